@@ -1,0 +1,115 @@
+// Vectorised element-wise and reduction kernels. Every function works on one tile on the calling
+// thread; Swift's worker pool hands out the tiles. Matrices are row-major; `ld` is the distance
+// between rows in floats.
+#pragma once
+
+#include <stdint.h>
+
+/// Tells the core that this is a spin loop.
+static inline void mmoe_spin_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+/// The CPU level that the kernels run at: "x86-64-v4", "x86-64-v3", "x86-64" or "plain".
+const char *mmoe_kernel_level(void);
+
+// ---- element-wise ------------------------------------------------------------------------------
+
+/// y += x
+void mmoe_add(float *y, const float *x, long n);
+/// y = a + b
+void mmoe_sum(float *y, const float *a, const float *b, long n);
+/// y = alpha * x
+void mmoe_scale(float *y, const float *x, float alpha, long n);
+/// y += alpha * x
+void mmoe_axpy(float *y, const float *x, float alpha, long n);
+/// Sum of squares in double precision, fixed order; NaN and Inf propagate.
+double mmoe_sum_of_squares(const float *x, long n);
+/// Sum of x*y in fixed order.
+float mmoe_dot(const float *x, const float *y, long n);
+/// Index of the first element that is not finite, or -1.
+long mmoe_first_not_finite(const float *x, long n);
+
+// ---- linear layers -----------------------------------------------------------------------------
+
+/// y[r,:] = y[r,:] + bias (bias may be null) + residual[r,:] (may be null), rows of `columns`.
+void mmoe_bias_residual(float *y, const float *bias, const float *residual, long rows,
+                        long columns);
+/// pre += bias (null for none), then activated = GELU(pre).
+void mmoe_bias_gelu(float *pre, const float *bias, float *activated, long rows, long columns);
+/// Given the stored `pre` and `grad` = dL/dGELU(pre): activated = GELU(pre), pre = grad * GELU'(pre), and
+/// columnSums[c] = sum over rows of the new pre (null for none).
+void mmoe_gelu_backward(float *pre, const float *grad, float *activated, float *columnSums,
+                        long rows, long columns);
+/// sums[c] (+= when `accumulate`) sum over rows of x[r,c]
+void mmoe_column_sums(float *sums, const float *x, long rows, long columns, long ld,
+                      int accumulate);
+/// y[r,:] = scale[r] * x[r,:]
+void mmoe_scale_rows(float *y, const float *x, const float *scale, long rows, long columns);
+
+// ---- layer norm --------------------------------------------------------------------------------
+
+/// y = (x - mean) * rstd * gamma + beta per row; stores mean and rstd.
+void mmoe_layer_norm(float *y, const float *x, const float *gamma, const float *beta, float *mean,
+                     float *rstd, float eps, long rows, long columns);
+/// Gradient of the above: dx (+= when `accumulate`), and this tile's sums for gamma and beta.
+void mmoe_layer_norm_backward(float *dx, const float *dy, const float *x, const float *gamma,
+                              const float *mean, const float *rstd, float *dGamma, float *dBeta,
+                              int accumulate, long rows, long columns);
+
+// ---- softmax -----------------------------------------------------------------------------------
+
+/// Row softmax in place over the first `limit(r)` columns, zeros after; limit = columns, or for
+/// causal rows min(columns, firstRow + r + 1). Stores log(sum(exp)) per row.
+void mmoe_softmax_rows(float *x, float *logSumExp, long rows, long columns, long ld, int causal,
+                       long firstRow);
+/// x = exp(x - logSumExp[r]) under the same mask.
+void mmoe_softmax_recompute(float *x, const float *logSumExp, long rows, long columns, long ld,
+                            int causal, long firstRow);
+/// dS = p * (dP - D[r]) in place of dP.
+void mmoe_softmax_backward(float *dP, const float *p, const float *D, long rows, long columns,
+                           long ld);
+/// D[r] = dot of rows of a and b.
+void mmoe_row_dots(float *D, const float *a, const float *b, long rows, long columns, long lda,
+                   long ldb);
+/// Softmax cross-entropy with label smoothing; logits are replaced by scale * dL/dlogits. Writes the loss
+/// (without scale) of every row and whether the target was the first maximum; a target < 0 is ignored.
+void mmoe_cross_entropy(float *logits, const int32_t *targets, float *losses, int32_t *ranks,
+                        float scale, float smoothing, long rows, long columns);
+
+// ---- mixture of experts ------------------------------------------------------------------------
+
+/// Softmax over all experts and top-k choice per token. `selectionBias` (null for none) is added to the
+/// probabilities for the choice only. `exclude` (null for none) holds one expert a token may not take.
+/// Ties go to the lower index.
+/// probabilities[T,E]; experts[T,k] best first; gates[T,k], divided by their sum when `renormalise`.
+/// logSumExp[T].
+void mmoe_route(const float *logits, const float *selectionBias, const int32_t *exclude,
+                float *probabilities, int32_t *experts, float *gates, float *logSumExp, long T,
+                long E, long k, int renormalise);
+/// y[i,:] = x[source[i],:] for source >= 0, zeros otherwise.
+void mmoe_gather_rows(float *y, const float *x, const int32_t *source, long rows, long columns);
+/// y[t,:] (+= when accumulate) sum_j weight[t,j] * x[position[t,j],:], position < 0 skipped; weight may be null (1).
+void mmoe_combine_rows(float *y, const float *x, const int32_t *position, const float *weight,
+                       int accumulate, long T, long k, long columns);
+/// The adjoint: dx[position[t,j],:] = weight[t,j] * dy[t,:], dWeight[t,j] = dy[t,:] . x[position[t,j],:].
+void mmoe_combine_backward(float *dx, float *dWeight, const float *dy, const float *x,
+                           const int32_t *position, const float *weight, long T, long k,
+                           long columns);
+
+/// Gradient of routing to the logits (+=), through the gates[T,k], the probabilities[T,E] and the
+/// logSumExp[T]; any of the three may be null.
+void mmoe_route_backward(float *dLogits, const float *probabilities, const int32_t *experts,
+                         const float *gates, const float *dGates, const float *dProbabilities,
+                         const float *dLogSumExp, long T, long E, long k, int renormalise);
+
+// ---- optimiser ---------------------------------------------------------------------------------
+
+/// Decoupled AdamW: p -= lr*decay*p; m, v moments; p -= lr * m̂ / (sqrt(v̂) + eps). `gradScale` multiplies g first.
+void mmoe_adamw(float *p, const float *g, float *m, float *v, float gradScale, float lr,
+                float decay, float beta1, float beta2, float eps, float correction1,
+                float correction2, long n);

@@ -1,0 +1,16 @@
+// The kernels are compiled once per x86-64 level and bound at load time (dispatch.c). Compiling
+// whole files per level, unlike `target_clones`, lets helpers take and return vectors.
+// Elsewhere (arm64) there is one level, compiled for the platform.
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "CKernels.h"
+
+#include "vector.h"
+
+#include "elementwise.inl"
+#include "norm.inl"
+#include "optimiser.inl"
+#include "routing.inl"
+#include "softmax.inl"

@@ -1,0 +1,130 @@
+void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
+                            const int32_t *exclude, float *probabilities, int32_t *experts,
+                            float *gates, float *logSumExp, long T, long E, long k,
+                            int renormalise) {
+  for (long t = 0; t < T; t++) {
+    const float *z = logits + t * E;
+    float *p = probabilities + t * E;
+    float m = z[0];
+    for (long e = 1; e < E; e++) m = z[e] > m ? z[e] : m;
+    float sum = 0;
+    for (long e = 0; e < E; e++) sum += p[e] = expf(z[e] - m);
+    float inverse = 1.0f / sum;
+    for (long e = 0; e < E; e++) p[e] *= inverse;
+    logSumExp[t] = m + logf(sum);
+
+    float chosenSum = 0;
+    for (long j = 0; j < k; j++) {
+      long best = -1;
+      float bestScore = 0;
+      for (long e = 0; e < E; e++) {
+        if (exclude && exclude[t] == e) continue;
+        int taken = 0;
+        for (long i = 0; i < j; i++) taken |= experts[t * k + i] == e;
+        if (taken) continue;
+        float score = selectionBias ? p[e] + selectionBias[e] : p[e];
+        // Strictly greater: ties go to the lower index. NaN scores still choose an expert, so
+        // that the non-finite check reports them instead of an index out of range here.
+        if (best < 0 || score > bestScore) {
+          best = e;
+          bestScore = score;
+        }
+      }
+      experts[t * k + j] = (int32_t)best;
+      gates[t * k + j] = p[best];
+      chosenSum += p[best];
+    }
+    if (renormalise)
+      for (long j = 0; j < k; j++) gates[t * k + j] /= chosenSum;
+  }
+}
+
+void KERNEL(mmoe_gather_rows)(float *y, const float *x, const int32_t *source, long rows,
+                                  long columns) {
+  for (long r = 0; r < rows; r++) {
+    if (source[r] >= 0)
+      memcpy(y + r * columns, x + (long)source[r] * columns, (size_t)columns * sizeof(float));
+    else
+      memset(y + r * columns, 0, (size_t)columns * sizeof(float));
+  }
+}
+
+void KERNEL(mmoe_combine_rows)(float *y, const float *x, const int32_t *position,
+                                   const float *weight, int accumulate, long T, long k,
+                                   long columns) {
+  for (long t = 0; t < T; t++) {
+    float *out = y + t * columns;
+    if (!accumulate) memset(out, 0, (size_t)columns * sizeof(float));
+    for (long j = 0; j < k; j++) {
+      long at = position[t * k + j];
+      if (at < 0) continue;
+      const float *in = x + at * columns;
+      float w = weight ? weight[t * k + j] : 1.0f;
+      for (long c = 0; c < columns; c++) out[c] += w * in[c];
+    }
+  }
+}
+
+void KERNEL(mmoe_combine_backward)(float *dx, float *dWeight, const float *dy, const float *x,
+                                       const int32_t *position, const float *weight, long T,
+                                       long k, long columns) {
+  long whole = columns / 16 * 16;
+  for (long t = 0; t < T; t++) {
+    const float *g = dy + t * columns;
+    for (long j = 0; j < k; j++) {
+      long at = position[t * k + j];
+      if (at < 0) {
+        dWeight[t * k + j] = 0;
+        continue;
+      }
+      const float *in = x + at * columns;
+      float *out = dx + at * columns, w = weight[t * k + j];
+      f16 total = splat(0);
+      for (long c = 0; c < whole; c += 16) {
+        f16 d = load16(g + c);
+        total += d * load16(in + c);
+        store16(out + c, w * d);
+      }
+      float tail = 0;
+      for (long c = whole; c < columns; c++) {
+        tail += g[c] * in[c];
+        out[c] = w * g[c];
+      }
+      dWeight[t * k + j] = sum16(total) + tail;
+    }
+  }
+}
+
+void KERNEL(mmoe_route_backward)(float *dLogits, const float *probabilities,
+                                 const int32_t *experts, const float *gates, const float *dGates,
+                                 const float *dProbabilities, const float *dLogSumExp, long T,
+                                 long E, long k, int renormalise) {
+  for (long t = 0; t < T; t++) {
+    const float *p = probabilities + t * E;
+    const float *dp = dProbabilities ? dProbabilities + t * E : 0;
+    float *dz = dLogits + t * E;
+    // Through g = p / sum(chosen), dp of a chosen expert is (dg - sum_j dg_j g_j) / sum(chosen).
+    float chosenSum = 1, weighted = 0;
+    if (renormalise && dGates) {
+      chosenSum = 0;
+      for (long j = 0; j < k; j++) {
+        chosenSum += p[experts[t * k + j]];
+        weighted += dGates[t * k + j] * gates[t * k + j];
+      }
+    }
+    // Softmax: dz_e = p_e (dp_e - sum_i p_i dp_i).
+    float inner = 0;
+    if (dGates)
+      for (long j = 0; j < k; j++)
+        inner += (dGates[t * k + j] - weighted) / chosenSum * p[experts[t * k + j]];
+    if (dp)
+      for (long e = 0; e < E; e++) inner += dp[e] * p[e];
+    float common = (dLogSumExp ? dLogSumExp[t] : 0) - inner;
+    for (long e = 0; e < E; e++) dz[e] += p[e] * (dp ? dp[e] + common : common);
+    if (dGates)
+      for (long j = 0; j < k; j++) {
+        long e = experts[t * k + j];
+        dz[e] += (dGates[t * k + j] - weighted) / chosenSum * p[e];
+      }
+  }
+}

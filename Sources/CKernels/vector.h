@@ -1,0 +1,85 @@
+// Sixteen float lanes and the inline mathematics that the kernels share.
+//
+// The lanes are a compiler vector type: one AVX-512 register, two AVX ones or four SSE/NEON ones,
+// with the same lane order everywhere, so that reductions have one fixed order. Included once per CPU
+// level, by levels.h.
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float f16 __attribute__((vector_size(64)));
+typedef int32_t i16 __attribute__((vector_size(64)));
+
+INLINE f16 load16(const float *p) {
+  f16 v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE void store16(float *p, f16 v) { memcpy(p, &v, sizeof v); }
+
+// The last n < 16 elements of a row; the other lanes hold `fill`.
+INLINE f16 load_tail(const float *p, long n, float fill) {
+  f16 v = (f16){} + fill;
+  memcpy(&v, p, (size_t)n * sizeof(float));
+  return v;
+}
+
+INLINE void store_tail(float *p, f16 v, long n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
+
+INLINE f16 splat(float x) { return (f16){} + x; }
+
+INLINE f16 select16(i16 mask, f16 a, f16 b) { return (f16)(((i16)a & mask) | ((i16)b & ~mask)); }
+
+INLINE f16 max16(f16 a, f16 b) { return select16(a > b, a, b); }
+
+INLINE f16 min16(f16 a, f16 b) { return select16(a < b, a, b); }
+
+// Pairwise sum of the lanes: a fixed tree.
+INLINE float sum16(f16 v) {
+  float a[16];
+  memcpy(a, &v, sizeof a);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) a[i] += a[i + half];
+  return a[0];
+}
+
+INLINE float maximum16(f16 v) {
+  float a[16];
+  memcpy(a, &v, sizeof a);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) a[i] = a[i] > a[i + half] ? a[i] : a[i + half];
+  return a[0];
+}
+
+// e^x to about 1 ulp for x in [-87, 88]; arguments beyond are clamped. Cody-Waite reduction by
+// ln 2 and a degree-6 polynomial (Cephes' coefficients).
+INLINE f16 exp16(f16 x) {
+  x = min16(max16(x, splat(-87.0f)), splat(88.0f));
+  const f16 magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  f16 shifted = x * 1.44269504088896341f + magic;
+  f16 n = shifted - magic;
+  f16 r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  f16 p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  i16 exponent = ((i16)shifted - (i16)magic) << 23;
+  return (f16)((i16)p + exponent);
+}
+
+// GELU in its tanh form, written with the logistic function: x * s, s = 1 / (1 + exp(-2u)),
+// u = sqrt(2/pi) (x + 0.044715 x^3).
+INLINE f16 gelu_gate16(f16 x) {
+  f16 u2 = x * (1.5957691216057308f + 0.07135481282895889f * (x * x));
+  return 1.0f / (1.0f + exp16(-u2));
+}
+
+INLINE f16 gelu16(f16 x) { return x * gelu_gate16(x); }
+
+// dGELU/dx given s = gelu_gate16(x).
+INLINE f16 gelu_slope16(f16 x, f16 s) {
+  f16 du2 = 1.5957691216057308f + 0.21406443848687666f * (x * x);
+  return s + x * s * (1.0f - s) * du2;
+}

@@ -1,0 +1,99 @@
+import MMoETensor
+
+/// A stack of blocks that also runs the routes between them.
+///
+/// Each route starts the moment its source exists and is awaited at the end of its block. When that is follows from
+/// the variant's value: `departures` lists, for every state, the routes that leave from it.
+final class Backbone {
+  private struct State: Hashable {
+    let block: Int
+    let site: RouteSource.Site
+  }
+
+  let blocks: [TransformerBlock]
+  private let config: ModelConfig
+  private let departures: [State: [(block: Int, route: Int)]]
+
+  init(
+    _ store: ParameterStore, config: ModelConfig, causal: Bool, dispatcher: any Dispatcher
+  ) throws {
+    self.config = config
+    let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
+    blocks = (0..<config.layers).map { index in
+      TransformerBlock(
+        store, "blocks.\(index)", index: index, config: config, causal: causal,
+        variant: config.isMoE(index) ? variant : nil, dispatcher: dispatcher)
+    }
+    var departures: [State: [(block: Int, route: Int)]] = [:]
+    for (index, block) in blocks.enumerated() {
+      for (number, route) in (block.moe?.variant.routes ?? []).enumerated() {
+        let source = State(block: index - route.source.blocksBack, site: route.source.site)
+        departures[source, default: []].append((index, number))
+      }
+    }
+    self.departures = departures
+  }
+
+  /// - Parameters: x: `[B · T, d]`; sequence: T.
+  func callAsFunction(_ x: Tensor, sequence: Int, _ pass: ForwardPass) -> Tensor {
+    let tape = pass.tape
+    var inFlight: [Int: [RouteInFlight]] = [:]
+    func reached(_ block: Int, _ site: RouteSource.Site, _ state: BlockState) {
+      for departure in departures[State(block: block, site: site)] ?? [] {
+        let earlier = inFlight[departure.block] ?? []
+        let route = blocks[departure.block].moe!.begin(
+          departure.route, from: state, earlier: earlier, pass)
+        inFlight[departure.block] = earlier + [route]
+      }
+    }
+
+    var x = x
+    reached(-1, .output, BlockState(value: x, normed: nil, norm: nil))
+    for (index, block) in blocks.enumerated() {
+      reached(index, .input, BlockState(value: x, normed: nil, norm: block.norm2))
+      let scales = branchScales(index, samples: x.rows / sequence, pass)
+      let normed = block.norm1(x, tape)
+      let h: Tensor
+      if let attentionScales = scales?.attention {
+        let branch = block.attention(normed, tape, sequence: sequence, residual: nil)
+        h = tape.add(x, tape.scaleRows(branch, scales: attentionScales))
+      } else {
+        h = block.attention(normed, tape, sequence: sequence, residual: x)
+      }
+      let u = block.norm2(h, tape)
+      reached(index, .afterAttention, BlockState(value: h, normed: u, norm: block.norm2))
+      switch block.body {
+      case .dense(let mlp):
+        if let bodyScales = scales?.body {
+          x = tape.add(h, tape.scaleRows(mlp(u, tape, residual: nil), scales: bodyScales))
+        } else {
+          x = mlp(u, tape, residual: h)
+        }
+      case .moe(let layer):
+        x = layer.finish(
+          inFlight.removeValue(forKey: index) ?? [], h: h, u: u, branchScales: scales?.body, pass)
+      }
+      reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2))
+    }
+    return x
+  }
+
+  /// Stochastic depth (Huang et al., arXiv 1603.09382): a sample's branch is dropped with a rate that grows linearly
+  /// with depth; kept ones are divided by the keep probability.
+  private func branchScales(
+    _ index: Int, samples: Int, _ pass: ForwardPass
+  ) -> (attention: [Float], body: [Float])? {
+    guard pass.isTraining, config.stochasticDepth > 0, config.layers > 1, index > 0 else {
+      return nil
+    }
+    let rate = Float(config.stochasticDepth) * Float(index) / Float(config.layers - 1)
+    let random = CounterRandom(
+      seed: pass.seed, purpose: .stochasticDepth, a: UInt64(pass.step), b: UInt64(index))
+    func draw(_ offset: Int) -> [Float] {
+      (0..<samples).map {
+        random.uniform(UInt64(offset + $0)) < rate ? 0 : 1 / (1 - rate)
+      }
+    }
+    return (draw(0), draw(samples))
+  }
+}

@@ -1,0 +1,46 @@
+import MMoETensor
+
+/// What one call of a model needs beside its input, and what it reports beside its output.
+public final class ForwardPass {
+  public let tape: Tape
+  /// Training: capacity factor, gate noise and stochastic depth apply.
+  public let isTraining: Bool
+  /// Of the run; random decisions of this call are functions of (seed, step, layer, index).
+  public let seed: UInt64
+  public let step: Int
+  /// Factor on auxiliary losses: 1 / accumulation steps.
+  public let lossWeight: Float
+  /// What every route did, in the order of the network.
+  public internal(set) var routings: [RoutingReport] = []
+
+  public init(
+    _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, lossWeight: Float = 1
+  ) {
+    self.tape = tape
+    isTraining = training
+    self.seed = seed
+    self.step = step
+    self.lossWeight = lossWeight
+  }
+}
+
+/// One route's routing of one batch.
+public struct RoutingReport: Sendable {
+  public let block: Int
+  public let route: Int
+  /// Choices of each expert before drops.
+  public let load: [Int]
+  /// Share of choices dropped by the capacity.
+  public let dropped: Double
+  /// Mean entropy of the gate's distribution over experts, in nats.
+  public let entropy: Double
+  /// Unweighted auxiliary losses by name: balance, z_loss.
+  public let auxiliary: [String: Float]
+
+  /// Largest load over the mean one.
+  public var imbalance: Double {
+    Double(load.max() ?? 0) * Double(load.count) / Double(max(load.reduce(0, +), 1))
+  }
+  /// Experts without a token.
+  public var dead: Int { load.filter { $0 == 0 }.count }
+}

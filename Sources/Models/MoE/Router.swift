@@ -1,0 +1,146 @@
+import Foundation
+import MMoETensor
+
+/// A router's decision for one batch: who goes where, with what weight.
+public struct Routing {
+  public let choice: GateChoice
+  public let plan: DispatchPlan
+}
+
+/// A linear gate in float32 with softmax over all experts and top-k choice.
+public final class Router {
+  let weight: Parameter
+  /// `[E]`, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
+  let selectionBias: Tensor?
+  let config: MoEConfig
+  let k: Int
+  /// Choices of each expert since the bias was last updated.
+  private var loadSinceUpdate: [Int]
+
+  init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
+    weight = store.weight(path + ".weight", [config.experts, width])
+    selectionBias =
+      config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.experts) : nil
+    self.config = config
+    self.k = k
+    loadSinceUpdate = Array(repeating: 0, count: config.experts)
+  }
+
+  /// Routes `x` `[T, d]`.
+  ///
+  /// - Parameters:
+  ///   - exclude: `[T]`, one expert that each token may not take.
+  ///   - block, route: where this is, for noise and reports.
+  func callAsFunction(
+    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, _ pass: ForwardPass
+  ) -> Routing {
+    let tape = pass.tape
+    let logits = tape.linear(x, weight: weight, name: "gate")
+    if config.routing == .uniform {
+      return uniform(logits, exclude: exclude, block: block, route: route, pass)
+    }
+    let noise = gateNoise(shape: logits.shape, block: block, route: route, pass)
+    let noisy = noise.map { tape.add(logits, $0) } ?? logits
+    let choice = tape.gate(
+      noisy, k: k, renormalise: config.renormalise && k > 1,
+      selectionBias: selectionBias?.values, exclude: exclude)
+    let factor = pass.isTraining ? config.capacityFactor : config.evalCapacityFactor
+    let plan = DispatchPlan(
+      experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
+      capacityFactor: factor, priority: config.batchPriority ? bestProbabilities(choice) : nil)
+
+    var auxiliary: [String: Float] = [:]
+    let balanceWeight = Float(config.balanceWeight) * pass.lossWeight
+    switch config.balance {
+    case .none: break
+    case .allChoices:
+      auxiliary["balance"] = tape.balanceLoss(choice, load: plan.load, weight: balanceWeight)
+    case .firstChoice:
+      auxiliary["balance"] = tape.balanceLoss(
+        choice, load: firstChoices(choice), weight: balanceWeight)
+    case .importanceLoad:
+      auxiliary["balance"] = tape.importanceLoadLoss(
+        choice, logits: logits, noisyLogits: noisy,
+        noise: noise == nil ? 0 : Float(config.gateNoise) / Float(config.experts),
+        weight: balanceWeight)
+    }
+    if config.zLossWeight > 0 {
+      auxiliary["z_loss"] = tape.routerZLoss(
+        choice, weight: Float(config.zLossWeight) * pass.lossWeight)
+    }
+    if pass.isTraining && selectionBias != nil {
+      for e in 0..<config.experts { loadSinceUpdate[e] += plan.load[e] }
+    }
+    pass.routings.append(
+      RoutingReport(
+        block: block, route: route, load: plan.load, dropped: plan.dropped,
+        entropy: meanEntropy(choice, logits: noisy, tape), auxiliary: auxiliary))
+    return Routing(choice: choice, plan: plan)
+  }
+
+  /// Moves the selection bias one step towards the underloaded experts (arXiv 2408.15664, algorithm 1). Called
+  /// once after each optimiser step.
+  func updateSelectionBias() {
+    guard let selectionBias else { return }
+    let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.experts)
+    for e in 0..<config.experts {
+      let error = mean - Double(loadSinceUpdate[e])
+      let sign: Float = error > 0 ? 1 : error < 0 ? -1 : 0
+      selectionBias.pointer[e] += Float(config.biasRate) * sign
+      loadSinceUpdate[e] = 0
+    }
+  }
+
+  private func gateNoise(
+    shape: [Int], block: Int, route: Int, _ pass: ForwardPass
+  ) -> Tensor? {
+    guard pass.isTraining, config.gateNoise > 0 else { return nil }
+    let random = CounterRandom(
+      seed: pass.seed, purpose: .gateNoise, a: UInt64(pass.step), b: UInt64(block * 8 + route))
+    let noise = Tensor(uninitialised: shape)
+    let scale = Float(config.gateNoise) / Float(config.experts)
+    for i in 0..<noise.count { noise.pointer[i] = scale * random.normal(UInt64(i)) }
+    return noise
+  }
+
+  private func uniform(
+    _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, _ pass: ForwardPass
+  ) -> Routing {
+    let (tokens, count) = (logits.rows, config.experts)
+    let experts = (0..<tokens * k).map { pair in
+      let expert = Int32(pair % count)
+      return exclude?[pair / k] == expert ? (expert + 1) % Int32(count) : expert
+    }
+    let flat = Tensor(repeating: 1 / Float(count), shape: [tokens, count])
+    let choice = GateChoice(
+      experts: experts, gates: Tensor(repeating: 1 / Float(k), shape: [tokens, k]),
+      probabilities: flat, logSumExp: Tensor.zeros([tokens]), tokens: tokens, expertCount: count,
+      k: k)
+    let plan = DispatchPlan(experts: experts, tokens: tokens, k: k, expertCount: count)
+    pass.routings.append(
+      RoutingReport(
+        block: block, route: route, load: plan.load, dropped: 0,
+        entropy: log(Double(count)), auxiliary: [:]))
+    return Routing(choice: choice, plan: plan)
+  }
+
+  private func firstChoices(_ choice: GateChoice) -> [Int] {
+    var load = [Int](repeating: 0, count: config.experts)
+    for t in 0..<choice.tokens { load[Int(choice.experts[t * k])] += 1 }
+    return load
+  }
+
+  private func bestProbabilities(_ choice: GateChoice) -> [Float] {
+    (0..<choice.tokens).map { t in
+      choice.probabilities.pointer[t * config.experts + Int(choice.experts[t * k])]
+    }
+  }
+
+  /// Entropy of a softmax is log-sum-exp − Σ p z: no logarithm a probability.
+  private func meanEntropy(_ choice: GateChoice, logits: Tensor, _ tape: Tape) -> Double {
+    let expected = tape.engine.dot(choice.probabilities, logits)
+    var total = 0.0
+    for t in 0..<choice.tokens { total += Double(choice.logSumExp.pointer[t]) }
+    return (total - expected) / Double(max(choice.tokens, 1))
+  }
+}

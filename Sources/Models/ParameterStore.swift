@@ -1,0 +1,74 @@
+import Foundation
+import MMoETensor
+
+/// Creates parameters by path and keeps them in the order of the network.
+public final class ParameterStore {
+  public private(set) var parameters: [Parameter] = []
+  /// State that is saved but not trained by gradients, such as selection biases; by path.
+  public private(set) var buffers: [(path: String, value: Tensor)] = []
+  private let engine: Engine
+  private let seed: UInt64
+  /// Standard deviation of weights; 0 = 1 / √(fan-in).
+  private let initStd: Double
+
+  init(engine: Engine, seed: UInt64, initStd: Double) {
+    self.engine = engine
+    self.seed = seed
+    self.initStd = initStd
+  }
+
+  /// A weight with normal values, `[…, out, in]`; decays.
+  ///
+  /// - Parameters:
+  ///   - reduction: `.expert` for stacked experts.
+  ///   - scale: factor on the standard deviation.
+  func weight(
+    _ path: String, _ shape: [Int], reduction: ReductionGroup = .replicated, scale: Double = 1
+  ) -> Parameter {
+    let std = scale * (initStd > 0 ? initStd : 1 / Double(shape.last!).squareRoot())
+    return normal(path, shape, std: std, reduction: reduction, decays: true)
+  }
+
+  /// A learned table such as positions or a class token, normal with standard deviation 0.02.
+  func table(_ path: String, _ shape: [Int], decays: Bool) -> Parameter {
+    normal(path, shape, std: 0.02, reduction: .replicated, decays: decays)
+  }
+
+  /// A bias or norm parameter filled with one value; never decays, stacked expert biases included.
+  func constant(
+    _ path: String, _ shape: [Int], _ value: Float, reduction: ReductionGroup = .replicated
+  ) -> Parameter {
+    add(
+      Parameter(
+        path: path, value: Tensor(repeating: value, shape: shape), reduction: reduction,
+        decays: false))
+  }
+
+  /// Untrained state of one axis.
+  func buffer(_ path: String, count: Int) -> Tensor {
+    let tensor = Tensor.zeros([count])
+    buffers.append((path, tensor))
+    return tensor
+  }
+
+  private func normal(
+    _ path: String, _ shape: [Int], std: Double, reduction: ReductionGroup, decays: Bool
+  ) -> Parameter {
+    let tensor = Tensor(uninitialised: shape)
+    // Keyed by the path, so that a parameter's start does not depend on what stands before it.
+    let random = CounterRandom(
+      seed: seed, purpose: .initialisation, a: CounterRandom.hash(path))
+    let pointer = tensor.pointer
+    engine.forRowTiles(tensor.count, target: 1 << 15) { r, _, _ in
+      for i in r { pointer[i] = Float(std) * random.normal(UInt64(i)) }
+    }
+    return add(
+      Parameter(path: path, value: tensor, reduction: reduction, decays: decays))
+  }
+
+  private func add(_ parameter: Parameter) -> Parameter {
+    precondition(!parameters.contains { $0.path == parameter.path }, "twice: \(parameter.path)")
+    parameters.append(parameter)
+    return parameter
+  }
+}

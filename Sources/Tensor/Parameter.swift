@@ -1,0 +1,41 @@
+/// Whose gradients are summed with whose under data and expert parallelism.
+public enum ReductionGroup: String, Sendable, Codable {
+  /// The same on every rank: its gradient is averaged over all of them.
+  case replicated
+  /// Lives on the ranks that hold the expert: averaged only among that expert's replicas.
+  case expert
+}
+
+/// A trainable array, with all that others need to know about it from birth.
+public final class Parameter {
+  /// The path in the model, which is also its path in checkpoints: `blocks.3.moe.experts.fc1.weight`.
+  public let path: String
+  public let value: Tensor
+  public let reduction: ReductionGroup
+  /// Whether weight decay applies: weights of two or more axes, except embeddings of single tokens.
+  public let decays: Bool
+  /// dLoss/dValue; meaningful while `hasGradient`.
+  public private(set) lazy var gradient = Tensor(uninitialised: value.shape)
+  /// False until a backward pass has written the gradient of this step.
+  public private(set) var hasGradient = false
+
+  public init(path: String, value: Tensor, reduction: ReductionGroup = .replicated, decays: Bool) {
+    self.path = path
+    self.value = value
+    self.reduction = reduction
+    self.decays = decays
+  }
+
+  public var shape: [Int] { value.shape }
+  public var count: Int { value.count }
+
+  /// Forgets the gradient; the next backward pass overwrites it, so nothing is filled with zeros.
+  public func clearGradient() { hasGradient = false }
+
+  /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0).
+  func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float) {
+    let beta: Float = hasGradient ? 1 : 0
+    hasGradient = true
+    return (gradient.pointer, beta)
+  }
+}

@@ -1,0 +1,62 @@
+import CKernels
+
+extension Tape {
+  /// `y = x · Wᵀ + b (+ residual)`.
+  ///
+  /// - Parameters:
+  ///   - x: `[…, in]`; leading axes are rows.
+  ///   - weight: `[out, in]`.
+  ///   - bias: `[out]`.
+  ///   - residual: `[…, out]`, added in the same pass over the output tile.
+  /// - Returns: `[…, out]`.
+  public func linear(
+    _ x: Tensor, weight: Parameter, bias: Parameter? = nil, residual: Tensor? = nil,
+    name: String = "linear"
+  ) -> Tensor {
+    let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
+    precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
+    precondition(residual.map { $0.count == rows * out } ?? true, "linear: residual shape")
+    let y = Tensor(uninitialised: x.shape.dropLast() + [out])
+    timed(name) {
+      let (px, pw, py) = (x.pointer, weight.value.pointer, y.pointer)
+      let (pb, pr) = (bias?.value.pointer, residual?.pointer)
+      engine.forRowTiles(rows) { r, _, _ in
+        engine.product(
+          false, true, r.count, out, inner, px + r.lowerBound * inner, inner, pw, inner,
+          py + r.lowerBound * out, out)
+        mmoe_bias_residual(
+          py + r.lowerBound * out, pb, pr.map { $0 + r.lowerBound * out }, r.count, out)
+      }
+    }
+    record(name, y) { [self] dY in
+      let (px, pw, pd) = (x.pointer, weight.value.pointer, dY.pointer)
+      let dX = gradientTarget(x)
+      let dW = weight.gradientTarget()
+      let dB = bias?.gradientTarget()
+      // One parallel region for both products: no barrier between them. The weight gradient's tiles are few
+      // and long, so they come first.
+      let weightTiles = Tiling(out, target: max(64, out / 4))
+      let rowTiles = Tiling(rows, target: 192)
+      engine.pool.run(weightTiles.count + (dX == nil ? 0 : rowTiles.count)) { tile, _ in
+        if tile < weightTiles.count {
+          let o = weightTiles[tile]
+          engine.product(
+            true, false, o.count, inner, rows, pd + o.lowerBound, out, px, inner, beta: dW.beta,
+            dW.pointer + o.lowerBound * inner, inner)
+          if let dB {
+            mmoe_column_sums(
+              dB.pointer + o.lowerBound, pd + o.lowerBound, rows, o.count, out,
+              dB.beta == 0 ? 0 : 1)
+          }
+        } else if let dX {
+          let r = rowTiles[tile - weightTiles.count]
+          engine.product(
+            false, false, r.count, inner, out, pd + r.lowerBound * out, out, pw, inner,
+            beta: dX.beta, dX.pointer + r.lowerBound * inner, inner)
+        }
+      }
+      if let residual { accumulate(dY, into: residual) }
+    }
+    return y
+  }
+}

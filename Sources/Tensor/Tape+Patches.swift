@@ -1,0 +1,120 @@
+import CKernels
+
+extension Tape {
+  /// Cuts images into patches, row-major, each flattened as (channel, row, column). Has no gradient: images are data.
+  ///
+  /// - Parameters: images: `[B, C, S, S]`; patch: must divide S.
+  /// - Returns: `[B · (S / patch)², C · patch²]`.
+  public func patches(_ images: Tensor, patch: Int) -> Tensor {
+    let (batch, channels, size) = (images.shape[0], images.shape[1], images.shape[2])
+    let (side, width) = (size / patch, channels * patch * patch)
+    let y = Tensor(uninitialised: [batch * side * side, width])
+    timed("patches") {
+      let (pi, py) = (images.pointer, y.pointer)
+      engine.pool.run(batch) { b, _ in
+        for row in 0..<side {
+          for column in 0..<side {
+            var out = py + (b * side * side + row * side + column) * width
+            for c in 0..<channels {
+              for i in 0..<patch {
+                let line = ((b * channels + c) * size + row * patch + i) * size + column * patch
+                out.update(from: pi + line, count: patch)
+                out += patch
+              }
+            }
+          }
+        }
+      }
+    }
+    return y
+  }
+
+  /// Adds one row a position, the same for every sequence; prepends a class token where one is given.
+  ///
+  /// - Parameters:
+  ///   - x: `[B · N, d]`.
+  ///   - positions: `[T, d]`, T = N, or N + 1 with a class token.
+  ///   - classToken: `[d]`.
+  /// - Returns: `[B · T, d]`.
+  public func addPositions(
+    _ x: Tensor, positions: Parameter, classToken: Parameter? = nil
+  ) -> Tensor {
+    let (d, sequence) = (x.columns, positions.shape[0])
+    let extra = classToken == nil ? 0 : 1
+    let own = sequence - extra
+    precondition(x.rows % own == 0, "addPositions: \(x.shape), \(positions.shape)")
+    let batch = x.rows / own
+    let y = Tensor(uninitialised: [batch * sequence, d])
+    timed("positions") {
+      let (px, py, pp) = (x.pointer, y.pointer, positions.value.pointer)
+      let pc = classToken?.value.pointer
+      engine.pool.run(batch) { b, _ in
+        let out = py + b * sequence * d
+        if let pc { mmoe_sum(out, pc, pp, d) }
+        mmoe_sum(out + extra * d, px + b * own * d, pp + extra * d, own * d)
+      }
+    }
+    record("positions", y) { [self] dY in
+      let pd = dY.pointer
+      let dP = positions.gradientTarget()
+      engine.forRowTiles(sequence * d, target: 2048) { r, _, _ in
+        mmoe_column_sums(
+          dP.pointer + r.lowerBound, pd + r.lowerBound, batch, r.count, sequence * d,
+          dP.beta == 0 ? 0 : 1)
+      }
+      if let classToken {
+        let dC = classToken.gradientTarget()
+        mmoe_column_sums(dC.pointer, pd, batch, d, sequence * d, dC.beta == 0 ? 0 : 1)
+      }
+      if extra == 0 {
+        accumulate(dY, into: x)
+      } else if x.needsGradient {
+        let dX = Tensor(uninitialised: x.shape)
+        let px = dX.pointer
+        engine.pool.run(batch) { b, _ in
+          (px + b * own * d).update(from: pd + (b * sequence + extra) * d, count: own * d)
+        }
+        accumulate(dX, into: x)
+      }
+    }
+    return y
+  }
+
+  /// One row a sequence: the mean over its tokens, or the first token.
+  ///
+  /// - Parameters: x: `[B · T, d]`; sequence: T.
+  /// - Returns: `[B, d]`.
+  public func pool(_ x: Tensor, sequence: Int, mean: Bool) -> Tensor {
+    let (d, batch) = (x.columns, x.rows / sequence)
+    let y = Tensor(uninitialised: [batch, d])
+    timed("pool") {
+      let (px, py) = (x.pointer, y.pointer)
+      engine.pool.run(batch) { b, _ in
+        if mean {
+          mmoe_column_sums(py + b * d, px + b * sequence * d, sequence, d, d, 0)
+          mmoe_scale(py + b * d, py + b * d, 1 / Float(sequence), d)
+        } else {
+          (py + b * d).update(from: px + b * sequence * d, count: d)
+        }
+      }
+    }
+    record("pool", y) { [self] dY in
+      let dX = Tensor(uninitialised: x.shape)
+      let (px, pd) = (dX.pointer, dY.pointer)
+      engine.pool.run(batch) { b, _ in
+        for t in 0..<sequence {
+          let row = px + (b * sequence + t) * d
+          if mean {
+            mmoe_scale(row, pd + b * d, 1 / Float(sequence), d)
+          } else if t == 0 {
+            row.update(from: pd + b * d, count: d)
+          } else {
+            row.update(repeating: 0, count: d)
+          }
+        }
+      }
+      accumulate(dX, into: x)
+    }
+    return y
+  }
+}

@@ -1,0 +1,98 @@
+/// Records operations while they run and walks them back: eager reverse-mode differentiation.
+///
+/// Every operation is a method in an extension of `Tape`, one file each, with its adjoint beside it. Loss
+/// operations add a term to the objective `Σ weight · value`; `backward()` differentiates that sum. An adjoint
+/// is released as soon as it has run, so that what it kept returns to the buffer pool.
+public final class Tape {
+  /// One term of the objective.
+  public struct LossTerm: Sendable {
+    public let name: String
+    public let value: Float
+    public let weight: Float
+  }
+
+  public let engine: Engine
+  /// Whether a backward pass will follow. When false, nothing is kept.
+  public let isRecording: Bool
+  public private(set) var losses: [LossTerm] = []
+  private var adjoints: [(name: String, run: () -> Void)] = []
+
+  public init(_ engine: Engine, recording: Bool) {
+    self.engine = engine
+    isRecording = recording
+  }
+
+  /// `Σ weight · value` over all loss terms.
+  public var objective: Float { losses.reduce(0) { $0 + $1.weight * $1.value } }
+
+  /// Differentiates the objective. Gradients are added to those of the parameters.
+  public func backward() {
+    while let step = adjoints.popLast() {
+      timed(step.name + " ′") { step.run() }
+    }
+  }
+
+  // ---- for operations, those of other modules included -------------------------------------------
+
+  /// Runs an operation's forward part under its name.
+  public func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+    guard let profile = engine.profile else { return try body() }
+    let start = monotonicSeconds()
+    defer { profile.add(name, monotonicSeconds() - start) }
+    return try body()
+  }
+
+  /// Registers the adjoint that takes `output`'s gradient to the inputs. Skipped when no gradient arrived.
+  public func record(_ name: String, _ output: Tensor, _ adjoint: @escaping (_ dOutput: Tensor) -> Void) {
+    guard isRecording else { return }
+    output.needsGradient = true
+    adjoints.append(
+      (
+        name,
+        {
+          guard let gradient = output.gradient else { return }
+          output.gradient = nil
+          adjoint(gradient)
+        }
+      ))
+  }
+
+  /// Registers an adjoint of several outputs, which looks for their gradients itself.
+  public func record(_ name: String, _ outputs: [Tensor], _ adjoint: @escaping () -> Void) {
+    guard isRecording else { return }
+    for output in outputs { output.needsGradient = true }
+    adjoints.append((name, adjoint))
+  }
+
+  /// Registers a loss term whose gradient `adjoint` spreads.
+  public func recordLoss(
+    _ name: String, value: Float, weight: Float, _ adjoint: @escaping () -> Void
+  ) {
+    losses.append(LossTerm(name: name, value: value, weight: weight))
+    if isRecording { adjoints.append((name, adjoint)) }
+  }
+
+  /// Where an adjoint writes the gradient of `tensor`: a new buffer to overwrite (beta 0), or the one already
+  /// there to add to (beta 1). Nil when no gradient is wanted.
+  public func gradientTarget(_ tensor: Tensor) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+    guard tensor.needsGradient else { return nil }
+    if let gradient = tensor.gradient { return (gradient.pointer, 1) }
+    let gradient = Tensor(uninitialised: tensor.shape)
+    tensor.gradient = gradient
+    return (gradient.pointer, 0)
+  }
+
+  /// Adds `gradient` to that of `tensor`. The first one is adopted, not copied: the caller must be its only
+  /// other user and must not write to it afterwards.
+  public func accumulate(_ gradient: Tensor, into tensor: Tensor) {
+    guard tensor.needsGradient else { return }
+    guard let existing = tensor.gradient else {
+      tensor.gradient =
+        gradient.shape == tensor.shape
+        ? gradient
+        : Tensor(shape: tensor.shape, storage: gradient.storage, offset: gradient.offset)
+      return
+    }
+    engine.addInPlace(existing, gradient)
+  }
+}

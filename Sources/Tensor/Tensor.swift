@@ -1,0 +1,82 @@
+/// A row-major float32 array and, while a tape records, the gradient that flows back into it.
+///
+/// Tensors are touched once per operation, never per element: loops live in C kernels.
+/// Not `Sendable` by nature; a tensor that crosses threads (a prefetched batch) is handed over, never shared.
+public final class Tensor: @unchecked Sendable {
+  public let shape: [Int]
+  public let storage: Storage
+  /// First element within the storage; not 0 for row slices.
+  public let offset: Int
+  /// The number of elements.
+  public let count: Int
+  /// dLoss/dSelf, set during the backward pass.
+  public internal(set) var gradient: Tensor?
+  /// Whether a backward pass needs to reach this tensor.
+  public internal(set) var needsGradient = false
+
+  /// An uninitialised tensor.
+  public init(uninitialised shape: [Int]) {
+    self.shape = shape
+    count = shape.reduce(1, *)
+    storage = Storage(count: count)
+    offset = 0
+  }
+
+  init(shape: [Int], storage: Storage, offset: Int) {
+    self.shape = shape
+    count = shape.reduce(1, *)
+    self.storage = storage
+    self.offset = offset
+    precondition(offset + count <= storage.count, "tensor view outside its storage")
+  }
+
+  /// A tensor filled with one value.
+  public convenience init(repeating value: Float, shape: [Int]) {
+    self.init(uninitialised: shape)
+    pointer.update(repeating: value, count: count)
+  }
+
+  /// A tensor of zeros.
+  public static func zeros(_ shape: [Int]) -> Tensor { Tensor(repeating: 0, shape: shape) }
+
+  /// A tensor with the given elements, row-major.
+  public convenience init(_ values: [Float], shape: [Int]) {
+    self.init(uninitialised: shape)
+    precondition(values.count == count, "\(values.count) values for shape \(shape)")
+    values.withUnsafeBufferPointer { pointer.update(from: $0.baseAddress!, count: count) }
+  }
+
+  /// The first element.
+  public var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+
+  /// The elements as an array (a copy).
+  public var values: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
+
+  /// The only element of a scalar tensor.
+  public var item: Float {
+    precondition(count == 1, "item of a tensor with shape \(shape)")
+    return pointer[0]
+  }
+
+  /// The product of all axes but the last.
+  public var rows: Int { shape.isEmpty ? 1 : count / max(shape[shape.count - 1], 1) }
+  /// The last axis.
+  public var columns: Int { shape.last ?? 1 }
+
+  /// Returns the gradient of a watched leaf and forgets it.
+  @discardableResult
+  public func takeGradient() -> Tensor? {
+    defer {
+      gradient = nil
+      needsGradient = false
+    }
+    return gradient
+  }
+
+  /// A copy with storage of its own.
+  public func copy() -> Tensor {
+    let result = Tensor(uninitialised: shape)
+    result.pointer.update(from: pointer, count: count)
+    return result
+  }
+}

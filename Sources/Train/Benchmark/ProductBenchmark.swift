@@ -1,0 +1,67 @@
+import MMoETensor
+
+/// Matrix products as the hardware limit: what the model's speed is compared with.
+public enum ProductBenchmark {
+  public struct Row: Codable, Sendable {
+    public let backend: String
+    public let transposeA: Bool
+    public let transposeB: Bool
+    public let m: Int
+    public let n: Int
+    public let k: Int
+    public let gflops: Double
+  }
+
+  /// The larger of OpenBLAS' and oneDNN's rate at 2048³ on all threads, in GFLOP/s: the best of several rounds.
+  /// - Throws: `EngineError` when no backend can be loaded.
+  public static func peak(threads: Int) throws -> Double {
+    var best = 0.0
+    for backend in BLASBackend.allCases {
+      guard let engine = try? Engine(threads: threads, backend: backend) else { continue }
+      best = max(best, rate(engine, m: 2048, n: 2048, k: 2048, seconds: 0.4))
+    }
+    guard best > 0 else {
+      throw EngineError("no BLAS backend can be loaded; install libopenblas-dev")
+    }
+    return best
+  }
+
+  /// GFLOP/s of `C[m, n] = A · B` cut into the tiles that the operations use, best round within `seconds`.
+  public static func rate(
+    _ engine: Engine, transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
+    seconds: Double
+  ) -> Double {
+    let a = Tensor(repeating: 0.5, shape: [m, k])
+    let b = Tensor(repeating: 0.25, shape: [k, n])
+    let c = Tensor(uninitialised: [m, n])
+    var best = Double.infinity
+    let start = monotonicSeconds()
+    repeat {
+      let begin = monotonicSeconds()
+      engine.tiledProduct(transposeA, transposeB, m, n, k, a, b, c)
+      best = min(best, monotonicSeconds() - begin)
+    } while monotonicSeconds() - start < seconds
+    return 2 * Double(m) * Double(n) * Double(k) / best / 1e9
+  }
+
+  /// The shapes of a preset's layers, for each backend.
+  public static func table(threads: Int, rows: Int, width: Int, hidden: Int) throws -> [Row] {
+    var result: [Row] = []
+    for backend in BLASBackend.allCases {
+      guard let engine = try? Engine(threads: threads, backend: backend) else { continue }
+      let shapes: [(Bool, Bool, Int, Int, Int)] = [
+        (false, false, 2048, 2048, 2048),
+        (false, true, rows, hidden, width), (false, true, rows, width, hidden),
+        (false, false, rows, width, hidden), (false, false, rows, hidden, width),
+        (true, false, hidden, width, rows), (true, false, width, hidden, rows),
+      ]
+      for (ta, tb, m, n, k) in shapes {
+        result.append(
+          Row(
+            backend: backend.rawValue, transposeA: ta, transposeB: tb, m: m, n: n, k: k,
+            gflops: rate(engine, transposeA: ta, transposeB: tb, m: m, n: n, k: k, seconds: 0.3)))
+      }
+    }
+    return result
+  }
+}

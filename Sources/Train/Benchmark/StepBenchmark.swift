@@ -1,0 +1,114 @@
+import Foundation
+import MMoEModels
+import MMoETensor
+
+/// Times whole training steps or forward passes of a preset on made-up images.
+public struct StepBenchmark {
+  public enum Mode: String, CaseIterable, Sendable {
+    case train, forward
+  }
+
+  /// One benchmark's figures; the last line of `mmoe bench … --json`.
+  public struct Result: Codable, Sendable {
+    public var mode: String
+    public var preset: String
+    public var variant: String
+    public var dtype = "float32"
+    public var backend: String
+    public var threads: Int
+    public var batch: Int
+    public var steps: Int
+    public var tokensPerSecond: Double
+    public var imagesPerSecond: Double
+    public var stepMsMedian: Double
+    public var stepMsBest: Double
+    public var gflopPerStep: Double
+    public var gflops: Double
+    public var gflopsBest: Double
+    public var peakGflops: Double
+    public var mfu: Double
+    public var mfuBest: Double
+    public var peakRssMb: Double
+    /// Buffers taken from the system after the third step.
+    public var systemAllocationsAfterStep3: Int
+  }
+
+  public let config: ModelConfig
+  public let optimizer: OptimizerConfig
+  public let preset: String
+  public let mode: Mode
+  public let batch: Int
+  public let steps: Int
+
+  public init(
+    config: ModelConfig, optimizer: OptimizerConfig, preset: String, mode: Mode, batch: Int,
+    steps: Int
+  ) {
+    self.config = config
+    self.optimizer = optimizer
+    self.preset = preset
+    self.mode = mode
+    self.batch = batch
+    self.steps = steps
+  }
+
+  /// Runs three steps of warm-up and `steps` measured ones.
+  ///
+  /// - Parameter profile: receives the time of every operation of the measured steps.
+  /// - Throws: `ModelError` for an impossible configuration.
+  public func run(engine: Engine, profile: OperationProfile? = nil) throws -> Result {
+    let model = try VisionTransformer(config, seed: 1, engine: engine)
+    let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
+    let random = CounterRandom(seed: 1, purpose: .benchmark)
+    let images = Tensor(
+      uninitialised: [batch, config.channels, config.image, config.image])
+    for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
+    let labels = (0..<batch).map { Int32($0 % config.classes) }
+
+    let warmUp = 3
+    var times: [Double] = []
+    var allocations = 0
+    for step in 0..<warmUp + steps {
+      if step == warmUp {
+        allocations = BufferPool.shared.statistics.systemAllocations
+        engine.profile = profile
+      }
+      let start = monotonicSeconds()
+      let tape = Tape(engine, recording: mode == .train)
+      let pass = ForwardPass(tape, training: mode == .train, seed: 1, step: step)
+      let logits = model(images, pass)
+      if let adam {
+        _ = tape.crossEntropy(logits, targets: labels)
+        tape.backward()
+        let norm = tape.timed("gradient norm") { adam.gradientNorm() }
+        tape.timed("adamw") { adam.step(lr: 1e-4, gradientNorm: norm) }
+        for parameter in model.parameters { parameter.clearGradient() }
+      }
+      if step >= warmUp { times.append(monotonicSeconds() - start) }
+    }
+    engine.profile = nil
+    allocations = BufferPool.shared.statistics.systemAllocations - allocations
+
+    let costs = try ModelCosts(config)
+    let flops = Double(batch) * (mode == .train ? costs.trainingFLOPs : costs.forwardFLOPs)
+    let sorted = times.sorted()
+    let (median, best) = (sorted[sorted.count / 2], sorted[0])
+    let peak = try ProductBenchmark.peak(threads: engine.threads)
+    return Result(
+      mode: mode.rawValue, preset: preset, variant: config.moe.variant,
+      backend: engine.backendDescription, threads: engine.threads, batch: batch, steps: steps,
+      tokensPerSecond: Double(batch * config.tokens) / median,
+      imagesPerSecond: Double(batch) / median, stepMsMedian: median * 1e3,
+      stepMsBest: best * 1e3, gflopPerStep: flops / 1e9, gflops: flops / median / 1e9,
+      gflopsBest: flops / best / 1e9, peakGflops: peak, mfu: flops / median / 1e9 / peak,
+      mfuBest: flops / best / 1e9 / peak, peakRssMb: peakResidentMegabytes(),
+      systemAllocationsAfterStep3: allocations)
+  }
+}
+
+/// The largest resident size of this process so far, in 10⁶ bytes.
+public func peakResidentMegabytes() -> Double {
+  var usage = rusage()
+  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+  return Double(usage.ru_maxrss) * 1024 / 1e6
+}

@@ -1,0 +1,88 @@
+import CKernels
+import Foundation
+import MMoETensor
+
+/// Settings of the optimiser.
+public struct OptimizerConfig: Sendable, Equatable {
+  /// Peak learning rate.
+  public var lr = 1e-3
+  public var beta1 = 0.9
+  public var beta2 = 0.999
+  public var epsilon = 1e-8
+  public var weightDecay = 0.05
+  /// Largest global gradient norm; 0 = no clipping.
+  public var clip = 1.0
+
+  public init() {}
+}
+
+/// AdamW with decoupled decay (Loshchilov and Hutter, arXiv 1711.05101) and clipping by the global norm.
+///
+/// Decay is `p ← p − lr · wd · p` before the moment update, for parameters that carry the decay flag.
+public final class AdamW {
+  public let config: OptimizerConfig
+  /// Steps taken so far; enters the bias correction.
+  public var stepCount = 0
+  /// First and second moments, one pair a parameter, in the order of the parameters.
+  public let moments: [(first: Tensor, second: Tensor)]
+  private let parameters: [Parameter]
+  private let engine: Engine
+  /// Parameters cut into chunks, so that one parallel region covers all of them.
+  private let chunks: [(parameter: Int, range: Range<Int>)]
+
+  public init(_ parameters: [Parameter], config: OptimizerConfig, engine: Engine) {
+    self.parameters = parameters
+    self.config = config
+    self.engine = engine
+    moments = parameters.map { (Tensor.zeros($0.shape), Tensor.zeros($0.shape)) }
+    let step = 1 << 16
+    chunks = parameters.enumerated().flatMap { index, parameter in
+      stride(from: 0, to: parameter.count, by: step).map {
+        (index, $0..<min($0 + step, parameter.count))
+      }
+    }
+  }
+
+  /// The global norm of all gradients: every parameter once, summed in a fixed order in double precision.
+  public func gradientNorm() -> Double {
+    let active = chunks.filter { parameters[$0.parameter].hasGradient }
+    var partial = [Double](repeating: 0, count: active.count)
+    let pointers = parameters.map { $0.hasGradient ? $0.gradient.pointer : nil }
+    partial.withUnsafeMutableBufferPointer { sums in
+      let out = sums.baseAddress
+      engine.pool.run(active.count) { i, _ in
+        let (parameter, range) = active[i]
+        out![i] = mmoe_sum_of_squares(pointers[parameter]! + range.lowerBound, range.count)
+      }
+    }
+    return partial.reduce(0, +).squareRoot()
+  }
+
+  /// One update with the gradients of the last backward pass, scaled down when their norm exceeds the clip.
+  ///
+  /// - Parameters:
+  ///   - lr: the learning rate of this step.
+  ///   - norm: the global gradient norm.
+  public func step(lr: Double, gradientNorm norm: Double) {
+    stepCount += 1
+    let scale = config.clip > 0 && norm > config.clip ? Float(config.clip / (norm + 1e-6)) : 1
+    let correction1 = Float(1 - pow(config.beta1, Double(stepCount)))
+    let correction2 = Float(1 - pow(config.beta2, Double(stepCount)))
+    let active = chunks.filter { parameters[$0.parameter].hasGradient }
+    let pointers = zip(parameters, moments).map { parameter, moment in
+      (
+        parameter.value.pointer, parameter.hasGradient ? parameter.gradient.pointer : nil,
+        moment.first.pointer, moment.second.pointer,
+        parameter.decays ? Float(config.weightDecay) : 0
+      )
+    }
+    engine.pool.run(active.count) { [config] i, _ in
+      let (parameter, range) = active[i]
+      let (p, g, m, v, decay) = pointers[parameter]
+      let at = range.lowerBound
+      mmoe_adamw(
+        p + at, g! + at, m + at, v + at, scale, Float(lr), decay, Float(config.beta1),
+        Float(config.beta2), Float(config.epsilon), correction1, correction2, range.count)
+    }
+  }
+}

@@ -1,0 +1,148 @@
+import Foundation
+
+/// Collects a step's metrics and appends them to a run's `metrics.jsonl` and `metrics.csv`.
+///
+/// `metrics.jsonl` is the record: one line a step, on disk (in the system's cache) when `flush`
+/// returns. `metrics.csv` is the same for spreadsheets, single values only; when a metric appears
+/// for the first time the file is rewritten with a column for it, so that validation metrics, which come late, are
+/// in it too. Not thread-safe: one loop owns it.
+public final class Recorder {
+  /// The files that a recorder writes in its directory.
+  public static let fileNames = (json: "metrics.jsonl", csv: "metrics.csv")
+
+  private let json: AppendFile
+  private var csv: AppendFile
+  private let jsonPath: String
+  private let csvPath: String
+  private var lastStep: Int?
+  /// Every key ever written, in the order of its first appearance: the order within a line and of
+  /// the columns.
+  private var order: [String: Int] = [:]
+  private var columns: [String] = []
+  private var pending: [String: (sum: [Double], count: Double, isVector: Bool)] = [:]
+  private var arrivals: [String] = []
+
+  /// Opens the metrics of a run.
+  ///
+  /// - Parameters:
+  ///   - directory: the run's folder, which exists.
+  ///   - step: nil for a new run. For a resumed run the last step of its checkpoint: what was
+  ///     recorded beyond it, and a line cut off by a crash, is dropped, because those steps run again.
+  public init(directory: String, resumingAfter step: Int? = nil) throws(RecorderError) {
+    let folder = directory as NSString
+    jsonPath = folder.appendingPathComponent(Recorder.fileNames.json)
+    csvPath = folder.appendingPathComponent(Recorder.fileNames.csv)
+    var lines: [(line: MetricsLine, end: Int)] = []
+    if FileManager.default.fileExists(atPath: jsonPath) {
+      guard let step else {
+        throw RecorderError(
+          "\(jsonPath): found the metrics of an earlier run, expected none; resume that run or "
+            + "choose another folder")
+      }
+      lines = try MetricsFile.lines(of: jsonPath).filter { $0.line.step <= step }
+    }
+    json = try AppendFile(jsonPath)
+    try json.truncate(to: lines.last?.end ?? 0)
+    lastStep = lines.last?.line.step
+    for (line, _) in lines { Recorder.number(line, &order, &columns) }
+    csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
+  }
+
+  /// Notes a value for the current step; `layer` tells layers apart. Of several values in one step
+  /// (accumulation) the mean is written.
+  public func record(_ name: String, _ value: Double, layer: Int? = nil) {
+    add(MetricsLine.key(name, layer: layer), [value], isVector: false)
+  }
+
+  /// Notes one value per expert, class or the like; goes to `metrics.jsonl` only. Of several in one step
+  /// the element-wise mean is written.
+  public func record(_ name: String, _ values: [Double], layer: Int? = nil) {
+    add(MetricsLine.key(name, layer: layer), values, isVector: true)
+  }
+
+  /// The current step's value of a metric, as `flush` would write it.
+  public func current(_ name: String, layer: Int? = nil) -> Double? {
+    guard let entry = pending[MetricsLine.key(name, layer: layer)], !entry.isVector else { return nil }
+    return entry.sum[0] / entry.count
+  }
+
+  /// Writes what was recorded since the last flush as the metrics of this step, and clears it.
+  /// Steps must ascend. On a full disk the files keep their earlier, whole lines.
+  public func flush(step: Int) throws(RecorderError) {
+    if let lastStep, step <= lastStep {
+      throw RecorderError("\(jsonPath): expected a step after \(lastStep), found \(step)")
+    }
+    let known = columns.count
+    let values = arrivals.compactMap { key in
+      pending[key].map { entry in
+        let means = entry.sum.map { $0 / entry.count }
+        return (key: key, value: entry.isVector ? MetricsLine.Value.vector(means) : .scalar(means[0]))
+      }
+    }
+    var line = MetricsLine(step: step, values: values)
+    Recorder.number(line, &order, &columns)
+    line.values.sort { order[$0.key, default: 0] < order[$1.key, default: 0] }
+    try json.append(line.json)
+    lastStep = step
+    pending.removeAll(keepingCapacity: true)
+    arrivals.removeAll(keepingCapacity: true)
+    if columns.count == known {
+      try csv.append(Recorder.row(line, columns))
+    } else {
+      let lines = try MetricsFile.lines(of: jsonPath)
+      csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
+    }
+  }
+
+  /// Waits until the metrics are on the disk itself. To be called before a checkpoint is put in
+  /// place, so that a resumed run finds every step up to it even after a power failure.
+  public func synchronize() throws(RecorderError) { try json.synchronize() }
+
+  /// Everything recorded in this run so far, from the file.
+  public func history() throws(RecorderError) -> MetricsHistory { try MetricsHistory(file: jsonPath) }
+
+  private func add(_ key: String, _ values: [Double], isVector: Bool) {
+    guard var entry = pending[key], entry.isVector == isVector, entry.sum.count == values.count
+    else {
+      // A vector whose length changes within a step (or a new kind of value) starts anew.
+      if pending.updateValue((values, 1, isVector), forKey: key) == nil { arrivals.append(key) }
+      return
+    }
+    for index in values.indices { entry.sum[index] += values[index] }
+    entry.count += 1
+    pending[key] = entry
+  }
+
+  private static func number(
+    _ line: MetricsLine, _ order: inout [String: Int], _ columns: inout [String]
+  ) {
+    for (key, value) in line.values where order[key] == nil {
+      order[key] = order.count
+      if case .scalar = value { columns.append(key) }
+    }
+  }
+
+  // MARK: CSV
+
+  private static func row(_ line: MetricsLine, _ columns: [String]) -> String {
+    var cells: [String: String] = [:]
+    for case (let key, .scalar(let value)) in line.values { cells[key] = MetricsLine.number(value) }
+    return ([String(line.step)] + columns.map { cells[$0] ?? "" }).joined(separator: ",") + "\n"
+  }
+
+  private static func writeCSV(
+    _ path: String, _ columns: [String], _ lines: some Sequence<MetricsLine>
+  ) throws(RecorderError) -> AppendFile {
+    let header = (["step"] + columns).map { name in
+      name.contains { ",\"\n\r".contains($0) }
+        ? "\"" + name.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : name
+    }
+    let text = header.joined(separator: ",") + "\n" + lines.map { row($0, columns) }.joined()
+    let temporary = path + ".tmp"
+    let file = try AppendFile(temporary)
+    try file.truncate(to: 0)
+    try file.append(text)
+    try file.rename(to: path)
+    return file
+  }
+}

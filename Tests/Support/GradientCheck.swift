@@ -1,0 +1,75 @@
+import MMoETensor
+
+/// What a gradient check found: the analytic directional derivative beside the measured one.
+public struct GradientCheck: CustomStringConvertible {
+  public let name: String
+  public let analytic: Double
+  public let numeric: Double
+
+  /// Difference over the larger magnitude (with a floor against two zeros).
+  public var error: Double {
+    abs(analytic - numeric) / max(abs(analytic), abs(numeric), 1e-3)
+  }
+  public var description: String {
+    "\(name): analytic \(analytic), numeric \(numeric), error \(error)"
+  }
+}
+
+/// Compares the tape's gradient of every parameter and input with central differences along a random direction.
+///
+/// - Parameters:
+///   - parameters, inputs: what to differentiate by.
+///   - step: length of the finite step along a direction of unit elements.
+///   - forward: runs the operation and adds loss terms to the tape. Must be a function of its arguments alone.
+public func checkGradients(
+  engine: Engine, parameters: [Parameter] = [], inputs: [(String, Tensor)] = [],
+  step: Float = 1e-2, forward: (Tape) -> Void
+) -> [GradientCheck] {
+  let tape = Tape(engine, recording: true)
+  for parameter in parameters { parameter.clearGradient() }
+  for (_, input) in inputs { tape.watch(input) }
+  forward(tape)
+  tape.backward()
+  var gradients = parameters.map {
+    ($0.path, $0.value, $0.hasGradient ? $0.gradient.copy() : Tensor.zeros($0.shape))
+  }
+  for (name, input) in inputs {
+    gradients.append((name, input, input.gradient ?? Tensor.zeros(input.shape)))
+    input.takeGradient()
+  }
+  func objective() -> Double {
+    let tape = Tape(engine, recording: false)
+    forward(tape)
+    return tape.losses.reduce(0) { $0 + Double($1.weight) * Double($1.value) }
+  }
+  return gradients.enumerated().map { index, entry in
+    let (name, value, gradient) = entry
+    let random = CounterRandom(seed: 77, purpose: .test, a: UInt64(index))
+    let direction = (0..<value.count).map { random.uniform(UInt64($0)) < 0.5 ? Float(-1) : 1 }
+    let original = value.values
+    var analytic = 0.0
+    for i in 0..<value.count { analytic += Double(gradient.pointer[i]) * Double(direction[i]) }
+    func shifted(_ amount: Float) -> Double {
+      for i in 0..<value.count { value.pointer[i] = original[i] + amount * direction[i] }
+      return objective()
+    }
+    let numeric = (shifted(step) - shifted(-step)) / (2 * Double(step))
+    for i in 0..<value.count { value.pointer[i] = original[i] }
+    return GradientCheck(name: name, analytic: analytic, numeric: numeric)
+  }
+}
+
+/// A tensor of normal numbers, a function of the seed.
+public func randomTensor(_ shape: [Int], seed: UInt64, scale: Float = 1) -> Tensor {
+  let random = CounterRandom(seed: seed, purpose: .test)
+  let tensor = Tensor(uninitialised: shape)
+  for i in 0..<tensor.count { tensor.pointer[i] = scale * random.normal(UInt64(i)) }
+  return tensor
+}
+
+/// A parameter of normal numbers.
+public func randomParameter(
+  _ path: String, _ shape: [Int], seed: UInt64, scale: Float = 0.3
+) -> Parameter {
+  Parameter(path: path, value: randomTensor(shape, seed: seed, scale: scale), decays: true)
+}
