@@ -1,1 +1,0 @@
-#include "CHDF5.h"

@@ -1,0 +1,256 @@
+import CHDF5
+import Foundation
+
+/// Writes one checkpoint: an HDF5 file behind mmoe's user block, under a temporary name until
+/// `finish` has made it durable.
+///
+/// The same content written in the same order gives the same bytes. After any error the temporary
+/// file is gone, an earlier file of the name is unchanged, and further calls throw. Not for use
+/// from several threads at once; it may be used on any one.
+public final class CheckpointWriter {
+  private let file: String
+  private let temporary: TemporaryFile
+  /// nil once the file is complete, abandoned or failed.
+  private var id: mmoe_h5_id?
+  private var postponed: [Postponed] = []
+  /// Bytes written since the disk was last told to begin.
+  private var unannounced = 0
+
+  /// A small dataset that must be aligned: HDF5 aligns by size alone, so it gets its storage at the
+  /// end, when nothing but such datasets is stored any more.
+  private struct Postponed {
+    let path: String
+    let type: mmoe_h5_type
+    let values: [UInt8]
+  }
+
+  /// Storage of this many bytes or more, and all that asks for it, starts at a multiple of it.
+  public static let alignment = 4096
+
+  /// Starts a checkpoint that will be at `path`, and removes temporary files of dead writers beside
+  /// it.
+  ///
+  /// - Throws: `HDF5Error` when the folder is missing or cannot be written.
+  public init(path: String) throws {
+    file = path
+    // Past a limit on file sizes the system would end the process; this way it is an error like
+    // others.
+    signal(SIGXFSZ, SIG_IGN)
+    let temporary = try TemporaryFile(for: path)
+    self.temporary = temporary
+    do {
+      id = try HDF5Library.shared.call(path, .unwritable) { fault in
+        valid(
+          mmoe_h5_create(
+            temporary.file.descriptor, UInt64(UserBlock.size), UInt64(Self.alignment), fault))
+      }
+    } catch {
+      temporary.remove()
+      throw error
+    }
+  }
+
+  deinit { abandon() }
+
+  /// Gives the checkpoint up and removes its temporary file; nothing happens after `finish`.
+  public func abandon() {
+    guard let open = id else { return }
+    id = nil
+    HDF5Library.shared.sync { mmoe_h5_discard(open) }
+    temporary.remove()
+  }
+
+  /// Writes a dataset of float32, and the groups above it.
+  ///
+  /// - Parameters:
+  ///   - path: groups and name joined by `/`.
+  ///   - values: as many as the product of `shape`, row-major; read before this returns.
+  ///   - aligned: start at a multiple of `alignment` in the file, also when smaller than that.
+  /// - Throws: `HDF5Error` when the disk is full, the path exists or is no path.
+  public func writeFloats(
+    _ path: String, shape: [Int], _ values: UnsafePointer<Float>, aligned: Bool = false
+  ) throws {
+    try write(path, MMOE_H5_FLOAT32, shape, stride: 4, UnsafeRawPointer(values), aligned: aligned)
+  }
+
+  /// Writes a dataset of float32; as above.
+  ///
+  /// - Throws: `HDF5Error`, also when `shape` and the number of values differ.
+  public func writeFloats(
+    _ path: String, shape: [Int], _ values: [Float], aligned: Bool = false
+  ) throws {
+    try write(path, MMOE_H5_FLOAT32, shape, values, aligned: aligned)
+  }
+
+  /// Writes a dataset of float64.
+  ///
+  /// - Throws: `HDF5Error`, also when `shape` and the number of values differ.
+  public func writeDoubles(_ path: String, shape: [Int], _ values: [Double]) throws {
+    try write(path, MMOE_H5_FLOAT64, shape, values, aligned: false)
+  }
+
+  /// Writes a dataset of int64.
+  ///
+  /// - Throws: `HDF5Error`, also when `shape` and the number of values differ.
+  public func writeInt64s(_ path: String, shape: [Int], _ values: [Int64]) throws {
+    try write(path, MMOE_H5_INT64, shape, values, aligned: false)
+  }
+
+  /// Writes a dataset of uint8 with one axis.
+  ///
+  /// - Throws: `HDF5Error` when the disk is full, the path exists or is no path.
+  public func writeBytes(_ path: String, _ values: [UInt8]) throws {
+    try write(path, MMOE_H5_UINT8, [values.count], values, aligned: false)
+  }
+
+  /// Sets a string attribute (UTF-8, any length) of a group or dataset that exists; "/" is the
+  /// root.
+  ///
+  /// - Throws: `HDF5Error` when there is no such object, or the attribute exists.
+  public func setAttribute(_ name: String, _ value: String, of object: String = "/") throws {
+    guard !value.utf8.contains(0) else {
+      throw failed("attribute '\(name)': contains a zero byte, which HDF5 strings cannot")
+    }
+    try call { mmoe_h5_write_string($0, object, name, value, $1) }
+  }
+
+  /// Sets an int64 attribute; as above.
+  ///
+  /// - Throws: `HDF5Error` when there is no such object, or the attribute exists.
+  public func setAttribute(_ name: String, _ value: Int, of object: String = "/") throws {
+    var stored = Int64(value)
+    try call { mmoe_h5_write_number($0, object, name, MMOE_H5_INT64, &stored, $1) }
+  }
+
+  /// Sets a float64 attribute; as above.
+  ///
+  /// - Throws: `HDF5Error` when there is no such object, or the attribute exists.
+  public func setAttribute(_ name: String, _ value: Double, of object: String = "/") throws {
+    var stored = value
+    try call { mmoe_h5_write_number($0, object, name, MMOE_H5_FLOAT64, &stored, $1) }
+  }
+
+  /// Completes the file, writes its user block, makes it durable and gives it its name.
+  ///
+  /// - Returns: the file's length in bytes.
+  /// - Throws: `HDF5Error`, with the earlier file of this name unchanged.
+  @discardableResult
+  public func finish() throws -> Int {
+    do {
+      try complete()
+      let open = temporary.file
+      let length = open.length
+      let checksum = try CheckpointFile.checksum(open, file, end: length)
+      let block = UserBlock(fileBytes: length, checksum: checksum).encoded
+      guard pwrite(open.descriptor, block, block.count, 0) == block.count else {
+        throw failed("cannot write its user block: \(systemReason(errno))")
+      }
+      try temporary.commit()
+      return length
+    } catch {
+      temporary.remove()
+      throw error
+    }
+  }
+}
+
+extension CheckpointWriter {
+  /// Ends the HDF5 part of the work: postponed datasets, metadata, close.
+  private func complete() throws {
+    if !postponed.isEmpty {
+      try close()
+      id = try HDF5Library.shared.call(file, .unwritable, remedy: Self.remedy) { fault in
+        valid(mmoe_h5_extend(temporary.file.descriptor, UInt64(Self.alignment), fault))
+      }
+      for dataset in postponed {
+        try call { mmoe_h5_fill($0, dataset.path, dataset.type, dataset.values, $1) }
+      }
+      postponed = []
+    }
+    try close()
+  }
+
+  private func close() throws {
+    try call { mmoe_h5_close($0, $1) }
+    id = nil
+  }
+
+  private func write<Element: BitwiseCopyable>(
+    _ path: String, _ type: mmoe_h5_type, _ shape: [Int], _ values: [Element], aligned: Bool
+  ) throws {
+    guard elements(shape) == values.count else {
+      throw failed("dataset '\(path)': \(values.count) values found, shape \(shape) expected")
+    }
+    try values.withUnsafeBytes {
+      try write(
+        path, type, shape, stride: MemoryLayout<Element>.stride, $0.baseAddress, aligned: aligned)
+    }
+  }
+
+  private func write(
+    _ path: String, _ type: mmoe_h5_type, _ shape: [Int], stride: Int, _ values: UnsafeRawPointer?,
+    aligned: Bool
+  ) throws {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard !parts.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." }), !path.utf8.contains(0)
+    else {
+      throw failed("dataset '\(path)': not a path; expected names joined by '/'")
+    }
+    guard let count = elements(shape) else {
+      throw failed("dataset '\(path)': shape \(shape); expected extents that fit into memory")
+    }
+    let extents = shape.map { UInt64($0) }
+    let bytes = count * stride
+    let postpones = aligned && bytes > 0 && bytes < Self.alignment
+    try call {
+      mmoe_h5_write(
+        $0, path, type, Int32(shape.count), extents, bytes > 0 && !postpones ? values : nil, $1)
+    }
+    unannounced += bytes
+    if unannounced >= 64 << 20 {
+      // The disk then works while the rest is copied and summed up, and `fsync` waits for less.
+      mmoe_begin_writeback(temporary.file.descriptor)
+      unannounced = 0
+    }
+    if postpones {
+      let copy = [UInt8](UnsafeRawBufferPointer(start: values, count: bytes))
+      postponed.append(Postponed(path: path, type: type, values: copy))
+    }
+  }
+
+  /// Product of the extents; nil when one is negative or the product beyond any memory.
+  private func elements(_ shape: [Int]) -> Int? {
+    var count = 1
+    for extent in shape {
+      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
+      guard extent >= 0, !overflow, product < 1 << 48 else { return nil }
+      count = product
+    }
+    return count
+  }
+
+  /// Runs a shim function on the open file; abandons the checkpoint when it fails.
+  private func call(
+    _ function: (mmoe_h5_id, UnsafeMutablePointer<CChar>) -> Bool
+  ) throws {
+    guard let open = id else {
+      throw HDF5Error(.unwritable, file, "the checkpoint is complete or abandoned already")
+    }
+    do {
+      try HDF5Library.shared.call(file, .unwritable, remedy: Self.remedy) {
+        succeeded(function(open, $0))
+      }
+    } catch {
+      abandon()
+      throw error
+    }
+  }
+
+  /// Abandons the checkpoint.
+  private func failed(_ message: String) -> HDF5Error {
+    abandon()
+    return HDF5Error(.unwritable, file, message)
+  }
+
+  private static let remedy = "; nothing was replaced"
+}

@@ -1,0 +1,88 @@
+import CHDF5
+
+/// The tree of a file that does not change: made once while everything in it is checked, so that
+/// questions need no HDF5 call afterwards and reading meets nothing that would be refused.
+struct HDF5Index: Sendable {
+  /// By increasing path.
+  private(set) var datasets: [HDF5Dataset] = []
+  private(set) var members: [String: [HDF5Entry]] = [:]
+  private var places: [String: Int] = [:]
+
+  func dataset(_ path: String) -> HDF5Dataset? { places[path].map { datasets[$0] } }
+
+  /// Walks an open file.
+  ///
+  /// - Parameter bytes: the file's length, which bounds what its datasets can hold.
+  /// - Throws: `HDF5Error` for the first thing that is malformed or refused.
+  init(_ id: mmoe_h5_id, file: String, bytes: Int) throws {
+    let builder = Builder()
+    let context = Unmanaged.passUnretained(builder).toOpaque()
+    try HDF5Library.shared.call(file, .refused) { fault in
+      succeeded(
+        mmoe_h5_walk(id, UInt64(bytes), visit, context, fault) || builder.problem != nil)
+    }
+    if let problem = builder.problem { throw HDF5Error(.refused, file, problem) }
+    self = builder.index
+  }
+
+  private init() {}
+
+  /// Lets the walk's C function add to an index.
+  fileprivate final class Builder {
+    var index = HDF5Index()
+    /// What an object is refused for on this side.
+    var problem: String?
+
+    /// Returns whether the object was accepted.
+    func add(_ name: UnsafePointer<CChar>, _ dataset: mmoe_h5_dataset?) -> Bool {
+      guard let path = String(validatingCString: name) else {
+        problem = "'\(String(cString: name))': a name that is not UTF-8"
+        return false
+      }
+      guard let dataset else {
+        index.members[path] = []
+        link(path, .group)
+        return true
+      }
+      guard let described = HDF5Dataset(path, dataset) else {
+        problem = "dataset '\(path)': its shape is beyond 63 bits"
+        return false
+      }
+      index.places[path] = index.datasets.count
+      index.datasets.append(described)
+      link(path, .dataset)
+      return true
+    }
+
+    /// Makes an object a member of its group, which has been added before it.
+    private func link(_ path: String, _ kind: HDF5Entry.Kind) {
+      guard !path.isEmpty else { return }
+      let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+      let parent = slash.map { String(path[..<$0]) } ?? ""
+      let name = slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path
+      index.members[parent, default: []].append(HDF5Entry(name: name, kind: kind))
+    }
+  }
+}
+
+extension HDF5Dataset {
+  fileprivate init?(_ path: String, _ dataset: mmoe_h5_dataset) {
+    guard let type = HDF5ElementType(dataset.type), let count = Int(exactly: dataset.count) else {
+      return nil
+    }
+    let extents = withUnsafeBytes(of: dataset.shape) { bytes in
+      bytes.bindMemory(to: UInt64.self).prefix(Int(dataset.rank)).map { Int(exactly: $0) }
+    }
+    let shape = extents.compactMap { $0 }
+    guard shape.count == extents.count else { return nil }
+    self.init(
+      path: path, type: type, shape: shape, count: count, fileOffset: Int(exactly: dataset.offset))
+  }
+}
+
+/// Called by the walk for every object.
+private let visit: mmoe_h5_visit = { context, path, _, dataset, _ in
+  guard let context, let path else { return false }
+  let builder = Unmanaged<HDF5Index.Builder>.fromOpaque(context).takeUnretainedValue()
+  return builder.add(path, dataset?.pointee)
+}

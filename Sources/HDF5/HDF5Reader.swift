@@ -1,0 +1,101 @@
+import CHDF5
+import Foundation
+
+/// An HDF5 file whose tree has been checked, open for reading. Safe to use from several threads.
+///
+/// Paths join groups and name with `/`; a leading one is optional, and dots belong to names.
+public final class HDF5Reader: Sendable {
+  /// The path that it was opened by, as errors name it.
+  public let file: String
+  let id: mmoe_h5_id
+  private let index: HDF5Index
+
+  /// Opens a checkpoint after verifying that it is complete and unchanged.
+  ///
+  /// - Throws: `HDF5Error`, see `CheckpointFile.verify`.
+  public convenience init(checkpoint path: String) throws {
+    let file = try OpenFile(reading: path)
+    _ = try CheckpointFile.verify(file, path)
+    try self.init(file, path, bytes: file.length)
+  }
+
+  /// Opens any other HDF5 file. A child process reads it first and makes a clean copy in memory,
+  /// since the HDF5 library may crash on malformed files.
+  ///
+  /// The copy keeps numbers of all kinds and sizes (16-bit floats become 32-bit ones) and
+  /// attributes that are one string or number. The file must not be larger than 4 GiB.
+  ///
+  /// - Parameter seconds: how long the child may take; other HDF5 work waits for it.
+  /// - Throws: `HDF5Error` when the file is malformed, holds something that is refused (links that
+  ///   leave the file or point inside it, virtual or external storage, filters other than deflate,
+  ///   shuffle and fletcher32, elements other than numbers), or crashes the library.
+  public convenience init(foreign path: String, seconds: Double = 30) throws {
+    let original = try OpenFile(reading: path)
+    guard original.length <= Self.largestForeignFile else {
+      throw HDF5Error(
+        .refused, path, "\(original.length) bytes; expected at most \(Self.largestForeignFile)")
+    }
+    let copy = try HDF5Library.shared.call(path, .refused) { fault -> Int32? in
+      let descriptor = mmoe_h5_copy_foreign(
+        original.descriptor, UInt64(original.length), seconds, fault)
+      return descriptor >= 0 ? descriptor : nil
+    }
+    let file = OpenFile(descriptor: copy)
+    try self.init(file, path, bytes: file.length)
+  }
+
+  private static let largestForeignFile = 4 << 30
+
+  private init(_ open: OpenFile, _ path: String, bytes: Int) throws {
+    let id = try HDF5Library.shared.call(path, .refused) { fault in
+      valid(mmoe_h5_open(open.descriptor, fault))
+    }
+    self.id = id
+    file = path
+    do {
+      index = try HDF5Index(id, file: path, bytes: bytes)
+    } catch {
+      HDF5Library.shared.sync { mmoe_h5_end_reading(id) }
+      throw error
+    }
+  }
+
+  deinit {
+    HDF5Library.shared.sync { mmoe_h5_end_reading(id) }
+  }
+
+  /// All datasets of the file, parents before members and by increasing name.
+  public var datasets: [HDF5Dataset] { index.datasets }
+
+  /// Whether there is a group or dataset at `path`.
+  public func exists(_ path: String) -> Bool {
+    let path = normalised(path)
+    return index.dataset(path) != nil || index.members[path] != nil
+  }
+
+  /// The members of a group by increasing name; "" is the root.
+  ///
+  /// - Throws: `HDF5Error` when there is no such group.
+  public func list(_ group: String) throws -> [HDF5Entry] {
+    guard let members = index.members[normalised(group)] else {
+      throw HDF5Error(.missing, file, "no group '\(group)'")
+    }
+    return members
+  }
+
+  /// Type, shape and place of a dataset.
+  ///
+  /// - Throws: `HDF5Error` when there is no such dataset.
+  public func dataset(_ path: String) throws -> HDF5Dataset {
+    guard let dataset = index.dataset(normalised(path)) else {
+      let found = index.members[normalised(path)] == nil ? "no dataset" : "a group, not a dataset:"
+      throw HDF5Error(.missing, file, "\(found) '\(path)'")
+    }
+    return dataset
+  }
+
+  /// Extents of a dataset, empty for a scalar.
+  ///
+  /// - Throws: `HDF5Error` when there is no such dataset.
+  public func shape(_ path: String) throws -> [Int] { try dataset(path).shape }
+}
