@@ -1,0 +1,5 @@
+/// What is wrong with data: one line naming the file, the value found, the value expected and the remedy.
+public struct DataError: Error, CustomStringConvertible, Sendable, Equatable {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}

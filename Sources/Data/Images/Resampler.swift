@@ -1,0 +1,138 @@
+/// Renders views of images as normalised square float inputs: separable triangle filter, widened when
+/// minifying (antialiased), exact where the scale is one.
+///
+/// One resampler per thread: it owns the scratch that its calls share. Plain IEEE arithmetic in a fixed order,
+/// so results are the same bits everywhere.
+final class Resampler {
+  /// Width and height of the output.
+  let side: Int
+  private let normalisation: PixelNormalisation
+  private var columns = FilterTaps()
+  private var rows = FilterTaps()
+  private var scratch = FloatScratch()
+
+  init(side: Int, normalisation: PixelNormalisation) {
+    self.side = side
+    self.normalisation = normalisation
+  }
+
+  /// Writes a view as `[3, side, side]` floats.
+  func render(_ image: PNGImage, _ view: ImageView, into output: UnsafeMutablePointer<Float>) {
+    columns.prepare(
+      start: view.x, length: view.width, limit: image.width, outputs: side, shift: view.shiftX,
+      reversed: view.flipped)
+    rows.prepare(
+      start: view.y, length: view.height, limit: image.height, outputs: side, shift: view.shiftY,
+      reversed: false)
+    let needed = rows.range
+    scratch.reserve(needed.count * 3 * side)
+    image.pixels.withUnsafeBufferPointer { pixels in
+      if let source = pixels.baseAddress {
+        resampleColumns(source, width: image.width, rows: needed)
+      }
+    }
+    resampleRows(first: needed.lowerBound, into: output)
+    finish(output, brightness: view.brightness, contrast: view.contrast)
+  }
+
+  /// Source rows to scratch `[row, 3, side]`.
+  private func resampleColumns(_ source: UnsafePointer<UInt8>, width: Int, rows: Range<Int>) {
+    let side = self.side
+    columns.withTaps { starts, counts, weights, stride in
+      for row in rows {
+        let line = source + row * width * 3
+        let target = scratch.pointer + (row - rows.lowerBound) * 3 * side
+        for i in 0..<side {
+          var red: Float = 0
+          var green: Float = 0
+          var blue: Float = 0
+          let taps = line + starts[i] * 3
+          let weight = weights + i * stride
+          for k in 0..<counts[i] {
+            red += weight[k] * Float(taps[3 * k])
+            green += weight[k] * Float(taps[3 * k + 1])
+            blue += weight[k] * Float(taps[3 * k + 2])
+          }
+          target[i] = red
+          target[side + i] = green
+          target[2 * side + i] = blue
+        }
+      }
+    }
+  }
+
+  /// Scratch to `output` `[3, side, side]`, values 0…255.
+  private func resampleRows(first: Int, into output: UnsafeMutablePointer<Float>) {
+    let side = self.side
+    rows.withTaps { starts, counts, weights, stride in
+      for y in 0..<side {
+        for channel in 0..<3 {
+          let target = output + (channel * side + y) * side
+          target.update(repeating: 0, count: side)
+          for k in 0..<counts[y] {
+            let weight = weights[y * stride + k]
+            let line = scratch.pointer + ((starts[y] + k - first) * 3 + channel) * side
+            for x in 0..<side { target[x] += weight * line[x] }
+          }
+        }
+      }
+    }
+  }
+
+  /// Brightness and contrast, clamped to 0…255, then the normalisation.
+  private func finish(
+    _ output: UnsafeMutablePointer<Float>, brightness: Float, contrast: Float
+  ) {
+    let plane = side * side
+    if brightness != 1 || contrast != 1 {
+      let gain = brightness * contrast
+      let offset = brightness * (1 - contrast) * meanGrey(output)
+      for i in 0..<3 * plane { output[i] = min(max(output[i] * gain + offset, 0), 255) }
+    }
+    for channel in 0..<3 {
+      let gain = 1 / (255 * normalisation.deviation[channel])
+      let offset = normalisation.mean[channel] / normalisation.deviation[channel]
+      let values = output + channel * plane
+      for i in 0..<plane { values[i] = values[i] * gain - offset }
+    }
+  }
+
+  /// Mean luma (ITU-R BT.601) of a `[3, side, side]` picture.
+  private func meanGrey(_ values: UnsafeMutablePointer<Float>) -> Float {
+    let plane = side * side
+    let weights: SIMD3<Float> = [0.299, 0.587, 0.114]
+    var sum: Float = 0
+    for channel in 0..<3 {
+      var total = SIMD8<Float>.zero
+      let start = values + channel * plane
+      var i = 0
+      while i + 8 <= plane {
+        total += UnsafeRawPointer(start + i).loadUnaligned(as: SIMD8<Float>.self)
+        i += 8
+      }
+      var rest = total.sum()
+      while i < plane {
+        rest += start[i]
+        i += 1
+      }
+      sum += weights[channel] * rest
+    }
+    return sum / Float(plane)
+  }
+}
+
+/// A growing buffer without initialisation.
+struct FloatScratch: ~Copyable {
+  private(set) var pointer = UnsafeMutablePointer<Float>.allocate(capacity: 1)
+  private var capacity = 1
+
+  /// Makes room for `count` floats; the contents are lost when the buffer grows.
+  mutating func reserve(_ count: Int) {
+    guard count > capacity else { return }
+    pointer.deallocate()
+    pointer = .allocate(capacity: count)
+    capacity = count
+  }
+
+  deinit { pointer.deallocate() }
+}

@@ -1,0 +1,94 @@
+import Foundation
+import MMoETensor
+
+/// How far a data set gets without looking at shapes: validation accuracies of two models on raw pixels.
+/// What `mmoe data baseline` shows.
+public struct PixelBaselines: Sendable, Codable, Equatable {
+  /// Width and height that the images were resized to.
+  public var imageSize: Int
+  public var trainImages: Int
+  public var valImages: Int
+  /// Accuracy of multinomial logistic regression on standardised pixels, 0…1.
+  public var linear: Double
+  /// Accuracy of the same on the training images.
+  public var linearTrain: Double
+  /// Accuracy of the five nearest neighbours by Euclidean distance, 0…1.
+  public var nearestNeighbours: Double
+  /// 1 / number of classes.
+  public var chance: Double
+
+  /// Decodes a folder and measures both.
+  ///
+  /// - Parameters:
+  ///   - imageSize: images are resized to this side (the centre square).
+  ///   - epochs: passes of the linear model over the training images.
+  ///   - seed: decides the order of the training images.
+  /// - Throws: `DataError` for a bad folder or a bad file.
+  public init(path: String, imageSize: Int = 32, epochs: Int = 30, seed: UInt64 = 0) throws {
+    guard 1...128 ~= imageSize else {
+      throw DataError("baseline: image size \(imageSize), expected 1 to 128")
+    }
+    let folder = try ImageFolder(path: path)
+    let train = try PixelTable(folder[.train], imageSize: imageSize)
+    let val = try PixelTable(folder[.val], imageSize: imageSize)
+    var model = LinearClassifier(classes: folder.classes.count, standardising: train)
+    for epoch in 0..<epochs {
+      // Decaying to zero averages out the last steps' noise.
+      model.train(
+        on: train, rate: 0.01 * (1 - Float(epoch) / Float(epochs)),
+        order: CounterRandom(seed: seed, purpose: .shuffle, a: UInt64(epoch)).permutation(
+          train.count))
+    }
+    self.imageSize = imageSize
+    trainImages = train.count
+    valImages = val.count
+    chance = 1 / Double(folder.classes.count)
+    linear = try model.accuracy(on: val)
+    linearTrain = try model.accuracy(on: train)
+    nearestNeighbours = try NearestNeighbours(train, count: 5).accuracy(on: val)
+  }
+
+  /// Two lines for a terminal.
+  public var text: String {
+    func percent(_ share: Double) -> String { String(format: "%.1f %%", 100 * share) }
+    return """
+      \(trainImages) train and \(valImages) val images at \(imageSize) x \(imageSize), chance \(percent(chance))
+      linear model on pixels        val \(percent(linear)) (train \(percent(linearTrain)))
+      5 nearest neighbours          val \(percent(nearestNeighbours))
+      """
+  }
+}
+
+/// A set's images as rows of 8-bit pixels.
+struct PixelTable: Sendable {
+  /// Numbers in a row, 3 × side².
+  let width: Int
+  let labels: [Int32]
+  /// `[count, width]`
+  let pixels: [UInt8]
+
+  var count: Int { labels.count }
+
+  /// Decodes all images and resizes them to `imageSize`.
+  ///
+  /// - Throws: `DataError` naming a file that cannot be decoded.
+  init(_ set: ImageSet, imageSize: Int) throws {
+    let width = 3 * imageSize * imageSize
+    let rows = try set.images.mapInParallel { entry in
+      let image = try PNGImage(contentsOf: entry.path)
+      // The identity as normalisation leaves values 0…255.
+      let resampler = Resampler(
+        side: imageSize,
+        normalisation: PixelNormalisation(
+          mean: .zero, deviation: SIMD3(repeating: 1 / 255)))
+      return [UInt8](
+        [Float](unsafeUninitializedCapacity: width) { buffer, count in
+          resampler.render(image, ImageView(centreOf: image), into: buffer.baseAddress!)
+          count = width
+        }.map { UInt8(min(max($0.rounded(), 0), 255)) })
+    }
+    self.width = width
+    labels = set.images.map(\.label)
+    pixels = rows.flatMap { $0 }
+  }
+}

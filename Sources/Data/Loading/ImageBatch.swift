@@ -1,0 +1,76 @@
+import MMoETensor
+
+/// A batch of images, ready for a model.
+public struct ImageBatch {
+  /// `[B, 3, S, S]`, normalised. Valid until the loader's following `next()`: the storage is used again.
+  public let pixels: Tensor
+  /// `[B]` class labels.
+  public let labels: [Int32]
+  /// `[B]` positions in the image set.
+  public let indices: [Int]
+  /// The epoch that the first sample belongs to; 0 in evaluation.
+  public let epoch: Int
+  /// The step of the stream, from 0, the same after an interruption.
+  public let step: Int
+
+  public var count: Int { labels.count }
+}
+
+/// How a loader makes batches.
+public struct LoaderOptions: Sendable, Equatable {
+  /// Images of a batch, per rank.
+  public var batchSize: Int
+  /// Width and height of the model's input.
+  public var imageSize: Int
+  /// Decides the order and the augmentation.
+  public var seed: UInt64
+  /// Used in training order only.
+  public var augmentation: Augmentation
+  public var normalisation: PixelNormalisation
+  /// Background threads.
+  public var threads: Int
+  /// Batches prepared ahead of the one in use.
+  public var depth: Int
+  /// This process among `ranks` data-parallel ones.
+  public var rank: Int
+  public var ranks: Int
+
+  public init(
+    batchSize: Int, imageSize: Int, seed: UInt64 = 0, augmentation: Augmentation = .none,
+    normalisation: PixelNormalisation = .unit, threads: Int = 2, depth: Int = 3, rank: Int = 0,
+    ranks: Int = 1
+  ) {
+    self.batchSize = batchSize
+    self.imageSize = imageSize
+    self.seed = seed
+    self.augmentation = augmentation
+    self.normalisation = normalisation
+    self.threads = threads
+    self.depth = depth
+    self.rank = rank
+    self.ranks = ranks
+  }
+
+  /// Checks that every value is in its range.
+  ///
+  /// - Throws: `DataError` naming the field.
+  public func validate() throws {
+    func require(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws {
+      guard range.contains(value) else {
+        throw DataError(
+          "\(field) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+      }
+    }
+    try require("batch size", batchSize, 1...65_536)
+    try require("image size", imageSize, 1...4096)
+    try require("loader threads", threads, 1...256)
+    try require("prefetch depth", depth, 1...256)
+    try require("ranks", ranks, 1...1_000_000)
+    try require("rank", rank, 0...(ranks - 1))
+    try augmentation.validate()
+    guard normalisation.deviation.min() > 0 else {
+      throw DataError(
+        "normalisation deviation is \(normalisation.deviation), expected positive numbers")
+    }
+  }
+}

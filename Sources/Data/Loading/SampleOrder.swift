@@ -1,0 +1,76 @@
+import MMoETensor
+import Synchronization
+
+/// Which images a loader delivers, and in which order.
+public enum LoaderOrder: Sendable, Equatable {
+  /// An endless stream: the concatenation of one random permutation per epoch, a function of the seed and the
+  /// epoch only. Step `s` is entries `s·B·R ..< (s+1)·B·R` of the stream for batches of B on R ranks, so a
+  /// batch may span two epochs, no image is left out, and starting at a step needs no replay.
+  case training(startStep: Int)
+  /// One pass over all images in the set's order, without augmentation; the last batch may be smaller.
+  case evaluation
+  /// The first training batch again and again, without augmentation.
+  case overfit
+}
+
+/// One place in a loader's stream.
+struct SampleEntry: Equatable, Sendable {
+  var index: Int
+  var epoch: Int
+}
+
+/// The arithmetic of a loader's stream: from a step to the samples of this rank's batch.
+final class SampleOrder: Sendable {
+  let images: Int
+  private let order: LoaderOrder
+  private let batch: Int
+  private let seed: UInt64
+  private let rank: Int
+  private let ranks: Int
+  // The two epochs that a batch can span.
+  private let permutations = Mutex<[(epoch: Int, order: [Int])]>([])
+
+  init(order: LoaderOrder, images: Int, batch: Int, seed: UInt64, rank: Int, ranks: Int) {
+    self.order = order
+    self.images = images
+    self.batch = batch
+    self.seed = seed
+    self.rank = rank
+    self.ranks = ranks
+  }
+
+  /// The first step of the stream.
+  var firstStep: Int {
+    if case .training(let start) = order { return start }
+    return 0
+  }
+
+  /// The samples of a step, or nil past the end.
+  func entries(step: Int) -> [SampleEntry]? {
+    let first = (step * ranks + rank) * batch
+    switch order {
+    case .training:
+      return (first..<first + batch).map(shuffled)
+    case .overfit:
+      return (rank * batch..<(rank + 1) * batch).map(shuffled)
+    case .evaluation:
+      guard first < images else { return nil }
+      return (first..<min(first + batch, images)).map { SampleEntry(index: $0, epoch: 0) }
+    }
+  }
+
+  /// The entry at a position of the endless training stream.
+  private func shuffled(_ position: Int) -> SampleEntry {
+    let epoch = position / images
+    return permutations.withLock { kept in
+      if let known = kept.first(where: { $0.epoch == epoch }) {
+        return SampleEntry(index: known.order[position % images], epoch: epoch)
+      }
+      let random = CounterRandom(seed: seed, purpose: .shuffle, a: UInt64(epoch))
+      let order = random.permutation(images)
+      if kept.count == 2 { kept.removeFirst() }
+      kept.append((epoch, order))
+      return SampleEntry(index: order[position % images], epoch: epoch)
+    }
+  }
+}
