@@ -4,7 +4,7 @@ import MMoETensor
 ///
 /// Each route starts the moment its source exists and is awaited at the end of its block. When that is follows from
 /// the variant's value: `departures` lists, for every state, the routes that leave from it.
-final class Backbone {
+package final class Backbone {
   private struct State: Hashable {
     let block: Int
     let site: RouteSource.Site
@@ -14,7 +14,7 @@ final class Backbone {
   private let config: ModelConfig
   private let departures: [State: [(block: Int, route: Int)]]
 
-  init(
+  package init(
     _ store: ParameterStore, config: ModelConfig, causal: Bool, dispatcher: any Dispatcher
   ) throws {
     self.config = config
@@ -35,7 +35,7 @@ final class Backbone {
   }
 
   /// - Parameters: x: `[B · T, d]`; sequence: T.
-  func callAsFunction(_ x: Tensor, sequence: Int, _ pass: ForwardPass) -> Tensor {
+  package func callAsFunction(_ x: Tensor, sequence: Int, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
     var inFlight: [Int: [RouteInFlight]] = [:]
     func reached(_ block: Int, _ site: RouteSource.Site, _ state: BlockState) {

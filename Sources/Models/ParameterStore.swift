@@ -11,7 +11,7 @@ public final class ParameterStore {
   /// Standard deviation of weights; 0 = 1 / √(fan-in).
   private let initStd: Double
 
-  init(engine: Engine, seed: UInt64, initStd: Double) {
+  package init(engine: Engine, seed: UInt64, initStd: Double) {
     self.engine = engine
     self.seed = seed
     self.initStd = initStd

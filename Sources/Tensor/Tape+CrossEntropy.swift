@@ -3,7 +3,7 @@ import CKernels
 /// What a classification loss reports beside its gradient.
 public struct CrossEntropyResult: Sendable {
   /// Mean loss over the rows that count, in nats.
-  public let loss: Float
+  public let loss: Double
   /// Loss of every row.
   public let losses: [Float]
   /// How many logits beat the target's, 0 = correct; −1 for an ignored row.
@@ -38,7 +38,7 @@ extension Tape {
         classes)
     }
     let total = losses.reduce(0.0) { $0 + Double($1) }
-    let loss = Float(total / Double(max(counted, 1)))
+    let loss = total / Double(max(counted, 1))
     recordLoss("cross-entropy", value: loss, weight: weight) { [self] in
       accumulate(logits, into: logits)
     }

@@ -64,7 +64,7 @@ extension Tape {
     precondition(y.count == factors.count, "innerProduct: \(y.shape), \(factors.shape)")
     var total = 0.0
     for i in 0..<y.count { total += Double(y.pointer[i]) * Double(factors.pointer[i]) }
-    recordLoss("inner product", value: Float(total), weight: weight) { [self] in
+    recordLoss("inner product", value: total, weight: weight) { [self] in
       let gradient = Tensor(uninitialised: y.shape)
       mmoe_scale(gradient.pointer, factors.pointer, weight, y.count)
       accumulate(gradient, into: y)

@@ -7,7 +7,7 @@ public final class Tape {
   /// One term of the objective.
   public struct LossTerm: Sendable {
     public let name: String
-    public let value: Float
+    public let value: Double
     public let weight: Float
   }
 
@@ -23,7 +23,7 @@ public final class Tape {
   }
 
   /// `Σ weight · value` over all loss terms.
-  public var objective: Float { losses.reduce(0) { $0 + $1.weight * $1.value } }
+  public var objective: Double { losses.reduce(0) { $0 + Double($1.weight) * $1.value } }
 
   /// Differentiates the objective. Gradients are added to those of the parameters.
   public func backward() {
@@ -66,7 +66,7 @@ public final class Tape {
 
   /// Registers a loss term whose gradient `adjoint` spreads.
   public func recordLoss(
-    _ name: String, value: Float, weight: Float, _ adjoint: @escaping () -> Void
+    _ name: String, value: Double, weight: Float, _ adjoint: @escaping () -> Void
   ) {
     losses.append(LossTerm(name: name, value: value, weight: weight))
     if isRecording { adjoints.append((name, adjoint)) }

@@ -30,15 +30,14 @@ import Testing
     }
   }
 
-  /// Groups without rows, groups over several tiles, rows beyond the last group.
+  /// Groups without rows, groups over several tiles.
   @Test(arguments: [[0, 9], [0, 0, 130, 130, 301], [0, 40, 41, 60, 60]])
   func feedForward(offsets: [Int]) {
     let (experts, d, hidden) = (offsets.count - 1, 24, 40)
-    let rows = offsets.last! + 3
+    let rows = offsets.last!
     let x = randomTensor([rows, d], seed: 1)
     let residual = randomTensor([rows, d], seed: 2)
     let factors = randomTensor([rows, d], seed: 3)
-    for i in offsets.last! * d..<rows * d { factors.pointer[i] = 0 }
     let w1 = randomParameter("w1", [experts, hidden, d], seed: 4)
     let b1 = randomParameter("b1", [experts, hidden], seed: 5)
     let w2 = randomParameter("w2", [experts, d, hidden], seed: 6)
@@ -46,10 +45,35 @@ import Testing
     expectGradients([w1, b1, w2, b2], [("x", x), ("residual", residual)], step: 3e-3) { tape in
       let y = tape.feedForward(
         x, offsets: offsets, w1: w1, b1: b1, w2: w2, b2: b2, residual: residual)
-      // Rows of no group are undefined; multiply only those that are defined.
-      for i in offsets.last! * d..<rows * d { y.pointer[i] = 0 }
       tape.innerProduct(y, with: factors)
     }
+  }
+
+  /// Rows beyond the last group, undefined where a capacity dropped choices, reach neither outputs nor gradients.
+  @Test func feedForwardIgnoresRowsOfNoGroup() {
+    let offsets = [0, 7, 20]
+    let parameters = [[2, 12, 8], [2, 12], [2, 8, 12], [2, 8]].enumerated().map {
+      randomParameter("p\($0)", $1, seed: UInt64($0))
+    }
+    func run(extra: Int) -> [[Float]] {
+      for parameter in parameters { parameter.clearGradient() }
+      let x = Tensor(repeating: .nan, shape: [20 + extra, 8])
+      let factors = Tensor(repeating: .nan, shape: [20 + extra, 8])
+      x.pointer.update(from: randomTensor([20, 8], seed: 1).pointer, count: 160)
+      factors.pointer.update(from: randomTensor([20, 8], seed: 2).pointer, count: 160)
+      let tape = Tape(engine, recording: true)
+      tape.watch(x)
+      let y = tape.feedForward(
+        x, offsets: offsets, w1: parameters[0], b1: parameters[1], w2: parameters[2],
+        b2: parameters[3])
+      tape.innerProduct(y, with: factors)
+      tape.backward()
+      return [Array(y.values[..<160]), Array(x.takeGradient()!.values[..<160])]
+        + parameters.map(\.gradient.values)
+    }
+    let expected = run(extra: 0)
+    #expect(expected.allSatisfy { $0.allSatisfy(\.isFinite) })
+    #expect(run(extra: 5) == expected)
   }
 
   @Test(arguments: [(5, 10), (300, 192), (17, 33)])

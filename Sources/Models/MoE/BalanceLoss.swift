@@ -15,7 +15,7 @@ extension Tape {
     for e in 0..<count { value += Double(load[e]) / total * means[e] }
     value *= Double(count)
     let slopes = load.map { weight * Float(Double(count) * Double($0) / total / Double(tokens)) }
-    recordLoss("balance", value: Float(value), weight: weight) { [self] in
+    recordLoss("balance", value: value, weight: weight) { [self] in
       engine.addToRows(gradient(of: choice.probabilities), slopes)
     }
     return Float(value)
@@ -28,7 +28,7 @@ extension Tape {
     var value = 0.0
     for t in 0..<tokens { value += Double(lse[t]) * Double(lse[t]) }
     value /= Double(tokens)
-    recordLoss("z_loss", value: Float(value), weight: weight) { [self] in
+    recordLoss("z_loss", value: value, weight: weight) { [self] in
       let target = gradient(of: choice.logSumExp).pointer
       for t in 0..<tokens { target[t] += 2 * weight * lse[t] / Float(tokens) }
     }
@@ -51,7 +51,7 @@ extension Tape {
     let importance = engine.columnMeans(choice.probabilities).map { $0 * Double(tokens) }
     let share: Float = noise > 0 ? 0.5 : 1
     let (importanceValue, importanceSlope) = squaredVariation(importance)
-    recordLoss("importance", value: Float(importanceValue), weight: weight * share) { [self] in
+    recordLoss("importance", value: importanceValue, weight: weight * share) { [self] in
       engine.addToRows(
         gradient(of: choice.probabilities), importanceSlope.map { Float($0) * weight * share })
     }
@@ -70,7 +70,7 @@ extension Tape {
       }
     }
     let (loadValue, loadSlope) = squaredVariation(load)
-    recordLoss("load", value: Float(loadValue), weight: weight * share) { [self] in
+    recordLoss("load", value: loadValue, weight: weight * share) { [self] in
       let target = gradient(of: logits).pointer
       let atThreshold = gradient(of: noisyLogits).pointer
       for t in 0..<tokens {

@@ -18,12 +18,12 @@ struct RouteInFlight {
 /// The mixture-of-experts part of a block: gates, experts, shared expert and how they are joined, as the variant's
 /// value says. The shortcut is visible as call order: `begin` runs when a route's source exists, `finish` at the
 /// end of the block.
-public final class MoELayer {
-  public let variant: MoEVariant
+package final class MoELayer {
+  package let variant: MoEVariant
   let config: MoEConfig
   let block: Int
   private let routers: [Router]
-  public let experts: Experts
+  package let experts: Experts
   private let shared: FeedForward?
   private let shortcutNorm: LayerNorm?
   private let postNorm: LayerNorm?

@@ -8,16 +8,16 @@ public struct Routing {
 }
 
 /// A linear gate in float32 with softmax over all experts and top-k choice.
-public final class Router {
-  let weight: Parameter
+package final class Router {
+  package let weight: Parameter
   /// `[E]`, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
-  let selectionBias: Tensor?
+  package let selectionBias: Tensor?
   let config: MoEConfig
   let k: Int
   /// Choices of each expert since the bias was last updated.
   private var loadSinceUpdate: [Int]
 
-  init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
+  package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
     weight = store.weight(path + ".weight", [config.experts, width])
     selectionBias =
       config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.experts) : nil
@@ -31,7 +31,7 @@ public final class Router {
   /// - Parameters:
   ///   - exclude: `[T]`, one expert that each token may not take.
   ///   - block, route: where this is, for noise and reports.
-  func callAsFunction(
+  package func callAsFunction(
     _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
@@ -80,7 +80,7 @@ public final class Router {
 
   /// Moves the selection bias one step towards the underloaded experts (arXiv 2408.15664, algorithm 1). Called
   /// once after each optimiser step.
-  func updateSelectionBias() {
+  package func updateSelectionBias() {
     guard let selectionBias else { return }
     let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.experts)
     for e in 0..<config.experts {

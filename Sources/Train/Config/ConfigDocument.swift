@@ -69,6 +69,9 @@ struct ConfigDocument: Sendable {
       return ConfigError(
         "\(file):\(context.mark.line): \(alternatives(keys.sorted())): found more than once in one "
           + "map, expected each key once; remove one")
+    case .reader(let problem, let offset, _, _):
+      let place = offset.map { " at byte \($0)" } ?? ""
+      return ConfigError("\(file): expected YAML, found an error\(place): \(problem)")
     default:
       return ConfigError("\(file): expected YAML, found \(oneLine("\(error)"))")
     }
@@ -130,7 +133,17 @@ extension ConfigInput {
 func systemReason(of error: any Error) -> String {
   let error = error as NSError
   let underlying = error.userInfo[NSUnderlyingErrorKey] as? NSError ?? error
-  if underlying.domain == NSPOSIXErrorDomain { return String(cString: strerror(Int32(underlying.code))) }
+  if underlying.domain == NSPOSIXErrorDomain, let code = Int32(exactly: underlying.code) {
+    return String(cString: strerror(code))
+  }
+  switch CocoaError.Code(rawValue: error.code) {
+  case _ where error.domain != NSCocoaErrorDomain: break
+  case .fileReadNoSuchFile, .fileNoSuchFile: return String(cString: strerror(ENOENT))
+  case .fileReadNoPermission, .fileWriteNoPermission: return String(cString: strerror(EACCES))
+  case .fileReadUnknown: return "not a readable file"
+  case .fileWriteOutOfSpace: return String(cString: strerror(ENOSPC))
+  default: break
+  }
   return oneLine(error.localizedDescription)
 }
 

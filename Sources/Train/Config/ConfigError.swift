@@ -1,4 +1,4 @@
-/// What is wrong with a configuration, in one line: place, key, value found, value expected, remedy.
+/// What is wrong with a configuration, in one line: place, key, value expected, value found, remedy.
 public struct ConfigError: Error, CustomStringConvertible, Sendable {
   public let description: String
 

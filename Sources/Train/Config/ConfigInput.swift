@@ -42,6 +42,8 @@ enum ConfigInput: Equatable, Sendable {
 
 /// Why a value does not fit its key; the table adds the place and the key.
 struct ConfigMismatch: Error {
+  /// The part that is wrong, where it is not the whole value.
+  var found: String?
   /// What else would help, such as the way to write it.
   var remedy: String?
 }

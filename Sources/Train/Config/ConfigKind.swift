@@ -143,7 +143,13 @@ extension ConfigKind {
       expected: "a list such as [1, 2], each \(expected)",
       parse: { [parse] input throws(ConfigMismatch) in
         var values: [Value] = []
-        for item in try listItems(input) { values.append(try parse(item)) }
+        for item in try listItems(input) {
+          do throws(ConfigMismatch) {
+            values.append(try parse(item))
+          } catch {
+            throw ConfigMismatch(found: error.found ?? item.found, remedy: error.remedy)
+          }
+        }
         return values
       },
       render: { [render] values in
@@ -225,7 +231,8 @@ private func yamlText(_ text: String) -> String {
     case "\\": quoted += "\\\\"
     case "\n": quoted += "\\n"
     case "\t": quoted += "\\t"
-    case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+    case _
+    where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
       || [0x2028, 0x2029, 0xFEFF].contains(scalar.value):
       let hexadecimal = String(scalar.value, radix: 16)
       quoted += "\\u" + String(repeating: "0", count: 4 - hexadecimal.count) + hexadecimal

@@ -87,7 +87,8 @@ public struct ConfigTable<Root>: Sendable {
     } catch {
       let remedy = error.remedy.map { "; \($0)" } ?? ""
       throw ConfigError(
-        "\(place): \(key): expected \(entry.expected), found \(value.found)\(remedy)")
+        "\(place): \(key): expected \(entry.expected), found \(error.found ?? value.found)\(remedy)"
+      )
     }
   }
 
@@ -147,7 +148,9 @@ public struct ConfigTable<Root>: Sendable {
   ///
   /// - Parameter width: the width of the terminal, to which the last column is wrapped.
   public func help(defaults root: Root, width: Int? = nil) -> String {
-    var table = TextTable(columns: [.left("key"), .left("default"), .left("takes"), .left("meaning")])
+    var table = TextTable(columns: [
+      .left("key"), .left("default"), .left("takes"), .left("meaning"),
+    ])
     for entry in entries {
       let value = entry.read(root).plain
       table.add([entry.key, value.isEmpty ? "\"\"" : value, entry.expected, entry.summary])

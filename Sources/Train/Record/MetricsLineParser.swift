@@ -1,7 +1,7 @@
 import Foundation
 
-/// Reads the lines that `MetricsLine` writes, keys in their order. Anything else, such as a line cut off by a
-/// crash, gives nil.
+/// Reads the lines that `MetricsLine` writes, keys in their order. Anything else, such as a line cut
+/// off by a crash, gives nil.
 ///
 /// Not a JSON library's work: those lose the order of the keys, and long runs have many lines.
 struct MetricsLineParser {
@@ -36,9 +36,13 @@ struct MetricsLineParser {
       }
     } while take(",")
     guard take("}"), position == bytes.endIndex, let step else { return nil }
-    return MetricsLine(step: step, values: nonfinite.isEmpty ? values : values.map {
-      ($0.key, MetricsLineParser.restore($0.value, $0.key, nonfinite))
-    })
+    return MetricsLine(
+      step: step,
+      values: nonfinite.isEmpty
+        ? values
+        : values.map {
+          ($0.key, MetricsLineParser.restore($0.value, $0.key, nonfinite))
+        })
   }
 
   /// Puts infinities back where the line has null. A null without a flag stays NaN.

@@ -1,9 +1,9 @@
 import Foundation
 
-/// A training run's progress: one line that is redrawn on a terminal, plain lines at intervals where output
-/// is redirected.
+/// A training run's progress: one line that is redrawn on a terminal, plain lines at intervals where
+/// output is redirected.
 ///
-///     train  ━━━━━━━━━━━━━───────  1,200/2,000  3,120 images/s  ETA 1m23s  loss 0.4321  top-1 91.2 %
+///     train  ━━━━━━━━━━━━━───────  1200/2000  3,120 images/s  ETA 1m23s  loss 0.4321  top-1 91.2 %
 ///
 /// Not thread-safe: one loop owns it.
 public final class ProgressLine {
@@ -54,7 +54,8 @@ public final class ProgressLine {
   /// Notes that `step` steps are done and `items` items were worked through since the last call,
   /// and draws if the last drawing is old enough.
   ///
-  /// - Parameter fields: what else to show, the most important first; a narrow terminal drops the last.
+  /// - Parameter fields: what else to show, the most important first; a narrow terminal drops the
+  ///   last.
   public func update(step: Int, items: Int, _ fields: KeyValuePairs<String, String> = [:]) {
     let time = now()
     self.step = step
@@ -102,7 +103,7 @@ public final class ProgressLine {
   }
 
   private func parts(_ time: Double) -> [String] {
-    var parts = ["\(HumanFormat.grouped(step))/\(HumanFormat.grouped(total))"]
+    var parts = ["\(step)/\(total)"]
     if let perSecond = rate.perSecond {
       let digits = perSecond < 10 ? HumanFormat.fixed(perSecond, 1) : nil
       parts.append("\(digits ?? HumanFormat.grouped(Int(perSecond.rounded()))) \(unit)/s")
@@ -118,14 +119,14 @@ public final class ProgressLine {
     return [label] + parts + fields.map { "\($0.name) \($0.value)" }
   }
 
-  /// The parts with a bar after the label, cut to the width: first the bar shrinks, then it goes, then
-  /// the last parts. The last column stays free, since some terminals wrap when it is filled.
+  /// The parts with a bar after the label, cut to the width: first the bar shrinks, then it goes,
+  /// then the last parts. The last column stays free, since some terminals wrap when it is filled.
   private func terminalLine(_ parts: [String], width: Int) -> String {
     let room = max(width - 1, 1)
     var parts = parts
     func length() -> Int { parts.map(\.count).reduce(2 * (parts.count - 1), +) }
     let barWidth = min(room - length() - 2, 30)
-    if barWidth >= 8 {
+    if barWidth >= 6 {
       parts.insert(bar(barWidth), at: 1)
       return parts.joined(separator: "  ")
     }

@@ -4,8 +4,8 @@ import Foundation
 ///
 /// `metrics.jsonl` is the record: one line a step, on disk (in the system's cache) when `flush`
 /// returns. `metrics.csv` is the same for spreadsheets, single values only; when a metric appears
-/// for the first time the file is rewritten with a column for it, so that validation metrics, which come late, are
-/// in it too. Not thread-safe: one loop owns it.
+/// for the first time the file is rewritten with a column for it, so that validation metrics, which
+/// come late, are in it too. Not thread-safe: one loop owns it.
 public final class Recorder {
   /// The files that a recorder writes in its directory.
   public static let fileNames = (json: "metrics.jsonl", csv: "metrics.csv")
@@ -54,15 +54,17 @@ public final class Recorder {
     add(MetricsLine.key(name, layer: layer), [value], isVector: false)
   }
 
-  /// Notes one value per expert, class or the like; goes to `metrics.jsonl` only. Of several in one step
-  /// the element-wise mean is written.
+  /// Notes one value per expert, class or the like; goes to `metrics.jsonl` only. Of several in one
+  /// step the element-wise mean is written.
   public func record(_ name: String, _ values: [Double], layer: Int? = nil) {
     add(MetricsLine.key(name, layer: layer), values, isVector: true)
   }
 
   /// The current step's value of a metric, as `flush` would write it.
   public func current(_ name: String, layer: Int? = nil) -> Double? {
-    guard let entry = pending[MetricsLine.key(name, layer: layer)], !entry.isVector else { return nil }
+    guard let entry = pending[MetricsLine.key(name, layer: layer)], !entry.isVector else {
+      return nil
+    }
     return entry.sum[0] / entry.count
   }
 
@@ -76,7 +78,9 @@ public final class Recorder {
     let values = arrivals.compactMap { key in
       pending[key].map { entry in
         let means = entry.sum.map { $0 / entry.count }
-        return (key: key, value: entry.isVector ? MetricsLine.Value.vector(means) : .scalar(means[0]))
+        return (
+          key: key, value: entry.isVector ? MetricsLine.Value.vector(means) : .scalar(means[0])
+        )
       }
     }
     var line = MetricsLine(step: step, values: values)
@@ -99,7 +103,9 @@ public final class Recorder {
   public func synchronize() throws(RecorderError) { try json.synchronize() }
 
   /// Everything recorded in this run so far, from the file.
-  public func history() throws(RecorderError) -> MetricsHistory { try MetricsHistory(file: jsonPath) }
+  public func history() throws(RecorderError) -> MetricsHistory {
+    try MetricsHistory(file: jsonPath)
+  }
 
   private func add(_ key: String, _ values: [Double], isVector: Bool) {
     guard var entry = pending[key], entry.isVector == isVector, entry.sum.count == values.count

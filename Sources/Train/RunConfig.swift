@@ -1,0 +1,107 @@
+import Foundation
+import MMoEModels
+import MMoETensor
+
+/// Everything that determines a run, in groups; `RunConfig.table` names each key once.
+public struct RunConfig: Sendable, Equatable {
+  public var seed = 0
+  public var tensor = TensorConfig()
+  public var model = ModelConfig()
+  public var optimizer = OptimizerConfig()
+  public var schedule = ScheduleConfig()
+  public var data = DataConfig()
+  public var train = LoopConfig()
+  public var checkpoint = CheckpointConfig()
+
+  public init() {}
+}
+
+/// What computes.
+public struct TensorConfig: Sendable, Equatable {
+  /// Computing threads; nil = all cores.
+  public var threads: Int?
+  public var blas = BLASChoice.auto
+  public init() {}
+
+  public enum BLASChoice: String, CaseIterable, Sendable {
+    /// oneDNN where built in, else OpenBLAS.
+    case auto, onednn, openblas
+
+    public var backend: BLASBackend? { BLASBackend(rawValue: rawValue) }
+  }
+}
+
+/// How the learning rate moves.
+public struct ScheduleConfig: Sendable, Equatable {
+  public enum Kind: String, CaseIterable, Sendable {
+    case cosine, constant
+  }
+  public var kind = Kind.cosine
+  /// Steps of linear warm-up.
+  public var warmup = 100
+  /// Last learning rate as a share of the peak.
+  public var minimum = 0.01
+  public init() {}
+
+  /// The learning rate of step `step` (from 0) of `total`.
+  public func learningRate(peak: Double, step: Int, total: Int) -> Double {
+    if step < warmup { return peak * Double(step + 1) / Double(warmup) }
+    guard kind == .cosine else { return peak }
+    let progress = Double(step - warmup) / Double(max(total - warmup, 1))
+    let low = peak * minimum
+    return low + (peak - low) * 0.5 * (1 + cos(Double.pi * min(progress, 1)))
+  }
+}
+
+/// What is fed in, and how it is varied.
+public struct DataConfig: Sendable, Equatable {
+  public enum Crop: String, CaseIterable, Sendable {
+    /// A random part of the image, resized.
+    case resized
+    /// The image with a border, shifted at random (the CIFAR recipe).
+    case padded
+    case none
+  }
+  /// What to do with a file that cannot be decoded.
+  public enum BadImage: String, CaseIterable, Sendable {
+    case error, skip
+  }
+  /// Images of an optimiser step.
+  public var batch = 64
+  public var crop = Crop.resized
+  /// Smallest share of the image's area that a random crop takes.
+  public var cropMinimum = 0.5
+  public var flip = true
+  /// Largest change of brightness and contrast.
+  public var jitter = 0.2
+  /// Decoding threads.
+  public var workers = 2
+  /// Megabytes of decoded images kept in memory.
+  public var cacheMB = 2048
+  public var onBadImage = BadImage.error
+  /// Train on this many batches only, without augmentation; 0 = off.
+  public var overfit = 0
+  public init() {}
+}
+
+/// The loop.
+public struct LoopConfig: Sendable, Equatable {
+  /// Optimiser steps; nil = `epochs`.
+  public var steps: Int?
+  public var epochs = 10
+  /// Micro-batches of a step; must divide `data.batch`.
+  public var accumulation = 1
+  public var labelSmoothing = 0.0
+  /// Steps between evaluations; 0 = once an epoch.
+  public var evalEvery = 0
+  public init() {}
+}
+
+/// What is kept.
+public struct CheckpointConfig: Sendable, Equatable {
+  /// Steps between checkpoints; 0 = once an epoch.
+  public var every = 0
+  /// Latest checkpoints kept.
+  public var keep = 2
+  public init() {}
+}

@@ -1,0 +1,146 @@
+import MMoEModels
+import MMoETensor
+import TestSupport
+import Testing
+
+@Suite struct RoutingTests {
+  let engine = try! Engine(threads: 2)
+
+  @Test func tiesGoToTheLowerIndex() {
+    let tape = Tape(engine, recording: false)
+    let choice = tape.gate(Tensor([1, 3, 3, 1, 2, 2, 2, 2], shape: [2, 4]), k: 2, renormalise: true)
+    #expect(choice.experts == [1, 2, 0, 1])
+    #expect(choice.gates.values == [0.5, 0.5, 0.5, 0.5])
+  }
+
+  /// Queues: all first choices in token order, then all second choices; C = ceil(cf T k / E).
+  @Test func capacityAndPlaces() {
+    let plan = DispatchPlan(
+      experts: [0, 1, 0, 1, 1, 0], tokens: 3, k: 2, expertCount: 2, capacityFactor: 0.6)
+    #expect(plan.capacity == 2)  // ceil(0.6 · 6 / 2)
+    #expect(plan.place == [0, 1, 1, 2, 0, 2])
+    #expect(plan.load == [3, 3])
+    #expect(plan.kept == [2, 2])
+    #expect(plan.position == [0, 3, 1, -1, 2, -1])
+    #expect(plan.source == [0, 1, 2, 0])
+  }
+
+  @Test func priorityDecidesWhoIsDropped() {
+    let plan = DispatchPlan(
+      experts: [0, 0, 0], tokens: 3, k: 1, expertCount: 1, capacityFactor: 0.6,
+      priority: [0.1, 0.9, 0.5])
+    #expect(plan.place == [2, 0, 1])
+    #expect(plan.position == [-1, 0, 1])
+  }
+
+  /// combine(dispatch(x)) with weight 1 is x.
+  @Test func permutationRoundTrip() {
+    let x = randomTensor([40, 6], seed: 1)
+    let tape = Tape(engine, recording: false)
+    let choice = tape.gate(randomTensor([40, 5], seed: 2), k: 1, renormalise: true)
+    let plan = DispatchPlan(experts: choice.experts, tokens: 40, k: 1, expertCount: 5)
+    let dispatcher = LocalDispatcher()
+    let rows = dispatcher.endDispatch(dispatcher.beginDispatch(x, plan, tape), tape)
+    let back = dispatcher.endCombine(
+      dispatcher.beginCombine(rows, tape), gates: Tensor(repeating: 1, shape: [40, 1]), base: nil,
+      tape)
+    #expect(back.values == x.values)
+  }
+
+  private func router(
+    experts: Int = 6, k: Int = 2, _ change: (inout MoEConfig) -> Void
+  ) -> Router {
+    var config = MoEConfig()
+    config.experts = experts
+    change(&config)
+    let store = ParameterStore(engine: engine, seed: 5, initStd: 0.5)
+    return Router(store, "gate", width: 8, config: config, k: k)
+  }
+
+  /// Each auxiliary loss's gradient, by finite differences, through the whole router.
+  @Test(arguments: ["all_choices", "first_choice", "importance_load", "importance_load+noise", "z"])
+  func auxiliaryGradients(kind: String) {
+    let router = router { config in
+      config.balanceWeight = 1
+      config.balance = BalanceLossKind(rawValue: String(kind.split(separator: "+")[0])) ?? .none
+      if kind.hasSuffix("noise") { config.gateNoise = 1 }
+      if kind == "z" { config.zLossWeight = 0.3 }
+    }
+    let x = randomTensor([60, 8], seed: 1)
+    for check in checkGradients(
+      engine: engine, parameters: [router.weight], inputs: [("x", x)], step: 4e-4,
+      forward: { tape in
+        let pass = ForwardPass(tape, training: true, seed: 9, step: 4)
+        _ = router(x, exclude: nil, block: 0, route: 0, pass)
+      })
+    {
+      #expect(check.error < 2e-2, "\(check)")
+    }
+  }
+
+  /// Balance loss by hand: E = 2, T = 2, k = 1, logits (ln 3, 0) and (0, 0): p = (.75, .25), (.5, .5); both tokens
+  /// choose expert 0. f = (1, 0), P = (.625, .375): 2 · .625 = 1.25.
+  @Test func balanceLossByHand() {
+    var config = MoEConfig()
+    config.experts = 2
+    config.balanceWeight = 1
+    let store = ParameterStore(engine: engine, seed: 5, initStd: 0.5)
+    let router = Router(store, "gate", width: 2, config: config, k: 1)
+    router.weight.value.pointer.update(from: [1.0986123, 0, 0, 0], count: 4)
+    let pass = ForwardPass(Tape(engine, recording: false), training: true)
+    _ = router(Tensor([1, 0, 0, 1], shape: [2, 2]), exclude: nil, block: 0, route: 0, pass)
+    #expect(abs(pass.routings[0].auxiliary["balance"]! - 1.25) < 1e-6)
+    #expect(pass.routings[0].load == [2, 0])
+    #expect(pass.routings[0].dead == 1)
+    #expect(pass.routings[0].imbalance == 2)
+    // Entropy: mean of 0.5623 and ln 2.
+    #expect(abs(pass.routings[0].entropy - (0.562335 + 0.693147) / 2) < 1e-5)
+  }
+
+  /// Equal logits: perfectly balanced importance must not make NaN gradients (std() would).
+  @Test func noNaNAtPerfectBalance() {
+    for kind in BalanceLossKind.allCases {
+      let router = router(k: 1) { config in
+        config.balance = kind
+        config.balanceWeight = 1
+        config.zLossWeight = 1
+        config.gateNoise = kind == .importanceLoad ? 1 : 0
+      }
+      router.weight.value.pointer.update(repeating: 0, count: router.weight.count)
+      let x = randomTensor([12, 8], seed: 1)
+      let tape = Tape(engine, recording: true)
+      _ = router(x, exclude: nil, block: 0, route: 0, ForwardPass(tape, training: true))
+      tape.backward()
+      #expect(router.weight.gradient.values.allSatisfy { $0.isFinite })
+    }
+  }
+
+  /// Without a balance loss, the selection bias alone pulls an unbalanced router towards balance.
+  @Test func selectionBiasBalances() {
+    let router = router(experts: 4, k: 1) { config in
+      config.balance = .none
+      config.biasRate = 0.02
+    }
+    let x = randomTensor([400, 8], seed: 1)
+    for t in 0..<400 { x.pointer[t * 8] = 2 }
+    func imbalance() -> Double {
+      let pass = ForwardPass(Tape(engine, recording: false), training: true)
+      _ = router(x, exclude: nil, block: 0, route: 0, pass)
+      return pass.routings[0].imbalance
+    }
+    let before = imbalance()
+    for _ in 0..<100 {
+      _ = imbalance()
+      router.updateSelectionBias()
+    }
+    #expect(before > 1.5)
+    #expect(imbalance() < 1.2)
+  }
+
+  @Test func uniformIsBalanced() {
+    let router = router(experts: 4) { $0.routing = .uniform }
+    let pass = ForwardPass(Tape(engine, recording: false), training: true)
+    _ = router(randomTensor([10, 8], seed: 1), exclude: nil, block: 0, route: 0, pass)
+    #expect(pass.routings[0].load == [5, 5, 5, 5])
+  }
+}
