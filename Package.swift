@@ -26,7 +26,6 @@ let package = Package(
   products: [.executable(name: "mmoe", targets: ["mmoe"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
@@ -52,7 +51,6 @@ let package = Package(
       name: "MMoETrain",
       dependencies: [
         "CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "Yams",
-        .product(name: "Logging", package: "swift-log"),
       ], path: "Sources/Train"),
     .executableTarget(
       name: "mmoe",

@@ -50,6 +50,8 @@ package final class Backbone {
     var x = x
     reached(-1, .output, BlockState(value: x, normed: nil, norm: nil))
     for (index, block) in blocks.enumerated() {
+      tape.scope = "blocks.\(index)"
+      defer { tape.scope = "" }
       reached(index, .input, BlockState(value: x, normed: nil, norm: block.norm2))
       let scales = branchScales(index, samples: x.rows / sequence, pass)
       let normed = block.norm1(x, tape)

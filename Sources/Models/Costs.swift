@@ -10,6 +10,9 @@ public struct ModelCosts: Sendable {
   /// attention scores and their products with V; look-ups, norms and activations are not counted.
   public let forwardFLOPs: Double
 
+  /// Floats that one image's recorded forward pass keeps for its backward pass, dropless routing.
+  public let activationFloats: Int
+
   /// Forward and backward: three times the forward products.
   public var trainingFLOPs: Double { 3 * forwardFLOPs }
 
@@ -27,16 +30,20 @@ public struct ModelCosts: Sendable {
     var active = total
     // Weights of matrix products: per token, and per image for the head.
     var products = embedding * (tokens - (config.classToken ? 1 : 0))
+    var kept = config.channels * config.patch * config.patch + 2 * d
     products += config.classes * d
     for index in 0..<config.layers {
       let common = attention + 4 * d + 4 * d
       total += common
       active += common
       products += attention * tokens
+      // Two norms, Q K V, the mixed heads, both residual sums, log-sum-exp a head.
+      kept += 2 * d + 3 * d + d + 2 * d + config.heads
       guard config.isMoE(index), let variant else {
         total += mlp(hidden) + hidden + d
         active += mlp(hidden) + hidden + d
         products += mlp(hidden) * tokens
+        kept += hidden
         continue
       }
       let expertWidth = config.expertHidden
@@ -52,10 +59,16 @@ public struct ModelCosts: Sendable {
       total += moe.experts * expert + extra
       active += calls * expert + extra
       products += tokens * (variant.routes.count * moe.experts * d + calls * mlp(expertWidth))
-      if variant.sharedExpert { products += tokens * mlp(hidden) }
+      // Permuted rows, pre-activations and outputs of every call; gate values.
+      kept += calls * (2 * d + expertWidth + 1) + variant.routes.count * 2 * moe.experts
+      if variant.sharedExpert {
+        products += tokens * mlp(hidden)
+        kept += hidden + d
+      }
     }
     parameters = total
     activeParameters = active
+    activationFloats = kept * tokens
     forwardFLOPs =
       2 * Double(products) + Double(config.layers) * 4 * Double(tokens * tokens) * Double(d)
   }

@@ -2,7 +2,7 @@ import MMoETensor
 
 /// A vision transformer with mixture-of-experts blocks: patches → linear embedding → positions → blocks → norm →
 /// pooling → linear head (Dosovitskiy et al., arXiv 2010.11929; V-MoE, arXiv 2106.05974).
-public final class VisionTransformer {
+public final class VisionTransformer: TrainableModel {
   public let config: ModelConfig
   public let parameters: [Parameter]
   /// Saved state that gradients do not train.

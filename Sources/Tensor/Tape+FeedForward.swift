@@ -47,8 +47,8 @@ extension Tape {
         mmoe_bias_residual(out, pb2 + e * d, pr.map { $0 + r.lowerBound * d }, r.count, d)
       }
     }
-    guard let pre else { return y }
-    record(name, y) { [self] dY in
+    record(name, y, definedRows: offsets.last) { [self] dY in
+      guard let pre else { return }
       feedForwardAdjoint(
         dY, x: x, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2, b2: b2)
       if let residual { accumulate(dY, into: residual) }

@@ -112,7 +112,7 @@ extension Tape {
         }
       }
     }
-    record("permute", y) { [self] dY in
+    record("permute", y, definedRows: source.count) { [self] dY in
       guard let dX = gradientTarget(x) else { return }
       let pd = dY.pointer
       position.withUnsafeBufferPointer { buffer in

@@ -15,6 +15,12 @@ public final class Tape {
   /// Whether a backward pass will follow. When false, nothing is kept.
   public let isRecording: Bool
   public private(set) var losses: [LossTerm] = []
+  /// Where in the network the operations stand, such as `blocks.3`; names what `firstNotFinite` finds.
+  public var scope = ""
+  /// Whether every operation's output is searched for NaN and infinities: what a failed step is replayed with.
+  public var searchesNotFinite = false
+  /// The first output that was not finite, when searched for.
+  public private(set) var firstNotFinite: String?
   private var adjoints: [(name: String, run: () -> Void)] = []
 
   public init(_ engine: Engine, recording: Bool) {
@@ -43,7 +49,13 @@ public final class Tape {
   }
 
   /// Registers the adjoint that takes `output`'s gradient to the inputs. Skipped when no gradient arrived.
-  public func record(_ name: String, _ output: Tensor, _ adjoint: @escaping (_ dOutput: Tensor) -> Void) {
+  ///
+  /// - Parameter definedRows: the leading rows that hold values; nil = all.
+  public func record(
+    _ name: String, _ output: Tensor, definedRows: Int? = nil,
+    _ adjoint: @escaping (_ dOutput: Tensor) -> Void
+  ) {
+    inspect(name, output, rows: definedRows)
     guard isRecording else { return }
     output.needsGradient = true
     adjoints.append(
@@ -59,6 +71,7 @@ public final class Tape {
 
   /// Registers an adjoint of several outputs, which looks for their gradients itself.
   public func record(_ name: String, _ outputs: [Tensor], _ adjoint: @escaping () -> Void) {
+    for output in outputs { inspect(name, output, rows: nil) }
     guard isRecording else { return }
     for output in outputs { output.needsGradient = true }
     adjoints.append((name, adjoint))
@@ -69,6 +82,7 @@ public final class Tape {
     _ name: String, value: Double, weight: Float, _ adjoint: @escaping () -> Void
   ) {
     losses.append(LossTerm(name: name, value: value, weight: weight))
+    if searchesNotFinite, firstNotFinite == nil, !value.isFinite { firstNotFinite = "loss \(name)" }
     if isRecording { adjoints.append((name, adjoint)) }
   }
 
@@ -94,5 +108,14 @@ public final class Tape {
       return
     }
     engine.addInPlace(existing, gradient)
+  }
+
+  private func inspect(_ name: String, _ output: Tensor, rows: Int?) {
+    guard searchesNotFinite, firstNotFinite == nil else { return }
+    let count = rows.map { $0 * output.columns } ?? output.count
+    guard let index = output.firstNotFinite(count: count) else { return }
+    let place = scope.isEmpty ? name : "\(scope) \(name)"
+    firstNotFinite =
+      "output of \(place) (shape \(output.shape), element \(index) is \(output.pointer[index]))"
   }
 }

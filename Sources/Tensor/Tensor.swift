@@ -1,3 +1,5 @@
+import CKernels
+
 /// A row-major float32 array and, while a tape records, the gradient that flows back into it.
 ///
 /// Tensors are touched once per operation, never per element: loops live in C kernels.
@@ -78,5 +80,11 @@ public final class Tensor: @unchecked Sendable {
     let result = Tensor(uninitialised: shape)
     result.pointer.update(from: pointer, count: count)
     return result
+  }
+
+  /// Index of the first element that is NaN or infinite, among the first `count` (nil: all); nil when there is none.
+  public func firstNotFinite(count limit: Int? = nil) -> Int? {
+    let index = mmoe_first_not_finite(pointer, limit ?? count)
+    return index < 0 ? nil : index
   }
 }

@@ -63,8 +63,7 @@ public struct DatasetInspection: Sendable, Codable, Equatable {
       .sorted { ($1.images, $0.width, $0.height) < ($0.images, $1.width, $1.height) }
   }
 
-  private static func statistics(_ facts: ArraySlice<ImageFacts>) -> (SIMD3<Double>, SIMD3<Double>)
-  {
+  private static func statistics(_ facts: ArraySlice<ImageFacts>) -> (SIMD3<Double>, SIMD3<Double>) {
     var pixels = 0.0
     var sum = SIMD3<Double>.zero
     var squares = SIMD3<Double>.zero

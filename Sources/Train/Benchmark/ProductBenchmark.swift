@@ -14,11 +14,11 @@ public enum ProductBenchmark {
 
   /// The larger of OpenBLAS' and oneDNN's rate at 2048³ on all threads, in GFLOP/s: the best of several rounds.
   /// - Throws: `EngineError` when no backend can be loaded.
-  public static func peak(threads: Int) throws -> Double {
+  public static func peak(threads: Int, seconds: Double = 0.4) throws -> Double {
     var best = 0.0
     for backend in BLASBackend.allCases {
       guard let engine = try? Engine(threads: threads, backend: backend) else { continue }
-      best = max(best, rate(engine, m: 2048, n: 2048, k: 2048, seconds: 0.4))
+      best = max(best, rate(engine, m: 2048, n: 2048, k: 2048, seconds: seconds))
     }
     guard best > 0 else {
       throw EngineError("no BLAS backend can be loaded; install libopenblas-dev")

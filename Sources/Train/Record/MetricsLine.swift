@@ -59,8 +59,7 @@ struct MetricsLine: Equatable {
 
   /// The shortest text that reads back to the same number; whole numbers without `.0`.
   static func number(_ value: Double) -> String {
-    if let whole = Int(exactly: value), abs(whole) < 1 << 53, !(whole == 0 && value.sign == .minus)
-    {
+    if let whole = Int(exactly: value), abs(whole) < 1 << 53, !(whole == 0 && value.sign == .minus) {
       return String(whole)
     }
     return "\(value)"

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEData
 import MMoEModels
 import MMoETensor
 
@@ -62,9 +63,11 @@ public struct DataConfig: Sendable, Equatable {
     case padded
     case none
   }
-  /// What to do with a file that cannot be decoded.
-  public enum BadImage: String, CaseIterable, Sendable {
-    case error, skip
+  public enum Normalisation: String, CaseIterable, Sendable {
+    /// ImageNet's channel means and deviations.
+    case imagenet
+    /// To −1…1.
+    case unit
   }
   /// Images of an optimiser step.
   public var batch = 64
@@ -72,16 +75,35 @@ public struct DataConfig: Sendable, Equatable {
   /// Smallest share of the image's area that a random crop takes.
   public var cropMinimum = 0.5
   public var flip = true
-  /// Largest change of brightness and contrast.
+  /// Border of the padded crop, in pixels of the model's input.
+  public var cropPadding = 4
+  /// Largest relative change of brightness and of contrast.
   public var jitter = 0.2
   /// Decoding threads.
   public var workers = 2
   /// Megabytes of decoded images kept in memory.
   public var cacheMB = 2048
-  public var onBadImage = BadImage.error
-  /// Train on this many batches only, without augmentation; 0 = off.
+  public var normalisation = Normalisation.imagenet
+  public var onBadImage = BadImagePolicy.error
+  /// 1 = train on the first batch only, without augmentation: the loss must go to 0.
   public var overfit = 0
   public init() {}
+
+  /// How training images are varied.
+  public var augmentation: Augmentation {
+    let part: Augmentation.Crop =
+      switch crop {
+      case .resized: .randomResized(minimumScale: Float(cropMinimum))
+      case .padded: .padded(pixels: cropPadding)
+      case .none: .centre
+      }
+    return Augmentation(
+      crop: part, flip: flip ? 0.5 : 0, brightness: Float(jitter), contrast: Float(jitter))
+  }
+
+  public var pixelNormalisation: PixelNormalisation {
+    normalisation == .imagenet ? .imageNet : .unit
+  }
 }
 
 /// The loop.

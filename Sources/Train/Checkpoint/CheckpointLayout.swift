@@ -1,0 +1,51 @@
+import MMoETensor
+
+/// Where a model's arrays stand in a checkpoint.
+///
+///     /model/blocks/3/attention/qkv/weight              one dataset a parameter, its path with / for .
+///     /model/blocks/3/moe/experts/0007/fc1/weight       one dataset an expert, under its global number
+///     /optimizer/first/…, /optimizer/second/…           AdamW's moments, the same paths
+///     /vocabulary/classes                               UTF-8, one name a line
+///
+/// In memory experts are stacked `[E, out, in]`; on disk each has its own contiguous, 4096-aligned dataset, so that any
+/// number of ranks reads just its own.
+struct CheckpointLayout {
+  /// One dataset: a slice of a parameter.
+  struct Piece {
+    /// Below `model/` or a moment's group.
+    let path: String
+    let shape: [Int]
+    /// First element within the parameter.
+    let offset: Int
+    let count: Int
+    let isExpert: Bool
+  }
+
+  static let model = "model"
+  static let firstMoment = "optimizer/first"
+  static let secondMoment = "optimizer/second"
+  static let vocabulary = "vocabulary"
+
+  /// The datasets of a parameter in the order in which they are written.
+  static func pieces(of parameter: Parameter) -> [Piece] {
+    let path = parameter.path.replacing(".", with: "/")
+    guard parameter.reduction == .expert, let marker = path.range(of: "/experts/") else {
+      return [
+        Piece(path: path, shape: parameter.shape, offset: 0, count: parameter.count, isExpert: false)
+      ]
+    }
+    let count = parameter.count / parameter.shape[0]
+    return (0..<parameter.shape[0]).map { expert in
+      Piece(
+        path: path[..<marker.upperBound] + number(expert) + "/" + path[marker.upperBound...],
+        shape: Array(parameter.shape.dropFirst()), offset: expert * count, count: count,
+        isExpert: true)
+    }
+  }
+
+  /// Four digits, more where there are more experts: `0007`.
+  static func number(_ expert: Int) -> String {
+    let digits = String(expert)
+    return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+  }
+}

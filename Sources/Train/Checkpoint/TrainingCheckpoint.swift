@@ -1,0 +1,222 @@
+import Foundation
+import MMoEHDF5
+import MMoEModels
+import MMoETensor
+
+/// What a checkpoint says of itself beside its arrays.
+public struct CheckpointInfo: Sendable, Equatable {
+  public var task: String
+  public var preset: String
+  public var config: RunConfig
+  /// Optimiser steps taken. With the seed of the configuration this is the random state and the data position: every
+  /// draw and every batch is a function of (seed, step).
+  public var step: Int
+  /// The best value of the task's metric so far and its step; nil before the first evaluation.
+  public var best: (value: Double, step: Int)?
+  /// Names that the data gave, such as `classes`.
+  public var vocabulary: [String: [String]]
+  /// Library, version and kernel level that computed it.
+  public var backend: String
+
+  public init(
+    task: String, preset: String, config: RunConfig, step: Int, best: (value: Double, step: Int)?,
+    vocabulary: [String: [String]], backend: String
+  ) {
+    self.task = task
+    self.preset = preset
+    self.config = config
+    self.step = step
+    self.best = best
+    self.vocabulary = vocabulary
+    self.backend = backend
+  }
+
+  public static func == (first: Self, second: Self) -> Bool {
+    first.task == second.task && first.preset == second.preset && first.config == second.config
+      && first.step == second.step && first.best?.value == second.best?.value
+      && first.best?.step == second.best?.step && first.vocabulary == second.vocabulary
+      && first.backend == second.backend
+  }
+}
+
+/// Saves and loads training states. The same state gives the same bytes: no time and no host is in the file.
+public enum TrainingCheckpoint {
+  /// Version of the layout inside the HDF5 file.
+  public static let formatVersion = 1
+
+  /// Writes a checkpoint; an earlier file of the name stays until the new one is complete and on the disk.
+  ///
+  /// - Throws: `HDF5Error` when it cannot be written.
+  public static func save(
+    _ info: CheckpointInfo, model: any TrainableModel, optimizer: AdamW?, to file: String
+  ) throws {
+    let writer = try CheckpointWriter(path: file)
+    try write(model.parameters.map { ($0, $0.value) }, under: CheckpointLayout.model, writer)
+    for (path, value) in model.buffers {
+      try writer.writeFloats(
+        CheckpointLayout.model + "/" + path.replacing(".", with: "/"), shape: value.shape,
+        value.pointer)
+    }
+    if let optimizer {
+      let moments = zip(model.parameters, optimizer.moments)
+      try write(moments.map { ($0, $1.first) }, under: CheckpointLayout.firstMoment, writer)
+      try write(moments.map { ($0, $1.second) }, under: CheckpointLayout.secondMoment, writer)
+    }
+    for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
+      try writer.writeBytes(
+        CheckpointLayout.vocabulary + "/" + name, [UInt8](words.joined(separator: "\n").utf8))
+    }
+    try writer.setAttribute("format", "mmoe")
+    try writer.setAttribute("format_version", formatVersion)
+    try writer.setAttribute("task", info.task)
+    try writer.setAttribute("preset", info.preset)
+    try writer.setAttribute("variant", info.config.model.moe.variant)
+    try writer.setAttribute("config", RunConfig.table.yaml(info.config))
+    try writer.setAttribute("step", info.step)
+    try writer.setAttribute("seed", info.config.seed)
+    try writer.setAttribute("backend", info.backend)
+    if let best = info.best {
+      try writer.setAttribute("best_value", best.value)
+      try writer.setAttribute("best_step", best.step)
+    }
+    try writer.finish()
+  }
+
+  private static func write(
+    _ arrays: [(Parameter, Tensor)], under group: String, _ writer: CheckpointWriter
+  ) throws {
+    for (parameter, values) in arrays {
+      for piece in CheckpointLayout.pieces(of: parameter) {
+        try writer.writeFloats(
+          group + "/" + piece.path, shape: piece.shape, values.pointer + piece.offset,
+          aligned: piece.isExpert)
+      }
+    }
+  }
+}
+
+/// A verified checkpoint, open for reading.
+public final class LoadedCheckpoint {
+  public let info: CheckpointInfo
+  private let reader: HDF5Reader
+
+  /// Opens and verifies a checkpoint.
+  ///
+  /// - Throws: `HDF5Error` when the file is missing, cut, damaged or foreign; `TrainError` when its attributes are not
+  ///   those of a training checkpoint; `ConfigError` when its configuration has unknown keys.
+  public init(_ file: String) throws {
+    reader = try CheckpointFile.open(file)
+    info = try LoadedCheckpoint.info(reader)
+  }
+
+  public var file: String { reader.file }
+
+  private static func info(_ reader: HDF5Reader) throws -> CheckpointInfo {
+    let file = reader.file
+    guard let version = try reader.intAttribute("format_version") else {
+      throw TrainError("\(file): has no attribute format_version; expected a file made by `mmoe train`")
+    }
+    guard version <= TrainingCheckpoint.formatVersion else {
+      throw TrainError(
+        "\(file): format version \(version), expected at most \(TrainingCheckpoint.formatVersion); update mmoe")
+    }
+    func text(_ name: String) throws -> String {
+      guard let value = try reader.stringAttribute(name) else {
+        throw TrainError("\(file): has no attribute \(name); expected a file made by `mmoe train`")
+      }
+      return value
+    }
+    var config = RunConfig()
+    try RunConfig.table.apply(yaml: text("config"), file: "\(file) (config)", to: &config)
+    var vocabulary: [String: [String]] = [:]
+    if reader.exists(CheckpointLayout.vocabulary) {
+      for entry in try reader.list(CheckpointLayout.vocabulary) {
+        let bytes = try reader.readBytes(CheckpointLayout.vocabulary + "/" + entry.name)
+        vocabulary[entry.name] = String(decoding: bytes, as: UTF8.self)
+          .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+      }
+    }
+    var best: (Double, Int)?
+    if let value = try reader.doubleAttribute("best_value"),
+      let step = try reader.intAttribute("best_step")
+    {
+      best = (value, step)
+    }
+    guard let step = try reader.intAttribute("step"), step >= 0 else {
+      throw TrainError("\(file): has no attribute step; expected a file made by `mmoe train`")
+    }
+    return CheckpointInfo(
+      task: try text("task"), preset: try text("preset"), config: config, step: step, best: best,
+      vocabulary: vocabulary, backend: try text("backend"))
+  }
+
+  /// Reads all parameters and buffers into a model of the same configuration.
+  ///
+  /// - Throws: `HDF5Error` or `TrainError` for a dataset that is missing, of another shape, or left over.
+  public func restore(_ model: any TrainableModel) throws {
+    var known: Set<String> = []
+    for parameter in model.parameters {
+      known.formUnion(try read(parameter, into: parameter.value, under: CheckpointLayout.model))
+    }
+    for (path, value) in model.buffers {
+      let place = CheckpointLayout.model + "/" + path.replacing(".", with: "/")
+      try reader.readFloats(place, into: value.pointer, count: value.count)
+      known.insert(place)
+    }
+    let extra = reader.datasets.first {
+      $0.path.hasPrefix(CheckpointLayout.model + "/") && !known.contains($0.path)
+    }
+    if let extra {
+      throw TrainError(
+        "\(file): dataset '\(extra.path)' is not part of the model that its configuration describes; the file was changed"
+      )
+    }
+  }
+
+  /// Reads the optimiser's moments and step count.
+  ///
+  /// - Throws: `TrainError` when the file has no optimiser state.
+  public func restore(_ optimizer: AdamW, of model: any TrainableModel) throws {
+    guard reader.exists(CheckpointLayout.firstMoment) else {
+      throw TrainError(
+        "\(file): holds no optimiser state, so training cannot go on from it; resume from another checkpoint")
+    }
+    for (parameter, moments) in zip(model.parameters, optimizer.moments) {
+      try read(parameter, into: moments.first, under: CheckpointLayout.firstMoment)
+      try read(parameter, into: moments.second, under: CheckpointLayout.secondMoment)
+    }
+    optimizer.stepCount = info.step
+  }
+
+  @discardableResult
+  private func read(
+    _ parameter: Parameter, into tensor: Tensor, under group: String
+  ) throws -> [String] {
+    try CheckpointLayout.pieces(of: parameter).map { piece in
+      let place = group + "/" + piece.path
+      let shape = try reader.shape(place)
+      guard shape == piece.shape else {
+        throw TrainError(
+          "\(file): dataset '\(place)': shape \(shape) found, \(piece.shape) expected by the configuration"
+        )
+      }
+      try reader.readFloats(place, into: tensor.pointer + piece.offset, count: piece.count)
+      return place
+    }
+  }
+
+  /// Compares names that the data gives with those of the training data.
+  ///
+  /// - Throws: `TrainError` naming the first difference.
+  public func requireVocabulary(_ found: [String: [String]], data: String) throws {
+    for (name, expected) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
+      let other = found[name] ?? []
+      guard other != expected else { continue }
+      let place = zip(other, expected).prefix { $0 == $1 }.count
+      func word(_ words: [String]) -> String { place < words.count ? "'\(words[place])'" : "none" }
+      throw TrainError(
+        "\(data): its \(name) differ from the checkpoint's (\(other.count) against \(expected.count); number \(place) is \(word(other)), expected \(word(expected))); use the data that \(file) was trained on"
+      )
+    }
+  }
+}

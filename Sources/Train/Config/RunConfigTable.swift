@@ -1,0 +1,140 @@
+import MMoEData
+import MMoEModels
+
+extension RunConfig {
+  /// Every key of `--set`, YAML files and checkpoints, declared once.
+  public static let table = ConfigTable<RunConfig>(
+    [
+      .int("seed", \.seed, range: 0 ... .max, "of initialisation, order, augmentation, noise"),
+      .optionalInt(
+        "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
+      .choice(
+        "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
+    ] + modelEntries + moeEntries + trainingEntries,
+    listCommand: "mmoe config")
+
+  /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
+  /// learning rates that follow from another end of the schedule.
+  static let changeableOnResume: Set<String> = [
+    "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
+    "train.epochs", "train.eval_every", "checkpoint.every", "checkpoint.keep",
+  ]
+
+  private static let modelEntries: [ConfigEntry<RunConfig>] = [
+    .int("model.layers", \.model.layers, range: 1...1024, "transformer blocks"),
+    .int("model.width", \.model.width, range: 1...65536, "model width d"),
+    .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
+    .int(
+      "model.hidden", \.model.hidden, range: 0...1_048_576, "hidden width of the MLP; 0 = 4 d"),
+    .int("model.image", \.model.image, range: 1...4096, "side of the square input in pixels"),
+    .int("model.patch", \.model.patch, range: 1...4096, "side of a patch; must divide the input"),
+    .int(
+      "model.classes", \.model.classes, range: 1...1_000_000,
+      "classes of the head; follows the data in training"),
+    .bool("model.class_token", \.model.classToken, "learned class token instead of mean pooling"),
+    .double(
+      "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
+      "largest drop rate of residual branches, in the last block"),
+    .double(
+      "model.norm_epsilon", \.model.normEpsilon, range: .leastNonzeroMagnitude...1,
+      "added to the variance in layer norms"),
+    .double(
+      "model.init_std", \.model.initStd, range: 0...10,
+      "standard deviation of initial weights; 0 = 1/sqrt(fan-in)"),
+  ]
+
+  private static let moeEntries: [ConfigEntry<RunConfig>] = [
+    .string("moe.variant", \.model.moe.variant, "dense, top<k>, shared, scmoe, scmoe2, dgmoe"),
+    .int(
+      "moe.position", \.model.moe.position, range: 1...3,
+      "shortcut source: 1 preceding output, 2 its state after attention, 3 its input"),
+    .int("moe.experts", \.model.moe.experts, range: 1...65536, "routed experts of a layer"),
+    .int(
+      "moe.hidden", \.model.moe.hidden, range: 0...1_048_576,
+      "hidden width of an expert; 0 = the MLP's"),
+    .int("moe.every", \.model.moe.every, range: 1...1024, "MoE in every n-th block"),
+    .double(
+      "moe.capacity_factor", \.model.moe.capacityFactor, range: 0...1e6,
+      "C = ceil(cf T k / E) rows an expert in training; 0 = dropless"),
+    .double(
+      "moe.eval_capacity_factor", \.model.moe.evalCapacityFactor, range: 0...1e6,
+      "the same in evaluation"),
+    .choice("moe.balance", \.model.moe.balance, "form of the load-balancing loss"),
+    .double(
+      "moe.balance_weight", \.model.moe.balanceWeight, range: 0...1e6, "its weight in the objective"),
+    .double(
+      "moe.z_loss_weight", \.model.moe.zLossWeight, range: 0...1e6, "weight of the router z-loss"),
+    .double(
+      "moe.bias_rate", \.model.moe.biasRate, range: 0...1,
+      "step of the balancing selection bias (no loss needed); 0 = off"),
+    .double(
+      "moe.gate_noise", \.model.moe.gateNoise, range: 0...1e3,
+      "normal noise on gate logits in training, deviation this / experts"),
+    .bool(
+      "moe.batch_priority", \.model.moe.batchPriority,
+      "with a capacity, queue tokens by their best probability"),
+    .bool(
+      "moe.renormalise", \.model.moe.renormalise, "divide chosen probabilities by their sum (k > 1)"),
+    .choice("moe.routing", \.model.moe.routing, "uniform = round robin, for debugging only"),
+    .choice("moe.combine", \.model.moe.combine, "how shared and routed outputs are joined"),
+    .choice(
+      "moe.coefficient_input", \.model.moe.coefficientInput, "what CG-1 and CG-2 are computed from"),
+    .choice("moe.shortcut_norm", \.model.moe.shortcutNorm, "norm of a shortcut's source"),
+    .bool("moe.post_norm", \.model.moe.postNorm, "norm over the joined output before the residual"),
+    .bool("moe.one_gate", \.model.moe.oneGate, "DGMoE: one gate for both calls"),
+    .bool(
+      "moe.constrained", \.model.moe.constrained, "DGMoE: the second call avoids the first's expert"),
+  ]
+
+  private static let trainingEntries: [ConfigEntry<RunConfig>] = [
+    .double("optimizer.lr", \.optimizer.lr, range: 0...1e3, "peak learning rate of AdamW"),
+    .double("optimizer.beta1", \.optimizer.beta1, range: 0...0.999999, "first moment's decay"),
+    .double("optimizer.beta2", \.optimizer.beta2, range: 0...0.999999, "second moment's decay"),
+    .double(
+      "optimizer.epsilon", \.optimizer.epsilon, range: .leastNonzeroMagnitude...1,
+      "added to the root of the second moment"),
+    .double(
+      "optimizer.weight_decay", \.optimizer.weightDecay, range: 0...1e3,
+      "decoupled decay of weights, not of norms, biases and class token"),
+    .double(
+      "optimizer.clip", \.optimizer.clip, range: 0...1e9, "largest global gradient norm; 0 = off"),
+    .choice("schedule.kind", \.schedule.kind, "learning rate after the warm-up"),
+    .int("schedule.warmup", \.schedule.warmup, range: 0 ... .max, "steps of linear warm-up"),
+    .double(
+      "schedule.minimum", \.schedule.minimum, range: 0...1,
+      "last learning rate as a share of the peak (cosine)"),
+    .int("data.batch", \.data.batch, range: 1...65536, "images of an optimiser step"),
+    .choice("data.crop", \.data.crop, "random crop of training images"),
+    .double(
+      "data.crop_minimum", \.data.cropMinimum, range: 0.001...1,
+      "smallest share of the area that the resized crop takes"),
+    .int(
+      "data.crop_padding", \.data.cropPadding, range: 0...1024, "border of the padded crop in pixels"),
+    .bool("data.flip", \.data.flip, "mirror half of the training images"),
+    .double(
+      "data.jitter", \.data.jitter, range: 0...1, "largest change of brightness and of contrast"),
+    .choice("data.normalisation", \.data.normalisation, "channel means and deviations"),
+    .int("data.workers", \.data.workers, range: 1...256, "decoding threads"),
+    .int(
+      "data.cache_mb", \.data.cacheMB, range: 0...1_000_000, "megabytes of decoded images kept"),
+    .choice("data.on_bad_image", \.data.onBadImage, "at a file that cannot be decoded"),
+    .int(
+      "data.overfit", \.data.overfit, range: 0...1,
+      "1 = train on the first batch only, without augmentation"),
+    .optionalInt(
+      "train.steps", \.train.steps, range: 1 ... .max, "optimiser steps; none = by epochs"),
+    .int("train.epochs", \.train.epochs, range: 1...1_000_000, "passes over the data"),
+    .int(
+      "train.accumulation", \.train.accumulation, range: 1...65536,
+      "micro-batches of a step; must divide data.batch"),
+    .double(
+      "train.label_smoothing", \.train.labelSmoothing, range: 0...0.99, "of the cross-entropy"),
+    .int(
+      "train.eval_every", \.train.evalEvery, range: 0 ... .max,
+      "steps between evaluations; 0 = once an epoch"),
+    .int(
+      "checkpoint.every", \.checkpoint.every, range: 0 ... .max,
+      "steps between checkpoints; 0 = once an epoch"),
+    .int("checkpoint.keep", \.checkpoint.keep, range: 1...1_000_000, "latest checkpoints kept"),
+  ]
+}

@@ -1,0 +1,143 @@
+import Foundation
+import MMoEHDF5
+
+/// A run's folder: resolved configuration, metrics, plot, checkpoints. Locked while a process trains in it.
+public final class RunFolder {
+  public let path: String
+  private let lock: Int32
+
+  /// Creates a new run's folder.
+  ///
+  /// - Throws: `TrainError` when it holds a run already or cannot be written.
+  public convenience init(creating path: String) throws {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
+      guard isFolder.boolValue else {
+        throw TrainError("\(path): a file, expected a folder for the run; choose another --out")
+      }
+      let content = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+      guard !content.contains(where: { $0 == RunFolder.configName || $0.hasSuffix(".h5") }) else {
+        throw TrainError(
+          "\(path): holds a run already; continue it with --resume \(path) or choose another --out")
+      }
+    } else {
+      do {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      } catch {
+        throw TrainError(
+          "\(path): cannot be created (\(systemReason(of: error))); choose a writable --out")
+      }
+    }
+    try self.init(locking: path)
+  }
+
+  /// Opens the folder of a run that exists.
+  ///
+  /// - Throws: `TrainError` when another process trains in it.
+  public init(locking path: String) throws {
+    self.path = path
+    let file = path + "/.lock"
+    lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    guard lock >= 0 else {
+      throw TrainError(
+        "\(path): cannot be written (\(String(cString: strerror(errno)))); choose a writable --out")
+    }
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      close(lock)
+      throw TrainError("\(path): another process trains in this folder; wait for it or choose another --out")
+    }
+  }
+
+  deinit { close(lock) }
+
+  public static let configName = "config.yaml"
+  public var configFile: String { path + "/" + RunFolder.configName }
+  public var plotFile: String { path + "/plot.png" }
+  public var bestFile: String { path + "/best.h5" }
+
+  /// The checkpoint of a step; zero-padded, so that listings sort.
+  public func checkpointFile(step: Int) -> String {
+    RunFolder.checkpointFile(step: step, in: path)
+  }
+
+  private static func checkpointFile(step: Int, in folder: String) -> String {
+    let digits = String(step)
+    return folder + "/step-" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits + ".h5"
+  }
+
+  /// Steps that have a checkpoint, ascending.
+  static func steps(in path: String) -> [Int] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).compactMap { name in
+      guard name.hasPrefix("step-"), name.hasSuffix(".h5") else { return nil }
+      return Int(name.dropFirst(5).dropLast(3))
+    }.sorted()
+  }
+
+  /// Removes all but the latest checkpoints; the best one has a name of its own and stays.
+  func prune(keeping count: Int) {
+    for step in RunFolder.steps(in: path).dropLast(count) { unlink(checkpointFile(step: step)) }
+  }
+
+  /// Gives a checkpoint the second name `best.h5`; no bytes are copied.
+  func markBest(step: Int) throws {
+    let temporary = bestFile + ".link-\(getpid())"
+    unlink(temporary)
+    guard link(checkpointFile(step: step), temporary) == 0, rename(temporary, bestFile) == 0 else {
+      let reason = String(cString: strerror(errno))
+      unlink(temporary)
+      throw TrainError("\(bestFile): cannot be written (\(reason)); check the folder's permissions")
+    }
+  }
+}
+
+extension RunFolder {
+  /// The latest loadable checkpoint of a run: `--resume` with a folder, a checkpoint file, or nothing (the task's
+  /// latest run under `checkpoints/`). A file that is cut or damaged is passed over for the one before it.
+  ///
+  /// - Returns: the file, and what was passed over.
+  /// - Throws: `TrainError` when there is none.
+  public static func checkpointToResume(
+    _ run: String, task: String, under root: String
+  ) throws -> (file: String, passedOver: [String]) {
+    var folder = run
+    if run.isEmpty {
+      folder = try latestRun(of: task, under: root)
+    } else {
+      var isFolder: ObjCBool = false
+      guard FileManager.default.fileExists(atPath: run, isDirectory: &isFolder) else {
+        throw TrainError("--resume \(run): no such run or checkpoint; expected a folder under \(root)")
+      }
+      if !isFolder.boolValue { return (run, []) }
+    }
+    while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
+    var passedOver: [String] = []
+    for step in steps(in: folder).reversed() {
+      let file = checkpointFile(step: step, in: folder)
+      do {
+        _ = try CheckpointFile.verify(file)
+        return (file, passedOver)
+      } catch let error as HDF5Error {
+        passedOver.append(error.description)
+      }
+    }
+    let damaged = passedOver.first.map { " (\($0))" } ?? ""
+    throw TrainError(
+      "--resume \(folder): no loadable checkpoint step-*.h5 in it\(damaged); start a new run")
+  }
+
+  private static func latestRun(of task: String, under root: String) throws -> String {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
+    func age(_ name: String) -> Date? {
+      let folder = root + "/" + name
+      guard name.hasPrefix(task + "-"), !steps(in: folder).isEmpty else { return nil }
+      let attributes = try? FileManager.default.attributesOfItem(atPath: folder)
+      return attributes?[.modificationDate] as? Date
+    }
+    let newest = names.compactMap { name in age(name).map { (name, $0) } }.max { $0.1 < $1.1 }
+    guard let newest else {
+      throw TrainError(
+        "--resume: found no run of the task \(task) with a checkpoint under \(root); name one")
+    }
+    return root + "/" + newest.0
+  }
+}

@@ -1,0 +1,68 @@
+import MMoEModels
+import MMoETensor
+
+/// A task with its model and data: all that the loop knows of either.
+///
+/// The loop is written once; what images, text and pairs differ in is here.
+public protocol TrainingTask: AnyObject {
+  /// The name on the command line, such as `imagenet-subset`.
+  var name: String { get }
+  /// What throughput counts, such as `images`.
+  var unit: String { get }
+  var model: any TrainableModel { get }
+  /// Units of one optimiser step.
+  var unitsPerStep: Int { get }
+  /// Optimiser steps until the data was seen about once.
+  var stepsPerEpoch: Int { get }
+  /// Floating-point operations of one optimiser step, counted as `ModelCosts` does.
+  var flopsPerStep: Double { get }
+  /// What a checkpoint must remember of the data, such as class names, by name; compared when it is loaded.
+  var vocabulary: [String: [String]] { get }
+  /// The validation metric that decides which checkpoint is the best, and how to compare it.
+  var bestMetric: (name: String, higherIsBetter: Bool) { get }
+  /// Validation metrics that the terminal shows, with the words that stand before them.
+  var headlines: [(metric: String, label: String, isShare: Bool)] { get }
+  /// Time spent waiting for data so far, in seconds.
+  var waitSeconds: Double { get }
+  /// What happened with the data and should be said at the end, such as skipped files.
+  var notes: [String] { get }
+
+  /// Starts the training stream at a micro-batch; the same number gives the same data.
+  func startTraining(atMicroBatch index: Int) throws
+  /// Fetches the next micro-batch of the stream.
+  func nextMicroBatch() throws
+  /// Runs the model on the current micro-batch and adds the task's loss to the tape with `pass.lossWeight`.
+  ///
+  /// - Returns: metrics of the micro-batch by name, the loss under `train_loss`.
+  func forward(_ pass: ForwardPass) -> [(name: String, value: Double)]
+  /// Evaluates the whole validation set.
+  func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation
+}
+
+/// What an evaluation found.
+public struct Evaluation: Sendable {
+  /// Mean loss without auxiliary terms, in nats.
+  public let loss: Double
+  /// The task's metrics by name, such as `top1`, in the order in which they are shown.
+  public let metrics: [(name: String, value: Double)]
+  /// Per class: name, images, correct ones. Empty for tasks without classes.
+  public let classes: [(name: String, count: Int, correct: Int)]
+  /// Units evaluated, and those left out as unreadable.
+  public let count: Int
+  public let skipped: Int
+
+  public init(
+    loss: Double, metrics: [(name: String, value: Double)],
+    classes: [(name: String, count: Int, correct: Int)] = [], count: Int, skipped: Int = 0
+  ) {
+    self.loss = loss
+    self.metrics = metrics
+    self.classes = classes
+    self.count = count
+    self.skipped = skipped
+  }
+
+  public subscript(_ metric: String) -> Double? {
+    metric == "loss" ? loss : metrics.first { $0.name == metric }?.value
+  }
+}

@@ -1,0 +1,45 @@
+import MMoEModels
+
+/// `--dry-run`: what a run would take, from its configuration alone.
+struct DryRun {
+  let task: TaskKind
+  let preset: String
+  let config: RunConfig
+
+  private var costs: ModelCosts { get throws { try ModelCosts(config.model) } }
+
+  /// Parameters with gradients and two moments, and the activations that a recorded step keeps, in bytes.
+  private var memory: (state: Int, activations: Int) {
+    get throws {
+      let batch = config.data.batch / config.train.accumulation
+      return (try costs.parameters * 16, try costs.activationFloats * batch * 4)
+    }
+  }
+
+  func text() throws -> String {
+    let (costs, memory) = (try costs, try memory)
+    var table = TextTable(columns: [.left("dry run"), .right("\(preset), \(config.model.moe.variant)")])
+    table.add(["parameters", HumanFormat.grouped(costs.parameters)])
+    table.add(["active parameters a token", HumanFormat.grouped(costs.activeParameters)])
+    table.add(["FLOPs an image, forward", HumanFormat.count(costs.forwardFLOPs)])
+    table.add([
+      "FLOPs a step of \(config.data.batch) images",
+      HumanFormat.count(costs.trainingFLOPs * Double(config.data.batch)),
+    ])
+    table.add(["memory: weights, gradients, moments", HumanFormat.bytes(memory.state)])
+    table.add(["memory: activations (estimate)", HumanFormat.bytes(memory.activations)])
+    return table.render()
+  }
+
+  func json() throws -> JSONValue {
+    let (costs, memory) = (try costs, try memory)
+    return .object([
+      "task": .string(task.rawValue), "preset": .string(preset),
+      "variant": .string(config.model.moe.variant), "parameters": .int(costs.parameters),
+      "active_parameters": .int(costs.activeParameters),
+      "forward_flops_per_image": .double(costs.forwardFLOPs),
+      "flops_per_step": .double(costs.trainingFLOPs * Double(config.data.batch)),
+      "state_bytes": .int(memory.state), "activation_bytes": .int(memory.activations),
+    ])
+  }
+}

@@ -1,0 +1,111 @@
+import MMoETensor
+
+/// `mmoe eval`: a checkpoint's metrics on a validation set.
+public struct EvalSession {
+  /// What the command line said.
+  public struct Options: Sendable {
+    public var task = ImageClassification.taskName
+    public var checkpoint = ""
+    public var data: String?
+    public var settings: [String] = []
+    public var printsJSON = false
+    public init() {}
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  private let human: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    human = options.printsJSON ? errors : output
+  }
+
+  /// Keys that evaluation may set; all others are the checkpoint's.
+  private static let changeable: Set<String> = [
+    "tensor.threads", "tensor.blas", "data.batch", "data.workers", "data.on_bad_image",
+    "moe.eval_capacity_factor",
+  ]
+
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws {
+    let task = try TaskKind(named: options.task)
+    let checkpoint = try LoadedCheckpoint(options.checkpoint)
+    guard checkpoint.info.task == task.rawValue else {
+      throw TrainError(
+        "\(checkpoint.file): a checkpoint of the task \(checkpoint.info.task), expected \(task.rawValue); give --task \(checkpoint.info.task)"
+      )
+    }
+    var config = checkpoint.info.config
+    config.train.accumulation = 1
+    let saved = config
+    try RunConfig.table.set(options.settings, in: &config)
+    for change in RunConfig.table.differences(saved, config)
+    where !EvalSession.changeable.contains(change.key) {
+      throw TrainError(
+        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation can set \(EvalSession.changeable.sorted().joined(separator: ", "))"
+      )
+    }
+    let data = try options.data ?? task.prepareEmbeddedData(config, human)
+    let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
+    try checkpoint.requireVocabulary(try task.vocabulary(of: data), data: data)
+    let job = try task.makeJob(config, data: data, training: false, engine: engine)
+    try checkpoint.restore(job.model)
+
+    let began = monotonicSeconds()
+    let progress = ProgressLine("eval", total: 100, unit: job.unit, sink: human)
+    var seen = 0
+    let evaluation = try job.evaluate { done, total in
+      if human.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
+      seen = done
+    }
+    if human.isTerminal { progress.finish() }
+    report(evaluation, job, checkpoint, seconds: monotonicSeconds() - began)
+  }
+
+  private func report(
+    _ evaluation: Evaluation, _ job: any TrainingTask, _ checkpoint: LoadedCheckpoint,
+    seconds: Double
+  ) {
+    if !evaluation.classes.isEmpty {
+      var table = TextTable(columns: [.left("class"), .right("images"), .right("correct"), .right("top-1")])
+      for entry in evaluation.classes {
+        let share = entry.count > 0 ? Double(entry.correct) / Double(entry.count) : .nan
+        table.add([
+          entry.name, "\(entry.count)", "\(entry.correct)",
+          entry.count > 0 ? HumanFormat.percent(share) : "–",
+        ])
+      }
+      human.write(table.render(for: human))
+      human.line()
+    }
+    var line = "\(evaluation.count) \(job.unit)   loss \(HumanFormat.fixed(evaluation.loss, 4))"
+    for headline in job.headlines {
+      guard let value = evaluation[headline.metric] else { continue }
+      let shown = headline.isShare ? HumanFormat.percent(value) : HumanFormat.fixed(value, 3)
+      line += "   \(headline.label) \(shown)"
+    }
+    human.line(line + "   in \(HumanFormat.duration(seconds))")
+    for note in job.notes { human.line("note: \(note)") }
+    guard options.printsJSON else { return }
+    var fields: [String: JSONValue] = [
+      "task": .string(job.name), "preset": .string(checkpoint.info.preset),
+      "variant": .string(checkpoint.info.config.model.moe.variant),
+      "steps": .int(checkpoint.info.step), "seconds": .double(seconds),
+      "val_loss": .double(evaluation.loss), "\(job.unit)": .int(evaluation.count),
+      "skipped": .int(evaluation.skipped), "checkpoint": .string(checkpoint.file),
+    ]
+    for (name, value) in evaluation.metrics { fields[name] = .double(value) }
+    if !evaluation.classes.isEmpty {
+      fields["classes"] = .array(
+        evaluation.classes.map {
+          .object(["name": .string($0.name), "count": .int($0.count), "correct": .int($0.correct)])
+        })
+    }
+    output.line(JSONValue.object(fields).line)
+  }
+}

@@ -1,0 +1,31 @@
+import MMoEModels
+
+/// What `mmoe presets` prints: each preset's shape, size, purpose and measured results.
+public struct PresetListing {
+  private let loader: PresetLoader
+
+  public init(_ loader: PresetLoader) { self.loader = loader }
+
+  /// - Throws: `ConfigError` or `ModelError` for a preset that is wrong.
+  public func text() throws -> String {
+    var table = TextTable(columns: [
+      .left("preset"), .right("layers"), .right("width"), .right("image"), .right("experts"),
+      .left("variant"), .right("parameters"), .right("active"), .left("purpose"),
+    ])
+    var results = ""
+    for preset in try loader.presets() {
+      var config = RunConfig()
+      try RunConfig.table.apply(preset, to: &config)
+      let costs = try ModelCosts(config.model)
+      table.add([
+        preset.name, "\(config.model.layers)", "\(config.model.width)", "\(config.model.image)",
+        "\(config.model.moe.experts)", config.model.moe.variant, HumanFormat.count(costs.parameters),
+        HumanFormat.count(costs.activeParameters), preset.description,
+      ])
+      for result in preset.results {
+        results += "\n\(preset.name): \(result.measured)\n  \(result.command)\n  \(result.machine)\n"
+      }
+    }
+    return table.render(width: StandardStream.output.width) + results
+  }
+}

@@ -1,0 +1,206 @@
+import Foundation
+import MMoEModels
+import MMoETensor
+
+/// `mmoe train`: from the command line's words to a trained model and a report.
+public struct TrainSession {
+  /// What the command line said; nil where it said nothing.
+  public struct Options: Sendable {
+    public var task = ImageClassification.taskName
+    public var preset: String?
+    public var data: String?
+    public var out: String?
+    /// Settings in order: the flags that stand for keys first, then `--set`.
+    public var settings: [String] = []
+    /// Empty: the task's latest run.
+    public var resume: String?
+    public var isDryRun = false
+    public var printsJSON = false
+    public init() {}
+  }
+
+  /// Where runs go without `--out`.
+  public static let runsFolder = "checkpoints"
+
+  private let options: Options
+  private let output: any TextSink
+  /// Human text: beside `--json` it leaves standard output to the JSON line.
+  private let human: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    human = options.printsJSON ? errors : output
+  }
+
+  /// Trains and reports.
+  ///
+  /// - Returns: the process's exit status: 0, or 130 when a signal stopped the run after it was saved.
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws -> Int32 {
+    let began = monotonicSeconds()
+    let task = try TaskKind(named: options.task)
+    let checkpoint = try checkpointToResume(task)
+    let preset = checkpoint?.info.preset ?? options.preset ?? task.defaultPreset
+    var config = try checkpoint.map(resumedConfig) ?? newConfig(preset)
+    // What is known from the configuration alone is said before data is looked for.
+    try config.validate()
+    if options.isDryRun {
+      try report(DryRun(task: task, preset: preset, config: config))
+      return 0
+    }
+    let data = try options.data ?? task.prepareEmbeddedData(config, human)
+    if checkpoint == nil { try task.adapt(&config, to: data, human) }
+
+    let engine = try Engine(
+      threads: config.tensor.threads, backend: config.tensor.blas.backend)
+    let job = try task.makeJob(config, data: data, training: true, engine: engine)
+    try checkpoint?.requireVocabulary(job.vocabulary, data: data)
+    let folder = try runFolder(preset, config, resuming: checkpoint)
+    human.line(
+      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data), \(engine.threads) threads, \(engine.backendDescription)"
+    )
+    human.line("run folder \(folder.path)")
+    if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
+
+    Interrupt.install()
+    let trainer = try Trainer(
+      job, preset: preset, config: config, engine: engine, folder: folder, resuming: checkpoint,
+      sink: human)
+    let outcome = try trainer.run()
+    let plot = drawPlot(folder, "\(preset) \(config.model.moe.variant)")
+    report(
+      outcome, job, config: config, preset: preset, plot: plot, data: data,
+      seconds: monotonicSeconds() - began, engine: engine)
+    return outcome.isInterrupted ? 130 : 0
+  }
+
+  // MARK: Configuration
+
+  private func newConfig(_ preset: String) throws -> RunConfig {
+    var config = RunConfig()
+    try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+    try RunConfig.table.set(options.settings, in: &config)
+    return config
+  }
+
+  private func checkpointToResume(_ task: TaskKind) throws -> LoadedCheckpoint? {
+    guard let run = options.resume else { return nil }
+    let (file, passedOver) = try RunFolder.checkpointToResume(
+      run, task: task.rawValue, under: options.out ?? TrainSession.runsFolder)
+    for problem in passedOver { human.line("passed over \(problem)") }
+    let checkpoint = try LoadedCheckpoint(file)
+    guard checkpoint.info.task == task.rawValue else {
+      throw TrainError(
+        "\(file): a checkpoint of the task \(checkpoint.info.task), expected \(task.rawValue); give --task \(checkpoint.info.task)"
+      )
+    }
+    return checkpoint
+  }
+
+  /// The checkpoint's configuration with those settings of the command line that a resumed run may change.
+  private func resumedConfig(_ checkpoint: LoadedCheckpoint) throws -> RunConfig {
+    var config = checkpoint.info.config
+    if let preset = options.preset, preset != checkpoint.info.preset {
+      throw TrainError(
+        "--preset \(preset): \(checkpoint.file) was trained with \(checkpoint.info.preset); a resumed run keeps its preset"
+      )
+    }
+    try RunConfig.table.set(options.settings, in: &config)
+    let changes = RunConfig.table.differences(checkpoint.info.config, config)
+    if let change = changes.first(where: { !RunConfig.changeableOnResume.contains($0.key) }) {
+      throw TrainError(
+        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); a resumed run cannot change it, start a new one"
+      )
+    }
+    return config
+  }
+
+  private func runFolder(
+    _ preset: String, _ config: RunConfig, resuming checkpoint: LoadedCheckpoint?
+  ) throws -> RunFolder {
+    if let checkpoint {
+      return try RunFolder(locking: (checkpoint.file as NSString).deletingLastPathComponent)
+    }
+    if let out = options.out { return try RunFolder(creating: out) }
+    let formatter = DateFormatter()
+    formatter.locale = Locale(identifier: "en_US_POSIX")
+    formatter.dateFormat = "yyyyMMdd-HHmmss"
+    let name = (preset as NSString).lastPathComponent.replacing(".yaml", with: "")
+    return try RunFolder(
+      creating:
+        "\(TrainSession.runsFolder)/\(options.task)-\(formatter.string(from: Date()))-\(name)-\(config.model.moe.variant)"
+    )
+  }
+
+  // MARK: Reports
+
+  private func report(_ dryRun: DryRun) throws {
+    human.write(try dryRun.text())
+    if options.printsJSON { output.line(try dryRun.json().line) }
+  }
+
+  /// A plot is a help, not a result: without gnuplot the run still counts.
+  private func drawPlot(_ folder: RunFolder, _ title: String) -> String? {
+    do {
+      let history = try MetricsHistory(file: folder.path + "/" + Recorder.fileNames.json)
+      try TrainingPlot.write(history, title: title, to: folder.plotFile)
+      return folder.plotFile
+    } catch {
+      human.line("no plot: \(error)")
+      return nil
+    }
+  }
+
+  private func report(
+    _ outcome: Trainer.Outcome, _ job: any TrainingTask, config: RunConfig, preset: String,
+    plot: String?, data: String, seconds: Double, engine: Engine
+  ) {
+    for note in job.notes { human.line("note: \(note)") }
+    human.line()
+    if outcome.isInterrupted {
+      human.line("interrupted and saved after step \(outcome.steps)")
+    }
+    if let evaluation = outcome.evaluation {
+      let shown = job.headlines.compactMap { headline in
+        evaluation[headline.metric].map {
+          "\(headline.label) "
+            + (headline.isShare ? HumanFormat.percent($0) : HumanFormat.fixed($0, 3))
+        }
+      }
+      human.line(
+        human.styled("validation  ", .bold) + shown.joined(separator: "   ")
+          + "   loss \(HumanFormat.fixed(evaluation.loss, 4))")
+    }
+    if let best = outcome.best, best.step != outcome.steps {
+      human.line("best        \(HumanFormat.percent(best.value)) after step \(best.step) (best.h5)")
+    }
+    human.line(
+      "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
+    )
+    human.line("checkpoint  \(outcome.checkpoint)")
+    if let plot { human.line("plot        \(plot)") }
+    let next =
+      outcome.isInterrupted
+      ? "mmoe train --task \(job.name) --resume \((outcome.checkpoint as NSString).deletingLastPathComponent)"
+      : "mmoe eval --task \(job.name) --checkpoint \(outcome.checkpoint)"
+    human.line("next        \(next)\(options.data.map { " --data \($0)" } ?? "")")
+    guard options.printsJSON else { return }
+    var fields: [String: JSONValue] = [
+      "task": .string(job.name), "preset": .string(preset),
+      "variant": .string(config.model.moe.variant), "steps": .int(outcome.steps),
+      "seconds": .double(seconds), "train_loss": .double(outcome.trainLoss),
+      "val_loss": outcome.evaluation.map { .double($0.loss) } ?? .null,
+      "checkpoint": .string(outcome.checkpoint), "plot": plot.map { .string($0) } ?? .null,
+      "interrupted": .bool(outcome.isInterrupted), "threads": .int(engine.threads),
+      "backend": .string(engine.backendDescription),
+      "\(job.unit)_per_s": .double(outcome.unitsPerSecond),
+      "data_wait_share": .double(outcome.waitShare), "seed": .int(config.seed),
+    ]
+    for (name, value) in outcome.evaluation?.metrics ?? [] { fields[name] = .double(value) }
+    output.line(JSONValue.object(fields).line)
+  }
+}

@@ -1,0 +1,38 @@
+import Foundation
+import MMoEData
+
+/// The data set that `imagenet-subset` uses without `--data`: rendered shapes, written as real PNG files once.
+public enum EmbeddedImages {
+  /// Classes, images of a class in each split, and the seed. Another picture needs another version in the folder's
+  /// name, or old files would be taken for new ones.
+  public static let (classes, train, val, seed) = (10, 1200, 200, UInt64(0))
+
+  /// The folder for images of this size.
+  public static func folder(imageSize: Int) -> String {
+    "\(ProjectHome.path)/datasets/generated/shapes-\(classes)x\(train)-\(imageSize)px"
+  }
+
+  /// The folder's path; renders the files first where they are missing.
+  ///
+  /// - Throws: `DataError` when they cannot be written.
+  public static func prepare(imageSize: Int, sink: any TextSink) throws -> String {
+    let path = folder(imageSize: imageSize)
+    guard !FileManager.default.fileExists(atPath: path) else { return path }
+    let parent = (path as NSString).deletingLastPathComponent
+    do {
+      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+    } catch {
+      throw DataError("\(parent): cannot be created (\(systemReason(of: error))); name a folder with --data")
+    }
+    let total = classes * (train + val)
+    sink.line("rendering \(HumanFormat.grouped(total)) images of \(imageSize) x \(imageSize) pixels to \(path)")
+    do {
+      try ShapeSynthesizer(classes: classes, imageSize: imageSize, seed: seed)
+        .write(to: path, trainPerClass: train, valPerClass: val)
+    } catch {
+      // Another process may have rendered the same files meanwhile.
+      guard FileManager.default.fileExists(atPath: path) else { throw error }
+    }
+    return path
+  }
+}

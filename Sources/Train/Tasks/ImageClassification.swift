@@ -1,0 +1,151 @@
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// `imagenet-subset`: classification of the images of a folder by a vision transformer.
+public final class ImageClassification: TrainingTask {
+  public static let taskName = "imagenet-subset"
+
+  public let name = ImageClassification.taskName
+  public let unit = "images"
+  public var model: any TrainableModel { vision }
+  public let unitsPerStep: Int
+  public let stepsPerEpoch: Int
+  public let flopsPerStep: Double
+  public var vocabulary: [String: [String]] { ["classes": folder.classes] }
+  public let bestMetric = (name: "top1", higherIsBetter: true)
+  public let headlines = [
+    (metric: "top1", label: "top-1", isShare: true), (metric: "top5", label: "top-5", isShare: true),
+  ]
+
+  private let vision: VisionTransformer
+  private let config: RunConfig
+  private let engine: Engine
+  private let folder: ImageFolder
+  private let training: ImageSource?
+  private let validation: ImageSource
+  private var loader: ImageLoader?
+  private var batch: ImageBatch?
+  private var microBatch: Int { config.data.batch / config.train.accumulation }
+
+  /// - Parameters:
+  ///   - data: a folder in the ImageFolder layout.
+  ///   - training: whether the `train` split is needed too.
+  /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
+  ///   configuration.
+  public init(
+    _ config: RunConfig, data: String, training isTraining: Bool = true, engine: Engine
+  ) throws {
+    try config.validate()
+    folder = try ImageFolder(path: data, splits: isTraining ? [.train, .val] : [.val])
+    let cache = config.data.cacheMB * 1_000_000
+    validation = ImageSource(
+      try folder[.val], cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
+    training =
+      isTraining
+      ? ImageSource(
+        try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage) : nil
+    self.config = config
+    self.engine = engine
+    guard folder.classes.count == config.model.classes else {
+      throw TrainError(
+        "\(data): \(folder.classes.count) classes found, model.classes is \(config.model.classes); use data of as many classes"
+      )
+    }
+    vision = try VisionTransformer(config.model, seed: UInt64(config.seed), engine: engine)
+    unitsPerStep = config.data.batch
+    stepsPerEpoch = ImageLoader.stepsPerEpoch(
+      images: training?.set.count ?? 0, batchSize: config.data.batch)
+    flopsPerStep = try ModelCosts(config.model).trainingFLOPs * Double(config.data.batch)
+  }
+
+  /// The classes of a folder, which the model's head follows.
+  ///
+  /// - Throws: `DataError` for what is wrong with the folder.
+  public static func classNames(data: String) throws -> [String] {
+    try ImageFolder(path: data, splits: [.val]).classes
+  }
+
+  public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
+
+  public var notes: [String] {
+    [training, validation].compactMap { $0 }.compactMap { source in
+      let bad = source.statistics.bad
+      guard let first = bad.min(by: { $0.key < $1.key }) else { return nil }
+      return "\(bad.count) unreadable \(source.set.split.rawValue) images skipped, such as \(first.value)"
+    }
+  }
+
+  public func startTraining(atMicroBatch index: Int) throws {
+    guard let training else { preconditionFailure("opened for evaluation only") }
+    loader = try ImageLoader(
+      training, options: options(config.data.augmentation),
+      order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
+  }
+
+  public func nextMicroBatch() throws {
+    batch = try loader?.next()
+  }
+
+  public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
+    guard let batch else { preconditionFailure("forward before nextMicroBatch") }
+    let logits = vision(batch.pixels, pass)
+    let result = pass.tape.crossEntropy(
+      logits, targets: batch.labels, smoothing: Float(config.train.labelSmoothing),
+      weight: pass.lossWeight)
+    return [
+      (MetricName.trainLoss, result.loss), (MetricName.trainTop1, result.accuracy(top: 1)),
+    ]
+  }
+
+  public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+    let loader = try ImageLoader(validation, options: options(.none), order: .evaluation)
+    var loss = 0.0
+    var (top1, top5, count) = (0, 0, 0)
+    var perClass = folder.classes.map { (name: $0, count: 0, correct: 0) }
+    while let batch = try loader.next() {
+      let tape = Tape(engine, recording: false)
+      let logits = vision(batch.pixels, ForwardPass(tape, training: false))
+      let result = tape.crossEntropy(logits, targets: batch.labels)
+      loss += result.loss * Double(batch.count)
+      count += batch.count
+      for (label, rank) in zip(batch.labels, result.ranks) {
+        top1 += rank == 0 ? 1 : 0
+        top5 += rank < 5 ? 1 : 0
+        perClass[Int(label)].count += 1
+        perClass[Int(label)].correct += rank == 0 ? 1 : 0
+      }
+      progress?(count, validation.set.count)
+    }
+    guard count > 0 else {
+      throw TrainError(
+        "\(folder.path): no readable validation image (\(validation.statistics.bad.count) bad ones); replace them"
+      )
+    }
+    let total = Double(count)
+    return Evaluation(
+      loss: loss / total, metrics: [("top1", Double(top1) / total), ("top5", Double(top5) / total)],
+      classes: perClass, count: count, skipped: validation.set.count - count)
+  }
+
+  private func options(_ augmentation: Augmentation) -> LoaderOptions {
+    LoaderOptions(
+      batchSize: microBatch, imageSize: config.model.image, seed: UInt64(config.seed),
+      augmentation: augmentation, normalisation: config.data.pixelNormalisation,
+      threads: config.data.workers)
+  }
+}
+
+extension RunConfig {
+  /// Checks what no single key can.
+  ///
+  /// - Throws: `ModelError` or `TrainError` naming the field.
+  public func validate() throws {
+    try model.validate()
+    guard data.batch % train.accumulation == 0 else {
+      throw TrainError(
+        "train.accumulation is \(train.accumulation), which does not divide data.batch \(data.batch); choose a divisor"
+      )
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import MMoEData
+import MMoETrain
+
+struct DataCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "data", abstract: "Make and look at data sets.",
+    subcommands: [Synthesize.self, Inspect.self, Baseline.self])
+
+  struct Synthesize: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Render labelled shapes as PNG files in the ImageFolder layout.")
+
+    @Argument(help: "The folder to make.") var directory: String
+    @Option(help: "Classes, 2 to \(ShapeSynthesizer.maximumClasses).") var classes = 10
+    @Option(help: "Width and height in pixels.") var size = 32
+    @Option(help: "Training images of a class.") var train = 1000
+    @Option(help: "Validation images of a class.") var val = 200
+    @Option(help: "Another seed gives other pictures.") var seed: UInt64 = 0
+
+    func run() throws {
+      let output = StandardStream.output
+      try ShapeSynthesizer(classes: classes, imageSize: size, seed: seed).write(
+        to: directory, trainPerClass: train, valPerClass: val
+      ) { done, total in
+        if output.isTerminal { output.write("\r\(done)/\(total) images") }
+      }
+      output.line(
+        "\(output.isTerminal ? "\r" : "")\(classes * (train + val)) images of \(classes) classes in \(directory)"
+      )
+    }
+  }
+
+  struct Inspect: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Counts, sizes, pixel statistics and bad files of an image folder.")
+
+    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png.") var directory: String
+    @Flag(help: "Print one line of JSON.") var json = false
+
+    func run() throws {
+      let inspection = try DatasetInspection(path: directory)
+      StandardStream.output.line(json ? JSONValue.line(inspection) : inspection.text())
+    }
+  }
+
+  struct Baseline: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "How far a linear model and 5 nearest neighbours on raw pixels get.")
+
+    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png.") var directory: String
+    @Option(help: "Images are resized to this side.") var size = 32
+    @Flag(help: "Print one line of JSON.") var json = false
+
+    func run() throws {
+      let baselines = try PixelBaselines(path: directory, imageSize: size)
+      StandardStream.output.line(json ? JSONValue.line(baselines) : baselines.text)
+    }
+  }
+}

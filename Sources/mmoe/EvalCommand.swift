@@ -1,0 +1,25 @@
+import ArgumentParser
+import MMoETrain
+
+struct EvalCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval", abstract: "Evaluate a checkpoint on a validation set.")
+
+  @Option(help: "The checkpoint's task: imagenet-subset.") var task: String
+  @Option(help: "A checkpoint, such as checkpoints/RUN/best.h5.") var checkpoint: String
+  @Option(help: "Folder with val/<class>/*.png; the embedded data by default.") var data: String?
+  @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @Option(name: .customLong("set"), help: "key=value, such as moe.eval_capacity_factor=1.25.")
+  var settings: [String] = []
+  @Flag(help: "End with one line of JSON on standard output.") var json = false
+
+  func run() throws {
+    var options = EvalSession.Options()
+    options.task = task
+    options.checkpoint = checkpoint
+    options.data = data
+    options.settings = (threads.map { ["tensor.threads=\($0)"] } ?? []) + settings
+    options.printsJSON = json
+    try EvalSession(options).run()
+  }
+}

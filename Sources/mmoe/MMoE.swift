@@ -1,0 +1,12 @@
+import ArgumentParser
+
+/// The command line: one file a subcommand, words in, library calls out.
+@main struct MMoE: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mmoe",
+    abstract: "Train, evaluate and explain mixture-of-experts transformers.",
+    subcommands: [
+      TrainCommand.self, EvalCommand.self, PresetsCommand.self, ConfigCommand.self,
+      DataCommand.self,
+    ])
+}

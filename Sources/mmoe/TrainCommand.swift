@@ -1,0 +1,52 @@
+import ArgumentParser
+import MMoETrain
+
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Train a model, or go on with a run.",
+    discussion: """
+      Without --data the task's embedded data set is used. Exit status: 0, 1 failure, 64 usage, 130 interrupted and \
+      saved.
+      """)
+
+  @Option(help: "What to train: imagenet-subset.") var task: String
+  @Option(help: "A preset's name (`mmoe presets`) or a YAML file.") var preset: String?
+  @Option(help: "Folder with train/<class>/*.png and val/<class>/*.png.") var data: String?
+  @Option(help: "The run's folder.") var out: String?
+  @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe.") var moe: String?
+  @Option(help: "Optimiser steps.") var steps: Int?
+  @Option(help: "Passes over the data.") var epochs: Int?
+  @Option(help: "Seed of everything random.") var seed: Int?
+  @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @Option(help: "At an unreadable image: error or skip.") var onBadImage: String?
+  @Option(
+    defaultAsFlag: "", help: "Go on with a run's folder or checkpoint; without a value the latest run.")
+  var resume: String?
+  @Option(name: .customLong("set"), help: "key=value of the configuration (`mmoe config`); repeatable.")
+  var settings: [String] = []
+  @Flag(help: "Print parameters, memory and FLOPs; train nothing.") var dryRun = false
+  @Flag(help: "End with one line of JSON on standard output.") var json = false
+
+  func run() throws {
+    if steps != nil && epochs != nil {
+      throw ValidationError("give either --steps or --epochs")
+    }
+    var options = TrainSession.Options()
+    options.task = task
+    options.preset = preset
+    options.data = data
+    options.out = out
+    options.resume = resume
+    options.isDryRun = dryRun
+    options.printsJSON = json
+    let flags: [(String, String?)] = [
+      ("moe.variant", moe), ("train.steps", steps.map(String.init)),
+      ("train.steps", epochs.map { _ in "none" }), ("train.epochs", epochs.map(String.init)),
+      ("seed", seed.map(String.init)), ("tensor.threads", threads.map(String.init)),
+      ("data.on_bad_image", onBadImage),
+    ]
+    options.settings = flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings
+    let status = try TrainSession(options).run()
+    if status != 0 { throw ExitCode(status) }
+  }
+}
