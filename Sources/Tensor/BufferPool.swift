@@ -1,6 +1,9 @@
 import Foundation
 import Synchronization
 
+/// MADV_HUGEPAGE, which the C library guards by a feature macro.
+private let adviseHugePages: Int32 = 14
+
 /// Recycles 64-byte aligned float buffers in size classes, so that a steady-state training step
 /// takes no storage from the system.
 ///
@@ -55,7 +58,7 @@ public final class BufferPool: Sendable {
     guard status == 0, let raw else {
       fatalError("out of memory: \(size) bytes for one buffer; lower the batch or the model size")
     }
-    if huge { madvise(raw, size, 14 /* MADV_HUGEPAGE */) }
+    if huge { madvise(raw, size, adviseHugePages) }
     state.withLock {
       $0.statistics.systemAllocations += 1
       $0.statistics.reservedBytes += size

@@ -31,6 +31,22 @@ public struct StepBenchmark {
     public var peakRssMb: Double
     /// Buffers taken from the system after the third step.
     public var systemAllocationsAfterStep3: Int
+
+    private enum CodingKeys: String, CodingKey {
+      case mode, preset, variant, dtype, backend, threads, batch, steps
+      case tokensPerSecond = "tokens_per_s"
+      case imagesPerSecond = "images_per_s"
+      case stepMsMedian = "step_ms_median"
+      case stepMsBest = "step_ms_best"
+      case gflopPerStep = "gflop_per_step"
+      case gflops
+      case gflopsBest = "gflops_best"
+      case peakGflops = "peak_gflops"
+      case mfu
+      case mfuBest = "mfu_best"
+      case peakRssMb = "peak_rss_mb"
+      case systemAllocationsAfterStep3 = "system_allocations_after_step3"
+    }
   }
 
   public let config: ModelConfig
@@ -111,4 +127,34 @@ public func peakResidentMegabytes() -> Double {
   var usage = rusage()
   getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
   return Double(usage.ru_maxrss) * 1024 / 1e6
+}
+
+extension StepBenchmark.Result {
+  /// Three lines for a terminal.
+  public var text: String {
+    """
+    \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend)
+    step \(HumanFormat.fixed(stepMsMedian, 1)) ms median, \(HumanFormat.fixed(stepMsBest, 1)) best; \
+    \(HumanFormat.grouped(Int(imagesPerSecond))) images/s, \(HumanFormat.grouped(Int(tokensPerSecond))) tokens/s
+    \(HumanFormat.fixed(gflops, 1)) of \(HumanFormat.fixed(peakGflops, 1)) GFLOP/s = MFU \
+    \(HumanFormat.percent(mfu)); peak memory \(HumanFormat.fixed(peakRssMb, 0)) MB; \
+    \(systemAllocationsAfterStep3) new buffers after step 3
+
+    """
+  }
+}
+
+extension OperationProfile {
+  /// Time of every operation a step, the longest first; ′ marks backward parts.
+  public func text(steps: Int) -> String {
+    let total = entries.reduce(0) { $0 + $1.seconds }
+    var table = TextTable(columns: [.left("operation"), .right("ms a step"), .right("share")])
+    for entry in entries.sorted(by: { $0.seconds > $1.seconds }) {
+      table.add([
+        entry.name, HumanFormat.fixed(entry.seconds / Double(steps) * 1e3, 2),
+        HumanFormat.percent(entry.seconds / max(total, 1e-12)),
+      ])
+    }
+    return table.render() + "\n"
+  }
 }

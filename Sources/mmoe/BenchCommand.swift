@@ -1,0 +1,135 @@
+import ArgumentParser
+import Foundation
+import MMoEData
+import MMoETensor
+import MMoETrain
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench", abstract: "Time training steps and their parts on this machine.",
+    subcommands: [Train.self, Forward.self, Gemm.self, Kernels.self, DataLoading.self])
+
+  struct StepOptions: ParsableArguments {
+    @Option(help: "A preset's name or a YAML file.") var preset = "vit-tiny"
+    @Option(help: "The MoE variant.") var moe: String?
+    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @Option(help: "Measured steps, after three of warm-up.") var steps = 20
+    @Option(help: "Images of a step; the preset's by default.") var batch: Int?
+    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
+    var settings: [String] = []
+    @Flag(help: "Also print the time of every operation.") var profile = false
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func validate() throws {
+      if steps < 1 { throw ValidationError("--steps is \(steps); at least 1 is needed") }
+    }
+
+    func run(_ mode: StepBenchmark.Mode) throws {
+      let flags: [(String, String?)] = [
+        ("moe.variant", moe), ("tensor.threads", threads.map(String.init)),
+        ("data.batch", batch.map(String.init)),
+      ]
+      var config = RunConfig()
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+      try RunConfig.table.set(
+        flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings, in: &config)
+      try config.validate()
+      let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
+      let operations = profile ? OperationProfile() : nil
+      let result = try StepBenchmark(
+        config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
+        batch: config.data.batch, steps: steps
+      ).run(engine: engine, profile: operations)
+      let output = StandardStream.output
+      if let operations { output.write(operations.text(steps: steps)) }
+      output.write(result.text)
+      if json { output.line(JSONValue.line(result)) }
+    }
+  }
+
+  struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Whole training steps.")
+    @OptionGroup var options: StepOptions
+    func run() throws { try options.run(.train) }
+  }
+
+  struct Forward: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Forward passes.")
+    @OptionGroup var options: StepOptions
+    func run() throws { try options.run(.forward) }
+  }
+
+  struct Gemm: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Matrix products of a preset's shapes with each BLAS.")
+    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @Option(help: "Rows, such as tokens of a batch.") var rows = 4096
+    @Option(help: "Model width.") var width = 192
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func run() throws {
+      let rows = try ProductBenchmark.table(
+        threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, rows: rows, width: width,
+        hidden: 4 * width)
+      var table = TextTable(columns: [
+        .left("backend"), .left("A"), .left("B"), .right("m"), .right("n"), .right("k"),
+        .right("GFLOP/s"),
+      ])
+      for row in rows {
+        table.add([
+          row.backend, row.transposeA ? "Aᵀ" : "A", row.transposeB ? "Bᵀ" : "B", "\(row.m)",
+          "\(row.n)", "\(row.k)", HumanFormat.fixed(row.gflops, 1),
+        ])
+      }
+      StandardStream.output.write(table.render())
+      if json { StandardStream.output.line(JSONValue.line(rows)) }
+    }
+  }
+
+  struct Kernels: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Element-wise kernels on one core.")
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func run() throws {
+      let rows = KernelBenchmark.table()
+      var table = TextTable(columns: [
+        .left("kernel"), .right("rows"), .right("columns"), .right("G elements/s"), .right("GB/s"),
+      ])
+      for row in rows {
+        table.add([
+          row.kernel, "\(row.rows)", "\(row.columns)",
+          HumanFormat.fixed(row.gelementsPerSecond, 2), HumanFormat.fixed(row.gigabytesPerSecond, 1),
+        ])
+      }
+      StandardStream.output.write(table.render())
+      if json { StandardStream.output.line(JSONValue.line(rows)) }
+    }
+  }
+
+  struct DataLoading: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "data", abstract: "PNG files to augmented batches.")
+    @Option(help: "An image folder; rendered shapes of the given size by default.") var data: String?
+    @Option(help: "Side of the images in pixels.") var size = 64
+    @Option(help: "Loader threads; all cores by default.") var threads: Int?
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func run() throws {
+      let made = data == nil ? NSTemporaryDirectory() + "mmoe-bench-\(getpid())" : nil
+      defer { if let made { try? FileManager.default.removeItem(atPath: made) } }
+      if let made {
+        try ShapeSynthesizer(classes: 10, imageSize: size).write(
+          to: made, trainPerClass: 600, valPerClass: 1)
+      }
+      let result = try DataBenchmark.run(
+        path: data ?? made!, imageSize: size,
+        threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+      StandardStream.output.line(
+        "\(result.images) images of \(size) x \(size), \(result.threads) threads: "
+          + "\(HumanFormat.grouped(Int(result.decodingImagesPerSecond))) images/s decoded and augmented, "
+          + "\(HumanFormat.grouped(Int(result.cachedImagesPerSecond))) images/s from the cache")
+      if json { StandardStream.output.line(JSONValue.line(result)) }
+    }
+  }
+}
