@@ -67,7 +67,9 @@ let package = Package(
       name: "ModelsTests", dependencies: ["MMoEModels", "TestSupport"], path: "Tests/ModelsTests"),
     .testTarget(name: "HDF5Tests", dependencies: ["MMoEHDF5"], path: "Tests/HDF5Tests"),
     .testTarget(
-      name: "TrainTests", dependencies: ["MMoETrain", "TestSupport"], path: "Tests/TrainTests"),
+      name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "mmoe"], path: "Tests/TrainTests"),
+    .testTarget(
+      name: "CLITests", dependencies: ["MMoEData", "TestSupport", "mmoe"], path: "Tests/CLITests"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -34,6 +34,11 @@ public final class ParameterStore {
     normal(path, shape, std: 0.02, reduction: .replicated, decays: decays)
   }
 
+  /// A learned table that starts from given values.
+  func table(_ path: String, _ shape: [Int], _ values: [Float], decays: Bool) -> Parameter {
+    add(Parameter(path: path, value: Tensor(values, shape: shape), decays: decays))
+  }
+
   /// A bias or norm parameter filled with one value; never decays, stacked expert biases included.
   func constant(
     _ path: String, _ shape: [Int], _ value: Float, reduction: ReductionGroup = .replicated

@@ -19,8 +19,8 @@ public final class WorkerPool: @unchecked Sendable {
   private let sleepers = Atomic<Int>(0)
   private let stopping = Atomic<Bool>(false)
   private let condition = NSCondition()
+  private let tileCount = Atomic<Int>(0)
   // Written before the ticket is published, read only after a tile was claimed.
-  private var tileCount = 0
   private var body: UnsafeRawPointer?
   private var workers: [Thread] = []
   private let alive: DispatchGroup = DispatchGroup()
@@ -63,10 +63,14 @@ public final class WorkerPool: @unchecked Sendable {
     withoutActuallyEscaping(body) { escaping in
       var closure: Body = escaping
       withUnsafePointer(to: &closure) { pointer in
-        tileCount = count
+        let last = ticket.load(ordering: .relaxed) >> 32
+        // Closed while the region is written: a worker that still holds the last region's ticket must fail to
+        // exchange it, or it would take a tile by the old ticket and the new count.
+        ticket.store(last << 32 | 0xFFFF_FFFF, ordering: .sequentiallyConsistent)
+        tileCount.store(count, ordering: .relaxed)
         self.body = UnsafeRawPointer(pointer)
         completed.store(0, ordering: .relaxed)
-        let region = (ticket.load(ordering: .relaxed) >> 32) &+ 1
+        let region = last &+ 1
         ticket.store(region << 32, ordering: .sequentiallyConsistent)
         if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
           condition.lock()
@@ -93,16 +97,23 @@ public final class WorkerPool: @unchecked Sendable {
       let current = ticket.load(ordering: .acquiring)
       guard current >> 32 == region else { return }
       let tile = Int(current & 0xFFFF_FFFF)
-      // A stale count is harmless: the exchange below fails when the region has moved on.
-      guard tile < tileCount else { return }
+      // A stale count is harmless: the exchange below fails when the region is closed or has moved on.
+      guard tile < tileCount.load(ordering: .relaxed) else { return }
       guard
         ticket.compareExchange(
           expected: current, desired: current + 1, ordering: .acquiringAndReleasing
         ).exchanged
       else { continue }
-      body!.assumingMemoryBound(to: Body.self).pointee(tile, worker)
+      WorkerPool.call(body!, tile, worker)
       completed.add(1, ordering: .releasing)
     }
+  }
+
+  /// Never inlined: the closure's retain and release must both lie before the tile counts as completed, because the
+  /// region's owner checks, once all are, that nobody holds the closure any more.
+  @inline(never)
+  private static func call(_ body: UnsafeRawPointer, _ tile: Int, _ worker: Int) {
+    body.assumingMemoryBound(to: Body.self).pointee(tile, worker)
   }
 
   private func work(_ index: Int) {

@@ -23,9 +23,10 @@ struct RandomSequence {
 
 /// Renders one synthetic picture: a textured, rotated, lit, partly occluded shape on a cluttered background.
 ///
-/// The ranges below are the task's difficulty. Colours carry no information about the class and a shape may be
-/// lighter or darker than what is behind it, so that neither a linear model nor pixel distances get far, while
-/// a small transformer learns the outlines within a few epochs.
+/// The ranges below are the task's difficulty. Colours carry no information about the class, and one shape in twenty is
+/// darker than what is behind it, not lighter, so that neither a linear model nor pixel distances get far. With even
+/// odds the mean picture of a class would be grey: a transformer then sees no first-order signal and stays at chance
+/// for many epochs.
 struct SceneRenderer {
   let side: Int
   let shape: ShapeKind
@@ -33,25 +34,29 @@ struct SceneRenderer {
   let texture: TextureKind?
 
   /// The shape's extent as a share of the picture.
-  private let extent: ClosedRange<Float> = 0.6...0.85
+  private let extent: ClosedRange<Float> = 0.55...0.85
   /// Largest rotation in radians.
-  private let rotation: Float = 0.4
+  private let rotation: Float = 0.42
   /// Smallest distance between the shape's and the background's colours (black to white is 1.73).
-  private let contrast: Float = 0.6
+  private let contrast: Float = 0.7
+  /// Share of the shapes that are lighter than the background.
+  private let lighter: Float = 0.95
+  /// Brightness of the backgrounds.
+  private let dusk: Float = 0.5
   /// Largest distance between the two colours of a texture.
-  private let textureAmplitude: Float = 0.3
+  private let textureAmplitude: Float = 0.2
   /// Largest number of blobs and of lines behind the shape.
-  private let clutter = 4
+  private let clutter = 3
   /// Largest relative change of brightness from the centre to an edge.
   private let lighting: Float = 0.35
   /// Share of the pictures with an occluder.
-  private let occlusion: Float = 0.5
+  private let occlusion: Float = 0.4
   /// Half the width of the uniform noise on every channel.
   private let noise: Float = 0.04
 
   /// The picture that the draws give.
   func render(_ draws: inout RandomSequence) -> PNGImage {
-    let background = draws.colour()
+    let background = dusk * draws.colour()
     var canvas = Canvas(side: side, colour: background)
     paintClutter(&canvas, around: background, &draws)
     paintShape(&canvas, against: background, &draws)
@@ -101,7 +106,8 @@ struct SceneRenderer {
     let angle = draws.uniform(-rotation, rotation)
     let (c, s) = (cos(angle), sin(angle))
 
-    let first = distinctColour(from: background, &draws)
+    let isLighter = draws.uniform(0, 1) < lighter
+    let first = distinctColour(from: background, isLighter: isLighter, &draws)
     let second = first + textureAmplitude * (draws.colour() - 0.5) * 2
     let kinds = TextureKind.allCases
     let any = kinds[draws.integer(below: kinds.count)]
@@ -139,15 +145,17 @@ struct SceneRenderer {
     }
   }
 
-  /// A colour at least `contrast` away from another; the farthest of eight draws where none is.
+  /// A colour at least `contrast` away from another, on the wanted side of its brightness; the farthest on that side
+  /// of sixteen draws where none is that far.
   private func distinctColour(
-    from other: SIMD3<Float>, _ draws: inout RandomSequence
+    from other: SIMD3<Float>, isLighter: Bool, _ draws: inout RandomSequence
   ) -> SIMD3<Float> {
-    var best = other
+    var best = SIMD3<Float>(repeating: isLighter ? 1 : 0)
     var distance: Float = -1
-    for _ in 0..<8 {
+    for _ in 0..<16 {
       let colour = draws.colour()
       let difference = colour - other
+      guard (difference.sum() > 0) == isLighter else { continue }
       let length = (difference * difference).sum().squareRoot()
       if length > distance {
         best = colour

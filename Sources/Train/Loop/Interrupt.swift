@@ -11,6 +11,11 @@ public enum Interrupt {
 
   /// Takes the signals over; called once by a command that knows how to save.
   public static func install() {
+    // A parent may have blocked them, as the workers of concurrency runtimes do, and a child inherits that.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for number in [SIGINT, SIGTERM] { sigaddset(&signals, number) }
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     for number in [SIGINT, SIGTERM] {
       signal(number) { arrived in
         // Only what is safe in a signal handler: a flag, and the default action for the next one.

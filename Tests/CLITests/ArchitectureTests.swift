@@ -1,0 +1,50 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The rooms and which way is down: every `import` of one of our modules must be allowed here.
+@Suite struct ArchitectureTests {
+  /// Folder under Sources, and the modules of ours that its files may import.
+  static let mayImport: [String: Set<String>] = [
+    "Tensor": ["CKernels", "CBLAS"],
+    "Data": ["MMoETensor", "CPNG"],
+    "Models": ["MMoETensor"],
+    "HDF5": ["CHDF5"],
+    "Train": ["CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5"],
+    "mmoe": ["MMoETensor", "MMoEData", "MMoETrain"],
+  ]
+
+  @Test func importsOnlyGoDown() throws {
+    let sources = ProgramRunner.package + "/Sources"
+    let ours = Set(ArchitectureTests.mayImport.values.flatMap { $0 }).union(["MMoETrain", "mmoe"])
+    var files = 0
+    for folder in try FileManager.default.contentsOfDirectory(atPath: sources) {
+      let paths = FileManager.default.enumerator(atPath: sources + "/" + folder)?.compactMap { $0 as? String } ?? []
+      for path in paths where path.hasSuffix(".swift") {
+        files += 1
+        let allowed = try #require(
+          ArchitectureTests.mayImport[folder], "Sources/\(folder) is not in the list of rooms")
+        let text = try String(contentsOfFile: "\(sources)/\(folder)/\(path)", encoding: .utf8)
+        for line in text.split(separator: "\n") where line.hasPrefix("import ") || line.contains(" import ") {
+          guard let module = line.split(separator: " ").last.map(String.init), ours.contains(module) else {
+            continue
+          }
+          #expect(allowed.contains(module), "Sources/\(folder)/\(path) imports \(module)")
+        }
+      }
+    }
+    #expect(files > 80)
+  }
+
+  /// Files of one idea.
+  @Test func filesStayShort() throws {
+    let sources = ProgramRunner.package + "/Sources"
+    let paths = FileManager.default.enumerator(atPath: sources)?.compactMap { $0 as? String } ?? []
+    for path in paths where path.hasSuffix(".swift") {
+      let lines = try String(contentsOfFile: sources + "/" + path, encoding: .utf8).split(
+        separator: "\n", omittingEmptySubsequences: false
+      ).count
+      #expect(lines <= 450, "\(path) has \(lines) lines: one idea or several?")
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `mmoe train` and `mmoe eval` as a user calls them.
+@Suite struct TrainCommandTests {
+  let scratch = ScratchFolder()
+
+  @Test func trainsAndEvaluates() throws {
+    let trained = try ProgramRunner.run(
+      Program.training(["--steps", "12", "--out", scratch("run"), "--json"]))
+    try #require(trained.status == 0, "\(trained.errors)")
+    let summary = try Program.json(trained.output)
+    #expect(summary["task"] as? String == "imagenet-subset")
+    #expect(summary["steps"] as? Int == 12)
+    let checkpoint = try #require(summary["checkpoint"] as? String)
+    for file in ["config.yaml", "metrics.jsonl", "metrics.csv", "plot.png", "best.h5"] {
+      #expect(FileManager.default.fileExists(atPath: scratch("run") + "/" + file), "\(file)")
+    }
+    // Human text went to standard error: standard output is the JSON line alone.
+    #expect(trained.output.split(separator: "\n").count == 1)
+    #expect(trained.errors.contains("mmoe eval --task imagenet-subset --checkpoint"))
+
+    let evaluated = try ProgramRunner.run([
+      "eval", "--task", "imagenet-subset", "--checkpoint", checkpoint, "--data", Program.data.path, "--json",
+    ])
+    try #require(evaluated.status == 0, "\(evaluated.errors)")
+    let evaluation = try Program.json(evaluated.output)
+    #expect(evaluation["top1"] as? Double == summary["top1"] as? Double)
+    #expect(evaluation["val_loss"] as? Double == summary["val_loss"] as? Double)
+    #expect((evaluation["classes"] as? [Any])?.count == 4)
+  }
+
+  /// Killed without warning at any moment, again and again, then resumed: the same bytes as undisturbed.
+  @Test(.timeLimit(.minutes(3))) func killedAndResumed() throws {
+    let more = ["--steps", "60", "--set", "checkpoint.every=1", "--set", "train.eval_every=20"]
+    let whole = try ProgramRunner.run(Program.training(more + ["--out", scratch("whole")]))
+    try #require(whole.status == 0, "\(whole.errors)")
+    let run = scratch("killed")
+    var kills = 0
+    for attempt in 0..<40 {
+      let hasCheckpoint = ((try? FileManager.default.contentsOfDirectory(atPath: run)) ?? []).contains {
+        $0.hasPrefix("step-") && $0.hasSuffix(".h5")
+      }
+      if !hasCheckpoint { try? FileManager.default.removeItem(atPath: run) }
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: ProgramRunner.program)
+      process.arguments = Program.training(
+        hasCheckpoint ? ["--resume", run] : more + ["--out", run])
+      process.standardOutput = FileHandle.nullDevice
+      process.standardError = FileHandle.nullDevice
+      try process.run()
+      // Later attempts wait longer, so that the run ends also on a slow machine.
+      usleep(UInt32(600_000 + attempt * 90_000 + (attempt * 7919) % 100_000))
+      guard process.isRunning else {
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        break
+      }
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+      kills += 1
+    }
+    #expect(kills > 0)
+    let last = "/step-0000060.h5"
+    #expect(
+      try Data(contentsOf: URL(fileURLWithPath: run + last))
+        == Data(contentsOf: URL(fileURLWithPath: scratch("whole") + last)))
+    // No temporary file of a killed writer stays.
+    let names = try FileManager.default.contentsOfDirectory(atPath: run)
+    #expect(!names.contains { $0.contains(".tmp-") })
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM]) func interruptSavesAndExits130(signal: Int32) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: ProgramRunner.program)
+    process.arguments = Program.training(["--epochs", "100000", "--out", scratch("run")])
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    for _ in 0..<200 where !FileManager.default.fileExists(atPath: scratch("run") + "/metrics.jsonl") {
+      usleep(50_000)
+    }
+    usleep(700_000)
+    kill(process.processIdentifier, signal)
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit)
+    #expect(process.terminationStatus == 130)
+    let metrics = try String(contentsOfFile: scratch("run") + "/metrics.jsonl", encoding: .utf8)
+    let steps = metrics.split(separator: "\n").count
+    let resumed = try ProgramRunner.run(
+      Program.training(["--resume", scratch("run"), "--steps", "\(steps + 2)", "--json"]))
+    try #require(resumed.status == 0, "\(resumed.errors)")
+    #expect(resumed.errors.contains("resuming after step \(steps)"))
+    #expect(try Program.json(resumed.output)["steps"] as? Int == steps + 2)
+  }
+
+  /// A file-size limit stands for a full disk: one line, exit status 1, the earlier checkpoint still loads.
+  @Test func fullDiskKeepsTheEarlierCheckpoint() throws {
+    let first = try ProgramRunner.run(Program.training(["--steps", "6", "--out", scratch("run")]))
+    try #require(first.status == 0, "\(first.errors)")
+    let command = ([ProgramRunner.program] + Program.training(["--resume", scratch("run"), "--steps", "12"]))
+      .map { "'\($0)'" }.joined(separator: " ")
+    let limited = try ProgramRunner.run(["-c", "ulimit -f 100; exec \(command)"], program: "/bin/bash")
+    #expect(limited.status == 1)
+    let message = limited.errors.split(separator: "\n")
+    #expect(message.count == 1 && message[0].contains("step-0000012.h5"), "\(limited.errors)")
+    let again = try ProgramRunner.run(Program.training(["--resume", scratch("run"), "--steps", "12"]))
+    #expect(again.status == 0, "\(again.errors)")
+    #expect(again.output.contains("resuming after step 6"))
+  }
+
+  /// A checkpoint that was cut is passed over for the one before it.
+  @Test func resumePassesOverADamagedCheckpoint() throws {
+    let first = try ProgramRunner.run(
+      Program.training(["--steps", "6", "--set", "checkpoint.every=3", "--out", scratch("run")]))
+    try #require(first.status == 0, "\(first.errors)")
+    truncate(scratch("run") + "/step-0000006.h5", 20_000)
+    let resumed = try ProgramRunner.run(Program.training(["--resume", scratch("run")]))
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    #expect(resumed.output.contains("passed over") && resumed.output.contains("truncated"))
+    #expect(resumed.output.contains("resuming after step 3"))
+  }
+
+  @Test func dryRunTrainsNothing() throws {
+    let result = try ProgramRunner.run([
+      "train", "--task", "imagenet-subset", "--preset", "vit-small", "--dry-run", "--json",
+    ])
+    #expect(result.status == 0)
+    // By hand: 98,688 embedding and positions; 8 blocks of 592,896 for attention and norms; 4 MLPs of 1,181,568;
+    // 4 times 8 such experts and a gate of 3,072; 77,768 last norm and head.
+    #expect(try Program.json(result.output)["parameters"] as? Int == 47_468_360)
+  }
+}
