@@ -7,6 +7,6 @@ import ArgumentParser
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
     subcommands: [
       TrainCommand.self, EvalCommand.self, PresetsCommand.self, ConfigCommand.self,
-      DataCommand.self, BenchCommand.self, ParityCommand.self,
+      DataCommand.self, BenchCommand.self, ParityCommand.self, TokenizerCommand.self,
     ])
 }
