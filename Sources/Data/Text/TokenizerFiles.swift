@@ -68,7 +68,6 @@ public enum TokenizerFiles {
     }
     struct PreTokenizer: Decodable {
       let type: String
-      let add_prefix_space: Bool?
       let pretokenizers: [PreTokenizer]?
     }
     /// `"a b"` in older files, `["a", "b"]` in newer ones.
@@ -84,13 +83,19 @@ public enum TokenizerFiles {
       }
     }
     let model: Model
-    let added_tokens: [AddedToken]?
-    let pre_tokenizer: PreTokenizer?
+    let addedTokens: [AddedToken]?
+    let preTokenizer: PreTokenizer?
+
+    enum CodingKeys: String, CodingKey {
+      case model
+      case addedTokens = "added_tokens"
+      case preTokenizer = "pre_tokenizer"
+    }
   }
 
   private static func loadJSON(_ path: String) throws -> BytePairTokenizer {
     let document = try decode(Document.self, path)
-    let kinds = document.pre_tokenizer.map { [$0.type] + ($0.pretokenizers ?? []).map(\.type) } ?? []
+    let kinds = document.preTokenizer.map { [$0.type] + ($0.pretokenizers ?? []).map(\.type) } ?? []
     guard document.model.type ?? "BPE" == "BPE", kinds.contains("ByteLevel") else {
       throw DataError(
         "\(path): model \(document.model.type ?? "unknown") with pre-tokenizer \(kinds.joined(separator: ", ")); expected BPE with ByteLevel, as GPT-2's"
@@ -99,7 +104,7 @@ public enum TokenizerFiles {
     return try assemble(
       document.model.vocab, path,
       document.model.merges.enumerated().map { (pair: $0.element.parts, place: "\(path): merge \($0.offset + 1)") },
-      named: Dictionary((document.added_tokens ?? []).map { ($0.content, $0.id) }, uniquingKeysWith: { $1 }))
+      named: Dictionary((document.addedTokens ?? []).map { ($0.content, $0.id) }, uniquingKeysWith: { $1 }))
   }
 
   /// - Parameter named: tokens whose names are plain text, not the byte alphabet's.
