@@ -114,10 +114,7 @@ public struct ImageFolder: Sendable {
       }
     }
     guard !classes.isEmpty else {
-      let found =
-        entries.contains { $0.lowercased().hasSuffix(".png") }
-        ? "PNG files lie directly in it" : "the folder is empty"
-      throw DataError("\(path): no class folders (\(found)); expected \(layout)")
+      throw DataError("\(path): no class folders (\(summary(of: entries))); expected \(layout)")
     }
     var images: [ImageSet.Entry] = []
     for (label, name) in classes.enumerated() {
@@ -125,6 +122,13 @@ public struct ImageFolder: Sendable {
       images += files.map { ImageSet.Entry(path: $0, label: Int32(label)) }
     }
     return ImageSet(split: split, classes: classes, images: images)
+  }
+
+  /// What lies in a split that has no class folders.
+  private static func summary(of files: [String]) -> String {
+    if files.isEmpty { return "the folder is empty" }
+    let hasPictures = files.contains { $0.lowercased().hasSuffix(".png") }
+    return hasPictures ? "PNG files lie directly in it" : "only other files lie in it"
   }
 
   private static func listClass(_ path: String) throws -> [String] {

@@ -83,6 +83,9 @@ public struct ShapeSynthesizer: Sendable {
         throw DataError("synthesize: \(count) \(name) images per class, expected 1 to 1000000")
       }
     }
+    // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
+    var directory = directory
+    while directory.count > 1 && directory.hasSuffix("/") { directory.removeLast() }
     try requireFree(directory)
     let partial = directory + ".partial-\(getpid())"
     do {

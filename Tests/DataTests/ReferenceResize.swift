@@ -1,0 +1,48 @@
+@testable import MMoEData
+
+/// The stupid oracle of the resampler: for every output pixel a sum over all source pixels, in double precision.
+/// Not separable, no taps, no code of the library.
+func referenceRender(
+  _ image: PNGImage, _ view: ImageView, side: Int, _ normalisation: PixelNormalisation
+) -> [Double] {
+  let scaleX = Double(view.width) / Double(side)
+  let scaleY = Double(view.height) / Double(side)
+  func triangle(_ distance: Double, _ scale: Double) -> Double { max(0, 1 - abs(distance) / max(scale, 1)) }
+
+  var picture = [Double](repeating: 0, count: 3 * side * side)
+  for row in 0..<side {
+    for column in 0..<side {
+      let shownX = (view.flipped ? side - 1 - column : column) + view.shiftX
+      let shownY = row + view.shiftY
+      // What comes in from outside is black.
+      guard 0..<side ~= shownX, 0..<side ~= shownY else { continue }
+      let centreX = Double(view.x) + (Double(shownX) + 0.5) * scaleX
+      let centreY = Double(view.y) + (Double(shownY) + 0.5) * scaleY
+      var total = 0.0
+      var sums = [0.0, 0.0, 0.0]
+      for y in 0..<image.height {
+        let weightY = triangle(Double(y) + 0.5 - centreY, scaleY)
+        for x in 0..<image.width {
+          let weight = weightY * triangle(Double(x) + 0.5 - centreX, scaleX)
+          total += weight
+          for c in 0..<3 { sums[c] += weight * Double(image.pixels[(y * image.width + x) * 3 + c]) }
+        }
+      }
+      for c in 0..<3 { picture[(c * side + row) * side + column] = sums[c] / total }
+    }
+  }
+
+  let plane = side * side
+  var grey = 0.0
+  for i in 0..<plane { grey += 0.299 * picture[i] + 0.587 * picture[plane + i] + 0.114 * picture[2 * plane + i] }
+  grey /= Double(plane)
+  let brightness = Double(view.brightness)
+  let contrast = Double(view.contrast)
+  return picture.enumerated().map { i, value in
+    let bright = brightness * value
+    var result = brightness * grey + contrast * (bright - brightness * grey)
+    if brightness != 1 || contrast != 1 { result = min(max(result, 0), 255) }
+    let c = i / plane
+    return (result / 255 - Double(normalisation.mean[c])) / Double(normalisation.deviation[c])
+  }
+}
