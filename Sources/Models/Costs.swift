@@ -11,7 +11,7 @@ public struct ModelCosts: Sendable {
   public let forwardFLOPs: Double
 
   /// Floats that one image's recorded forward pass keeps for its backward pass, dropless routing.
-  public let activationFloats: Int
+  public let activationFloats: Double
 
   /// Forward and backward: three times the forward products.
   public var trainingFLOPs: Double { 3 * forwardFLOPs }
@@ -29,21 +29,22 @@ public struct ModelCosts: Sendable {
     total += 2 * d + config.classes * (d + 1)
     var active = total
     // Weights of matrix products: per token, and per image for the head.
-    var products = embedding * (tokens - (config.classToken ? 1 : 0))
-    var kept = config.channels * config.patch * config.patch + 2 * d
-    products += config.classes * d
+    // In floating point: sizes that no machine holds must be counted, not trap.
+    var products = Double(embedding) * Double(tokens - (config.classToken ? 1 : 0))
+    var kept = Double(config.channels * config.patch * config.patch + 2 * d)
+    products += Double(config.classes * d)
     for index in 0..<config.layers {
       let common = attention + 4 * d + 4 * d
       total += common
       active += common
-      products += attention * tokens
+      products += Double(attention) * Double(tokens)
       // Two norms, Q K V, the mixed heads, both residual sums, log-sum-exp a head.
-      kept += 2 * d + 3 * d + d + 2 * d + config.heads
+      kept += Double(2 * d + 3 * d + d + 2 * d + config.heads)
       guard config.isMoE(index), let variant else {
         total += mlp(hidden) + hidden + d
         active += mlp(hidden) + hidden + d
-        products += mlp(hidden) * tokens
-        kept += hidden
+        products += Double(mlp(hidden)) * Double(tokens)
+        kept += Double(hidden)
         continue
       }
       let expertWidth = config.expertHidden
@@ -58,18 +59,18 @@ public struct ModelCosts: Sendable {
       let calls = variant.routes.reduce(0) { $0 + $1.k }
       total += moe.experts * expert + extra
       active += calls * expert + extra
-      products += tokens * (variant.routes.count * moe.experts * d + calls * mlp(expertWidth))
+      products += Double(tokens) * Double(variant.routes.count * moe.experts * d + calls * mlp(expertWidth))
       // Permuted rows, pre-activations and outputs of every call; gate values.
-      kept += calls * (2 * d + expertWidth + 1) + variant.routes.count * 2 * moe.experts
+      kept += Double(calls * (2 * d + expertWidth + 1) + variant.routes.count * 2 * moe.experts)
       if variant.sharedExpert {
-        products += tokens * mlp(hidden)
-        kept += hidden + d
+        products += Double(tokens) * Double(mlp(hidden))
+        kept += Double(hidden + d)
       }
     }
     parameters = total
     activeParameters = active
-    activationFloats = kept * tokens
+    activationFloats = kept * Double(tokens)
     forwardFLOPs =
-      2 * Double(products) + Double(config.layers) * 4 * Double(tokens * tokens) * Double(d)
+      2 * products + Double(config.layers) * 4 * Double(tokens * tokens) * Double(d)
   }
 }

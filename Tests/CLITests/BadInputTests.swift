@@ -23,6 +23,7 @@ import Testing
 
   static let configurations = [
     Case("unknown key", set("moe.expert=4"), "moe.expert", "moe.experts"),
+    Case("larger than any machine", set("model.width=65536", "model.heads=64", "moe.experts=16384"), "of memory"),
     Case("wrong type", set("optimizer.lr=fast"), "optimizer.lr", "fast"),
     Case("out of range", set("model.layers=0"), "model.layers", "0"),
     Case("no equals sign", set("moe.experts"), "key=value"),

@@ -21,7 +21,7 @@ extension RunConfig {
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
-    .int("model.layers", \.model.layers, range: 1...1024, "transformer blocks"),
+    .int("model.layers", \.model.layers, range: 1...512, "transformer blocks"),
     .int("model.width", \.model.width, range: 1...65536, "model width d"),
     .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
     .int(
@@ -48,7 +48,7 @@ extension RunConfig {
     .int(
       "moe.position", \.model.moe.position, range: 1...3,
       "shortcut source: 1 preceding output, 2 its state after attention, 3 its input"),
-    .int("moe.experts", \.model.moe.experts, range: 1...65536, "routed experts of a layer"),
+    .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
     .int(
       "moe.hidden", \.model.moe.hidden, range: 0...1_048_576,
       "hidden width of an expert; 0 = the MLP's"),

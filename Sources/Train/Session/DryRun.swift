@@ -1,7 +1,22 @@
+import Foundation
 import MMoEModels
 
 /// `--dry-run`: what a run would take, from its configuration alone.
 struct DryRun {
+  /// Stops what this machine cannot hold before memory is taken: the system would end the process later without a word.
+  ///
+  /// - Throws: `TrainError` naming both sizes.
+  static func requireMemory(for config: RunConfig, task: TaskKind, preset: String) throws {
+    let (state, activations) = try DryRun(task: task, preset: preset, config: config).memory
+    let needed = Double(state) + activations
+    let installed = Double(ProcessInfo.processInfo.physicalMemory)
+    guard needed <= installed else {
+      throw TrainError(
+        "model.width \(config.model.width), model.layers \(config.model.layers), moe.experts \(config.model.moe.experts) and data.batch \(config.data.batch) need about \(HumanFormat.bytes(Int(min(needed, 1e18)))) of memory, this machine has \(HumanFormat.bytes(Int(installed))); lower them or raise train.accumulation"
+      )
+    }
+  }
+
   let task: TaskKind
   let preset: String
   let config: RunConfig
@@ -9,10 +24,10 @@ struct DryRun {
   private var costs: ModelCosts { get throws { try ModelCosts(config.model) } }
 
   /// Parameters with gradients and two moments, and the activations that a recorded step keeps, in bytes.
-  private var memory: (state: Int, activations: Int) {
+  private var memory: (state: Int, activations: Double) {
     get throws {
       let batch = config.data.batch / config.train.accumulation
-      return (try costs.parameters * 16, try costs.activationFloats * batch * 4)
+      return (try costs.parameters * 16, try costs.activationFloats * Double(batch) * 4)
     }
   }
 
@@ -27,7 +42,7 @@ struct DryRun {
       HumanFormat.count(costs.trainingFLOPs * Double(config.data.batch)),
     ])
     table.add(["memory: weights, gradients, moments", HumanFormat.bytes(memory.state)])
-    table.add(["memory: activations (estimate)", HumanFormat.bytes(memory.activations)])
+    table.add(["memory: activations (estimate)", HumanFormat.bytes(Int(min(memory.activations, 1e18)))])
     return table.render()
   }
 
@@ -39,7 +54,7 @@ struct DryRun {
       "active_parameters": .int(costs.activeParameters),
       "forward_flops_per_image": .double(costs.forwardFLOPs),
       "flops_per_step": .double(costs.trainingFLOPs * Double(config.data.batch)),
-      "state_bytes": .int(memory.state), "activation_bytes": .int(memory.activations),
+      "state_bytes": .int(memory.state), "activation_bytes": .double(memory.activations),
     ])
   }
 }

@@ -52,6 +52,7 @@ public struct TrainSession {
       try report(DryRun(task: task, preset: preset, config: config))
       return 0
     }
+    try DryRun.requireMemory(for: config, task: task, preset: preset)
     let data = try options.data ?? task.prepareEmbeddedData(config, human)
     if checkpoint == nil { try task.adapt(&config, to: data, human) }
 
