@@ -71,62 +71,6 @@ void KERNEL(mmoe_bias_residual)(float *y, const float *bias, const float *residu
   }
 }
 
-void KERNEL(mmoe_bias_gelu)(float *pre, const float *bias, float *activated, long rows,
-                                long columns) {
-  for (long r = 0; r < rows; r++) {
-    float *p = pre + r * columns, *a = activated + r * columns;
-    long c = 0;
-    for (; c + 16 <= columns; c += 16) {
-      f16 x = load16(p + c);
-      if (bias) x += load16(bias + c);
-      store16(p + c, x);
-      store16(a + c, gelu16(x));
-    }
-    if (c < columns) {
-      f16 x = load_tail(p + c, columns - c, 0);
-      if (bias) x += load_tail(bias + c, columns - c, 0);
-      store_tail(p + c, x, columns - c);
-      store_tail(a + c, gelu16(x), columns - c);
-    }
-  }
-}
-
-void KERNEL(mmoe_gelu_backward)(float *pre, const float *grad, float *activated,
-                                    float *columnSums, long rows, long columns) {
-  // Blocks of 64 columns keep their sums in registers over all rows.
-  long c = 0;
-  for (; c + 64 <= columns; c += 64) {
-    f16 sums[4] = {splat(0), splat(0), splat(0), splat(0)};
-    for (long r = 0; r < rows; r++) {
-      for (int j = 0; j < 4; j++) {
-        long at = r * columns + c + 16 * j;
-        f16 x = load16(pre + at);
-        f16 s = gelu_gate16(x);
-        f16 d = load16(grad + at) * gelu_slope16(x, s);
-        store16(activated + at, x * s);
-        store16(pre + at, d);
-        sums[j] += d;
-      }
-    }
-    if (columnSums)
-      for (int j = 0; j < 4; j++) store16(columnSums + c + 16 * j, sums[j]);
-  }
-  for (; c < columns; c += 16) {
-    long n = columns - c < 16 ? columns - c : 16;
-    f16 sums = splat(0);
-    for (long r = 0; r < rows; r++) {
-      long at = r * columns + c;
-      f16 x = load_tail(pre + at, n, 0);
-      f16 s = gelu_gate16(x);
-      f16 d = load_tail(grad + at, n, 0) * gelu_slope16(x, s);
-      store_tail(activated + at, x * s, n);
-      store_tail(pre + at, d, n);
-      sums += d;
-    }
-    if (columnSums) store_tail(columnSums + c, sums, n);
-  }
-}
-
 void KERNEL(mmoe_column_sums)(float *sums, const float *x, long rows, long columns, long ld,
                               int accumulate) {
   long c = 0;

@@ -9,7 +9,9 @@
 
 #include "vector.h"
 
+#include "activation.inl"
 #include "elementwise.inl"
+#include "language.inl"
 #include "norm.inl"
 #include "optimiser.inl"
 #include "routing.inl"

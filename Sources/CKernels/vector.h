@@ -68,18 +68,3 @@ INLINE f16 exp16(f16 x) {
   i16 exponent = ((i16)shifted - (i16)magic) << 23;
   return (f16)((i16)p + exponent);
 }
-
-// GELU in its tanh form, written with the logistic function: x * s, s = 1 / (1 + exp(-2u)),
-// u = sqrt(2/pi) (x + 0.044715 x^3).
-INLINE f16 gelu_gate16(f16 x) {
-  f16 u2 = x * (1.5957691216057308f + 0.07135481282895889f * (x * x));
-  return 1.0f / (1.0f + exp16(-u2));
-}
-
-INLINE f16 gelu16(f16 x) { return x * gelu_gate16(x); }
-
-// dGELU/dx given s = gelu_gate16(x).
-INLINE f16 gelu_slope16(f16 x, f16 s) {
-  f16 du2 = 1.5957691216057308f + 0.21406443848687666f * (x * x);
-  return s + x * s * (1.0f - s) * du2;
-}

@@ -19,10 +19,14 @@ package final class Backbone {
   ) throws {
     self.config = config
     let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
+    let angles =
+      config.kind == .gpt && config.text.positions == .rotary
+      ? RotaryAngles(
+        positions: config.text.context, width: config.headWidth, base: config.text.rotaryBase) : nil
     blocks = (0..<config.layers).map { index in
       TransformerBlock(
         store, "blocks.\(index)", index: index, config: config, causal: causal,
-        variant: config.isMoE(index) ? variant : nil, dispatcher: dispatcher)
+        angles: angles, variant: config.isMoE(index) ? variant : nil, dispatcher: dispatcher)
     }
     var departures: [State: [(block: Int, route: Int)]] = [:]
     for (index, block) in blocks.enumerated() {
@@ -34,8 +38,12 @@ package final class Backbone {
     self.departures = departures
   }
 
-  /// - Parameters: x: `[B · T, d]`; sequence: T.
-  package func callAsFunction(_ x: Tensor, sequence: Int, _ pass: ForwardPass) -> Tensor {
+  /// - Parameters:
+  ///   - x: `[B · T, d]`; sequence: T.
+  ///   - caches: one a block, of the sequence that `x` continues, in generation.
+  package func callAsFunction(
+    _ x: Tensor, sequence: Int, caches: [KeyValueCache]? = nil, _ pass: ForwardPass
+  ) -> Tensor {
     let tape = pass.tape
     var inFlight: [Int: [RouteInFlight]] = [:]
     func reached(_ block: Int, _ site: RouteSource.Site, _ state: BlockState) {
@@ -60,7 +68,8 @@ package final class Backbone {
         let branch = block.attention(normed, tape, sequence: sequence, residual: nil)
         h = tape.add(x, tape.scaleRows(branch, scales: attentionScales))
       } else {
-        h = block.attention(normed, tape, sequence: sequence, residual: x)
+        h = block.attention(
+          normed, tape, sequence: sequence, residual: x, cache: caches?[index])
       }
       let u = block.norm2(h, tape)
       reached(index, .afterAttention, BlockState(value: h, normed: u, norm: block.norm2))

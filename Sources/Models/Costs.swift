@@ -1,17 +1,19 @@
+import Foundation
 import MMoETensor
 
-/// Sizes and arithmetic of a model, from its configuration alone.
+/// Sizes and arithmetic of a model, from its configuration alone. Counts are in floating point where sizes that no
+/// machine holds must be counted, not trap.
 public struct ModelCosts: Sendable {
   /// All trainable numbers.
-  public let parameters: Int
+  public private(set) var parameters = 0
   /// Those that one token meets: everything but the experts it does not choose.
-  public let activeParameters: Int
-  /// Floating-point operations of one image's forward pass: 2 × weights of the matrix products a token meets, plus
-  /// attention scores and their products with V; look-ups, norms and activations are not counted.
-  public let forwardFLOPs: Double
-
-  /// Floats that one image's recorded forward pass keeps for its backward pass, dropless routing.
-  public let activationFloats: Double
+  public private(set) var activeParameters = 0
+  /// Floating-point operations of one sample's forward pass (an image, a window of text): 2 × weights of the matrix
+  /// products a token meets, plus attention scores and their products with V over the positions that it sees; look-ups,
+  /// norms and activations are not counted.
+  public private(set) var forwardFLOPs = 0.0
+  /// Floats that one sample's recorded forward pass keeps for its backward pass, dropless routing.
+  public private(set) var activationFloats = 0.0
 
   /// Forward and backward: three times the forward products.
   public var trainingFLOPs: Double { 3 * forwardFLOPs }
@@ -19,58 +21,95 @@ public struct ModelCosts: Sendable {
   /// - Throws: `ModelError` for an impossible configuration.
   public init(_ config: ModelConfig) throws {
     try config.validate()
-    let (d, hidden, tokens) = (config.width, config.mlpHidden, config.tokens)
-    let moe = config.moe
-    let variant = moe.variant == "dense" ? nil : try MoEVariant.resolve(moe)
-    let attention = 4 * d * d
-    func mlp(_ width: Int) -> Int { 2 * d * width }
-    let embedding = config.channels * config.patch * config.patch * d
-    var total = embedding + d + tokens * d + (config.classToken ? d : 0)
-    total += 2 * d + config.classes * (d + 1)
-    var active = total
-    // Weights of matrix products: per token, and per image for the head.
-    // In floating point: sizes that no machine holds must be counted, not trap.
-    var products = Double(embedding) * Double(tokens - (config.classToken ? 1 : 0))
-    var kept = Double(config.channels * config.patch * config.patch + 2 * d)
-    products += Double(config.classes * d)
+    let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
+    switch config.kind {
+    case .vit: addVisionEnds(config)
+    case .gpt: addTextEnds(config)
+    }
     for index in 0..<config.layers {
-      let common = attention + 4 * d + 4 * d
-      total += common
-      active += common
-      products += Double(attention) * Double(tokens)
-      // Two norms, Q K V, the mixed heads, both residual sums, log-sum-exp a head.
-      kept += Double(2 * d + 3 * d + d + 2 * d + config.heads)
-      guard config.isMoE(index), let variant else {
-        total += mlp(hidden) + hidden + d
-        active += mlp(hidden) + hidden + d
-        products += Double(mlp(hidden)) * Double(tokens)
-        kept += Double(hidden)
-        continue
-      }
-      let expertWidth = config.expertHidden
-      let expert = mlp(expertWidth) + expertWidth + d
-      let gates = (moe.oneGate ? 1 : variant.routes.count) * moe.experts * d
-      let hasShortcut = variant.routes.contains { $0.source != .current }
-      var extra = gates
-      if variant.sharedExpert { extra += mlp(hidden) + hidden + d }
-      if hasShortcut && moe.shortcutNorm == .own { extra += 2 * d }
-      if moe.postNorm { extra += 2 * d }
-      if moe.combine != .add { extra += (moe.combine == .cg1 ? 1 : 2) * d }
-      let calls = variant.routes.reduce(0) { $0 + $1.k }
-      total += moe.experts * expert + extra
-      active += calls * expert + extra
-      products += Double(tokens) * Double(variant.routes.count * moe.experts * d + calls * mlp(expertWidth))
-      // Permuted rows, pre-activations and outputs of every call; gate values.
-      kept += Double(calls * (2 * d + expertWidth + 1) + variant.routes.count * 2 * moe.experts)
-      if variant.sharedExpert {
-        products += Double(tokens) * Double(mlp(hidden))
-        kept += Double(hidden + d)
+      addAttention(config)
+      if config.isMoE(index), let variant {
+        addMoE(config, variant)
+      } else {
+        addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
+        activationFloats += Double(config.tokens * config.activation.halves * config.mlpHidden)
       }
     }
-    parameters = total
-    activeParameters = active
-    activationFloats = kept * Double(tokens)
-    forwardFLOPs =
-      2 * products + Double(config.layers) * 4 * Double(tokens * tokens) * Double(d)
+  }
+
+  /// Adds parameters, of which `active` are met by a token.
+  private mutating func add(_ count: Int, active: Int? = nil) {
+    parameters += count
+    activeParameters += active ?? count
+  }
+
+  private mutating func addProducts(_ weights: Int, rows: Int) {
+    forwardFLOPs += 2 * Double(weights) * Double(rows)
+  }
+
+  private func normSize(_ config: ModelConfig) -> Int {
+    config.norm == .layer ? 2 * config.width : config.width
+  }
+
+  private mutating func addVisionEnds(_ config: ModelConfig) {
+    let (d, vision) = (config.width, config.vision)
+    let patch = vision.channels * vision.patch * vision.patch
+    add(patch * d + d + vision.tokens * d + (vision.classToken ? d : 0))
+    add(normSize(config) + vision.classes * (d + 1))
+    addProducts(patch * d, rows: vision.tokens - (vision.classToken ? 1 : 0))
+    addProducts(vision.classes * d, rows: 1)
+    activationFloats += Double(patch + 2 * d) * Double(vision.tokens)
+  }
+
+  private mutating func addTextEnds(_ config: ModelConfig) {
+    let (d, text) = (config.width, config.text)
+    // A look-up meets one row of the table; the head meets all of it.
+    let head = text.vocabulary * d
+    add(head, active: text.tiedHead ? head : d)
+    if !text.tiedHead { add(head) }
+    if text.positions == .learned { add(text.context * d) }
+    add(normSize(config))
+    addProducts(head, rows: text.context)
+    activationFloats += Double(3 * d) * Double(text.context)
+  }
+
+  private mutating func addAttention(_ config: ModelConfig) {
+    let (d, tokens) = (config.width, config.tokens)
+    let qkv = (config.heads + 2 * config.keyValueHeads) * config.headWidth
+    add(d * qkv + d * d + 2 * normSize(config) + (config.bias ? qkv + d : 0))
+    addProducts(d * qkv + d * d, rows: tokens)
+    // Causal: position t sees t + 1 of them.
+    let pairs = config.kind == .gpt ? Double(tokens) * Double(tokens + 1) / 2 : Double(tokens) * Double(tokens)
+    forwardFLOPs += 4 * pairs * Double(d)
+    // Two norms, Q K V, the mixed heads, both residual sums, log-sum-exp a head.
+    activationFloats += Double(tokens) * Double(2 * d + qkv + d + 2 * d + config.heads)
+  }
+
+  private mutating func addPerceptron(_ config: ModelConfig, hidden: Int, copies: Int, active: Int) {
+    let (d, halves) = (config.width, config.activation.halves)
+    let weights = (halves + 1) * d * hidden
+    let size = weights + (config.bias ? halves * hidden + d : 0)
+    add(copies * size, active: active * size)
+    addProducts(active * weights, rows: config.tokens)
+  }
+
+  private mutating func addMoE(_ config: ModelConfig, _ variant: MoEVariant) {
+    let (d, moe, tokens) = (config.width, config.moe, config.tokens)
+    let calls = variant.routes.reduce(0) { $0 + $1.k }
+    addPerceptron(config, hidden: config.expertHidden, copies: moe.experts, active: calls)
+    add((moe.oneGate ? 1 : variant.routes.count) * moe.experts * d)
+    addProducts(variant.routes.count * moe.experts * d, rows: tokens)
+    if variant.routes.contains(where: { $0.source != .current }) && moe.shortcutNorm == .own {
+      add(normSize(config))
+    }
+    if moe.postNorm { add(normSize(config)) }
+    if moe.combine != .add { add((moe.combine == .cg1 ? 1 : 2) * d) }
+    // Permuted rows, pre-activations and outputs of every call; gate values.
+    let expertRow = 2 * d + config.activation.halves * config.expertHidden + 1
+    activationFloats += Double(tokens) * Double(calls * expertRow + variant.routes.count * 2 * moe.experts)
+    if variant.sharedExpert {
+      addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
+      activationFloats += Double(tokens) * Double(config.activation.halves * config.mlpHidden + d)
+    }
   }
 }

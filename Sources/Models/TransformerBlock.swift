@@ -7,27 +7,25 @@ final class TransformerBlock {
     case moe(MoELayer)
   }
 
-  let norm1: LayerNorm
+  let norm1: Norm
   let attention: SelfAttention
-  let norm2: LayerNorm
+  let norm2: Norm
   let body: Body
 
   init(
     _ store: ParameterStore, _ path: String, index: Int, config: ModelConfig, causal: Bool,
-    variant: MoEVariant?, dispatcher: any Dispatcher
+    angles: RotaryAngles?, variant: MoEVariant?, dispatcher: any Dispatcher
   ) {
-    norm1 = LayerNorm(store, path + ".norm1", config.width, epsilon: config.normEpsilon)
-    attention = SelfAttention(
-      store, path + ".attention", width: config.width, heads: config.heads, causal: causal)
-    norm2 = LayerNorm(store, path + ".norm2", config.width, epsilon: config.normEpsilon)
+    norm1 = Norm(store, path + ".norm1", config)
+    attention = SelfAttention(store, path + ".attention", config, causal: causal, angles: angles)
+    norm2 = Norm(store, path + ".norm2", config)
     if let variant {
       body = .moe(
         MoELayer(
           store, path + ".moe", model: config, block: index, variant: variant,
           dispatcher: dispatcher))
     } else {
-      body = .dense(
-        FeedForward(store, path + ".mlp", width: config.width, hidden: config.mlpHidden))
+      body = .dense(FeedForward(store, path + ".mlp", config))
     }
   }
 

@@ -12,7 +12,7 @@ public final class VisionTransformer: TrainableModel {
   private let positions: Parameter
   private let classToken: Parameter?
   private let backbone: Backbone
-  private let norm: LayerNorm
+  private let norm: Norm
   private let head: Linear
 
   /// - Throws: `ModelError` for an impossible configuration.
@@ -24,16 +24,16 @@ public final class VisionTransformer: TrainableModel {
     self.config = config
     let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd)
     embedding = Linear(
-      store, "patch_embedding", in: config.channels * config.patch * config.patch,
+      store, "patch_embedding", in: config.vision.channels * config.vision.patch * config.vision.patch,
       out: config.width)
     classToken =
-      config.classToken ? store.table("class_token", [config.width], decays: false) : nil
+      config.vision.classToken ? store.table("class_token", [config.width], decays: false) : nil
     positions = store.table(
-      "position_embedding", [config.tokens, config.width], VisionTransformer.initialPositions(config),
+      "position_embedding", [config.vision.tokens, config.width], VisionTransformer.initialPositions(config),
       decays: true)
     backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher)
-    norm = LayerNorm(store, "norm", config.width, epsilon: config.normEpsilon)
-    head = Linear(store, "head", in: config.width, out: config.classes)
+    norm = Norm(store, "norm", config)
+    head = Linear(store, "head", in: config.width, out: config.vision.classes)
     parameters = store.parameters
     buffers = store.buffers
   }
@@ -42,12 +42,12 @@ public final class VisionTransformer: TrainableModel {
   /// - Returns: logits `[B, classes]`.
   public func callAsFunction(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
-    let patches = tape.patches(images, patch: config.patch)
+    let patches = tape.patches(images, patch: config.vision.patch)
     var x = tape.addPositions(
       embedding(patches, tape, name: "embedding"), positions: positions, classToken: classToken)
-    x = backbone(x, sequence: config.tokens, pass)
+    x = backbone(x, sequence: config.vision.tokens, pass)
     // The head reads one row a sample. Norm first, then pool, for the class token as for the mean.
-    let pooled = tape.pool(norm(x, tape), sequence: config.tokens, mean: classToken == nil)
+    let pooled = tape.pool(norm(x, tape), sequence: config.vision.tokens, mean: classToken == nil)
     return head(pooled, tape, name: "head")
   }
 
@@ -60,9 +60,9 @@ public final class VisionTransformer: TrainableModel {
   /// arXiv 2205.01580), zero for the class token. Random ones of deviation 0.02 carry so little beside the patches
   /// that outlines, which are nothing but positions, stay unlearned for many epochs.
   static func initialPositions(_ config: ModelConfig) -> [Float] {
-    let side = config.image / config.patch
+    let side = config.vision.image / config.vision.patch
     let quarter = config.width / 4
-    var values: [Float] = config.classToken ? Array(repeating: 0, count: config.width) : []
+    var values: [Float] = config.vision.classToken ? Array(repeating: 0, count: config.width) : []
     for row in 0..<side {
       for column in 0..<side {
         var features: [Float] = []

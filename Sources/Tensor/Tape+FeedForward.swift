@@ -4,9 +4,33 @@ import CKernels
 /// packing the weights for each tile stays cheap at d = 384.
 private let feedForwardTile = 128
 
+/// What stands between the two products of a perceptron.
+public enum Activation: String, CaseIterable, Sendable, Codable {
+  /// GELU in its tanh form (GPT-2's `gelu_new`).
+  case gelu
+  /// GELU with the normal distribution function (ViT).
+  case geluErf = "gelu_erf"
+  /// `x · σ(1.702 x)` (CLIP).
+  case quickGelu = "quick_gelu"
+  /// `silu(gate) · up` (Shazeer, arXiv 2002.05202; Llama).
+  case swiglu
+
+  /// Pre-activations for each hidden unit: two for SwiGLU.
+  public var halves: Int { self == .swiglu ? 2 : 1 }
+
+  var kernel: mmoe_activation {
+    switch self {
+    case .gelu: MMOE_GELU
+    case .geluErf: MMOE_GELU_ERF
+    case .quickGelu: MMOE_QUICK_GELU
+    case .swiglu: MMOE_SWIGLU
+    }
+  }
+}
+
 extension Tape {
-  /// Two-layer perceptrons with GELU over groups of rows, all in one parallel region:
-  /// `y = GELU(x · W1ᵀ + b1) · W2ᵀ + b2 (+ residual)`, group `e` with the e-th weights.
+  /// Two-layer perceptrons over groups of rows, all in one parallel region:
+  /// `y = act(x · W1ᵀ + b1) · W2ᵀ + b2 (+ residual)`, group `e` with the e-th weights.
   ///
   /// The dense MLP is the case of one group; the experts are the case of one group an expert, their rows sorted
   /// by expert. A tile's hidden rows stay in the cache between the two products; backward recomputes the
@@ -15,42 +39,54 @@ extension Tape {
   /// - Parameters:
   ///   - x: `[rows, d]`; only the rows below `offsets.last` count.
   ///   - offsets: group `e` has rows `offsets[e]..<offsets[e + 1]`.
-  ///   - w1: `[E, hidden, d]` (or `[hidden, d]`); b1: `[E, hidden]`.
+  ///   - w1: `[E, hidden, d]` (or `[hidden, d]`), for SwiGLU `[E, 2 hidden, d]`, gate before up; b1: one row shorter.
   ///   - w2: `[E, d, hidden]`; b2: `[E, d]`.
   ///   - residual: `[rows, d]`.
   /// - Returns: `[rows, d]`; rows of no group are undefined.
   public func feedForward(
-    _ x: Tensor, offsets: [Int], w1: Parameter, b1: Parameter, w2: Parameter, b2: Parameter,
-    residual: Tensor? = nil, name: String = "experts"
+    _ x: Tensor, offsets: [Int], w1: Parameter, b1: Parameter?, w2: Parameter, b2: Parameter?,
+    activation: Activation = .gelu, residual: Tensor? = nil, name: String = "experts"
   ) -> Tensor {
-    let (hidden, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
+    let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
+    let hidden = w2.shape[w2.shape.count - 1]
     precondition(x.columns == d && offsets.last! <= x.rows, "\(name): \(x.shape), \(w1.shape)")
+    precondition(width == hidden * activation.halves, "\(name): \(w1.shape), \(w2.shape)")
+    if !isRecording && offsets.last! <= fewRows {
+      return timed(name) {
+        feedForwardFewRows(
+          x, offsets: offsets, w1: w1, b1: b1, w2: w2, b2: b2, activation: activation,
+          residual: residual)
+      }
+    }
     let tiles = groupTiles(offsets)
     let y = Tensor(uninitialised: x.shape)
-    let pre = isRecording ? Tensor(uninitialised: [x.rows, hidden]) : nil
+    let pre = isRecording ? Tensor(uninitialised: [x.rows, width]) : nil
     timed(name) {
       let (px, py, pr, pp) = (x.pointer, y.pointer, residual?.pointer, pre?.pointer)
-      let (pw1, pb1) = (w1.value.pointer, b1.value.pointer)
-      let (pw2, pb2) = (w2.value.pointer, b2.value.pointer)
+      let (pw1, pb1) = (w1.value.pointer, b1?.value.pointer)
+      let (pw2, pb2) = (w2.value.pointer, b2?.value.pointer)
       let scratch = engine.scratch(slot: 0, count: feedForwardTile * hidden)
+      let scratchPre = pp == nil ? engine.scratch(slot: 1, count: feedForwardTile * width) : []
       engine.pool.run(tiles.count) { tile, worker in
         let (e, r) = tiles[tile]
         let activated = scratch[worker]
-        let rowPre = pp.map { $0 + r.lowerBound * hidden } ?? activated
+        let rowPre = pp.map { $0 + r.lowerBound * width } ?? scratchPre[worker]
         engine.product(
-          false, true, r.count, hidden, d, px + r.lowerBound * d, d, pw1 + e * hidden * d, d,
-          rowPre, hidden)
-        mmoe_bias_gelu(rowPre, pb1 + e * hidden, activated, r.count, hidden)
+          false, true, r.count, width, d, px + r.lowerBound * d, d, pw1 + e * width * d, d,
+          rowPre, width)
+        mmoe_activate(activation.kernel, rowPre, pb1.map { $0 + e * width }, activated, r.count, hidden)
         let out = py + r.lowerBound * d
         engine.product(
           false, true, r.count, d, hidden, activated, hidden, pw2 + e * d * hidden, hidden, out, d)
-        mmoe_bias_residual(out, pb2 + e * d, pr.map { $0 + r.lowerBound * d }, r.count, d)
+        mmoe_bias_residual(
+          out, pb2.map { $0 + e * d }, pr.map { $0 + r.lowerBound * d }, r.count, d)
       }
     }
     record(name, y, definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
-        dY, x: x, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2, b2: b2)
+        dY, x: x, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2, b2: b2,
+        activation: activation)
       if let residual { accumulate(dY, into: residual) }
     }
     return y
@@ -71,18 +107,20 @@ extension Tape {
 
   private func feedForwardAdjoint(
     _ dY: Tensor, x: Tensor, pre: Tensor, offsets: [Int],
-    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter, w2: Parameter,
-    b2: Parameter
+    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter?, w2: Parameter,
+    b2: Parameter?, activation: Activation
   ) {
-    let (hidden, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
+    let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
+    let hidden = w2.shape[w2.shape.count - 1]
     let groups = offsets.count - 1
     let (px, pp, pd) = (x.pointer, pre.pointer, dY.pointer)
     let (pw1, pw2) = (w1.value.pointer, w2.value.pointer)
     let activated = Tensor(uninitialised: [x.rows, hidden])
     // Column sums of each tile's pre-activation gradient, taken while it is in the cache; added up per group
     // in tile order below. Sized for the worst spread over groups, so that the buffer is the same at every step.
-    let partial = Tensor(uninitialised: [x.rows * 4 / feedForwardTile + groups, hidden])
-    let (pa, ps) = (activated.pointer, partial.pointer)
+    let partial =
+      b1 == nil ? nil : Tensor(uninitialised: [x.rows * 4 / feedForwardTile + groups, width])
+    let (pa, ps) = (activated.pointer, partial?.pointer)
     let dX = gradientTarget(x)
     let scratch = engine.scratch(slot: 0, count: feedForwardTile * hidden)
     engine.pool.run(tiles.count) { tile, worker in
@@ -91,19 +129,19 @@ extension Tape {
       engine.product(
         false, false, r.count, hidden, d, pd + r.lowerBound * d, d, pw2 + e * d * hidden, hidden,
         dActivated, hidden)
-      mmoe_gelu_backward(
-        pp + r.lowerBound * hidden, dActivated, pa + r.lowerBound * hidden, ps + tile * hidden,
-        r.count, hidden)
+      mmoe_activate_backward(
+        activation.kernel, pp + r.lowerBound * width, dActivated, pa + r.lowerBound * hidden,
+        ps.map { $0 + tile * width }, r.count, hidden)
       if let dX {
         engine.product(
-          false, false, r.count, d, hidden, pp + r.lowerBound * hidden, hidden,
-          pw1 + e * hidden * d, d, beta: dX.beta, dX.pointer + r.lowerBound * d, d)
+          false, false, r.count, d, width, pp + r.lowerBound * width, width,
+          pw1 + e * width * d, d, beta: dX.beta, dX.pointer + r.lowerBound * d, d)
       }
     }
-    let (dW1, dB1) = (w1.gradientTarget(), b1.gradientTarget())
-    let (dW2, dB2) = (w2.gradientTarget(), b2.gradientTarget())
+    let (dW1, dB1) = (w1.gradientTarget(), b1?.gradientTarget())
+    let (dW2, dB2) = (w2.gradientTarget(), b2?.gradientTarget())
     // Few groups are cut into slices of the weights' rows, so that there is work for every thread.
-    let slices1 = Tiling(hidden, target: groups >= 4 ? hidden : max(64, hidden / 4))
+    let slices1 = Tiling(width, target: groups >= 4 ? width : max(64, width / 4))
     let slices2 = Tiling(d, target: groups >= 4 ? d : max(64, d / 4))
     let perGroup = slices1.count + slices2.count
     var tileStarts = Array(repeating: 0, count: groups + 1)
@@ -115,23 +153,27 @@ extension Tape {
       if slice < slices1.count {
         let o = slices1[slice]
         engine.product(
-          true, false, o.count, d, count, pp + first * hidden + o.lowerBound, hidden,
+          true, false, o.count, d, count, pp + first * width + o.lowerBound, width,
           px + first * d, d, beta: dW1.beta,
-          dW1.pointer + (e * hidden + o.lowerBound) * d, d)
-        let own = tileStarts[e]..<tileStarts[e + 1]
-        mmoe_column_sums(
-          dB1.pointer + e * hidden + o.lowerBound,
-          ps + own.lowerBound * hidden + o.lowerBound, own.count, o.count, hidden,
-          dB1.beta == 0 ? 0 : 1)
+          dW1.pointer + (e * width + o.lowerBound) * d, d)
+        if let dB1, let ps {
+          let own = tileStarts[e]..<tileStarts[e + 1]
+          mmoe_column_sums(
+            dB1.pointer + e * width + o.lowerBound,
+            ps + own.lowerBound * width + o.lowerBound, own.count, o.count, width,
+            dB1.beta == 0 ? 0 : 1)
+        }
       } else {
         let o = slices2[slice - slices1.count]
         engine.product(
           true, false, o.count, hidden, count, pd + first * d + o.lowerBound, d,
           pa + first * hidden, hidden, beta: dW2.beta,
           dW2.pointer + (e * d + o.lowerBound) * hidden, hidden)
-        mmoe_column_sums(
-          dB2.pointer + e * d + o.lowerBound, pd + first * d + o.lowerBound, count, o.count, d,
-          dB2.beta == 0 ? 0 : 1)
+        if let dB2 {
+          mmoe_column_sums(
+            dB2.pointer + e * d + o.lowerBound, pd + first * d + o.lowerBound, count, o.count, d,
+            dB2.beta == 0 ? 0 : 1)
+        }
       }
     }
   }

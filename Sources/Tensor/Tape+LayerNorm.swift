@@ -24,10 +24,9 @@ extension Tape {
       let tiling = Tiling(rows, target: 256)
       let partial = Tensor(uninitialised: [2, tiling.count, d])
       let pp = partial.pointer
-      // The input always wants a gradient or feeds something that does not matter; a scratch target keeps the
-      // kernel single.
-      let dX =
-        gradientTarget(x) ?? (pointer: Tensor(uninitialised: x.shape).pointer, beta: Float(0))
+      // An input that wants no gradient gets one that nobody reads: the kernel stays single.
+      let unread = x.needsGradient ? nil : Tensor(uninitialised: x.shape)
+      let dX = gradientTarget(x) ?? (pointer: unread!.pointer, beta: Float(0))
       engine.pool.run(tiling.count) { tile, _ in
         let r = tiling[tile]
         let at = r.lowerBound
@@ -35,10 +34,46 @@ extension Tape {
           dX.pointer + at * d, pd + at * d, px + at * d, pg, ps + at, ps + rows + at,
           pp + tile * d, pp + (tiling.count + tile) * d, dX.beta == 0 ? 0 : 1, r.count, d)
       }
+      withExtendedLifetime(unread) {}
       let (dG, dB) = (weight.gradientTarget(), bias.gradientTarget())
       mmoe_column_sums(dG.pointer, pp, tiling.count, d, d, dG.beta == 0 ? 0 : 1)
       mmoe_column_sums(
         dB.pointer, pp + tiling.count * d, tiling.count, d, d, dB.beta == 0 ? 0 : 1)
+    }
+    return y
+  }
+
+  /// RMS norm over the last axis: `x / √(mean(x²) + ε) · γ` (Zhang and Sennrich, arXiv 1910.07467).
+  ///
+  /// - Parameters: x: `[…, d]`; weight (γ): `[d]`.
+  public func rmsNorm(_ x: Tensor, weight: Parameter, epsilon: Float) -> Tensor {
+    let (rows, d) = (x.rows, x.columns)
+    let y = Tensor(uninitialised: x.shape)
+    let rstd = Tensor(uninitialised: [rows])
+    timed("rms norm") {
+      let (px, py, ps, pg) = (x.pointer, y.pointer, rstd.pointer, weight.value.pointer)
+      engine.forRowTiles(rows, target: 256) { r, _, _ in
+        let at = r.lowerBound
+        mmoe_rms_norm(py + at * d, px + at * d, pg, ps + at, epsilon, r.count, d)
+      }
+    }
+    record("rms norm", y) { [self] dY in
+      let (px, pd, ps, pg) = (x.pointer, dY.pointer, rstd.pointer, weight.value.pointer)
+      let tiling = Tiling(rows, target: 256)
+      let partial = Tensor(uninitialised: [tiling.count, d])
+      let pp = partial.pointer
+      let unread = x.needsGradient ? nil : Tensor(uninitialised: x.shape)
+      let dX = gradientTarget(x) ?? (pointer: unread!.pointer, beta: Float(0))
+      engine.pool.run(tiling.count) { tile, _ in
+        let r = tiling[tile]
+        let at = r.lowerBound
+        mmoe_rms_norm_backward(
+          dX.pointer + at * d, pd + at * d, px + at * d, pg, ps + at, pp + tile * d,
+          dX.beta == 0 ? 0 : 1, r.count, d)
+      }
+      withExtendedLifetime(unread) {}
+      let dG = weight.gradientTarget()
+      mmoe_column_sums(dG.pointer, pp, tiling.count, d, d, dG.beta == 0 ? 0 : 1)
     }
     return y
   }

@@ -16,6 +16,9 @@ extension Tape {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
     precondition(residual.map { $0.count == rows * out } ?? true, "linear: residual shape")
+    if !isRecording && rows <= fewRows {
+      return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
+    }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
     timed(name) {
       let (px, pw, py) = (x.pointer, weight.value.pointer, y.pointer)

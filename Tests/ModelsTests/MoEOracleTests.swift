@@ -40,14 +40,14 @@ import Testing
     config.balance = .none
     let store = ParameterStore(engine: engine, seed: 3, initStd: 0.4)
     let router = Router(store, "gate", width: width, config: config, k: c.k)
-    let experts = Experts(store, "experts", count: c.experts, width: width, hidden: hidden)
+    let experts = Experts(store, "experts", expertSizes(c.experts, width: width, hidden: hidden))
     let x = randomTensor([c.tokens, width], seed: 1)
     if c.magnet != 0 {
       // A constant first feature times a large gate weight: every token prefers expert 0.
       for t in 0..<c.tokens { x.pointer[t * width] = 1 }
       router.weight.value.pointer[0] += c.magnet
     }
-    for i in 0..<experts.b1.count { experts.b1.value.pointer[i] = Float(i % 5) * 0.1 - 0.2 }
+    for i in 0..<experts.b1!.count { experts.b1!.value.pointer[i] = Float(i % 5) * 0.1 - 0.2 }
     let dy = randomTensor([c.tokens, width], seed: 2)
 
     let tape = Tape(engine, recording: true)
@@ -64,8 +64,8 @@ import Testing
 
     let oracle = BruteForceMoE(
       experts: c.experts, width: width, hidden: hidden, gate: router.weight.value.values,
-      w1: experts.w1.value.values, b1: experts.b1.value.values, w2: experts.w2.value.values,
-      b2: experts.b2.value.values)
+      w1: experts.w1.value.values, b1: experts.b1!.value.values, w2: experts.w2.value.values,
+      b2: experts.b2!.value.values)
     let expected = oracle.run(
       x: x.values.map(Double.init), dy: dy.values.map(Double.init), k: c.k,
       renormalise: c.renormalise && c.k > 1, capacity: routing.plan.capacity)
@@ -77,9 +77,9 @@ import Testing
       ("x", x.takeGradient()!.values, expected.gradients.x),
       ("gate", router.weight.gradient.values, expected.gradients.gate),
       ("w1", experts.w1.gradient.values, expected.gradients.w1),
-      ("b1", experts.b1.gradient.values, expected.gradients.b1),
+      ("b1", experts.b1!.gradient.values, expected.gradients.b1),
       ("w2", experts.w2.gradient.values, expected.gradients.w2),
-      ("b2", experts.b2.gradient.values, expected.gradients.b2),
+      ("b2", experts.b2!.gradient.values, expected.gradients.b2),
     ]
     for (name, found, reference) in gradients {
       // With one expert the gate has no gradient: zero in theory, rounding in both.
@@ -91,7 +91,7 @@ import Testing
   /// With the same weights, one expert is the dense MLP.
   @Test func oneExpertIsDense() {
     let store = ParameterStore(engine: engine, seed: 3, initStd: 0.3)
-    let experts = Experts(store, "experts", count: 1, width: 12, hidden: 20)
+    let experts = Experts(store, "experts", expertSizes(1, width: 12, hidden: 20))
     let x = randomTensor([33, 12], seed: 1)
     let tape = Tape(engine, recording: false)
     let choice = tape.gate(Tensor.zeros([33, 1]), k: 1, renormalise: false)
@@ -104,4 +104,11 @@ import Testing
       x, offsets: [0, 33], w1: experts.w1, b1: experts.b1, w2: experts.w2, b2: experts.b2)
     #expect(y.values == dense.values)
   }
+}
+
+private func expertSizes(_ experts: Int, width: Int, hidden: Int) -> ModelConfig {
+  var config = ModelConfig()
+  config.width = width
+  (config.moe.experts, config.moe.hidden) = (experts, hidden)
+  return config
 }

@@ -16,9 +16,9 @@ import Testing
     config.width = 12
     config.heads = 2
     config.hidden = 20
-    config.image = 8
-    config.patch = 4
-    config.classes = 5
+    config.vision.image = 8
+    config.vision.patch = 4
+    config.vision.classes = 5
     config.initStd = 0.25
     config.moe.variant = variant
     config.moe.experts = 4
@@ -53,7 +53,7 @@ import Testing
       config.moe.position = position
       config.moe.shortcutNorm = position == 2 ? .preceding : .own
       config.moe.combine = variant == "scmoe" ? .cg2 : .add
-      config.classToken = true
+      config.vision.classToken = true
       try check(config)
     }
   }
@@ -62,7 +62,7 @@ import Testing
   @Test(arguments: names) func countedParameters(variant: String) throws {
     var config = VariantTests.config(variant)
     for option in 0..<4 {
-      config.classToken = option == 1
+      config.vision.classToken = option == 1
       config.moe.oneGate = option == 2
       config.moe.every = option == 3 && variant != "scmoe" && variant != "scmoe2" && variant != "dgmoe" ? 1 : 2
       let counted = try ModelCosts(config).parameters
@@ -84,7 +84,7 @@ import Testing
   /// Norms, biases (stacked ones too) and the class token do not decay; everything with two axes does.
   @Test func decayFlags() throws {
     var config = VariantTests.config("shared")
-    config.classToken = true
+    config.vision.classToken = true
     config.moe.combine = .cg1
     let model = try VisionTransformer(config, seed: 1, engine: engine)
     for parameter in model.parameters {

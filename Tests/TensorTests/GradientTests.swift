@@ -93,7 +93,8 @@ import Testing
     let factors = randomTensor([batch * sequence, d], seed: 2)
     expectGradients([], [("qkv", qkv)], step: 3e-3) { tape in
       tape.innerProduct(
-        tape.attention(qkv, sequence: sequence, heads: heads, causal: causal), with: factors)
+        tape.attention(
+          qkv, sequence: sequence, heads: heads, keyValueHeads: heads, causal: causal), with: factors)
     }
   }
 

@@ -21,7 +21,7 @@ import Testing
     let engine = try Engine(threads: 2)
     var compared = 0
     for file in files {
-      guard let report = try ParitySession.run(ParityCase(file), engine) else { continue }
+      let report = try ParitySession.run(ParityCase(file), engine)
       let worst = report.worst
       #expect(worst.relative < 1e-4, "\(file): \(worst.name) differs by \(worst.relative)")
       #expect(!report.lines.isEmpty)

@@ -39,12 +39,22 @@ long mmoe_first_not_finite(const float *x, long n);
 /// y[r,:] = y[r,:] + bias (bias may be null) + residual[r,:] (may be null), rows of `columns`.
 void mmoe_bias_residual(float *y, const float *bias, const float *residual, long rows,
                         long columns);
-/// pre += bias (null for none), then activated = GELU(pre).
-void mmoe_bias_gelu(float *pre, const float *bias, float *activated, long rows, long columns);
-/// Given the stored `pre` and `grad` = dL/dGELU(pre): activated = GELU(pre), pre = grad * GELU'(pre), and
-/// columnSums[c] = sum over rows of the new pre (null for none).
-void mmoe_gelu_backward(float *pre, const float *grad, float *activated, float *columnSums,
-                        long rows, long columns);
+/// What stands between the two products of a perceptron. SwiGLU's `pre` has two halves, gate and up:
+/// activated = gate * sigmoid(gate) * up.
+typedef enum {
+  MMOE_GELU,        // in its tanh form
+  MMOE_GELU_ERF,    // with the normal distribution function
+  MMOE_QUICK_GELU,  // x * sigmoid(1.702 x)
+  MMOE_SWIGLU
+} mmoe_activation;
+
+/// pre[rows, hidden] (SwiGLU: [rows, 2 hidden]) += bias (null for none), then activated[rows, hidden].
+void mmoe_activate(mmoe_activation kind, float *pre, const float *bias, float *activated, long rows,
+                   long hidden);
+/// Given the stored `pre` and `grad` = dL/dactivated: activated again, pre = dL/dpre, and columnSums = its column
+/// sums (null for none).
+void mmoe_activate_backward(mmoe_activation kind, float *pre, const float *grad, float *activated,
+                            float *columnSums, long rows, long hidden);
 /// sums[c] (+= when `accumulate`) sum over rows of x[r,c]
 void mmoe_column_sums(float *sums, const float *x, long rows, long columns, long ld,
                       int accumulate);
@@ -60,6 +70,14 @@ void mmoe_layer_norm(float *y, const float *x, const float *gamma, const float *
 void mmoe_layer_norm_backward(float *dx, const float *dy, const float *x, const float *gamma,
                               const float *mean, const float *rstd, float *dGamma, float *dBeta,
                               int accumulate, long rows, long columns);
+
+/// y = x * rstd * gamma, rstd = 1 / sqrt(mean(x^2) + eps) per row.
+void mmoe_rms_norm(float *y, const float *x, const float *gamma, float *rstd, float eps, long rows,
+                   long columns);
+/// Gradient of the above: dx (+= when `accumulate`), and this tile's sums for gamma.
+void mmoe_rms_norm_backward(float *dx, const float *dy, const float *x, const float *gamma,
+                            const float *rstd, float *dGamma, int accumulate, long rows,
+                            long columns);
 
 // ---- softmax -----------------------------------------------------------------------------------
 
@@ -80,6 +98,18 @@ void mmoe_row_dots(float *D, const float *a, const float *b, long rows, long col
 /// (without scale) of every row and whether the target was the first maximum; a target < 0 is ignored.
 void mmoe_cross_entropy(float *logits, const int32_t *targets, float *losses, int32_t *ranks,
                         float scale, float smoothing, long rows, long columns);
+
+// ---- language models ---------------------------------------------------------------------------
+
+/// Rotary positions: turns the pairs (i, i + width/2) of `heads` heads of one row by the angles whose cosines and
+/// sines `angles` holds, [width/2] each; sign = -1 turns back.
+void mmoe_rotary(float *x, const float *angles, float sign, long heads, long width);
+/// One slice of a vocabulary, classes firstClass...: logits become exp(logit - maximum of the slice's row); stores
+/// that maximum and the sum, and the target's logit where it lies in this slice.
+void mmoe_exp_slice(float *logits, long ld, const int32_t *targets, long firstClass, float *maxima,
+                    float *sums, float *targetLogits, long rows, long columns);
+/// y[out] = W[out, inner] x, rows of W `ld` apart, fixed order of additions.
+void mmoe_gemv(float *y, const float *w, const float *x, long ld, long out, long inner);
 
 // ---- mixture of experts ------------------------------------------------------------------------
 

@@ -1,13 +1,16 @@
 import MMoETensor
 
-/// `y = x · Wᵀ + b`; weight `[out, in]`, bias `[out]`.
+/// `y = x · Wᵀ + b`; weight `[out, in]`, bias `[out]` where there is one.
 struct Linear {
   let weight: Parameter
-  let bias: Parameter
+  let bias: Parameter?
 
-  init(_ store: ParameterStore, _ path: String, in inner: Int, out: Int, scale: Double = 1) {
+  init(
+    _ store: ParameterStore, _ path: String, in inner: Int, out: Int, bias hasBias: Bool = true,
+    scale: Double = 1
+  ) {
     weight = store.weight(path + ".weight", [out, inner], scale: scale)
-    bias = store.constant(path + ".bias", [out], 0)
+    bias = hasBias ? store.constant(path + ".bias", [out], 0) : nil
   }
 
   func callAsFunction(
@@ -17,62 +20,92 @@ struct Linear {
   }
 }
 
-/// Layer norm over the last axis; weight and bias `[d]`.
-struct LayerNorm {
+/// The model's norm over the last axis; weight `[d]`, and a bias `[d]` for layer norm.
+struct Norm {
   let weight: Parameter
-  let bias: Parameter
+  let bias: Parameter?
   let epsilon: Float
 
-  init(_ store: ParameterStore, _ path: String, _ width: Int, epsilon: Double) {
-    weight = store.constant(path + ".weight", [width], 1)
-    bias = store.constant(path + ".bias", [width], 0)
-    self.epsilon = Float(epsilon)
+  init(_ store: ParameterStore, _ path: String, _ config: ModelConfig) {
+    weight = store.constant(path + ".weight", [config.width], 1)
+    bias = config.norm == .layer ? store.constant(path + ".bias", [config.width], 0) : nil
+    epsilon = Float(config.normEpsilon)
   }
 
   func callAsFunction(_ x: Tensor, _ tape: Tape) -> Tensor {
-    tape.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon)
+    if let bias { return tape.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon) }
+    return tape.rmsNorm(x, weight: weight, epsilon: epsilon)
   }
 }
 
-/// Multi-head self-attention: fused projections, attention, output projection.
+/// Multi-head self-attention: fused projections, rotary positions where the model has them, attention, output
+/// projection.
 struct SelfAttention {
   let qkv: Linear
   let proj: Linear
   let heads: Int
+  let keyValueHeads: Int
   let causal: Bool
+  let angles: RotaryAngles?
 
   init(
-    _ store: ParameterStore, _ path: String, width: Int, heads: Int, causal: Bool
+    _ store: ParameterStore, _ path: String, _ config: ModelConfig, causal: Bool,
+    angles: RotaryAngles?
   ) {
-    qkv = Linear(store, path + ".qkv", in: width, out: 3 * width)
-    proj = Linear(store, path + ".proj", in: width, out: width)
-    self.heads = heads
+    (heads, keyValueHeads) = (config.heads, config.keyValueHeads)
+    qkv = Linear(
+      store, path + ".qkv", in: config.width, out: (heads + 2 * keyValueHeads) * config.headWidth,
+      bias: config.bias)
+    proj = Linear(
+      store, path + ".proj", in: config.width, out: config.width, bias: config.bias,
+      scale: config.residualScale)
     self.causal = causal
+    self.angles = angles
   }
 
-  /// - Parameters: x: `[B · T, d]`; sequence: T; residual: added to the output.
+  /// - Parameters:
+  ///   - x: `[B · T, d]`; sequence: T; residual: added to the output.
+  ///   - cache: earlier positions of the one sequence that `x` continues.
   func callAsFunction(
-    _ x: Tensor, _ tape: Tape, sequence: Int, residual: Tensor?
+    _ x: Tensor, _ tape: Tape, sequence: Int, residual: Tensor?, cache: KeyValueCache? = nil
   ) -> Tensor {
-    let mixed = tape.attention(
-      qkv(x, tape, name: "qkv"), sequence: sequence, heads: heads, causal: causal)
+    let projected = qkv(x, tape, name: "qkv")
+    if let angles {
+      tape.rotary(
+        projected, angles: angles, heads: heads + keyValueHeads, sequence: sequence,
+        first: cache?.count ?? 0)
+    }
+    let mixed =
+      if let cache {
+        tape.attention(projected, heads: heads, keyValueHeads: keyValueHeads, cache: cache)
+      } else {
+        tape.attention(
+          projected, sequence: sequence, heads: heads, keyValueHeads: keyValueHeads, causal: causal)
+      }
     return proj(mixed, tape, residual: residual, name: "proj")
   }
 }
 
-/// The dense two-layer perceptron with GELU; also the shared expert.
+/// The dense two-layer perceptron; also the shared expert. fc1 `[hidden, d]` (SwiGLU: gate and up, `[2 hidden, d]`),
+/// fc2 `[d, hidden]`.
 struct FeedForward {
   let fc1: Linear
   let fc2: Linear
+  let activation: Activation
 
-  init(_ store: ParameterStore, _ path: String, width: Int, hidden: Int) {
-    fc1 = Linear(store, path + ".fc1", in: width, out: hidden)
-    fc2 = Linear(store, path + ".fc2", in: hidden, out: width)
+  init(_ store: ParameterStore, _ path: String, _ config: ModelConfig) {
+    activation = config.activation
+    let hidden = config.mlpHidden
+    fc1 = Linear(
+      store, path + ".fc1", in: config.width, out: activation.halves * hidden, bias: config.bias)
+    fc2 = Linear(
+      store, path + ".fc2", in: hidden, out: config.width, bias: config.bias,
+      scale: config.residualScale)
   }
 
   func callAsFunction(_ x: Tensor, _ tape: Tape, residual: Tensor?, name: String = "mlp") -> Tensor {
     tape.feedForward(
       x, offsets: [0, x.rows], w1: fc1.weight, b1: fc1.bias, w2: fc2.weight, b2: fc2.bias,
-      residual: residual, name: name)
+      activation: activation, residual: residual, name: name)
   }
 }

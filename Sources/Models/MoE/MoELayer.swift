@@ -5,7 +5,7 @@ public struct BlockState {
   public let value: Tensor
   public let normed: Tensor?
   /// The second norm of the block that the state belongs to; nil for the embedding's output.
-  let norm: LayerNorm?
+  let norm: Norm?
 }
 
 /// A route that has left: gated and dispatched, its experts not yet computed.
@@ -25,8 +25,8 @@ package final class MoELayer {
   private let routers: [Router]
   package let experts: Experts
   private let shared: FeedForward?
-  private let shortcutNorm: LayerNorm?
-  private let postNorm: LayerNorm?
+  private let shortcutNorm: Norm?
+  private let postNorm: Norm?
   private let coefficient: Parameter?
   private let dispatcher: any Dispatcher
 
@@ -38,7 +38,7 @@ package final class MoELayer {
     self.variant = variant
     self.block = block
     self.dispatcher = dispatcher
-    let (width, epsilon) = (model.width, model.normEpsilon)
+    let width = model.width
     var routers: [Router] = []
     for (index, route) in variant.routes.enumerated() {
       if index > 0 && config.oneGate {
@@ -50,17 +50,16 @@ package final class MoELayer {
       }
     }
     self.routers = routers
-    experts = Experts(
-      store, path + ".experts", count: config.experts, width: width, hidden: model.expertHidden)
+    experts = Experts(store, path + ".experts", model)
     shared =
       variant.sharedExpert
-      ? FeedForward(store, path + ".shared", width: width, hidden: model.mlpHidden) : nil
+      ? FeedForward(store, path + ".shared", model) : nil
     let hasShortcut = variant.routes.contains { $0.source != .current }
     shortcutNorm =
       hasShortcut && config.shortcutNorm == .own
-      ? LayerNorm(store, path + ".shortcut_norm", width, epsilon: epsilon) : nil
+      ? Norm(store, path + ".shortcut_norm", model) : nil
     postNorm =
-      config.postNorm ? LayerNorm(store, path + ".post_norm", width, epsilon: epsilon) : nil
+      config.postNorm ? Norm(store, path + ".post_norm", model) : nil
     coefficient =
       config.combine == .add
       ? nil

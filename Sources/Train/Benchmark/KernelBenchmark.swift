@@ -46,8 +46,8 @@ public enum KernelBenchmark {
     }
     return [
       row("add", arrays: 3) { mmoe_add(pa, pb, n) },
-      row("bias + GELU", arrays: 3) { mmoe_bias_gelu(pa, nil, pb, rows, columns) },
-      row("GELU backward", arrays: 4) { mmoe_gelu_backward(pc, pa, pb, ps, rows, columns) },
+      row("bias + GELU", arrays: 3) { mmoe_activate(MMOE_GELU, pa, nil, pb, rows, columns) },
+      row("GELU backward", arrays: 4) { mmoe_activate_backward(MMOE_GELU, pc, pa, pb, ps, rows, columns) },
       row("layer norm", arrays: 2) {
         mmoe_layer_norm(
           pb, pa, bias.pointer, bias.pointer, ps, ps + width, 1e-5, rows, columns)

@@ -77,9 +77,9 @@ public struct StepBenchmark {
     let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
     let random = CounterRandom(seed: 1, purpose: .benchmark)
     let images = Tensor(
-      uninitialised: [batch, config.channels, config.image, config.image])
+      uninitialised: [batch, config.vision.channels, config.vision.image, config.vision.image])
     for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
-    let labels = (0..<batch).map { Int32($0 % config.classes) }
+    let labels = (0..<batch).map { Int32($0 % config.vision.classes) }
 
     let warmUp = 3
     var times: [Double] = []

@@ -21,17 +21,32 @@ extension RunConfig {
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
+    .choice("model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens"),
     .int("model.layers", \.model.layers, range: 1...512, "transformer blocks"),
     .int("model.width", \.model.width, range: 1...65536, "model width d"),
     .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
     .int(
-      "model.hidden", \.model.hidden, range: 0...1_048_576, "hidden width of the MLP; 0 = 4 d"),
-    .int("model.image", \.model.image, range: 1...4096, "side of the square input in pixels"),
-    .int("model.patch", \.model.patch, range: 1...4096, "side of a patch; must divide the input"),
+      "model.kv_heads", \.model.kvHeads, range: 0...1024,
+      "heads of K and V (grouped-query attention); 0 = as many as heads"),
     .int(
-      "model.classes", \.model.classes, range: 1...1_000_000,
+      "model.hidden", \.model.hidden, range: 0...1_048_576, "hidden width of the MLP; 0 = 4 d"),
+    .choice("model.activation", \.model.activation, "between the two products of a perceptron"),
+    .choice("model.norm", \.model.norm, "layer norm, or RMS norm without bias"),
+    .bool("model.bias", \.model.bias, "biases in linear layers"),
+    .int(
+      "model.vocabulary", \.model.text.vocabulary, range: 1...16_777_216,
+      "token ids; follows the tokenizer in training"),
+    .int("model.context", \.model.text.context, range: 1...1_048_576, "tokens of a window"),
+    .choice("model.positions", \.model.text.positions, "learned table, or rotary in Q and K"),
+    .double(
+      "model.rotary_base", \.model.text.rotaryBase, range: 1...1e12, "base of the rotary frequencies"),
+    .bool("model.tied_head", \.model.text.tiedHead, "the head's weight is the token embedding"),
+    .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels"),
+    .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input"),
+    .int(
+      "model.classes", \.model.vision.classes, range: 1...1_000_000,
       "classes of the head; follows the data in training"),
-    .bool("model.class_token", \.model.classToken, "learned class token instead of mean pooling"),
+    .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling"),
     .double(
       "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
       "largest drop rate of residual branches, in the last block"),

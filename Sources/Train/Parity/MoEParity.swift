@@ -89,10 +89,13 @@ enum MoEParity {
     let store = ParameterStore(engine: engine, seed: 0, initStd: 0.02)
     let router = Router(
       store, "gate", width: x.columns, config: config, k: try reference.integer("k"))
-    let experts = Experts(store, "experts", count: w1[0], width: x.columns, hidden: w1[1])
+    var sizes = ModelConfig()
+    sizes.width = x.columns
+    (sizes.moe.experts, sizes.moe.hidden) = (w1[0], w1[1])
+    let experts = Experts(store, "experts", sizes)
     let parameters: [(String, Parameter)] = [
-      ("gate", router.weight), ("experts.fc1.weight", experts.w1), ("experts.fc1.bias", experts.b1),
-      ("experts.fc2.weight", experts.w2), ("experts.fc2.bias", experts.b2),
+      ("gate", router.weight), ("experts.fc1.weight", experts.w1), ("experts.fc1.bias", experts.b1!),
+      ("experts.fc2.weight", experts.w2), ("experts.fc2.bias", experts.b2!),
     ]
     for (name, parameter) in parameters {
       try reference.fill(parameter, from: "weights/\(name)")

@@ -3,28 +3,22 @@ import MMoETensor
 
 /// A whole model: logits, loss, gradients, and several optimiser steps on one batch.
 enum ModelParity {
-  static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport? {
-    guard try reference.text("backbone") == "vit" else { return nil }
-    let images = try reference.tensor("inputs/x")
-    let labels = try reference.integers("inputs/y")
-    let model = try VisionTransformer(config(reference, images), seed: 0, engine: engine)
-    let weights = try PairNames.fill(model.parameters, from: reference, path)
+  static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
+    let subject = try Subject(reference, engine)
+    let model = subject.model
+    let weights = try PairNames.fill(model.parameters, from: reference) { subject.path($0) }
 
     var report = ParityReport()
     let steps = try reference.integer("steps")
     let optimizer = AdamW(
       model.parameters, config: try optimizerConfig(reference), engine: engine)
     var (losses, norms, auxiliary): ([Double], [Double], [Double]) = ([], [], [])
+    report.compare("logits", subject.logits(engine), try reference.doubles("outputs/logits"))
     for step in 0...steps {
       for parameter in model.parameters { parameter.clearGradient() }
       let tape = Tape(engine, recording: true)
       let pass = ForwardPass(tape, training: true)
-      let logits = model(images, pass)
-      if step == 0 {
-        // Before the loss, which turns them into their gradient.
-        report.compare("logits", logits.values, try reference.doubles("outputs/logits"))
-      }
-      _ = tape.crossEntropy(logits, targets: labels)
+      subject.addLoss(pass)
       losses.append(tape.objective)
       auxiliary.append(pass.balance)
       tape.backward()
@@ -50,27 +44,91 @@ enum ModelParity {
     return report
   }
 
+  /// A model of either kind on the case's batch.
+  private enum Subject {
+    case vision(VisionTransformer, images: Tensor, labels: [Int32])
+    case language(GPT, ids: [Int32], targets: [Int32], sequence: Int)
+
+    init(_ reference: ParityCase, _ engine: Engine) throws {
+      var config = try PairNames.config(reference, prefix: "pairs.0.")
+      let pairs = Set(
+        try reference.names("weights").compactMap { name in
+          name.hasPrefix("pairs.") ? name.split(separator: ".")[1] : nil
+        })
+      config.layers = 2 * pairs.count
+      let token = try reference.reader.shape("weights/tok.weight")
+      switch try reference.text("backbone") {
+      case "vit":
+        let images = try reference.tensor("inputs/x")
+        config.vision.channels = images.shape[1]
+        config.vision.image = images.shape[2]
+        config.vision.patch = Int(Double(token[1] / config.vision.channels).squareRoot().rounded())
+        config.vision.classes = try reference.reader.shape("weights/head.weight")[0]
+        self = .vision(
+          try VisionTransformer(config, seed: 0, engine: engine), images: images,
+          labels: try reference.integers("inputs/y"))
+      case "gpt":
+        config.kind = .gpt
+        config.text.vocabulary = token[0]
+        config.text.context = try reference.reader.shape("weights/pos")[0]
+        self = .language(
+          try GPT(config, seed: 0, engine: engine), ids: try reference.integers("inputs/x"),
+          targets: try reference.integers("inputs/y"),
+          sequence: try reference.reader.shape("inputs/x")[1])
+      case let other:
+        throw TrainError("\(reference.file): backbone is \(other); expected vit or gpt")
+      }
+    }
+
+    var model: any TrainableModel {
+      switch self {
+      case .vision(let model, _, _): model
+      case .language(let model, _, _, _): model
+      }
+    }
+
+    /// Our path of a case's weight.
+    func path(_ name: String) -> String? {
+      switch (name, self) {
+      case ("tok.weight", .language): return "token_embedding"
+      case ("tok.weight", .vision): return "patch_embedding.weight"
+      case ("tok.bias", _): return "patch_embedding.bias"
+      case ("pos", _): return "position_embedding"
+      case ("ln_f.weight", _): return "norm.weight"
+      case ("ln_f.bias", _): return "norm.bias"
+      case ("head.weight", _), ("head.bias", _): return name
+      default:
+        let parts = name.split(separator: ".", maxSplits: 2)
+        guard parts.count == 3, parts[0] == "pairs", let pair = Int(parts[1]) else { return nil }
+        return PairNames.path(String(parts[2]), firstBlock: 2 * pair)
+      }
+    }
+
+    func logits(_ engine: Engine) -> [Float] {
+      let pass = ForwardPass(Tape(engine, recording: false), training: true)
+      switch self {
+      case .vision(let model, let images, _): return model(images, pass).values
+      case .language(let model, let ids, _, let sequence):
+        return model.logits(model(ids, sequence: sequence, pass), pass.tape).values
+      }
+    }
+
+    func addLoss(_ pass: ForwardPass) {
+      switch self {
+      case .vision(let model, let images, let labels):
+        _ = pass.tape.crossEntropy(model(images, pass), targets: labels)
+      case .language(let model, let ids, let targets, let sequence):
+        _ = model.loss(ids, targets: targets, sequence: sequence, pass)
+      }
+    }
+  }
+
   /// The bias of K shifts all scores of a query alike, so its gradient is zero in exact arithmetic; in float32 Adam
   /// turns the rounding noise into steps of full size, which say nothing.
   private static func withoutKeyBias(_ name: String, _ values: [Double]) -> [Double] {
     guard name.hasSuffix("qkv.bias") else { return values }
     let d = values.count / 3
     return Array(values[..<d]) + Array(values[(2 * d)...])
-  }
-
-  private static func config(_ reference: ParityCase, _ images: Tensor) throws -> ModelConfig {
-    var config = try PairNames.config(reference, prefix: "pairs.0.")
-    let pairs = Set(
-      try reference.names("weights").compactMap { name in
-        name.hasPrefix("pairs.") ? name.split(separator: ".")[1] : nil
-      })
-    config.layers = 2 * pairs.count
-    config.channels = images.shape[1]
-    config.image = images.shape[2]
-    let patchArea = try reference.reader.shape("weights/tok.weight")[1] / config.channels
-    config.patch = Int(Double(patchArea).squareRoot().rounded())
-    config.classes = try reference.reader.shape("weights/head.weight")[0]
-    return config
   }
 
   private static func optimizerConfig(_ reference: ParityCase) throws -> OptimizerConfig {
@@ -81,20 +139,5 @@ enum ModelParity {
     config.weightDecay = try reference.number("weight_decay")
     config.clip = try reference.number("clip")
     return config
-  }
-
-  private static func path(_ name: String) -> String? {
-    switch name {
-    case "tok.weight": return "patch_embedding.weight"
-    case "tok.bias": return "patch_embedding.bias"
-    case "pos": return "position_embedding"
-    case "ln_f.weight": return "norm.weight"
-    case "ln_f.bias": return "norm.bias"
-    case "head.weight", "head.bias": return name
-    default:
-      let parts = name.split(separator: ".", maxSplits: 2)
-      guard parts.count == 3, parts[0] == "pairs", let pair = Int(parts[1]) else { return nil }
-      return PairNames.path(String(parts[2]), firstBlock: 2 * pair)
-    }
   }
 }

@@ -88,7 +88,8 @@ enum OperationParity {
     tape.watch(x)
     let mixed = tape.attention(
       tape.linear(x, weight: parameters[0], bias: parameters[1]), sequence: input.shape[1],
-      heads: try reference.integer("heads"), causal: try reference.flag("causal"))
+      heads: try reference.integer("heads"), keyValueHeads: try reference.integer("heads"),
+      causal: try reference.flag("causal"))
     let y = tape.linear(mixed, weight: parameters[2], bias: parameters[3])
     tape.innerProduct(y, with: try reference.tensor("inputs/dy"))
     tape.backward()

@@ -18,7 +18,7 @@ public struct PresetListing {
       try RunConfig.table.apply(preset, to: &config)
       let costs = try ModelCosts(config.model)
       table.add([
-        preset.name, "\(config.model.layers)", "\(config.model.width)", "\(config.model.image)",
+        preset.name, "\(config.model.layers)", "\(config.model.width)", "\(config.model.vision.image)",
         "\(config.model.moe.experts)", config.model.moe.variant, HumanFormat.count(costs.parameters),
         HumanFormat.count(costs.activeParameters), preset.description,
       ])

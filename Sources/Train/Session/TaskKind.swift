@@ -19,15 +19,16 @@ public enum TaskKind: String, CaseIterable, Sendable {
 
   /// The folder of the data that comes with the project, made when it is missing.
   func prepareEmbeddedData(_ config: RunConfig, _ sink: any TextSink) throws -> String {
-    try EmbeddedImages.prepare(imageSize: config.model.image, sink: sink)
+    try EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink)
   }
 
   /// Lets the model's outputs follow the data.
   func adapt(_ config: inout RunConfig, to data: String, _ sink: any TextSink) throws {
     let classes = try ImageClassification.classNames(data: data).count
-    guard classes != config.model.classes else { return }
-    sink.line("note: \(data) has \(classes) classes; the head gets as many (model.classes was \(config.model.classes))")
-    config.model.classes = classes
+    guard classes != config.model.vision.classes else { return }
+    sink.line(
+      "note: \(data) has \(classes) classes; the head gets as many (model.classes was \(config.model.vision.classes))")
+    config.model.vision.classes = classes
   }
 
   /// Names that the data gives, compared with the checkpoint's before a model is built.

@@ -47,9 +47,9 @@ public final class ImageClassification: TrainingTask {
         try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage) : nil
     self.config = config
     self.engine = engine
-    guard folder.classes.count == config.model.classes else {
+    guard folder.classes.count == config.model.vision.classes else {
       throw TrainError(
-        "\(data): \(folder.classes.count) classes found, model.classes is \(config.model.classes); use data of as many classes"
+        "\(data): \(folder.classes.count) classes found, model.classes is \(config.model.vision.classes); use data of as many classes"
       )
     }
     vision = try VisionTransformer(config.model, seed: UInt64(config.seed), engine: engine)
@@ -130,7 +130,7 @@ public final class ImageClassification: TrainingTask {
 
   private func options(_ augmentation: Augmentation) -> LoaderOptions {
     LoaderOptions(
-      batchSize: microBatch, imageSize: config.model.image, seed: UInt64(config.seed),
+      batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation,
       threads: config.data.workers)
   }

@@ -1,0 +1,82 @@
+// What language models add: rotary positions, cross-entropy over slices of a vocabulary, products
+// with few rows.
+
+// Rotates pairs (i, i + width/2) of every head by position * base^(-2i/width) (RoFormer, arXiv
+// 2104.09864, in the half-split layout of Llama's published weights). `angles` holds cosines
+// [half], then sines [half], of one position. sign = -1 turns back.
+void KERNEL(mmoe_rotary)(float *x, const float *angles, float sign, long heads, long width) {
+  long half = width / 2;
+  const float *cosine = angles, *sine = angles + half;
+  for (long h = 0; h < heads; h++) {
+    float *a = x + h * width, *b = a + half;
+    for (long i = 0; i < half; i++) {
+      float s = sign * sine[i], c = cosine[i], u = a[i], v = b[i];
+      a[i] = u * c - v * s;
+      b[i] = v * c + u * s;
+    }
+  }
+}
+
+void KERNEL(mmoe_exp_slice)(float *logits, long ld, const int32_t *targets, long firstClass,
+                            float *maxima, float *sums, float *targetLogits, long rows,
+                            long columns) {
+  long whole = columns / 16 * 16, rest = columns - whole;
+  for (long r = 0; r < rows; r++) {
+    float *row = logits + r * ld;
+    long target = targets[r] - firstClass;
+    if (targets[r] >= 0 && target >= 0 && target < columns) targetLogits[r] = row[target];
+    f16 top = splat(-INFINITY);
+    for (long c = 0; c < whole; c += 16) top = max16(top, load16(row + c));
+    if (rest) top = max16(top, load_tail(row + whole, rest, -INFINITY));
+    float m = maximum16(top);
+    f16 total = splat(0);
+    for (long c = 0; c < whole; c += 16) {
+      f16 e = exp16(load16(row + c) - m);
+      store16(row + c, e);
+      total += e;
+    }
+    float tail = 0;
+    if (rest) {
+      f16 e = exp16(load_tail(row + whole, rest, m) - m);
+      store_tail(row + whole, e, rest);
+      for (long c = whole; c < columns; c++) tail += row[c];
+    }
+    maxima[r] = m;
+    sums[r] = sum16(total) + tail;
+  }
+}
+
+// Four rows of W at a time, so that x is read once for the four. What bounds this is reading W.
+void KERNEL(mmoe_gemv)(float *y, const float *w, const float *x, long ld, long out, long inner) {
+  long o = 0, whole = inner / 16 * 16;
+  for (; o + 4 <= out; o += 4) {
+    const float *p = w + o * ld, *q = p + ld, *s = q + ld, *t = s + ld;
+    f16 a = splat(0), b = splat(0), c = splat(0), d = splat(0);
+    for (long i = 0; i < whole; i += 16) {
+      f16 v = load16(x + i);
+      a += load16(p + i) * v;
+      b += load16(q + i) * v;
+      c += load16(s + i) * v;
+      d += load16(t + i) * v;
+    }
+    float e = sum16(a), f = sum16(b), g = sum16(c), h = sum16(d);
+    for (long i = whole; i < inner; i++) {
+      e += p[i] * x[i];
+      f += q[i] * x[i];
+      g += s[i] * x[i];
+      h += t[i] * x[i];
+    }
+    y[o] = e;
+    y[o + 1] = f;
+    y[o + 2] = g;
+    y[o + 3] = h;
+  }
+  for (; o < out; o++) {
+    const float *p = w + o * ld;
+    f16 a = splat(0);
+    for (long i = 0; i < whole; i += 16) a += load16(p + i) * load16(x + i);
+    float e = sum16(a);
+    for (long i = whole; i < inner; i++) e += p[i] * x[i];
+    y[o] = e;
+  }
+}

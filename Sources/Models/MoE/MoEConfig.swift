@@ -1,0 +1,77 @@
+import MMoETensor
+
+/// How balance between experts is encouraged by a loss.
+public enum BalanceLossKind: String, CaseIterable, Sendable, Codable {
+  /// E Σ_e f_e P_e with f over all (token, choice) pairs before drops.
+  case allChoices = "all_choices"
+  /// The same with f over first choices (GShard).
+  case firstChoice = "first_choice"
+  /// Mean of CV²(importance) and, with gate noise, CV²(load) (Shazeer et al. 2017).
+  case importanceLoad = "importance_load"
+  case none
+}
+
+/// How experts are chosen.
+public enum RoutingKind: String, CaseIterable, Sendable, Codable {
+  case learned
+  /// Round robin with equal weights: perfectly balanced, for debugging and for timing only.
+  case uniform
+}
+
+/// Which norm a shortcut's source passes through.
+public enum ShortcutNorm: String, CaseIterable, Sendable, Codable {
+  /// A layer norm of its own (Megatron-LM).
+  case own
+  /// The preceding block's second norm (LongCat-Flash).
+  case preceding
+}
+
+/// What CG-1 and CG-2 compute their coefficients from.
+public enum CoefficientInput: String, CaseIterable, Sendable, Codable {
+  /// The normed input of the routed experts.
+  case routed
+  /// The normed state of the current block.
+  case current
+}
+
+/// The mixture-of-experts part of a model.
+public struct MoEConfig: Sendable, Equatable {
+  /// A name of the variant table: dense, top1, top2, …, shared, scmoe, scmoe2, dgmoe.
+  public var variant = "top2"
+  /// Where ScMoE's shortcut starts: 1 the preceding block's output, 2 its state after attention, 3 its input.
+  public var position = 2
+  /// Routed experts of a layer.
+  public var experts = 8
+  /// Hidden width of an expert; 0 = the dense MLP's.
+  public var hidden = 0
+  /// An MoE in every n-th block: 2 = blocks 1, 3, 5 …; 1 = all.
+  public var every = 2
+  /// C = ceil(cf · T · k / E) rows an expert in training, T the local tokens; 0 = dropless.
+  public var capacityFactor = 0.0
+  /// The same in evaluation.
+  public var evalCapacityFactor = 0.0
+  public var balance = BalanceLossKind.allChoices
+  public var balanceWeight = 0.01
+  /// Weight of the router z-loss, mean(logsumexp²) (ST-MoE).
+  public var zLossWeight = 0.0
+  /// Step of the selection bias towards underloaded experts; 0 = off (arXiv 2408.15664).
+  public var biasRate = 0.0
+  /// Standard deviation × E of the normal noise on the logits in training (Tutel's gate_noise).
+  public var gateNoise = 0.0
+  /// Batch-prioritised routing: with a capacity, tokens queue by their best probability, not by position.
+  public var batchPriority = false
+  /// Divide the chosen probabilities by their sum where k > 1.
+  public var renormalise = true
+  public var routing = RoutingKind.learned
+  public var combine = Combination.add
+  public var coefficientInput = CoefficientInput.routed
+  public var shortcutNorm = ShortcutNorm.own
+  /// A norm over the joined shared and routed output before the residual (Megatron-LM).
+  public var postNorm = false
+  /// DGMoE: one gate serves both calls.
+  public var oneGate = false
+  /// DGMoE: the current call never takes the expert that the preceding one chose.
+  public var constrained = true
+
+  public init() {}
+}
