@@ -14,7 +14,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "The MoE variant.") var moe: String?
     @Option(help: "Computing threads; all cores by default.") var threads: Int?
     @Option(help: "Measured steps, after three of warm-up.") var steps = 20
-    @Option(help: "Images of a step; the preset's by default.") var batch: Int?
+    @Option(help: "Images or windows of text of a step; the preset's by default.") var batch: Int?
     @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
     var settings: [String] = []
     @Flag(help: "Also print the time of every operation.") var profile = false

@@ -2,7 +2,7 @@ import Foundation
 import MMoEModels
 import MMoETensor
 
-/// Times whole training steps or forward passes of a preset on made-up images.
+/// Times whole training steps or forward passes of a preset on made-up images or tokens.
 public struct StepBenchmark {
   public enum Mode: String, CaseIterable, Sendable {
     case train, forward
@@ -19,7 +19,7 @@ public struct StepBenchmark {
     public var batch: Int
     public var steps: Int
     public var tokensPerSecond: Double
-    public var imagesPerSecond: Double
+    public var samplesPerSecond: Double
     public var stepMsMedian: Double
     public var stepMsBest: Double
     public var gflopPerStep: Double
@@ -35,7 +35,7 @@ public struct StepBenchmark {
     private enum CodingKeys: String, CodingKey {
       case mode, preset, variant, dtype, backend, threads, batch, steps
       case tokensPerSecond = "tokens_per_s"
-      case imagesPerSecond = "images_per_s"
+      case samplesPerSecond = "samples_per_s"
       case stepMsMedian = "step_ms_median"
       case stepMsBest = "step_ms_best"
       case gflopPerStep = "gflop_per_step"
@@ -73,13 +73,8 @@ public struct StepBenchmark {
   /// - Parameter profile: receives the time of every operation of the measured steps.
   /// - Throws: `ModelError` for an impossible configuration.
   public func run(engine: Engine, profile: OperationProfile? = nil) throws -> Result {
-    let model = try VisionTransformer(config, seed: 1, engine: engine)
+    let (model, forward) = try subject(engine)
     let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
-    let random = CounterRandom(seed: 1, purpose: .benchmark)
-    let images = Tensor(
-      uninitialised: [batch, config.vision.channels, config.vision.image, config.vision.image])
-    for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
-    let labels = (0..<batch).map { Int32($0 % config.vision.classes) }
 
     let warmUp = 3
     var times: [Double] = []
@@ -92,9 +87,8 @@ public struct StepBenchmark {
       let start = monotonicSeconds()
       let tape = Tape(engine, recording: mode == .train)
       let pass = ForwardPass(tape, training: mode == .train, seed: 1, step: step)
-      let logits = model(images, pass)
+      forward(pass)
       if let adam {
-        _ = tape.crossEntropy(logits, targets: labels)
         tape.backward()
         let norm = tape.timed("gradient norm") { adam.gradientNorm() }
         tape.timed("adamw") { adam.step(lr: 1e-4, gradientNorm: norm) }
@@ -105,6 +99,8 @@ public struct StepBenchmark {
     engine.profile = nil
     allocations = BufferPool.shared.statistics.systemAllocations - allocations
 
+    // Before the products are timed: their matrices are not the model's memory.
+    let resident = peakResidentMegabytes()
     let costs = try ModelCosts(config)
     let flops = Double(batch) * (mode == .train ? costs.trainingFLOPs : costs.forwardFLOPs)
     let sorted = times.sorted()
@@ -114,11 +110,39 @@ public struct StepBenchmark {
       mode: mode.rawValue, preset: preset, variant: config.moe.variant,
       backend: engine.backendDescription, threads: engine.threads, batch: batch, steps: steps,
       tokensPerSecond: Double(batch * config.tokens) / median,
-      imagesPerSecond: Double(batch) / median, stepMsMedian: median * 1e3,
+      samplesPerSecond: Double(batch) / median, stepMsMedian: median * 1e3,
       stepMsBest: best * 1e3, gflopPerStep: flops / 1e9, gflops: flops / median / 1e9,
       gflopsBest: flops / best / 1e9, peakGflops: peak, mfu: flops / median / 1e9 / peak,
-      mfuBest: flops / best / 1e9 / peak, peakRssMb: peakResidentMegabytes(),
+      mfuBest: flops / best / 1e9 / peak, peakRssMb: resident,
       systemAllocationsAfterStep3: allocations)
+  }
+}
+
+extension StepBenchmark {
+  /// The preset's model, and what runs it with its loss on a batch of random numbers.
+  private func subject(_ engine: Engine) throws -> (any TrainableModel, (ForwardPass) -> Void) {
+    let random = CounterRandom(seed: 1, purpose: .benchmark)
+    switch config.kind {
+    case .vit:
+      let model = try VisionTransformer(config, seed: 1, engine: engine)
+      let vision = config.vision
+      let images = Tensor(uninitialised: [batch, vision.channels, vision.image, vision.image])
+      for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
+      let labels = (0..<batch).map { Int32($0 % vision.classes) }
+      return (model, { pass in _ = pass.tape.crossEntropy(model(images, pass), targets: labels) })
+    case .gpt:
+      let model = try GPT(config, seed: 1, engine: engine)
+      let (sequence, vocabulary) = (config.text.context, config.text.vocabulary)
+      let ids = (0...batch * sequence).map {
+        min(Int32(random.uniform(UInt64($0)) * Float(vocabulary)), Int32(vocabulary - 1))
+      }
+      return (
+        model,
+        { pass in
+          _ = model.loss(Array(ids.dropLast()), targets: Array(ids.dropFirst()), sequence: sequence, pass)
+        }
+      )
+    }
   }
 }
 
@@ -135,7 +159,7 @@ extension StepBenchmark.Result {
     """
     \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend)
     step \(HumanFormat.fixed(stepMsMedian, 1)) ms median, \(HumanFormat.fixed(stepMsBest, 1)) best; \
-    \(HumanFormat.grouped(Int(imagesPerSecond))) images/s, \(HumanFormat.grouped(Int(tokensPerSecond))) tokens/s
+    \(HumanFormat.fixed(samplesPerSecond, 1)) samples/s, \(HumanFormat.grouped(Int(tokensPerSecond))) tokens/s
     \(HumanFormat.fixed(gflops, 1)) of \(HumanFormat.fixed(peakGflops, 1)) GFLOP/s = MFU \
     \(HumanFormat.percent(mfu)); peak memory \(HumanFormat.fixed(peakRssMb, 0)) MB; \
     \(systemAllocationsAfterStep3) new buffers after step 3

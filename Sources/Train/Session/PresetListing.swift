@@ -6,10 +6,14 @@ public struct PresetListing {
 
   public init(_ loader: PresetLoader) { self.loader = loader }
 
+  private func input(_ model: ModelConfig) -> String {
+    model.kind == .vit ? "\(model.vision.image) px" : "\(model.text.context) tokens"
+  }
+
   /// - Throws: `ConfigError` or `ModelError` for a preset that is wrong.
   public func text() throws -> String {
     var table = TextTable(columns: [
-      .left("preset"), .right("layers"), .right("width"), .right("image"), .right("experts"),
+      .left("preset"), .right("layers"), .right("width"), .right("input"), .right("experts"),
       .left("variant"), .right("parameters"), .right("active"), .left("purpose"),
     ])
     var results = ""
@@ -18,7 +22,7 @@ public struct PresetListing {
       try RunConfig.table.apply(preset, to: &config)
       let costs = try ModelCosts(config.model)
       table.add([
-        preset.name, "\(config.model.layers)", "\(config.model.width)", "\(config.model.vision.image)",
+        preset.name, "\(config.model.layers)", "\(config.model.width)", input(config.model),
         "\(config.model.moe.experts)", config.model.moe.variant, HumanFormat.count(costs.parameters),
         HumanFormat.count(costs.activeParameters), preset.description,
       ])
