@@ -1,6 +1,7 @@
 import Foundation
+import Synchronization
 
-/// A folder that is filled under the name `NAME.partial-<process>` and takes its own only when complete.
+/// A folder that is filled under the name `NAME.partial-<process>-<number>` and takes its own only when complete.
 ///
 /// While it is filled it is locked; one without a lock was left by a process that died and goes when the next folder
 /// of this name is made.
@@ -11,6 +12,8 @@ final class StagedFolder {
   let final: String
   private let lock: Int32
   private var isPresent = true
+  /// Two threads of one process may fill folders of one name.
+  private static let made = Atomic(0)
 
   /// - Parameter name: must not exist, or be an empty folder. A trailing slash does not matter.
   /// - Throws: `DataError` when something is there already, or the parent folder cannot be written.
@@ -27,7 +30,7 @@ final class StagedFolder {
       throw DataError("\(parent): cannot be created; choose a folder that you can write to")
     }
     StagedFolder.removeLeftovers(of: name)
-    path = "\(name).partial-\(getpid())"
+    path = "\(name).partial-\(getpid())-\(StagedFolder.made.add(1, ordering: .relaxed).newValue)"
     guard mkdir(path, 0o755) == 0 else {
       throw DataError("\(name): cannot be created: \(systemMessage()); choose a folder that you can write to")
     }
@@ -66,7 +69,8 @@ final class StagedFolder {
     let parent = (name as NSString).deletingLastPathComponent
     let start = (name as NSString).lastPathComponent + ".partial-"
     let entries = (try? FileManager.default.contentsOfDirectory(atPath: parent.isEmpty ? "." : parent)) ?? []
-    for entry in entries where entry.hasPrefix(start) && Int(entry.dropFirst(start.count)) != nil {
+    for entry in entries
+    where entry.hasPrefix(start) && entry.dropFirst(start.count).allSatisfy({ $0.isNumber || $0 == "-" }) {
       let path = (parent as NSString).appendingPathComponent(entry)
       let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
       guard descriptor >= 0 else { continue }

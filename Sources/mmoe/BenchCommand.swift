@@ -7,7 +7,7 @@ import MMoETrain
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Time training steps and their parts on this machine.",
-    subcommands: [Train.self, Forward.self, Gemm.self, Kernels.self, DataLoading.self])
+    subcommands: [Train.self, Forward.self, Generate.self, Gemm.self, Kernels.self, DataLoading.self])
 
   struct StepOptions: ParsableArguments {
     @Option(help: "A preset's name or a YAML file.") var preset = "vit-tiny"
@@ -57,6 +57,38 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Forward passes.")
     @OptionGroup var options: StepOptions
     func run() throws { try options.run(.forward) }
+  }
+
+  struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "One sequence of a language model with cached keys and values.")
+    @Option(help: "A preset's name or a YAML file.") var preset = "gpt-small"
+    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @Option(help: "Tokens of the prompt.") var prompt = 32
+    @Option(help: "Tokens to make.") var tokens = 128
+    @Option(help: "Repetitions, of which the best counts.") var repetitions = 3
+    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
+    var settings: [String] = []
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func validate() throws {
+      for (name, value) in [("prompt", prompt), ("tokens", tokens), ("repetitions", repetitions)] where value < 1 {
+        throw ValidationError("--\(name) is \(value); at least 1 is needed")
+      }
+    }
+
+    func run() throws {
+      var config = RunConfig()
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+      try RunConfig.table.set(settings, in: &config)
+      let result = try GenerationBenchmark.run(
+        config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
+        engine: Engine(threads: threads))
+      StandardStream.output.line(
+        "\(preset) \(result.variant), \(result.experts) experts: \(HumanFormat.fixed(result.tokensPerSecond, 1)) tokens/s after a prompt of \(prompt) in \(HumanFormat.fixed(result.promptMs, 1)) ms; \(result.threads) threads"
+      )
+      if json { StandardStream.output.line(JSONValue.line(result)) }
+    }
   }
 
   struct Gemm: ParsableCommand {

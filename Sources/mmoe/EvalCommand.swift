@@ -5,12 +5,14 @@ struct EvalCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval", abstract: "Evaluate a checkpoint on a validation set.")
 
-  @Option(help: "The checkpoint's task: imagenet-subset.") var task: String
+  @Option(help: "The checkpoint's task: imagenet-subset or lm.") var task: String
   @Option(help: "A checkpoint, such as checkpoints/RUN/best.h5.") var checkpoint: String
-  @Option(help: "Folder with val/<class>/*.png; the embedded data by default.") var data: String?
+  @Option(help: "Folder with val/<class>/*.png, or a text; the embedded data by default.") var data: String?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Option(name: .customLong("set"), help: "key=value, such as moe.eval_capacity_factor=1.25.")
   var settings: [String] = []
+  @Option(help: "lm: multiple-choice questions instead, JSONL lines of context, choices, answer.") var choices: String?
+  @Option(help: "lm: last words instead, JSONL lines of text (LAMBADA).") var lastWord: String?
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
   func run() throws {
@@ -18,6 +20,8 @@ struct EvalCommand: ParsableCommand {
     options.task = task
     options.checkpoint = checkpoint
     options.data = data
+    options.choices = choices
+    options.lastWord = lastWord
     options.settings = (threads.map { ["tensor.threads=\($0)"] } ?? []) + settings
     options.printsJSON = json
     try EvalSession(options).run()

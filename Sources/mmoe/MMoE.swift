@@ -6,7 +6,7 @@ import ArgumentParser
     commandName: "mmoe",
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
     subcommands: [
-      TrainCommand.self, EvalCommand.self, PresetsCommand.self, ConfigCommand.self,
+      TrainCommand.self, EvalCommand.self, GenerateCommand.self, PresetsCommand.self, ConfigCommand.self,
       DataCommand.self, BenchCommand.self, ParityCommand.self, TokenizerCommand.self,
     ])
 }

@@ -9,9 +9,10 @@ struct TrainCommand: ParsableCommand {
       saved.
       """)
 
-  @Option(help: "What to train: imagenet-subset.") var task: String
+  @Option(help: "What to train: imagenet-subset or lm.") var task: String
   @Option(help: "A preset's name (`mmoe presets`) or a YAML file.") var preset: String?
-  @Option(help: "Folder with train/<class>/*.png and val/<class>/*.png.") var data: String?
+  @Option(help: "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards.") var data:
+    String?
   @Option(help: "The run's folder.") var out: String?
   @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe.") var moe: String?
   @Option(help: "Optimiser steps.") var steps: Int?

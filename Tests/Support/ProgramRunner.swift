@@ -21,6 +21,13 @@ public enum ProgramRunner {
       .deletingLastPathComponent().path
   }()
 
+  /// Shared by the programs of this test run, removed at its end.
+  private static let cache: String = {
+    atexit { try? FileManager.default.removeItem(atPath: ProgramRunner.cacheFolder) }
+    return cacheFolder
+  }()
+  private static let cacheFolder = NSTemporaryDirectory() + "mmoe-test-cache-\(getpid())"
+
   /// Runs a program to its end.
   public static func run(
     _ arguments: [String], program: String = ProgramRunner.program, in folder: String? = nil
@@ -28,6 +35,8 @@ public enum ProgramRunner {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
+    // What tests make must not pile up beside the user's data.
+    process.environment = ProcessInfo.processInfo.environment.merging(["MMOE_CACHE": cache]) { _, cache in cache }
     if let folder { process.currentDirectoryURL = URL(fileURLWithPath: folder) }
     // Files, not pipes: a pipe that nobody reads would stop the program.
     let base = NSTemporaryDirectory() + "mmoe-output-" + UUID().uuidString

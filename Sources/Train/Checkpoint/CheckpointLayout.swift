@@ -6,6 +6,7 @@ import MMoETensor
 ///     /model/blocks/3/moe/experts/0007/fc1/weight       one dataset an expert, under its global number
 ///     /optimizer/first/…, /optimizer/second/…           AdamW's moments, the same paths
 ///     /vocabulary/classes                               UTF-8, one name a line
+///     /attachments/tokenizer/vocab.json                 files, byte by byte
 ///
 /// In memory experts are stacked `[E, out, in]`; on disk each has its own contiguous, 4096-aligned dataset, so that any
 /// number of ranks reads just its own.
@@ -25,6 +26,7 @@ struct CheckpointLayout {
   static let firstMoment = "optimizer/first"
   static let secondMoment = "optimizer/second"
   static let vocabulary = "vocabulary"
+  static let attachments = "attachments"
 
   /// The datasets of a parameter in the order in which they are written.
   static func pieces(of parameter: Parameter) -> [Piece] {

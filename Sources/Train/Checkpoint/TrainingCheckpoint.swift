@@ -15,12 +15,14 @@ public struct CheckpointInfo: Sendable, Equatable {
   public var best: (value: Double, step: Int)?
   /// Names that the data gave, such as `classes`.
   public var vocabulary: [String: [String]]
+  /// Files that make it usable alone, such as the tokenizer's, by name.
+  public var attachments: [String: [UInt8]]
   /// Library, version and kernel level that computed it.
   public var backend: String
 
   public init(
     task: String, preset: String, config: RunConfig, step: Int, best: (value: Double, step: Int)?,
-    vocabulary: [String: [String]], backend: String
+    vocabulary: [String: [String]], attachments: [String: [UInt8]] = [:], backend: String
   ) {
     self.task = task
     self.preset = preset
@@ -28,6 +30,7 @@ public struct CheckpointInfo: Sendable, Equatable {
     self.step = step
     self.best = best
     self.vocabulary = vocabulary
+    self.attachments = attachments
     self.backend = backend
   }
 
@@ -35,6 +38,7 @@ public struct CheckpointInfo: Sendable, Equatable {
     first.task == second.task && first.preset == second.preset && first.config == second.config
       && first.step == second.step && first.best?.value == second.best?.value
       && first.best?.step == second.best?.step && first.vocabulary == second.vocabulary
+      && first.attachments == second.attachments
       && first.backend == second.backend
   }
 }
@@ -65,6 +69,9 @@ public enum TrainingCheckpoint {
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       try writer.writeBytes(
         CheckpointLayout.vocabulary + "/" + name, [UInt8](words.joined(separator: "\n").utf8))
+    }
+    for (name, bytes) in info.attachments.sorted(by: { $0.key < $1.key }) {
+      try writer.writeBytes(CheckpointLayout.attachments + "/" + name, bytes)
     }
     try writer.setAttribute("format", "mmoe")
     try writer.setAttribute("format_version", formatVersion)
@@ -136,6 +143,11 @@ public final class LoadedCheckpoint {
           .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
       }
     }
+    var attachments: [String: [UInt8]] = [:]
+    for dataset in reader.datasets where dataset.path.hasPrefix(CheckpointLayout.attachments + "/") {
+      let name = String(dataset.path.dropFirst(CheckpointLayout.attachments.count + 1))
+      attachments[name] = try reader.readBytes(dataset.path)
+    }
     var best: (Double, Int)?
     if let value = try reader.doubleAttribute("best_value"),
       let step = try reader.intAttribute("best_step")
@@ -147,7 +159,7 @@ public final class LoadedCheckpoint {
     }
     return CheckpointInfo(
       task: try text("task"), preset: try text("preset"), config: config, step: step, best: best,
-      vocabulary: vocabulary, backend: try text("backend"))
+      vocabulary: vocabulary, attachments: attachments, backend: try text("backend"))
   }
 
   /// Reads all parameters and buffers into a model of the same configuration.

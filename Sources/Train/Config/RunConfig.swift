@@ -11,6 +11,8 @@ public struct RunConfig: Sendable, Equatable {
   public var optimizer = OptimizerConfig()
   public var schedule = ScheduleConfig()
   public var data = DataConfig()
+  public var text = TextDataConfig()
+  public var tokenizer = TokenizerConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
 
@@ -69,7 +71,7 @@ public struct DataConfig: Sendable, Equatable {
     /// To −1…1.
     case unit
   }
-  /// Images of an optimiser step.
+  /// Images, or windows of text, of an optimiser step.
   public var batch = 64
   public var crop = Crop.resized
   /// Smallest share of the image's area that a random crop takes.
@@ -106,6 +108,47 @@ public struct DataConfig: Sendable, Equatable {
   }
 }
 
+/// How a text becomes windows of tokens.
+public struct TextDataConfig: Sendable, Equatable {
+  public enum Order: String, CaseIterable, Sendable {
+    /// Windows that begin anywhere.
+    case random
+    /// Windows side by side, in another order every epoch: every token is a target once an epoch.
+    case sequential
+  }
+  public var order = Order.random
+  /// The text's field in JSONL files.
+  public var field = "text"
+  /// What is a document in other files.
+  public var documents = DocumentRule.file
+  /// Share of the documents, or of the only document, kept for validation where file names do not say it.
+  public var validationShare = 0.1
+  /// Tokens by which evaluation windows are apart: each later window counts only so many, which see the rest; 0 = the
+  /// context, windows side by side.
+  public var evalStride = 0
+  /// Validation tokens used during training, from the beginning; 0 = all. `mmoe eval` always uses all.
+  public var evalTokens = 0
+  public init() {}
+}
+
+/// Which tokenizer a language model is trained with. Shards bring their own.
+public struct TokenizerConfig: Sendable, Equatable {
+  public enum Kind: String, CaseIterable, Sendable {
+    /// Every byte is a token.
+    case byte
+    /// Byte-level BPE: from `tokenizer.path`, or learned from the training text.
+    case bpe
+    /// GPT-2's, from its files in `tokenizer.path`.
+    case gpt2
+  }
+  public var kind = Kind.byte
+  /// A folder with vocab.json and merges.txt, or a tokenizer.json.
+  public var path: String?
+  /// Tokens of a learned BPE.
+  public var vocabulary = 4096
+  public init() {}
+}
+
 /// The loop.
 public struct LoopConfig: Sendable, Equatable {
   /// Optimiser steps; nil = `epochs`.
@@ -116,6 +159,8 @@ public struct LoopConfig: Sendable, Equatable {
   public var labelSmoothing = 0.0
   /// Steps between evaluations; 0 = once an epoch.
   public var evalEvery = 0
+  /// Steps between samples of generated text; 0 = none.
+  public var sampleEvery = 0
   public init() {}
 }
 

@@ -10,14 +10,15 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries,
+    ] + modelEntries + moeEntries + trainingEntries + textEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
   /// learning rates that follow from another end of the schedule.
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
-    "train.epochs", "train.eval_every", "checkpoint.every", "checkpoint.keep",
+    "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
+    "text.eval_tokens",
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
@@ -101,6 +102,27 @@ extension RunConfig {
       "moe.constrained", \.model.moe.constrained, "DGMoE: the second call avoids the first's expert"),
   ]
 
+  private static let textEntries: [ConfigEntry<RunConfig>] = [
+    .choice("tokenizer.kind", \.tokenizer.kind, "bytes, a learned or given BPE, or GPT-2's files"),
+    .optionalString(
+      "tokenizer.path", \.tokenizer.path, "folder with vocab.json and merges.txt, or a tokenizer.json"),
+    .int(
+      "tokenizer.vocabulary", \.tokenizer.vocabulary, range: 257...1_000_000,
+      "tokens of a BPE that is learned from the training text"),
+    .choice("text.order", \.text.order, "windows that begin anywhere, or side by side"),
+    .string("text.field", \.text.field, "the text's field in JSONL files"),
+    .choice("text.documents", \.text.documents, "what is a document in text files"),
+    .double(
+      "text.validation_share", \.text.validationShare, range: 0.0001...0.9,
+      "kept for validation where file names do not say it"),
+    .int(
+      "text.eval_stride", \.text.evalStride, range: 0...1_048_576,
+      "tokens between evaluation windows; 0 = the context"),
+    .int(
+      "text.eval_tokens", \.text.evalTokens, range: 0 ... .max,
+      "validation tokens used during training; 0 = all"),
+  ]
+
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [
     .double("optimizer.lr", \.optimizer.lr, range: 0...1e3, "peak learning rate of AdamW"),
     .double("optimizer.beta1", \.optimizer.beta1, range: 0...0.999999, "first moment's decay"),
@@ -118,7 +140,7 @@ extension RunConfig {
     .double(
       "schedule.minimum", \.schedule.minimum, range: 0...1,
       "last learning rate as a share of the peak (cosine)"),
-    .int("data.batch", \.data.batch, range: 1...65536, "images of an optimiser step"),
+    .int("data.batch", \.data.batch, range: 1...65536, "images or windows of text of an optimiser step"),
     .choice("data.crop", \.data.crop, "random crop of training images"),
     .double(
       "data.crop_minimum", \.data.cropMinimum, range: 0.001...1,
@@ -147,6 +169,9 @@ extension RunConfig {
     .int(
       "train.eval_every", \.train.evalEvery, range: 0 ... .max,
       "steps between evaluations; 0 = once an epoch"),
+    .int(
+      "train.sample_every", \.train.sampleEvery, range: 0 ... .max,
+      "steps between samples of generated text; 0 = none"),
     .int(
       "checkpoint.every", \.checkpoint.every, range: 0 ... .max,
       "steps between checkpoints; 0 = once an epoch"),

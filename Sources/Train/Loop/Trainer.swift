@@ -96,15 +96,20 @@ public final class Trainer {
         step += 1
         recordSpeed(seconds)
         show(progress, step: step)
+        let stepped = monotonicSeconds()
         let isLast = step == totalSteps || Interrupt.isRequested
         // Also when a signal has arrived: a resumed run would otherwise miss this evaluation.
         if step == totalSteps || isDue(step, every: config.train.evalEvery) {
           evaluation = try evaluate(step, progress)
         }
+        if config.train.sampleEvery > 0, step % config.train.sampleEvery == 0, let text = try task.sample() {
+          progress.note("step \(step)  sample: \(text)")
+        }
         try recorder.flush(step: step)
         if isLast || best?.step == step || isDue(step, every: config.checkpoint.every) {
           checkpoint = try save(step)
         }
+        progress.exclude(seconds: monotonicSeconds() - stepped)
         if isLast { break }
       }
     } catch {
@@ -240,7 +245,7 @@ public final class Trainer {
     let file = folder.checkpointFile(step: step)
     let info = CheckpointInfo(
       task: task.name, preset: preset, config: config, step: step, best: best,
-      vocabulary: task.vocabulary, backend: engine.backendDescription)
+      vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription)
     try TrainingCheckpoint.save(info, model: task.model, optimizer: optimizer, to: file)
     if best?.step == step { try folder.markBest(step: step) }
     folder.prune(keeping: config.checkpoint.keep)

@@ -18,8 +18,10 @@ public protocol TrainingTask: AnyObject {
   var flopsPerStep: Double { get }
   /// What a checkpoint must remember of the data, such as class names, by name; compared when it is loaded.
   var vocabulary: [String: [String]] { get }
-  /// The validation metric that decides which checkpoint is the best, and how to compare it.
-  var bestMetric: (name: String, higherIsBetter: Bool) { get }
+  /// Files that a checkpoint must carry so that it can be used alone, such as the tokenizer's, by name.
+  var attachments: [String: [UInt8]] { get }
+  /// The validation metric that decides which checkpoint is the best, how to compare and to show it.
+  var bestMetric: (name: String, higherIsBetter: Bool, isShare: Bool) { get }
   /// Validation metrics that the terminal shows, with the words that stand before them.
   var headlines: [(metric: String, label: String, isShare: Bool)] { get }
   /// Time spent waiting for data so far, in seconds.
@@ -35,8 +37,16 @@ public protocol TrainingTask: AnyObject {
   ///
   /// - Returns: metrics of the micro-batch by name, the loss under `train_loss`.
   func forward(_ pass: ForwardPass) -> [(name: String, value: Double)]
-  /// Evaluates the whole validation set.
+  /// Evaluates on the validation set.
   func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation
+  /// Something that the model makes, such as a piece of text, the same for the same weights; nil where a task makes
+  /// nothing.
+  func sample() throws -> String?
+}
+
+extension TrainingTask {
+  public var attachments: [String: [UInt8]] { [:] }
+  public func sample() throws -> String? { nil }
 }
 
 /// What an evaluation found.

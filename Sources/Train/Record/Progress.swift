@@ -65,6 +65,9 @@ public final class ProgressLine {
     draw(time)
   }
 
+  /// Leaves time out of the throughput: an evaluation between two steps does not make steps slower.
+  public func exclude(seconds: Double) { rate.shift(by: seconds) }
+
   /// Prints a line that stays, above the progress line.
   public func note(_ text: String) {
     erase()
@@ -154,6 +157,11 @@ struct ThroughputMeter {
     // One mark before the window stays, so that the window is covered by slow steps too.
     let old = marks.prefix { $0.time <= time - Self.window }.count
     if old > 1 { marks.removeFirst(old - 1) }
+  }
+
+  /// Moves what was seen so far later, as if so much time had not passed.
+  mutating func shift(by seconds: Double) {
+    for index in marks.indices { marks[index].time += seconds }
   }
 
   var perSecond: Double? {

@@ -7,6 +7,9 @@ public struct EvalSession {
     public var task = ImageClassification.taskName
     public var checkpoint = ""
     public var data: String?
+    /// JSONL files of zero-shot questions, instead of the validation set.
+    public var choices: String?
+    public var lastWord: String?
     public var settings: [String] = []
     public var printsJSON = false
     public init() {}
@@ -28,7 +31,7 @@ public struct EvalSession {
   /// Keys that evaluation may set; all others are the checkpoint's.
   private static let changeable: Set<String> = [
     "tensor.threads", "tensor.blas", "data.batch", "data.workers", "data.on_bad_image",
-    "moe.eval_capacity_factor",
+    "moe.eval_capacity_factor", "text.eval_stride", "text.field", "text.documents", "text.validation_share",
   ]
 
   /// - Throws: the first thing that is wrong, one line each.
@@ -50,10 +53,13 @@ public struct EvalSession {
         "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation can set \(EvalSession.changeable.sorted().joined(separator: ", "))"
       )
     }
-    let data = try options.data ?? task.prepareEmbeddedData(config, human)
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
-    try checkpoint.requireVocabulary(try task.vocabulary(of: data), data: data)
-    let job = try task.makeJob(config, data: data, training: false, engine: engine)
+    if options.choices != nil || options.lastWord != nil {
+      try zeroShot(checkpoint, engine: engine)
+      return
+    }
+    let data = try task.openData(options.data, config, checkpoint: checkpoint, human)
+    let job = try data.makeJob(config, training: false, engine: engine)
     try checkpoint.restore(job.model)
 
     let began = monotonicSeconds()
@@ -65,6 +71,21 @@ public struct EvalSession {
     }
     if human.isTerminal { progress.finish() }
     report(evaluation, job, checkpoint, seconds: monotonicSeconds() - began)
+  }
+
+  /// Questions instead of a validation set.
+  private func zeroShot(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
+    let questions = ZeroShot(try LoadedLanguageModel(checkpoint, engine: engine), engine: engine)
+    var fields: [String: JSONValue] = ["checkpoint": .string(checkpoint.file)]
+    func report(_ file: String?, _ metrics: (String) throws -> [(name: String, value: Double)]) throws {
+      guard let file else { return }
+      let found = try metrics(file)
+      human.line(file + found.map { "   \($0.name) \(HumanFormat.fixed($0.value, 4))" }.joined())
+      fields[file] = .object(Dictionary(uniqueKeysWithValues: found.map { ($0.name, .double($0.value)) }))
+    }
+    try report(options.choices, questions.multipleChoice)
+    try report(options.lastWord, questions.lastWord)
+    if options.printsJSON { output.line(JSONValue.object(fields).line) }
   }
 
   private func report(

@@ -1,9 +1,10 @@
 import MMoEModels
 import MMoETensor
 
-/// The tasks by their names on the command line: what each starts from and how it is joined with data.
+/// The tasks by their names on the command line.
 public enum TaskKind: String, CaseIterable, Sendable {
   case imagenetSubset = "imagenet-subset"
+  case lm
 
   /// - Throws: `TrainError` naming the valid ones.
   public init(named name: String) throws {
@@ -15,30 +16,81 @@ public enum TaskKind: String, CaseIterable, Sendable {
   }
 
   /// What `mmoe train --task …` uses without `--preset`.
-  public var defaultPreset: String { "vit-shapes" }
-
-  /// The folder of the data that comes with the project, made when it is missing.
-  func prepareEmbeddedData(_ config: RunConfig, _ sink: any TextSink) throws -> String {
-    try EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink)
+  public var defaultPreset: String {
+    switch self {
+    case .imagenetSubset: "vit-shapes"
+    case .lm: "gpt-toy"
+    }
   }
 
-  /// Lets the model's outputs follow the data.
-  func adapt(_ config: inout RunConfig, to data: String, _ sink: any TextSink) throws {
-    let classes = try ImageClassification.classNames(data: data).count
-    guard classes != config.model.vision.classes else { return }
+  /// The kind of model that it trains.
+  var modelKind: ModelKind { self == .lm ? .gpt : .vit }
+
+  /// - Throws: `TrainError` when a preset is made for another task.
+  func requireModel(_ config: RunConfig, preset: String) throws {
+    guard config.model.kind != modelKind else { return }
+    throw TrainError(
+      "preset \(preset): model.kind is \(config.model.kind.rawValue), expected \(modelKind.rawValue) for --task \(rawValue); `mmoe presets` lists them"
+    )
+  }
+
+  /// Opens the data of a run.
+  ///
+  /// - Parameters:
+  ///   - path: what `--data` names; nil = the data that comes with the project, made when it is missing.
+  ///   - checkpoint: whose tokenizer and class names must fit; nil for a new run.
+  /// - Throws: what is wrong with the data.
+  func openData(
+    _ path: String?, _ config: RunConfig, checkpoint: LoadedCheckpoint?, _ sink: any TextSink
+  ) throws -> any TaskData {
+    let data: any TaskData =
+      switch self {
+      case .imagenetSubset:
+        try ImageData(
+          path ?? EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink))
+      case .lm:
+        try TextData(
+          path ?? EmbeddedText.prepare(sink: sink), config, attachments: checkpoint?.info.attachments,
+          sink)
+      }
+    try checkpoint?.requireVocabulary(data.vocabulary, data: data.path)
+    return data
+  }
+}
+
+/// Data that was looked at: what the model must follow, and how both become a job.
+protocol TaskData {
+  /// For messages.
+  var path: String { get }
+  /// Names that a checkpoint of this data remembers and compares.
+  var vocabulary: [String: [String]] { get }
+  /// Lets the model's ends follow the data.
+  func adapt(_ config: inout RunConfig, _ sink: any TextSink)
+  /// - Parameter training: whether the training part is needed too.
+  func makeJob(_ config: RunConfig, training: Bool, engine: Engine) throws -> any TrainingTask
+}
+
+/// An image folder.
+struct ImageData: TaskData {
+  let path: String
+  private let classes: [String]
+
+  init(_ path: String) throws {
+    self.path = path
+    classes = try ImageClassification.classNames(data: path)
+  }
+
+  var vocabulary: [String: [String]] { ["classes": classes] }
+
+  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+    guard classes.count != config.model.vision.classes else { return }
     sink.line(
-      "note: \(data) has \(classes) classes; the head gets as many (model.classes was \(config.model.vision.classes))")
-    config.model.vision.classes = classes
+      "note: \(path) has \(classes.count) classes; the head gets as many (model.classes was \(config.model.vision.classes))"
+    )
+    config.model.vision.classes = classes.count
   }
 
-  /// Names that the data gives, compared with the checkpoint's before a model is built.
-  func vocabulary(of data: String) throws -> [String: [String]] {
-    ["classes": try ImageClassification.classNames(data: data)]
-  }
-
-  func makeJob(
-    _ config: RunConfig, data: String, training: Bool, engine: Engine
-  ) throws -> any TrainingTask {
-    try ImageClassification(config, data: data, training: training, engine: engine)
+  func makeJob(_ config: RunConfig, training: Bool, engine: Engine) throws -> any TrainingTask {
+    try ImageClassification(config, data: path, training: training, engine: engine)
   }
 }

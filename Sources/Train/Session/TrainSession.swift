@@ -48,21 +48,21 @@ public struct TrainSession {
     var config = try checkpoint.map(resumedConfig) ?? newConfig(preset)
     // What is known from the configuration alone is said before data is looked for.
     try config.validate()
+    try task.requireModel(config, preset: preset)
     if options.isDryRun {
       try report(DryRun(task: task, preset: preset, config: config))
       return 0
     }
     try DryRun.requireMemory(for: config, task: task, preset: preset)
-    let data = try options.data ?? task.prepareEmbeddedData(config, human)
-    if checkpoint == nil { try task.adapt(&config, to: data, human) }
+    let data = try task.openData(options.data, config, checkpoint: checkpoint, human)
+    if checkpoint == nil { data.adapt(&config, human) }
 
     let engine = try Engine(
       threads: config.tensor.threads, backend: config.tensor.blas.backend)
-    let job = try task.makeJob(config, data: data, training: true, engine: engine)
-    try checkpoint?.requireVocabulary(job.vocabulary, data: data)
+    let job = try data.makeJob(config, training: true, engine: engine)
     let folder = try runFolder(preset, config, resuming: checkpoint)
     human.line(
-      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data), \(engine.threads) threads, \(engine.backendDescription)"
+      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription)"
     )
     human.line("run folder \(folder.path)")
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
@@ -74,7 +74,7 @@ public struct TrainSession {
     let outcome = try trainer.run()
     let plot = drawPlot(folder, "\(preset) \(config.model.moe.variant)")
     report(
-      outcome, job, config: config, preset: preset, plot: plot, data: data,
+      outcome, job, config: config, preset: preset, plot: plot,
       seconds: monotonicSeconds() - began, engine: engine)
     return outcome.isInterrupted ? 130 : 0
   }
@@ -158,7 +158,7 @@ public struct TrainSession {
 
   private func report(
     _ outcome: Trainer.Outcome, _ job: any TrainingTask, config: RunConfig, preset: String,
-    plot: String?, data: String, seconds: Double, engine: Engine
+    plot: String?, seconds: Double, engine: Engine
   ) {
     for note in job.notes { human.line("note: \(note)") }
     human.line()
@@ -177,7 +177,9 @@ public struct TrainSession {
           + "   loss \(HumanFormat.fixed(evaluation.loss, 4))")
     }
     if let best = outcome.best, best.step != outcome.steps {
-      human.line("best        \(HumanFormat.percent(best.value)) after step \(best.step) (best.h5)")
+      let value =
+        job.bestMetric.isShare ? HumanFormat.percent(best.value) : HumanFormat.fixed(best.value, 4)
+      human.line("best        \(value) after step \(best.step) (best.h5)")
     }
     human.line(
       "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"

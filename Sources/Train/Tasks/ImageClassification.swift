@@ -13,7 +13,7 @@ public final class ImageClassification: TrainingTask {
   public let stepsPerEpoch: Int
   public let flopsPerStep: Double
   public var vocabulary: [String: [String]] { ["classes": folder.classes] }
-  public let bestMetric = (name: "top1", higherIsBetter: true)
+  public let bestMetric = (name: "top1", higherIsBetter: true, isShare: true)
   public let headlines = [
     (metric: "top1", label: "top-1", isShare: true), (metric: "top5", label: "top-5", isShare: true),
   ]
@@ -47,6 +47,9 @@ public final class ImageClassification: TrainingTask {
         try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage) : nil
     self.config = config
     self.engine = engine
+    guard config.model.kind == .vit else {
+      throw TrainError("model.kind is \(config.model.kind.rawValue), expected vit for images; choose another preset")
+    }
     guard folder.classes.count == config.model.vision.classes else {
       throw TrainError(
         "\(data): \(folder.classes.count) classes found, model.classes is \(config.model.vision.classes); use data of as many classes"

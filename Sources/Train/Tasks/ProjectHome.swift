@@ -16,6 +16,12 @@ public enum ProjectHome {
     return FileManager.default.currentDirectoryPath
   }()
 
+  /// Where data is kept that was made from other data, and can be made again: below the project's folder, or in the
+  /// folder that the environment variable MMOE_CACHE names, for a project that several users share.
+  public static var cache: String {
+    ProcessInfo.processInfo.environment["MMOE_CACHE"].flatMap { $0.isEmpty ? nil : $0 } ?? path + "/datasets/generated"
+  }
+
   /// The presets that come with the project.
   public static var presets: PresetLoader { PresetLoader(directories: [path + "/configs"]) }
 }

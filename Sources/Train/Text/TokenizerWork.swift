@@ -23,12 +23,7 @@ public enum TokenizerWork {
     jsonl file: String, _ tokenizer: BytePairTokenizer, special: Bool, output: (String) -> Void
   ) throws {
     struct Line: Decodable { let text: String }
-    let lines = try read(file).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    for (index, line) in lines.enumerated() where !line.isEmpty {
-      guard let entry = try? JSONDecoder().decode(Line.self, from: Data(line)) else {
-        throw TrainError(
-          "\(file):\(index + 1): expected an object with the text field \"text\"; mend or remove the line")
-      }
+    try JSONLines.forEach(file, Line.self, expected: "\"text\"") { entry, _ in
       let ids = special ? tokenizer.encodeWithSpecialTokens(entry.text) : tokenizer.encode(entry.text)
       output("{\"ids\": [" + ids.map(String.init).joined(separator: ", ") + "]}")
     }

@@ -59,7 +59,7 @@ public struct CorpusTokenizer: Sendable {
   }
 
   /// What the shards depend on: the files' names, sizes and times, the options and the tokenizer.
-  var key: String {
+  public var key: String {
     var content =
       "1\n\(FileManager.default.currentDirectoryPath)\n\(corpus.path)\n\(tokenizer.fingerprint)\n\(options)\n"
     for file in corpus.files {
@@ -69,6 +69,27 @@ public struct CorpusTokenizer: Sendable {
       content += "\(file.name)\n\(information.st_size) \(time.tv_sec) \(time.tv_nsec) \(information.st_ino)\n"
     }
     return ContentHash([UInt8](content.utf8)).shortName
+  }
+
+  /// The beginning of the training text, what a tokenizer learns from.
+  ///
+  /// - Parameter limit: bytes at most.
+  /// - Throws: `DataError` for a broken text or one without training text.
+  public func trainingText(limit: Int) throws -> [UInt8] {
+    let plan = try SplitPlan(
+      corpus, rule: options.documents, field: options.field, share: options.validationShare, seed: options.seed)
+    var source = PieceSource(corpus, rule: options.documents, plan: plan, limits: limits)
+    var result: [UInt8] = []
+    while result.count < limit, let batch = try source.next() {
+      for piece in batch.pieces {
+        let text = try piece.text(field: options.field)
+        if (piece.split ?? plan.side(of: ContentHash(text))) == .train { result += text }
+      }
+    }
+    guard !result.isEmpty else {
+      throw DataError("\(corpus.path): no text in any file for training; nothing to learn from")
+    }
+    return Array(result.prefix(limit))
   }
 
   /// Writes `DIR/train-00000.tokens`, …, `DIR/val-00000.tokens`, … and `DIR/tokenizer`. The folder appears under its

@@ -1,0 +1,100 @@
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// `mmoe generate`: text from a language model's checkpoint.
+public struct GenerateSession {
+  /// What the command line said.
+  public struct Options: Sendable {
+    public var checkpoint = ""
+    public var prompts: [String] = []
+    /// Tokens of a continuation at most.
+    public var tokens = 256
+    public var sampling = SamplingOptions()
+    public var stops: [String] = []
+    public var threads: Int?
+    public var printsJSON = false
+    public init() {}
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  private let errors: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    self.errors = errors
+  }
+
+  /// Continues every prompt; text goes to the output as it comes, speed to the error stream.
+  ///
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws {
+    try options.sampling.validate()
+    let engine = try Engine(threads: options.threads)
+    let language = try LoadedLanguageModel(LoadedCheckpoint(options.checkpoint), engine: engine)
+    var generator = TextGenerator(
+      language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops)
+    var (made, seconds) = (0, 0.0)
+    for (index, text) in options.prompts.enumerated() {
+      let prompt = try language.promptIDs(text)
+      if !options.printsJSON {
+        if index > 0 { output.write("\n\n") }
+        output.write(text)
+      }
+      var continuation = ""
+      let outcome = try generator.run(prompt, tokens: options.tokens) { part in
+        continuation += part
+        if !options.printsJSON { output.write(part) }
+      }
+      made += outcome.ids.count
+      seconds += outcome.seconds
+      guard options.printsJSON else { continue }
+      output.line(
+        JSONValue.object([
+          "prompt": .string(text), "text": .string(continuation), "stopped_by": .string(outcome.reason.rawValue),
+          "ids": .array(outcome.ids.map { .int(Int($0)) }), "prompt_tokens": .int(prompt.count),
+          "prompt_seconds": .double(outcome.promptSeconds), "tokens_per_s": .double(outcome.tokensPerSecond),
+        ]).line)
+    }
+    if !options.printsJSON { output.line() }
+    errors.line(
+      "\(made) tokens in \(HumanFormat.duration(seconds)), \(HumanFormat.fixed(Double(made) / max(seconds, 1e-9), 1)) tokens/s, \(engine.threads) threads"
+    )
+  }
+}
+
+/// A language model with its tokenizer, from a checkpoint alone.
+struct LoadedLanguageModel {
+  let model: GPT
+  let tokenizer: any Tokenizer
+
+  /// - Throws: `HDF5Error` or `TrainError` for a file that is damaged or holds another kind of model.
+  init(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
+    let file = checkpoint.file
+    guard checkpoint.info.config.model.kind == .gpt else {
+      throw TrainError(
+        "\(file): a checkpoint of the task \(checkpoint.info.task), expected a language model; give one made by `mmoe train --task lm`"
+      )
+    }
+    tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
+    model = try GPT(checkpoint.info.config.model, seed: 0, engine: engine)
+    try checkpoint.restore(model)
+  }
+
+  /// The ids of a prompt; of an empty one, what a document begins after.
+  ///
+  /// - Throws: `TrainError` when the model does not know an id.
+  func promptIDs(_ text: String) throws -> [Int32] {
+    let ids = text.isEmpty ? [tokenizer.endOfText ?? tokenizer.encode("\n")[0]] : tokenizer.encode(text)
+    let known = model.config.text.vocabulary
+    if let id = ids.first(where: { Int($0) >= known }) {
+      throw TrainError("token id \(id): the model's vocabulary has \(known); the checkpoint's tokenizer does not fit")
+    }
+    return ids
+  }
+}

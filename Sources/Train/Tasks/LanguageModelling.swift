@@ -1,0 +1,119 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// `lm`: next-token prediction on a corpus by a causal transformer.
+public final class LanguageModelling: TrainingTask {
+  public static let taskName = "lm"
+
+  public let name = LanguageModelling.taskName
+  public let unit = "tokens"
+  public var model: any TrainableModel { language }
+  public let unitsPerStep: Int
+  public let stepsPerEpoch: Int
+  public let flopsPerStep: Double
+  public let vocabulary: [String: [String]]
+  public let attachments: [String: [UInt8]]
+  public let bestMetric = (name: "loss", higherIsBetter: false, isShare: false)
+  public let headlines = [
+    (metric: "perplexity", label: "perplexity", isShare: false),
+    (metric: "bits_per_byte", label: "bits a byte", isShare: false),
+  ]
+  public let notes: [String] = []
+
+  private let language: GPT
+  private let tokenizer: any Tokenizer
+  private let config: RunConfig
+  private let engine: Engine
+  private let training: TokenCorpus?
+  private let validation: TokenCorpus
+  private var loader: TokenLoader?
+  private var batch: TokenBatch?
+  private var context: Int { config.model.text.context }
+  private var microBatch: Int { config.data.batch / config.train.accumulation }
+
+  /// - Parameter training: whether the training part is needed too.
+  /// - Throws: `DataError` for a missing or damaged part; `ModelError` or `TrainError` for an impossible configuration.
+  init(_ config: RunConfig, data: TextData, training isTraining: Bool, engine: Engine) throws {
+    try config.validate()
+    self.config = config
+    self.engine = engine
+    tokenizer = data.tokenizer
+    vocabulary = data.vocabulary
+    guard tokenizer.vocabularySize <= config.model.text.vocabulary else {
+      throw TrainError(
+        "\(data.path): its tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary); use data of the model's tokenizer"
+      )
+    }
+    attachments = try TokenizerAttachments.make(tokenizer)
+    validation = try TokenCorpus(data.shards, split: .val, tokenizer: tokenizer)
+    training = isTraining ? try TokenCorpus(data.shards, split: .train, tokenizer: tokenizer) : nil
+    language = try GPT(config.model, seed: UInt64(config.seed), engine: engine)
+    unitsPerStep = config.data.batch * config.model.text.context
+    stepsPerEpoch = TokenLoader.stepsPerEpoch(
+      tokens: training?.tokens ?? 0, length: config.model.text.context, batchSize: config.data.batch)
+    flopsPerStep = try ModelCosts(config.model).trainingFLOPs * Double(config.data.batch)
+  }
+
+  public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
+
+  public func startTraining(atMicroBatch index: Int) throws {
+    guard let training else { preconditionFailure("opened for evaluation only") }
+    let options = TokenLoaderOptions(
+      batchSize: microBatch, length: context, seed: UInt64(config.seed), threads: config.data.workers)
+    let order: TokenOrder =
+      if config.data.overfit > 0 {
+        .overfit
+      } else {
+        config.text.order == .random ? .random(startStep: index) : .sequential(startStep: index)
+      }
+    loader = try TokenLoader(training, options: options, order: order)
+  }
+
+  public func nextMicroBatch() throws {
+    batch = try loader?.next()
+  }
+
+  public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
+    guard let batch else { preconditionFailure("forward before nextMicroBatch") }
+    let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
+    return [(MetricName.trainLoss, result.mean)]
+  }
+
+  /// Mean loss in nats a token, perplexity a token and a word, bits a byte of the text.
+  public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+    let limit = training == nil ? 0 : config.text.evalTokens
+    let range = 0..<(limit > 0 ? min(limit, validation.tokens) : validation.tokens)
+    let stride = config.text.evalStride == 0 ? context : config.text.evalStride
+    let windows = try SlidingWindows(validation, range: range, length: context, stride: stride)
+    var total = 0.0
+    for first in Swift.stride(from: 0, to: windows.count, by: config.data.batch) {
+      let batch = try windows.batch(first: first, size: config.data.batch)
+      let pass = ForwardPass(Tape(engine, recording: false), training: false)
+      let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
+      total += result.losses.reduce(0.0) { $0 + Double($1) }
+      progress?(min(first + config.data.batch, windows.count), windows.count)
+    }
+    let loss = total / Double(max(windows.targets, 1))
+    var metrics = [("perplexity", exp(loss))]
+    // The first token is context only, so its text does not count.
+    if let extent = try validation.extent(of: range.dropFirst()), extent.bytes > 0 {
+      metrics.append(("word_perplexity", exp(total / Double(max(extent.words, 1)))))
+      metrics.append(("bits_per_byte", total / log(2) / Double(extent.bytes)))
+    }
+    return Evaluation(loss: loss, metrics: metrics, count: windows.targets)
+  }
+
+  /// What follows the beginning of the validation text, drawn with the run's seed.
+  public func sample() throws -> String? {
+    let prompt = try validation.ids(0..<min(16, context / 2, validation.tokens))
+    guard !prompt.isEmpty else { return nil }
+    var generator = TextGenerator(
+      language, tokenizer, engine: engine, sampling: SamplingOptions(temperature: 0.8, seed: UInt64(config.seed)))
+    var text = ""
+    _ = try generator.run(prompt, tokens: 96) { text += $0 }
+    let start = String(decoding: try tokenizer.decode(prompt), as: UTF8.self)
+    return String(reflecting: start) + " → " + String(reflecting: text)
+  }
+}

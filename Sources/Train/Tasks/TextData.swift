@@ -1,0 +1,142 @@
+import Foundation
+import MMoEData
+import MMoETensor
+
+/// The text of a language model: shards of tokens, and the tokenizer that made them.
+struct TextData: TaskData {
+  /// What the user named.
+  let path: String
+  /// The folder of shards.
+  let shards: String
+  let tokenizer: any Tokenizer
+
+  /// - Parameters:
+  ///   - attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
+  ///   - cache: where shards and learned tokenizers are kept.
+  /// - Throws: `DataError` or `TrainError` for what is wrong with text, shards or tokenizer.
+  init(
+    _ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?,
+    cache: String = ProjectHome.cache + "/tokens", _ sink: any TextSink
+  ) throws {
+    self.path = path
+    var options = CorpusTokenizer.Options()
+    options.field = config.text.field
+    options.documents = config.text.documents
+    options.validationShare = config.text.validationShare
+    options.seed = UInt64(config.seed)
+    tokenizer =
+      if let attachments {
+        try TokenizerAttachments.load(attachments)
+      } else if TokenCorpus.isShardFolder(path) {
+        try TokenizerFiles.tokenizer(path + "/tokenizer")
+      } else {
+        try TextData.tokenizer(config.tokenizer, text: path, options, cache: cache, sink)
+      }
+    let progress = ProgressLine("tokenize", total: 100, unit: "bytes", sink: sink)
+    var seen = 0
+    shards = try CorpusPreparation.prepare(
+      data: path, tokenizer: tokenizer, cache: cache, options: options,
+      threads: config.data.workers, note: { sink.line($0) },
+      progress: { done, total in
+        if sink.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
+        seen = done
+      })
+    if sink.isTerminal && seen > 0 { progress.finish() }
+  }
+
+  var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint]] }
+
+  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+    guard tokenizer.vocabularySize != config.model.text.vocabulary else { return }
+    sink.line(
+      "note: the tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens; embedding and head get as many (model.vocabulary was \(config.model.text.vocabulary))"
+    )
+    config.model.text.vocabulary = tokenizer.vocabularySize
+  }
+
+  func makeJob(_ config: RunConfig, training: Bool, engine: Engine) throws -> any TrainingTask {
+    try LanguageModelling(config, data: self, training: training, engine: engine)
+  }
+
+  /// The tokenizer that the configuration asks for.
+  private static func tokenizer(
+    _ config: TokenizerConfig, text: String, _ options: CorpusTokenizer.Options, cache: String,
+    _ sink: any TextSink
+  ) throws -> any Tokenizer {
+    switch (config.kind, config.path) {
+    case (.byte, nil): return ByteTokenizer()
+    case (.byte, let path?):
+      throw TrainError(
+        "tokenizer.path is \(path), but tokenizer.kind is byte, which needs none; set tokenizer.kind=bpe or gpt2")
+    case (.gpt2, nil):
+      throw TrainError(
+        "tokenizer.path is none, expected a folder with GPT-2's encoder.json and vocab.bpe for tokenizer.kind=gpt2")
+    case (.gpt2, let path?):
+      let found = try TokenizerFiles.load(path)
+      guard found.vocabularySize == 50_257 else {
+        throw TrainError(
+          "\(path): \(found.vocabularySize) tokens, expected 50257 for tokenizer.kind=gpt2; set tokenizer.kind=bpe")
+      }
+      return found
+    case (.bpe, let path?): return try TokenizerFiles.load(path)
+    case (.bpe, nil): return try learned(config.vocabulary, text: text, options, cache: cache, sink)
+    }
+  }
+
+  /// A BPE learned from the beginning of the text, kept beside the shards.
+  private static func learned(
+    _ vocabulary: Int, text: String, _ options: CorpusTokenizer.Options, cache: String,
+    _ sink: any TextSink
+  ) throws -> any Tokenizer {
+    let source = try CorpusTokenizer(text, tokenizer: ByteTokenizer(), options: options)
+    let folder = "\(cache)/bpe-\(vocabulary)-\(source.key)"
+    if FileManager.default.fileExists(atPath: folder) { return try TokenizerFiles.load(folder) }
+    sink.line("learning a BPE of \(HumanFormat.grouped(vocabulary)) tokens from \(text)")
+    var trainer = BytePairTrainer(try source.trainingText(limit: 64 << 20))
+    let tokenizer = try trainer.train(vocabularySize: vocabulary)
+    let staged = "\(folder).\(ProcessInfo.processInfo.processIdentifier)"
+    try TokenizerFiles.save(tokenizer, to: staged)
+    // Another process may have learned the same one meanwhile: then its folder stays.
+    if rename(staged, folder) != 0 { try? FileManager.default.removeItem(atPath: staged) }
+    return try TokenizerFiles.load(folder)
+  }
+}
+
+/// A tokenizer's files as a checkpoint carries them, so that it can be evaluated and used alone.
+enum TokenizerAttachments {
+  private static let prefix = "tokenizer/"
+
+  /// - Throws: `DataError` when the temporary folder cannot be written.
+  static func make(_ tokenizer: any Tokenizer) throws -> [String: [UInt8]] {
+    try withTemporaryFolder { folder in
+      try tokenizer.save(to: folder)
+      var files: [String: [UInt8]] = [:]
+      for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+        files[prefix + name] = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
+      }
+      return files
+    }
+  }
+
+  /// - Throws: `TrainError` when there is no tokenizer; `DataError` when its files are broken.
+  static func load(_ attachments: [String: [UInt8]]) throws -> any Tokenizer {
+    let files = attachments.filter { $0.key.hasPrefix(prefix) && !$0.key.dropFirst(prefix.count).contains("/") }
+    guard !files.isEmpty else {
+      throw TrainError("the checkpoint has no attachments/tokenizer; expected a file made by `mmoe train --task lm`")
+    }
+    return try withTemporaryFolder { folder in
+      for (name, bytes) in files {
+        let file = URL(fileURLWithPath: folder + "/" + name.dropFirst(prefix.count))
+        try Data(bytes).write(to: file)
+      }
+      return try TokenizerFiles.tokenizer(folder)
+    }
+  }
+
+  private static func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+    let folder = NSTemporaryDirectory() + "mmoe-tokenizer-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    return try body(folder)
+  }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// Zero-shot questions from JSONL files, scored as the language-model evaluation harness does.
+struct ZeroShot {
+  private let language: LoadedLanguageModel
+  private let engine: Engine
+
+  init(_ language: LoadedLanguageModel, engine: Engine) {
+    self.language = language
+    self.engine = engine
+  }
+
+  /// Multiple choice: `{"context": …, "choices": […], "answer": 0}` lines (HellaSwag, PIQA, ARC).
+  ///
+  /// `acc` picks the choice of the highest log-likelihood after the context and a space; `acc_norm` divides it by the
+  /// choice's length in characters first.
+  ///
+  /// - Throws: `TrainError` naming the line that is no such object.
+  func multipleChoice(_ file: String) throws -> [(name: String, value: Double)] {
+    struct Question: Decodable {
+      let context: String
+      let choices: [String]
+      let answer: Int
+    }
+    var (right, rightNormed, count) = (0, 0, 0)
+    try JSONLines.forEach(file, Question.self, expected: "\"context\", \"choices\" and \"answer\"") { question, line in
+      guard question.choices.indices.contains(question.answer) else {
+        throw TrainError(
+          "\(file):\(line): answer is \(question.answer), expected 0 to \(question.choices.count - 1); mend the line")
+      }
+      let scores = try question.choices.map { try score(question.context, " " + $0).logLikelihood }
+      let normed = zip(scores, question.choices).map { $0 / Double(max($1.unicodeScalars.count, 1)) }
+      func best(_ values: [Double]) -> Int { values.indices.max { values[$0] < values[$1] } ?? 0 }
+      right += best(scores) == question.answer ? 1 : 0
+      rightNormed += best(normed) == question.answer ? 1 : 0
+      count += 1
+    }
+    let total = Double(max(count, 1))
+    return [("acc", Double(right) / total), ("acc_norm", Double(rightNormed) / total), ("questions", Double(count))]
+  }
+
+  /// Last words: `{"text": …}` lines (LAMBADA). `acc` counts texts whose last word is what the model would write,
+  /// greedily; `perplexity` is exp of the mean negative log-likelihood of a last word.
+  ///
+  /// - Throws: `TrainError` naming the line that is no such object or has no two words.
+  func lastWord(_ file: String) throws -> [(name: String, value: Double)] {
+    struct Passage: Decodable { let text: String }
+    var (right, count, total) = (0, 0, 0.0)
+    try JSONLines.forEach(file, Passage.self, expected: "\"text\"") { passage, line in
+      guard let space = passage.text.lastIndex(of: " "), space > passage.text.startIndex else {
+        throw TrainError("\(file):\(line): one word, expected at least two divided by a space; mend the line")
+      }
+      let found = try score(String(passage.text[..<space]), String(passage.text[space...]))
+      right += found.isGreedy ? 1 : 0
+      total += found.logLikelihood
+      count += 1
+    }
+    return [
+      ("acc", Double(right) / Double(max(count, 1))), ("perplexity", exp(-total / Double(max(count, 1)))),
+      ("passages", Double(count)),
+    ]
+  }
+
+  /// Log-likelihood of a continuation in nats, and whether each of its tokens is the most probable one. The beginning of
+  /// a context that does not fit is left out.
+  private func score(_ context: String, _ continuation: String) throws -> (logLikelihood: Double, isGreedy: Bool) {
+    // Spaces at the border belong to the continuation: tokens begin with their space.
+    let trimmed = context.reversed().drop { $0 == " " }.reversed()
+    let moved = String(repeating: " ", count: context.count - trimmed.count)
+    let before = String(trimmed)
+    let start = try language.promptIDs(before)
+    let whole =
+      before.isEmpty
+      ? start + language.tokenizer.encode(moved + continuation)
+      : language.tokenizer.encode(before + moved + continuation)
+    let limit = language.model.config.text.context
+    let targets = Array(whole.dropFirst(start.count))
+    guard !targets.isEmpty else { return (0, true) }
+    let inputs = Array(whole.dropLast().suffix(limit))
+    let counted = min(targets.count, inputs.count)
+    let tape = Tape(engine, recording: false)
+    let rows = language.model(inputs, sequence: inputs.count, ForwardPass(tape, training: false))
+    let last = Tensor(uninitialised: [counted, rows.columns])
+    last.pointer.update(from: rows.pointer + (inputs.count - counted) * rows.columns, count: last.count)
+    let logits = language.model.logits(last, tape)
+    let result = tape.crossEntropy(logits, targets: Array(targets.suffix(counted)))
+    return (-result.losses.reduce(0.0) { $0 + Double($1) }, result.ranks.allSatisfy { $0 == 0 })
+  }
+}
+
+/// Lines of JSON, read one after the other.
+enum JSONLines {
+  /// - Parameter expected: the fields, for the message.
+  /// - Throws: `TrainError` for a file that cannot be read and for the line that cannot be decoded.
+  static func forEach<Line: Decodable>(
+    _ file: String, _: Line.Type, expected: String, _ body: (Line, _ number: Int) throws -> Void
+  ) throws {
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: file))
+    } catch {
+      throw TrainError("\(file): cannot be read (\(systemReason(of: error))); check the path")
+    }
+    let decoder = JSONDecoder()
+    let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for (index, line) in lines.enumerated() where line.contains(where: { $0 > 32 }) {
+      guard let value = try? decoder.decode(Line.self, from: line) else {
+        throw TrainError("\(file):\(index + 1): expected a JSON object with \(expected); mend or remove the line")
+      }
+      try body(value, index + 1)
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+import MMoETrain
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate", abstract: "Continue texts with a language model.")
+
+  @Option(help: "A checkpoint of `mmoe train --task lm`.") var checkpoint: String
+  @Option(help: "The beginning of the text; repeatable.") var prompt: [String] = []
+  @Option(help: "Tokens to make at most, for each prompt.") var tokens = 256
+  @Option(help: "Divides the logits; 0 = always the most probable token.") var temperature = 0.8
+  @Option(help: "Only the k most probable tokens; 0 = all.") var topK = 0
+  @Option(help: "Only the smallest set of tokens with this probability in sum.") var topP = 1.0
+  @Option(help: "Makes tokens seen before less probable; 1 = off.") var repetitionPenalty = 1.0
+  @Option(help: "Seed of the draws.") var seed: UInt64 = 0
+  @Option(help: "End before this text; repeatable.") var stop: [String] = []
+  @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @Flag(help: "Print a line of JSON for each prompt, with ids and speed.") var json = false
+
+  func validate() throws {
+    if tokens < 1 { throw ValidationError("--tokens is \(tokens); at least 1 is needed") }
+  }
+
+  func run() throws {
+    var options = GenerateSession.Options()
+    options.checkpoint = checkpoint
+    options.prompts = prompt.isEmpty ? [""] : prompt
+    options.tokens = tokens
+    options.sampling = SamplingOptions(
+      temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed)
+    options.stops = stop
+    options.threads = threads
+    options.printsJSON = json
+    try GenerateSession(options).run()
+  }
+}
