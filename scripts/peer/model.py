@@ -1,14 +1,15 @@
-"""The peer's model: mmoe's vision transformer with top-2 experts in plain PyTorch, tuned for CPU.
+"""What the peer's models share: pre-norm blocks with top-2 experts in plain PyTorch, tuned for CPU.
 
-Shapes and arithmetic equal `VisionTransformer` with `--moe top2`. Where PyTorch has several ways, the fastest
-measured one stands: element-wise work is fused by `torch.compile`, the experts' products run in place on slices
-of preallocated tensors, and rows move by gathers only, never by scattered adds.
+Shapes and arithmetic equal mmoe's with `--moe top2`. Where PyTorch has several ways, the fastest measured one
+stands: element-wise work is fused by `torch.compile`, the experts' products run in
+place on slices of preallocated tensors, and rows move by gathers only, never by scattered adds.
 
 Axes: B images, L tokens an image, T = B·L tokens, D width, F hidden width, E experts, K choices a token,
 R = T·K rows sorted by expert.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +19,17 @@ BALANCE_WEIGHT = 0.01
 INIT_STD = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """The sizes of a preset; every second block (1, 3, 5 …) has the experts."""
+    """The sizes of the blocks; every second block (1, 3, 5 …) has the experts."""
 
     layers: int
     width: int
     heads: int
-    image: int
-    patch: int
-    classes: int
-    channels: int = 3
     experts: int = 8
     choices: int = 2
+
+    causal: ClassVar[bool] = False
 
     @property
     def hidden(self) -> int:
@@ -38,22 +37,20 @@ class Config:
 
     @property
     def tokens(self) -> int:
-        return (self.image // self.patch) ** 2
+        """Tokens of one image or text."""
+        raise NotImplementedError
 
-    @property
-    def patch_values(self) -> int:
-        return self.channels * self.patch**2
-
-    def forward_flops(self) -> float:
-        """Operations of one image: 2 × the weights of the matrix products that a token meets, plus attention
-        scores and their products with V; look-ups, norms and activations are not counted (as `ModelCosts`)."""
+    def token_weights(self) -> int:
+        """Weights of the blocks' matrix products that one token meets."""
         mlp = 2 * self.width * self.hidden
         moe_blocks = self.layers // 2
-        weights = self.patch_values * self.width + self.layers * 4 * self.width**2
-        weights += (self.layers - moe_blocks) * mlp
-        weights += moe_blocks * (self.experts * self.width + self.choices * mlp)
-        attention = self.layers * 4 * self.tokens**2 * self.width
-        return 2 * (weights * self.tokens + self.classes * self.width) + attention
+        weights = self.layers * 4 * self.width**2 + (self.layers - moe_blocks) * mlp
+        return weights + moe_blocks * (self.experts * self.width + self.choices * mlp)
+
+    def attention_flops(self) -> float:
+        """Operations of attention's scores and their products with V, over the pairs of tokens that see each other."""
+        pairs = self.tokens * (self.tokens + 1) / 2 if self.causal else self.tokens**2
+        return self.layers * 4 * pairs * self.width
 
 
 # GELU in its tanh form, written as u · sigmoid(2z) since tanh(z) = 2 sigmoid(2z) − 1: the same function, but the
@@ -86,7 +83,7 @@ def weighted_sum_of_choices(
     rows: Tensor, position: Tensor, weights: Tensor, residual: Tensor
 ) -> Tensor:
     chosen = rows[position].view(*weights.shape, rows.shape[1])
-    return residual + (chosen * weights[..., None]).sum(1)
+    return residual + (chosen * weights[..., None]).sum(1).to(residual.dtype)
 
 
 @torch.compile(dynamic=False)
@@ -96,7 +93,7 @@ def weighted_sum_backward(
     choices = weights.shape[1]
     rows_grad = grad[order // choices] * weights.reshape(-1)[order][:, None]
     chosen = rows[position].view(*weights.shape, rows.shape[1])
-    return rows_grad, (chosen * grad[:, None]).sum(-1)
+    return rows_grad.to(rows.dtype), (chosen * grad[:, None]).sum(-1)
 
 
 class Dispatch(torch.autograd.Function):
@@ -188,25 +185,41 @@ class MixtureOfExperts(nn.Module):
         self.fc2_weight = nn.Parameter(torch.randn(experts, d, hidden) * INIT_STD)
         self.fc2_bias = nn.Parameter(torch.zeros(experts, d))
 
+    def route(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All probabilities [T, E], the chosen experts' weights [T, K] and numbers [T, K]; in float32 always."""
+        with torch.autocast("cpu", enabled=False):
+            probabilities = torch.softmax(self.gate(u).float(), dim=-1)
+        weights, experts = probabilities.topk(self.choices, dim=-1)
+        return probabilities, weights / weights.sum(-1, keepdim=True), experts
+
     def forward(self, u: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
         """Output [T, D] with the residual added, and the balance loss E Σ_e f_e P_e without its weight."""
-        probabilities = torch.softmax(self.gate(u), dim=-1)
-        weights, experts = probabilities.topk(self.choices, dim=-1)
-        weights = weights / weights.sum(-1, keepdim=True)
-
+        probabilities, weights, experts = self.route(u)
         flat = experts.reshape(-1)
         order = flat.argsort(stable=True)
         position = torch.empty_like(order)
         position[order] = torch.arange(order.numel())
         load = torch.bincount(flat, minlength=probabilities.shape[1])
-        shares = load.to(u.dtype) / flat.numel()
+        shares = load.to(probabilities.dtype) / flat.numel()
         balance = probabilities.shape[1] * (shares * probabilities.mean(0)).sum()
 
-        rows = Dispatch.apply(u, order, position, self.choices)
+        # Autocast passes over functions with a backward of their own.
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else u.dtype
+        rows = Dispatch.apply(u.to(dtype), order, position, self.choices)
+        weights_and_biases = (self.fc1_weight, self.fc1_bias, self.fc2_weight, self.fc2_bias)
         rows = ExpertFeedForward.apply(
-            rows, self.fc1_weight, self.fc1_bias, self.fc2_weight, self.fc2_bias, load.tolist()
+            rows, *(parameter.to(dtype) for parameter in weights_and_biases), load.tolist()
         )
         return Combine.apply(rows, order, position, weights, residual), balance
+
+    def one_token(self, u: Tensor, residual: Tensor) -> Tensor:
+        """`forward` of a single row without gradients: nothing to sort, each chosen expert is two products."""
+        _, weights, experts = self.route(u)
+        for weight, e in zip(weights[0].tolist(), experts[0].tolist()):
+            hidden = F.gelu(F.linear(u, self.fc1_weight[e], self.fc1_bias[e]), approximate="tanh")
+            output = F.linear(hidden, self.fc2_weight[e], self.fc2_bias[e])
+            residual = residual.add(output, alpha=weight)
+        return residual
 
 
 class Block(nn.Module):
@@ -215,7 +228,7 @@ class Block(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         d = config.width
-        self.tokens, self.heads = config.tokens, config.heads
+        self.tokens, self.heads, self.causal = config.tokens, config.heads, config.causal
         self.norm1 = nn.LayerNorm(d)
         self.qkv = nn.Linear(d, 3 * d)
         self.proj = nn.Linear(d, d)
@@ -225,7 +238,8 @@ class Block(nn.Module):
         """The state after attention and its norm, both [T, D]."""
         shape = (-1, self.tokens, 3, self.heads, x.shape[1] // self.heads)
         q, k, v = self.qkv(self.norm1(x)).view(shape).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        mixed = mixed.transpose(1, 2).reshape(x.shape)
         h = x + self.proj(mixed)
         return h, self.norm2(h)
 
@@ -257,41 +271,20 @@ class MoEBlock(Block):
         return self.moe(u, residual=h)
 
 
-class VisionTransformer(nn.Module):
-    """Patches → embedding → positions → blocks → norm → mean over tokens → head."""
+def initialise(model: nn.Module) -> None:
+    """Normal weights of deviation 0.02, biases of zero; the experts have theirs already."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=INIT_STD)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
 
-    def __init__(self, config: Config):
-        super().__init__()
-        self.config = config
-        self.embedding = nn.Linear(config.patch_values, config.width)
-        self.positions = nn.Parameter(torch.randn(config.tokens, config.width) * INIT_STD)
-        self.blocks = nn.ModuleList(
-            MoEBlock(config) if index % 2 else DenseBlock(config) for index in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.classes)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=INIT_STD)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, classes] and the sum of the balance losses."""
-        config = self.config
-        batch, side, patch = images.shape[0], config.image // config.patch, config.patch
-        patches = images.view(batch, config.channels, side, patch, side, patch)
-        patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(-1, config.patch_values)
-        x = self.embedding(patches).view(batch, config.tokens, config.width) + self.positions
-        x = x.view(-1, config.width)
-        balance = x.new_zeros(())
-        for block in self.blocks:
-            x, loss = block(x)
-            if loss is not None:
-                balance = balance + loss
-        pooled = self.norm(x).view(batch, config.tokens, config.width).mean(1)
-        return self.head(pooled), balance
+@dataclass(frozen=True)
+class Preset:
+    """A model to time: its configuration, the batch, and for each arithmetic the share of PyTorch's own square
+    product below which the peer is no fair opponent."""
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        logits, balance = self(images)
-        return F.cross_entropy(logits, labels) + BALANCE_WEIGHT * balance
+    config: Config
+    batch: int
+    needed_share: dict[str, float]

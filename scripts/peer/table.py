@@ -1,7 +1,7 @@
 """Turns the raw lines of scripts/bench-vs-pytorch into a table.
 
 Each line of the file is `{"side": "ours" | "peer", "alternation": n, "result": {…}}` with a result as printed by
-`mmoe bench train --json` and `vit_moe.py`.
+`mmoe bench … --json` and `bench.py`.
 """
 
 import json
@@ -51,7 +51,12 @@ class Series:
     def mfu(self, milliseconds: float) -> float:
         return self.gflop / milliseconds * 1e3 / self.peak
 
-    def cells(self) -> list[str]:
+    @property
+    def tokens(self) -> float:
+        """Median over the runs of their tokens a second."""
+        return statistics.median(self.values("tokens_per_s"))
+
+    def step_cells(self) -> list[str]:
         medians = self.values("step_ms_median")
         bests = self.values("step_ms_best")
         return [
@@ -60,18 +65,28 @@ class Series:
             f"{min(medians):.0f}-{max(medians):.0f}",
             f"{self.best:.0f}",
             f"{min(bests):.0f}-{max(bests):.0f}",
-            f"{self.results[0]['batch'] / self.median * 1e3:.1f}",
+            f"{self.tokens:.0f}",
             f"{self.mfu(self.median):.2f}",
             f"{self.mfu(self.best):.2f}",
             f"{self.peak:.0f}",
             f"{self.memory:.0f}",
         ]
 
+    def generation_cells(self) -> list[str]:
+        speeds = self.values("tokens_per_s")
+        return [
+            self.name,
+            f"{self.tokens:.1f}",
+            f"{min(speeds):.1f}-{max(speeds):.1f}",
+            f"{self.memory:.0f}",
+        ]
 
-HEADER = [
-    "", "median ms", "range", "best ms", "range", "images/s", "MFU median", "MFU best", "sgemm GFLOP/s",
-    "peak MB",
+
+STEP_HEADER = [
+    "", "median ms", "range", "best ms", "range", "tokens/s", "MFU median", "MFU best",
+    "2048^3 GFLOP/s", "peak MB",
 ]  # fmt: skip
+GENERATION_HEADER = ["", "tokens/s", "range", "peak MB"]
 
 
 def read_lines(path: str) -> list[dict]:
@@ -103,11 +118,13 @@ def series_of(lines: list[dict]) -> tuple[list[Series], Series]:
     if not peer or not ours:
         raise TableError(f"{preset}: both programs must have been measured")
     first = peer[0]
+    generates = first["mode"] == "generate"
+    sizes = ("prompt_tokens", "new_tokens") if generates else ("batch",)
     for result in peer + [result for results in ours.values() for result in results]:
-        for key in ("mode", "variant", "dtype", "threads", "batch"):
+        for key in ("mode", "variant", "dtype", "threads", *sizes):
             if result[key] != first[key]:
                 raise TableError(f"{preset}: the runs differ in {key}: {result[key]}, {first[key]}")
-        if abs(result["gflop_per_step"] / first["gflop_per_step"] - 1) > 1e-3:
+        if not generates and abs(result["gflop_per_step"] / first["gflop_per_step"] - 1) > 1e-3:
             raise TableError(
                 f"{preset}: the models differ: {result['gflop_per_step']:.2f} and"
                 f" {first['gflop_per_step']:.2f} GFLOP a step"
@@ -124,15 +141,30 @@ def aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def preset_text(lines: list[dict]) -> str:
-    ours, peer = series_of(lines)
+def generation_text(ours: list[Series], peer: Series) -> list[str]:
+    first = peer.results[0]
+    text = [
+        f"{first['preset']}, generate, {first['variant']}, {first['dtype']}: {first['new_tokens']} tokens after"
+        f" {first['prompt_tokens']}, {first['threads']} threads, {len(peer.results)} alternations of"
+        f" {first['steps']} texts"
+    ]
+    text += aligned([GENERATION_HEADER] + [series.generation_cells() for series in ours + [peer]])
+    return text + [
+        f"{series.name} against the peer: {series.tokens / peer.tokens:.2f} x the tokens a second by medians,"
+        f" {max(series.values('tokens_per_s')) / max(peer.values('tokens_per_s')):.2f} x by best runs,"
+        f" {series.memory / peer.memory:.2f} x the memory"
+        for series in ours
+    ]
+
+
+def step_text(ours: list[Series], peer: Series) -> list[str]:
     first = peer.results[0]
     text = [
         f"{first['preset']}, {first['mode']}, {first['variant']}, {first['dtype']}:"
         f" batch {first['batch']}, {peer.gflop:.1f} GFLOP a step, {first['threads']} threads,"
         f" {len(peer.results)} alternations of {first['steps']} steps"
     ]
-    text += aligned([HEADER] + [series.cells() for series in ours + [peer]])
+    text += aligned([STEP_HEADER] + [series.step_cells() for series in ours + [peer]])
     share, needed = peer.mfu(peer.best), first["needed_share"]
     is_void = first["mode"] == "train" and share < needed
     for series in ours:
@@ -144,10 +176,16 @@ def preset_text(lines: list[dict]) -> str:
         )
     if is_void:
         text.append(
-            f"void because the peer's best step reaches {share:.2f} of PyTorch's own sgemm,"
+            f"void because the peer's best step reaches {share:.2f} of PyTorch's own square product,"
             f" {needed:.2f} is needed; repeat on an idle machine"
         )
-    return "\n".join(text)
+    return text
+
+
+def preset_text(lines: list[dict]) -> str:
+    ours, peer = series_of(lines)
+    generates = peer.results[0]["mode"] == "generate"
+    return "\n".join((generation_text if generates else step_text)(ours, peer))
 
 
 def main() -> int:
