@@ -13,6 +13,7 @@ public struct RunConfig: Sendable, Equatable {
   public var data = DataConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
+  public var parallel = ParallelConfig()
 
   public init() {}
 }

@@ -10,14 +10,15 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries,
+    ] + modelEntries + moeEntries + trainingEntries + parallelEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
   /// learning rates that follow from another end of the schedule.
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
-    "train.epochs", "train.eval_every", "checkpoint.every", "checkpoint.keep",
+    "train.epochs", "train.eval_every", "checkpoint.every", "checkpoint.keep", "parallel.expert",
+    "parallel.overlap", "parallel.wire", "parallel.timeout",
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [

@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// The tasks by their names on the command line: what each starts from and how it is joined with data.
@@ -37,8 +38,9 @@ public enum TaskKind: String, CaseIterable, Sendable {
   }
 
   func makeJob(
-    _ config: RunConfig, data: String, training: Bool, engine: Engine
+    _ config: RunConfig, data: String, training: Bool, engine: Engine, team: RankTeam? = nil
   ) throws -> any TrainingTask {
-    try ImageClassification(config, data: data, training: training, engine: engine)
+    try ImageClassification(
+      config, data: data, training: training, engine: engine, team: team)
   }
 }
