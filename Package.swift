@@ -1,8 +1,8 @@
 // swift-tools-version: 6.0
 // Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
 // C libraries and their Debian packages: OpenBLAS libopenblas-dev, oneDNN libdnnl-dev (optional),
-// libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev. `scripts/mmoe`
-// installs them.
+// libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
+// libopenmpi-dev. `scripts/mmoe` installs them.
 import Foundation
 import PackageDescription
 
@@ -47,16 +47,23 @@ let package = Package(
     .target(
       name: "CCompress", path: "Sources/CCompress",
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("zstd")]),
+    .systemLibrary(
+      name: "CLibMPI", path: "Sources/CLibMPI", pkgConfig: "ompi-c",
+      providers: [.apt(["libopenmpi-dev"])]),
+    .target(name: "CMPI", dependencies: ["CLibMPI"], path: "Sources/CMPI"),
 
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
     .target(
       name: "MMoEData", dependencies: ["MMoETensor", "CPNG", "CHash", "CCompress"], path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
+    .target(
+      name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
+      path: "Sources/Parallel"),
     .target(name: "MMoEHDF5", dependencies: ["CHDF5"], path: "Sources/HDF5"),
     .target(
       name: "MMoETrain",
       dependencies: [
-        "CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "Yams",
+        "CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5", "Yams",
       ], path: "Sources/Train"),
     .executableTarget(
       name: "mmoe",
@@ -71,6 +78,13 @@ let package = Package(
       name: "DataTests", dependencies: ["MMoEData", "TestSupport"], path: "Tests/DataTests"),
     .testTarget(
       name: "ModelsTests", dependencies: ["MMoEModels", "TestSupport"], path: "Tests/ModelsTests"),
+    .executableTarget(
+      name: "parallel-checks",
+      dependencies: ["MMoETensor", "MMoEModels", "MMoEParallel", "MMoETrain"], path: "Tests/ParallelChecks"),
+    .testTarget(
+      name: "ParallelTests",
+      dependencies: ["MMoEParallel", "MMoETrain", "TestSupport", "parallel-checks", "mmoe"],
+      path: "Tests/ParallelTests"),
     .testTarget(name: "HDF5Tests", dependencies: ["MMoEHDF5"], path: "Tests/HDF5Tests"),
     .testTarget(
       name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "mmoe"], path: "Tests/TrainTests"),

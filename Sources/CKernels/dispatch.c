@@ -46,6 +46,10 @@ BIND(mmoe_gather_rows);
 BIND(mmoe_combine_rows);
 BIND(mmoe_combine_backward);
 BIND(mmoe_adamw);
+BIND(mmoe_encode_bf16);
+BIND(mmoe_decode_bf16);
+BIND(mmoe_encode_int8);
+BIND(mmoe_decode_int8);
 #endif
 
 const char *mmoe_kernel_level(void) {

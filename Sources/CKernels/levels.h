@@ -16,3 +16,4 @@
 #include "optimiser.inl"
 #include "routing.inl"
 #include "softmax.inl"
+#include "wire.inl"

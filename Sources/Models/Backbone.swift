@@ -3,7 +3,8 @@ import MMoETensor
 /// A stack of blocks that also runs the routes between them.
 ///
 /// Each route starts the moment its source exists and is awaited at the end of its block. When that is follows from
-/// the variant's value: `departures` lists, for every state, the routes that leave from it.
+/// the variant's value: `departures` lists, for every state, the routes that leave from it. The experts run in the slot
+/// between operators that the pass's schedule names.
 package final class Backbone {
   private struct State: Hashable {
     let block: Int
@@ -49,9 +50,16 @@ package final class Backbone {
     func reached(_ block: Int, _ site: RouteSource.Site, _ state: BlockState) {
       for departure in departures[State(block: block, site: site)] ?? [] {
         let earlier = inFlight[departure.block] ?? []
-        let route = blocks[departure.block].moe!.begin(
-          departure.route, from: state, earlier: earlier, pass)
+        let layer = blocks[departure.block].moe!
+        let route = layer.begin(departure.route, from: state, earlier: earlier, pass)
         inFlight[departure.block] = earlier + [route]
+        layer.computeDue(earlier + [route], tape)
+      }
+    }
+    func operatorDone() {
+      // In the order of blocks: every rank must start the same exchanges in the same order.
+      for (block, routes) in inFlight.sorted(by: { $0.key < $1.key }) {
+        blocks[block].moe!.operatorDone(routes, tape)
       }
     }
 
@@ -60,6 +68,9 @@ package final class Backbone {
     for (index, block) in blocks.enumerated() {
       tape.scope = "blocks.\(index)"
       defer { tape.scope = "" }
+      if let coordinator = pass.coordinator {
+        tape.recordPassage { coordinator.leftBlock(index) }
+      }
       reached(index, .input, BlockState(value: x, normed: nil, norm: block.norm2))
       let scales = branchScales(index, samples: x.rows / sequence, pass)
       let normed = block.norm1(x, tape)
@@ -72,6 +83,7 @@ package final class Backbone {
           normed, tape, sequence: sequence, residual: x, cache: caches?[index])
       }
       let u = block.norm2(h, tape)
+      operatorDone()
       reached(index, .afterAttention, BlockState(value: h, normed: u, norm: block.norm2))
       switch block.body {
       case .dense(let mlp):
@@ -80,12 +92,14 @@ package final class Backbone {
         } else {
           x = mlp(u, tape, residual: h)
         }
+        operatorDone()
       case .moe(let layer):
         x = layer.finish(
           inFlight.removeValue(forKey: index) ?? [], h: h, u: u, branchScales: scales?.body, pass)
       }
       reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2))
     }
+    pass.coordinator?.completeSums()
     return x
   }
 
@@ -100,11 +114,13 @@ package final class Backbone {
     let rate = Float(config.stochasticDepth) * Float(index) / Float(config.layers - 1)
     let random = CounterRandom(
       seed: pass.seed, purpose: .stochasticDepth, a: UInt64(pass.step), b: UInt64(index))
+    // Numbered by the sample's place in the global batch.
+    let shard = pass.shard
     func draw(_ offset: Int) -> [Float] {
       (0..<samples).map {
-        random.uniform(UInt64(offset + $0)) < rate ? 0 : 1 / (1 - rate)
+        random.uniform(UInt64(offset + shard.index * samples + $0)) < rate ? 0 : 1 / (1 - rate)
       }
     }
-    return (draw(0), draw(samples))
+    return (draw(0), draw(samples * shard.count))
   }
 }

@@ -10,17 +10,33 @@ public final class ForwardPass {
   public let step: Int
   /// Factor on auxiliary losses: 1 / accumulation steps.
   public let lossWeight: Float
-  /// What every route did, in the order of the network.
+  /// What every route did, in the order of the network; loads are those of all ranks.
   public internal(set) var routings: [RoutingReport] = []
+  /// The ranks that compute this pass together; nil = this process alone.
+  public let coordinator: (any PassCoordinator)?
 
   public init(
-    _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, lossWeight: Float = 1
+    _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, lossWeight: Float = 1,
+    coordinator: (any PassCoordinator)? = nil
   ) {
     self.tape = tape
     isTraining = training
     self.seed = seed
     self.step = step
     self.lossWeight = lossWeight
+    self.coordinator = coordinator
+  }
+
+  /// Which equal part of the global batch this pass has.
+  var shard: (index: Int, count: Int) { coordinator?.shard ?? (0, 1) }
+
+  func schedule(block: Int, route: Int) -> RouteSchedule {
+    coordinator?.schedule(block: block, route: route) ?? .late
+  }
+
+  /// Adds vectors over all ranks; alone, at once.
+  func sum(_ values: [Double], then: @escaping ([Double]) -> Void) {
+    if let coordinator { coordinator.sum(values, then: then) } else { then(values) }
   }
 }
 

@@ -20,18 +20,18 @@ public final class ParameterStore {
   /// A weight with normal values, `[…, out, in]`; decays.
   ///
   /// - Parameters:
-  ///   - reduction: `.expert` for stacked experts.
+  ///   - experts: for stacked experts, those that the first axis holds.
   ///   - scale: factor on the standard deviation.
   func weight(
-    _ path: String, _ shape: [Int], reduction: ReductionGroup = .replicated, scale: Double = 1
+    _ path: String, _ shape: [Int], experts: ExpertShare? = nil, scale: Double = 1
   ) -> Parameter {
     let std = scale * (initStd > 0 ? initStd : 1 / Double(shape.last!).squareRoot())
-    return normal(path, shape, std: std, reduction: reduction, decays: true)
+    return normal(path, shape, std: std, experts: experts, decays: true)
   }
 
   /// A learned table such as positions or a class token, normal with standard deviation 0.02.
   func table(_ path: String, _ shape: [Int], decays: Bool) -> Parameter {
-    normal(path, shape, std: 0.02, reduction: .replicated, decays: decays)
+    normal(path, shape, std: 0.02, experts: nil, decays: decays)
   }
 
   /// A learned table that starts from given values.
@@ -41,11 +41,11 @@ public final class ParameterStore {
 
   /// A bias or norm parameter filled with one value; never decays, stacked expert biases included.
   func constant(
-    _ path: String, _ shape: [Int], _ value: Float, reduction: ReductionGroup = .replicated
+    _ path: String, _ shape: [Int], _ value: Float, experts: ExpertShare? = nil
   ) -> Parameter {
     add(
       Parameter(
-        path: path, value: Tensor(repeating: value, shape: shape), reduction: reduction,
+        path: path, value: Tensor(repeating: value, shape: shape), experts: experts,
         decays: false))
   }
 
@@ -57,18 +57,20 @@ public final class ParameterStore {
   }
 
   private func normal(
-    _ path: String, _ shape: [Int], std: Double, reduction: ReductionGroup, decays: Bool
+    _ path: String, _ shape: [Int], std: Double, experts: ExpertShare?, decays: Bool
   ) -> Parameter {
     let tensor = Tensor(uninitialised: shape)
     // Keyed by the path, so that a parameter's start does not depend on what stands before it.
     let random = CounterRandom(
       seed: seed, purpose: .initialisation, a: CounterRandom.hash(path))
     let pointer = tensor.pointer
+    // An expert's values are those of its global number.
+    let first = (experts?.local.lowerBound ?? 0) * shape.dropFirst().reduce(1, *)
     engine.forRowTiles(tensor.count, target: 1 << 15) { r, _, _ in
-      for i in r { pointer[i] = Float(std) * random.normal(UInt64(i)) }
+      for i in r { pointer[i] = Float(std) * random.normal(UInt64(first + i)) }
     }
     return add(
-      Parameter(path: path, value: tensor, reduction: reduction, decays: decays))
+      Parameter(path: path, value: tensor, experts: experts, decays: decays))
   }
 
   private func add(_ parameter: Parameter) -> Parameter {

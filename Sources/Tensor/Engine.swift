@@ -23,8 +23,14 @@ public struct EngineError: Error, CustomStringConvertible, Sendable {
 public final class Engine: @unchecked Sendable {
   public let pool: WorkerPool
   public let backend: BLASBackend
-  /// Every operation's time, when profiling is switched on.
-  public var profile: OperationProfile?
+  /// When every operation ran, where someone wants to know.
+  public var timeline: Timeline?
+  /// Advances what is in flight. The main thread calls it between operators and between its tiles; it must return within
+  /// microseconds and must not use the pool.
+  public var progress: (() -> Void)? {
+    get { pool.progress }
+    set { pool.progress = newValue }
+  }
   private var scratch: [[Storage]] = [[], [], [], []]
 
   /// - Parameters:
@@ -75,6 +81,12 @@ public final class Engine: @unchecked Sendable {
       b, Int32(ldb), beta, c, Int32(ldc))
   }
 
+  /// To be called within long tiles: lets the main thread, and only it, advance what is in flight.
+  @inline(__always)
+  func progressWithinTile(_ worker: Int) {
+    if worker == 0 { pool.progress?() }
+  }
+
   /// Runs `body` over row tiles of about `target` rows. Tile borders depend on `rows` alone.
   public func forRowTiles(
     _ rows: Int, target: Int = 192,
@@ -105,35 +117,6 @@ struct Tiling {
   subscript(tile: Int) -> Range<Int> {
     let start = min(tile * step, length)
     return start..<min(start + step, length)
-  }
-}
-
-/// Time per operation, forward and backward apart, in the order of first use.
-public final class OperationProfile {
-  public struct Entry {
-    public let name: String
-    public var calls = 0
-    public var seconds = 0.0
-  }
-
-  public private(set) var entries: [Entry] = []
-  private var index: [String: Int] = [:]
-
-  public init() {}
-
-  func add(_ name: String, _ seconds: Double) {
-    let at = index[name] ?? entries.count
-    if at == entries.count {
-      index[name] = at
-      entries.append(Entry(name: name))
-    }
-    entries[at].calls += 1
-    entries[at].seconds += seconds
-  }
-
-  public func reset() {
-    entries = []
-    index = [:]
   }
 }
 

@@ -6,12 +6,25 @@ public enum ReductionGroup: String, Sendable, Codable {
   case expert
 }
 
+/// Which of a bank's experts live in this process, under their global numbers.
+public struct ExpertShare: Sendable, Equatable {
+  public let local: Range<Int>
+  /// Experts of the whole bank.
+  public let total: Int
+
+  public init(local: Range<Int>, of total: Int) {
+    self.local = local
+    self.total = total
+  }
+}
+
 /// A trainable array, with all that others need to know about it from birth.
 public final class Parameter {
   /// The path in the model, which is also its path in checkpoints: `blocks.3.moe.experts.fc1.weight`.
   public let path: String
   public let value: Tensor
-  public let reduction: ReductionGroup
+  /// For stacked experts, those that the first axis holds.
+  public let experts: ExpertShare?
   /// Whether weight decay applies: weights of two or more axes, except embeddings of single tokens.
   public let decays: Bool
   /// dLoss/dValue; meaningful while `hasGradient`.
@@ -19,13 +32,14 @@ public final class Parameter {
   /// False until a backward pass has written the gradient of this step.
   public private(set) var hasGradient = false
 
-  public init(path: String, value: Tensor, reduction: ReductionGroup = .replicated, decays: Bool) {
+  public init(path: String, value: Tensor, experts: ExpertShare? = nil, decays: Bool) {
     self.path = path
     self.value = value
-    self.reduction = reduction
+    self.experts = experts
     self.decays = decays
   }
 
+  public var reduction: ReductionGroup { experts == nil ? .replicated : .expert }
   public var shape: [Int] { value.shape }
   public var count: Int { value.count }
 

@@ -75,6 +75,7 @@ extension Tape {
           false, true, r.count, width, d, px + r.lowerBound * d, d, pw1 + e * width * d, d,
           rowPre, width)
         mmoe_activate(activation.kernel, rowPre, pb1.map { $0 + e * width }, activated, r.count, hidden)
+        engine.progressWithinTile(worker)
         let out = py + r.lowerBound * d
         engine.product(
           false, true, r.count, d, hidden, activated, hidden, pw2 + e * d * hidden, hidden, out, d)
@@ -132,6 +133,7 @@ extension Tape {
       mmoe_activate_backward(
         activation.kernel, pp + r.lowerBound * width, dActivated, pa + r.lowerBound * hidden,
         ps.map { $0 + tile * width }, r.count, hidden)
+      engine.progressWithinTile(worker)
       if let dX {
         engine.product(
           false, false, r.count, d, width, pp + r.lowerBound * width, width,

@@ -21,7 +21,9 @@ public final class Tape {
   public var searchesNotFinite = false
   /// The first output that was not finite, when searched for.
   public private(set) var firstNotFinite: String?
-  private var adjoints: [(name: String, run: () -> Void)] = []
+  /// Outputs looked at before it.
+  public private(set) var inspectedOutputs = 0
+  private var adjoints: [(name: String, scope: String, run: () -> Void)] = []
 
   public init(_ engine: Engine, recording: Bool) {
     self.engine = engine
@@ -34,17 +36,22 @@ public final class Tape {
   /// Differentiates the objective. Gradients are added to those of the parameters.
   public func backward() {
     while let step = adjoints.popLast() {
-      timed(step.name + " ′") { step.run() }
+      scope = step.scope
+      timed(step.name, .backward) { step.run() }
     }
+    scope = ""
   }
 
   // ---- for operations, those of other modules included -------------------------------------------
 
-  /// Runs an operation's forward part under its name.
-  public func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
-    guard let profile = engine.profile else { return try body() }
+  /// Runs one part of an operation under its name.
+  public func timed<Result>(
+    _ name: String, _ kind: Timeline.Kind = .forward, _ body: () throws -> Result
+  ) rethrows -> Result {
+    engine.progress?()
+    guard let timeline = engine.timeline else { return try body() }
     let start = monotonicSeconds()
-    defer { profile.add(name, monotonicSeconds() - start) }
+    defer { timeline.append(name, scope: scope, kind, from: start, to: monotonicSeconds()) }
     return try body()
   }
 
@@ -60,7 +67,7 @@ public final class Tape {
     output.needsGradient = true
     adjoints.append(
       (
-        name,
+        name, scope,
         {
           guard let gradient = output.gradient else { return }
           output.gradient = nil
@@ -74,7 +81,12 @@ public final class Tape {
     for output in outputs { inspect(name, output, rows: nil) }
     guard isRecording else { return }
     for output in outputs { output.needsGradient = true }
-    adjoints.append((name, adjoint))
+    adjoints.append((name, scope, adjoint))
+  }
+
+  /// Registers something to do when the backward pass comes by: all operations recorded later have been reversed.
+  public func recordPassage(_ name: String = "passage", _ body: @escaping () -> Void) {
+    if isRecording { adjoints.append((name, scope, body)) }
   }
 
   /// Registers a loss term whose gradient `adjoint` spreads.
@@ -82,8 +94,11 @@ public final class Tape {
     _ name: String, value: Double, weight: Float, _ adjoint: @escaping () -> Void
   ) {
     losses.append(LossTerm(name: name, value: value, weight: weight))
-    if searchesNotFinite, firstNotFinite == nil, !value.isFinite { firstNotFinite = "loss \(name)" }
-    if isRecording { adjoints.append((name, adjoint)) }
+    if searchesNotFinite, firstNotFinite == nil {
+      inspectedOutputs += 1
+      if !value.isFinite { firstNotFinite = "loss \(name)" }
+    }
+    if isRecording { adjoints.append((name, scope, adjoint)) }
   }
 
   /// Where an adjoint writes the gradient of `tensor`: a new buffer to overwrite (beta 0), or the one already
@@ -112,6 +127,7 @@ public final class Tape {
 
   private func inspect(_ name: String, _ output: Tensor, rows: Int?) {
     guard searchesNotFinite, firstNotFinite == nil else { return }
+    inspectedOutputs += 1
     let count = rows.map { $0 * output.columns } ?? output.count
     guard let index = output.firstNotFinite(count: count) else { return }
     let place = scope.isEmpty ? name : "\(scope) \(name)"

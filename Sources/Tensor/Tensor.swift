@@ -24,7 +24,8 @@ public final class Tensor: @unchecked Sendable {
     offset = 0
   }
 
-  init(shape: [Int], storage: Storage, offset: Int) {
+  /// A view of a part of a storage.
+  public init(shape: [Int], storage: Storage, offset: Int) {
     self.shape = shape
     count = shape.reduce(1, *)
     self.storage = storage

@@ -24,6 +24,8 @@ public final class WorkerPool: @unchecked Sendable {
   private var body: UnsafeRawPointer?
   private var workers: [Thread] = []
   private let alive: DispatchGroup = DispatchGroup()
+  /// Called by the thread that runs a region, between the tiles that it takes itself and while it waits for others.
+  var progress: (() -> Void)?
 
   private typealias Body = (_ tile: Int, _ worker: Int) -> Void
 
@@ -57,7 +59,10 @@ public final class WorkerPool: @unchecked Sendable {
   /// from one thread at a time and not from within a tile.
   public func run(_ count: Int, _ body: (_ tile: Int, _ worker: Int) -> Void) {
     guard threads > 1, count > 1 else {
-      for tile in 0..<count { body(tile, 0) }
+      for tile in 0..<count {
+        body(tile, 0)
+        progress?()
+      }
       return
     }
     withoutActuallyEscaping(body) { escaping in
@@ -83,6 +88,7 @@ public final class WorkerPool: @unchecked Sendable {
           mmoe_spin_pause()
           spins += 1
           if spins > 20_000 {
+            progress?()
             sched_yield()
             spins = 0
           }
@@ -106,6 +112,7 @@ public final class WorkerPool: @unchecked Sendable {
       else { continue }
       WorkerPool.call(body!, tile, worker)
       completed.add(1, ordering: .releasing)
+      if worker == 0 { progress?() }
     }
   }
 

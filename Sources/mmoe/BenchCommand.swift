@@ -35,13 +35,13 @@ struct BenchCommand: ParsableCommand {
         flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings, in: &config)
       try config.validate()
       let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
-      let operations = profile ? OperationProfile() : nil
+      let timeline = profile ? Timeline() : nil
       let result = try StepBenchmark(
         config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
         batch: config.data.batch, steps: steps
-      ).run(engine: engine, profile: operations)
+      ).run(engine: engine, timeline: timeline)
       let output = StandardStream.output
-      if let operations { output.write(operations.text(steps: steps)) }
+      if let timeline { output.write(OperationProfile(timeline).text(steps: steps)) }
       output.write(result.text)
       if json { output.line(JSONValue.line(result)) }
     }

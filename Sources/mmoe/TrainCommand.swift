@@ -19,6 +19,10 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
+  @Option(help: "Ranks that share out the experts; by default as many as divide both.") var expertParallel: Int?
+  @Option(help: "sequential, pipelined:N, shortcut, shortcut+pipelined:N or auto.") var overlap: String?
+  @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace: String?
   @Option(help: "At an unreadable image: error or skip.") var onBadImage: String?
   @Option(
     defaultAsFlag: "", help: "Go on with a run's folder or checkpoint; without a value the latest run.")
@@ -32,7 +36,14 @@ struct TrainCommand: ParsableCommand {
     if steps != nil && epochs != nil {
       throw ValidationError("give either --steps or --epochs")
     }
+    if let ranks {
+      guard (1...4096).contains(ranks) else {
+        throw ValidationError("--ranks is \(ranks), expected 1 to 4096")
+      }
+      if let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
+    }
     var options = TrainSession.Options()
+    options.trace = trace
     options.task = task
     options.preset = preset
     options.data = data
@@ -45,6 +56,7 @@ struct TrainCommand: ParsableCommand {
       ("train.steps", epochs.map { _ in "none" }), ("train.epochs", epochs.map(String.init)),
       ("seed", seed.map(String.init)), ("tensor.threads", threads.map(String.init)),
       ("data.on_bad_image", onBadImage),
+      ("parallel.expert", expertParallel.map(String.init)), ("parallel.overlap", overlap),
     ]
     options.settings = flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings
     let status = try TrainSession(options).run()

@@ -9,8 +9,9 @@ import Testing
     "Tensor": ["CKernels", "CBLAS"],
     "Data": ["MMoETensor", "CPNG", "CHash", "CCompress"],
     "Models": ["MMoETensor"],
+    "Parallel": ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
     "HDF5": ["CHDF5"],
-    "Train": ["CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5"],
+    "Train": ["CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5"],
     "mmoe": ["MMoETensor", "MMoEData", "MMoETrain"],
   ]
 

@@ -54,11 +54,11 @@ import Testing
     tape.watch(x)
     let pass = ForwardPass(tape, training: true)
     let routing = router(x, exclude: nil, block: 0, route: 0, pass)
-    let dispatcher = LocalDispatcher()
-    let arrived = dispatcher.endDispatch(dispatcher.beginDispatch(x, routing.plan, tape), tape)
-    let y = dispatcher.endCombine(
-      dispatcher.beginCombine(experts(arrived, tape), tape), gates: routing.choice.gates,
-      base: nil, tape)
+    let flight = LocalDispatcher().beginDispatch(x, routing.plan, tape)
+    flight.beginCombine(experts(flight.endDispatch(0, tape), tape), 0, tape)
+    let y = tape.combineRows(
+      flight.endCombine(tape), gates: routing.choice.gates, position: routing.plan.position,
+      base: nil)
     tape.innerProduct(y, with: dy)
     tape.backward()
 
@@ -96,10 +96,10 @@ import Testing
     let tape = Tape(engine, recording: false)
     let choice = tape.gate(Tensor.zeros([33, 1]), k: 1, renormalise: false)
     let plan = DispatchPlan(experts: choice.experts, tokens: 33, k: 1, expertCount: 1)
-    let dispatcher = LocalDispatcher()
-    let arrived = dispatcher.endDispatch(dispatcher.beginDispatch(x, plan, tape), tape)
-    let y = dispatcher.endCombine(
-      dispatcher.beginCombine(experts(arrived, tape), tape), gates: choice.gates, base: nil, tape)
+    let flight = LocalDispatcher().beginDispatch(x, plan, tape)
+    flight.beginCombine(experts(flight.endDispatch(0, tape), tape), 0, tape)
+    let y = tape.combineRows(
+      flight.endCombine(tape), gates: choice.gates, position: plan.position, base: nil)
     let dense = tape.feedForward(
       x, offsets: [0, 33], w1: experts.w1, b1: experts.b1, w2: experts.w2, b2: experts.b2)
     #expect(y.values == dense.values)

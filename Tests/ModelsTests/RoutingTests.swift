@@ -39,11 +39,11 @@ import Testing
     let tape = Tape(engine, recording: false)
     let choice = tape.gate(randomTensor([40, 5], seed: 2), k: 1, renormalise: true)
     let plan = DispatchPlan(experts: choice.experts, tokens: 40, k: 1, expertCount: 5)
-    let dispatcher = LocalDispatcher()
-    let rows = dispatcher.endDispatch(dispatcher.beginDispatch(x, plan, tape), tape)
-    let back = dispatcher.endCombine(
-      dispatcher.beginCombine(rows, tape), gates: Tensor(repeating: 1, shape: [40, 1]), base: nil,
-      tape)
+    let flight = LocalDispatcher().beginDispatch(x, plan, tape)
+    flight.beginCombine(flight.endDispatch(0, tape), 0, tape)
+    let back = tape.combineRows(
+      flight.endCombine(tape), gates: Tensor(repeating: 1, shape: [40, 1]), position: plan.position,
+      base: nil)
     #expect(back.values == x.values)
   }
 

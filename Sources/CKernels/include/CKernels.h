@@ -137,6 +137,16 @@ void mmoe_route_backward(float *dLogits, const float *probabilities, const int32
                          const float *gates, const float *dGates, const float *dProbabilities,
                          const float *dLogSumExp, long T, long E, long k, int renormalise);
 
+// ---- wire formats ------------------------------------------------------------------------------
+
+/// float32 to bfloat16, rounded to nearest even; NaN stays NaN.
+void mmoe_encode_bf16(uint16_t *y, const float *x, long n);
+void mmoe_decode_bf16(float *y, const uint16_t *x, long n);
+/// Rows of a float32 scale = max|x| / 127 and `columns` signed bytes, padded to a multiple of 4: x ~ scale * byte, with an
+/// error of at most scale / 2. A row with NaN or infinity comes back as NaN.
+void mmoe_encode_int8(uint8_t *y, const float *x, long rows, long columns);
+void mmoe_decode_int8(float *y, const uint8_t *x, long rows, long columns);
+
 // ---- optimiser ---------------------------------------------------------------------------------
 
 /// Decoupled AdamW: p -= lr*decay*p; m, v moments; p -= lr * m̂ / (sqrt(v̂) + eps). `gradScale` multiplies g first.

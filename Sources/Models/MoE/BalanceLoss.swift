@@ -5,16 +5,19 @@ extension Tape {
   /// The load-balancing loss `E Σ_e f_e P_e`, f_e the share of choices that took expert e (no gradient through it),
   /// P_e its mean probability. 1 at perfect balance.
   ///
+  /// With several ranks, f is that of the global batch and P this rank's: the mean of their losses is the loss of the
+  /// global batch, and so are the gradients' means.
+  ///
   /// - Parameter load: choices of each expert before drops: all of them, or first choices only (GShard).
   /// - Returns: the loss without `weight`.
-  func balanceLoss(_ choice: GateChoice, load: [Int], weight: Float) -> Float {
+  func balanceLoss(_ choice: GateChoice, load: [Double], weight: Float) -> Float {
     let (tokens, count) = (choice.tokens, choice.expertCount)
     let total = Double(max(load.reduce(0, +), 1))
     let means = engine.columnMeans(choice.probabilities)
     var value = 0.0
-    for e in 0..<count { value += Double(load[e]) / total * means[e] }
+    for e in 0..<count { value += load[e] / total * means[e] }
     value *= Double(count)
-    let slopes = load.map { weight * Float(Double(count) * Double($0) / total / Double(tokens)) }
+    let slopes = load.map { weight * Float(Double(count) * $0 / total / Double(tokens)) }
     recordLoss("balance", value: value, weight: weight) { [self] in
       engine.addToRows(gradient(of: choice.probabilities), slopes)
     }
@@ -35,54 +38,30 @@ extension Tape {
     return Float(value)
   }
 
-  /// Importance and load loss (Shazeer et al., arXiv 1701.06538): the mean of CV²(importance) and CV²(load), where
-  /// importance is an expert's summed probability and load its expected number of tokens under fresh noise,
-  /// Σ_t Φ((z_te − threshold_t) / σ), with the k-th best noisy logit as threshold. Without noise there is no smooth
-  /// load, and CV²(importance) stands alone. Uses variances, never standard deviations: no NaN gradient at
-  /// perfect balance.
+  /// Importance and load loss (Shazeer et al., arXiv 1701.06538): the mean of CV²(importance) and CV²(load). Without
+  /// noise there is no smooth load, and CV²(importance) stands alone. Uses variances, never standard deviations: no NaN
+  /// gradient at perfect balance.
   ///
   /// - Parameters:
-  ///   - logits, noisyLogits: `[T, E]` before and after noise.
-  ///   - noise: standard deviation σ of the noise; 0 = none.
+  ///   - expected: this rank's part, through which gradients flow.
+  ///   - importance, load: `[E]`, the sums of all ranks.
+  ///   - ranks: how many; gradients are averaged over them later, while these sums are not means.
   func importanceLoadLoss(
-    _ choice: GateChoice, logits: Tensor, noisyLogits: Tensor, noise: Float, weight: Float
+    _ expected: ExpectedLoad, importance: [Double], load: [Double], weight: Float, ranks: Int
   ) -> Float {
-    let (tokens, count, k) = (choice.tokens, choice.expertCount, choice.k)
-    let importance = engine.columnMeans(choice.probabilities).map { $0 * Double(tokens) }
-    let share: Float = noise > 0 ? 0.5 : 1
+    let share: Float = load.isEmpty ? 1 : 0.5
+    let scale = weight * share * Float(ranks)
     let (importanceValue, importanceSlope) = squaredVariation(importance)
     recordLoss("importance", value: importanceValue, weight: weight * share) { [self] in
       engine.addToRows(
-        gradient(of: choice.probabilities), importanceSlope.map { Float($0) * weight * share })
+        gradient(of: expected.choice.probabilities), importanceSlope.map { Float($0) * scale })
     }
-    guard noise > 0 else { return Float(importanceValue) }
-
-    let (z, noisy) = (logits.pointer, noisyLogits.pointer)
-    func threshold(_ t: Int) -> (expert: Int, value: Float) {
-      let expert = Int(choice.experts[t * k + k - 1])
-      return (expert, noisy[t * count + expert])
-    }
-    var load = [Double](repeating: 0, count: count)
-    for t in 0..<tokens {
-      let limit = threshold(t).value
-      for e in 0..<count {
-        load[e] += 0.5 * erfc(Double(limit - z[t * count + e]) / Double(noise) * 0.5.squareRoot())
-      }
-    }
+    guard !load.isEmpty else { return Float(importanceValue) }
     let (loadValue, loadSlope) = squaredVariation(load)
     recordLoss("load", value: loadValue, weight: weight * share) { [self] in
-      let target = gradient(of: logits).pointer
-      let atThreshold = gradient(of: noisyLogits).pointer
-      for t in 0..<tokens {
-        let limit = threshold(t)
-        for e in 0..<count {
-          let u = Double(z[t * count + e] - limit.value) / Double(noise)
-          let density = exp(-0.5 * u * u) / (2 * Double.pi).squareRoot() / Double(noise)
-          let slope = weight * share * Float(loadSlope[e] * density)
-          target[t * count + e] += slope
-          atThreshold[t * count + limit.expert] -= slope
-        }
-      }
+      expected.addLoadGradient(
+        loadSlope, scale: scale, logits: gradient(of: expected.logits).pointer,
+        noisyLogits: gradient(of: expected.noisyLogits).pointer)
     }
     return Float(importanceValue + loadValue) / 2
   }
@@ -103,4 +82,59 @@ private func squaredVariation(_ x: [Double]) -> (value: Double, gradient: [Doubl
   let square = mean * mean + 1e-10
   let gradient = x.map { 2 * ($0 - mean) / n / square - variance * 2 * mean / n / (square * square) }
   return (variance / square, gradient)
+}
+
+/// Importance and expected load of a batch: an expert's summed probability, and its expected number of tokens under fresh
+/// noise, Σ_t Φ((z_te − threshold_t) / σ), with the k-th best noisy logit as threshold.
+struct ExpectedLoad {
+  let choice: GateChoice
+  /// `[T, E]` before and after noise.
+  let logits, noisyLogits: Tensor
+  /// Standard deviation σ of the noise; 0 = none.
+  private let noise: Float
+  let importance: [Double]
+  /// Empty without noise.
+  private(set) var load: [Double] = []
+
+  init(
+    _ choice: GateChoice, logits: Tensor, noisyLogits: Tensor, noise: Float, _ engine: Engine
+  ) {
+    self.choice = choice
+    self.logits = logits
+    self.noisyLogits = noisyLogits
+    self.noise = noise
+    importance = engine.columnMeans(choice.probabilities).map { $0 * Double(choice.tokens) }
+    guard noise > 0 else { return }
+    let count = choice.expertCount
+    let z = logits.pointer
+    load = Array(repeating: 0, count: count)
+    for t in 0..<choice.tokens {
+      let limit = threshold(t).value
+      for e in 0..<count {
+        load[e] += 0.5 * erfc(Double(limit - z[t * count + e]) / Double(noise) * 0.5.squareRoot())
+      }
+    }
+  }
+
+  private func threshold(_ t: Int) -> (expert: Int, value: Float) {
+    let expert = Int(choice.experts[t * choice.k + choice.k - 1])
+    return (expert, noisyLogits.pointer[t * choice.expertCount + expert])
+  }
+
+  func addLoadGradient(
+    _ slopes: [Double], scale: Float, logits target: UnsafeMutablePointer<Float>,
+    noisyLogits atThreshold: UnsafeMutablePointer<Float>
+  ) {
+    let (z, count) = (logits.pointer, choice.expertCount)
+    for t in 0..<choice.tokens {
+      let limit = threshold(t)
+      for e in 0..<count {
+        let u = Double(z[t * count + e] - limit.value) / Double(noise)
+        let density = exp(-0.5 * u * u) / (2 * Double.pi).squareRoot() / Double(noise)
+        let slope = scale * Float(slopes[e] * density)
+        target[t * count + e] += slope
+        atThreshold[t * count + limit.expert] -= slope
+      }
+    }
+  }
 }

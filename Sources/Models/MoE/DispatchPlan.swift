@@ -3,6 +3,8 @@ import Foundation
 /// Where every (token, choice) pair goes: expert queues, drops and the order of rows. A value, computed from the
 /// choices alone.
 ///
+/// Rows are sorted by expert; cut into several parts, part by part, each a share of every expert's queue.
+///
 /// Queues fill with all first choices in token order, then all second choices; with priorities, in order of falling
 /// priority within each. A pair is kept while its place is below the capacity; a dropped one adds nothing.
 public struct DispatchPlan: Sendable {
@@ -13,8 +15,8 @@ public struct DispatchPlan: Sendable {
   /// Choices of each expert before and after drops.
   public let load: [Int]
   public let kept: [Int]
-  /// Expert `e` has the sorted rows `offsets[e]..<offsets[e + 1]`.
-  public let offsets: [Int]
+  /// In part `c`, expert `e` has the sorted rows `offsets[c][e]..<offsets[c][e + 1]`.
+  public let offsets: [[Int]]
   /// `[T · k]`, place in the expert's queue before drops.
   public let place: [Int32]
   /// `[T · k]`, sorted row of each pair, −1 where dropped.
@@ -26,9 +28,10 @@ public struct DispatchPlan: Sendable {
   ///   - experts: `[T · k]`, best first.
   ///   - capacityFactor: 0 = dropless.
   ///   - priority: `[T]`, higher goes first; nil = token order.
+  ///   - chunks: parts that the rows are cut into.
   public init(
     experts: [Int32], tokens: Int, k: Int, expertCount: Int, capacityFactor: Double = 0,
-    priority: [Float]? = nil
+    priority: [Float]? = nil, chunks: Int = 1
   ) {
     self.tokens = tokens
     self.k = k
@@ -56,16 +59,20 @@ public struct DispatchPlan: Sendable {
     }
     self.load = load
     kept = load.map { min($0, limit) }
-    var offsets = [0]
-    for count in kept { offsets.append(offsets.last! + count) }
-    self.offsets = offsets
-    let rows = offsets.last!
+    offsets = DispatchPlan.offsets(kept, chunks: chunks)
+    let rows = offsets.last!.last!
     var source = [Int32](repeating: 0, count: rows)
-    position = [Int32](unsafeUninitializedCapacity: pairs) { [place] positions, count in
+    position = [Int32](unsafeUninitializedCapacity: pairs) { [place, kept, offsets] positions, count in
       for pair in 0..<pairs {
         let at = Int(place[pair])
         if at < limit {
-          let row = offsets[Int(experts[pair])] + at
+          let expert = Int(experts[pair])
+          var chunk = 0
+          if chunks > 1 {
+            while at >= DispatchPlan.queueStart(kept[expert], chunk + 1, of: chunks) { chunk += 1 }
+          }
+          let row =
+            offsets[chunk][expert] + at - DispatchPlan.queueStart(kept[expert], chunk, of: chunks)
           positions[pair] = Int32(row)
           source[row] = Int32(pair / k)
         } else {
@@ -77,8 +84,28 @@ public struct DispatchPlan: Sendable {
     self.source = source
   }
 
+  public var chunks: Int { offsets.count }
+
+  /// The first place of a queue of `count` that belongs to part `chunk`.
+  public static func queueStart(_ count: Int, _ chunk: Int, of chunks: Int) -> Int {
+    count * chunk / chunks
+  }
+
+  /// Where each part's rows of each expert stand when queues have these lengths: `[chunks][E + 1]`.
+  public static func offsets(_ counts: [Int], chunks: Int) -> [[Int]] {
+    var next = 0
+    return (0..<chunks).map { chunk in
+      var offsets = [next]
+      for count in counts {
+        next += queueStart(count, chunk + 1, of: chunks) - queueStart(count, chunk, of: chunks)
+        offsets.append(next)
+      }
+      return offsets
+    }
+  }
+
   /// Rows after drops.
-  public var rows: Int { offsets.last! }
+  public var rows: Int { offsets.last!.last! }
   /// Share of pairs dropped.
   public var dropped: Double { 1 - Double(rows) / Double(max(tokens * k, 1)) }
 }

@@ -1,63 +1,72 @@
 import MMoETensor
 
-/// Moves token rows to the experts and their outputs back, each in a begin and an end half: what stands between
-/// the halves hides the exchange. The router decides, the experts compute; a dispatcher only moves.
+/// Moves token rows to the experts and their outputs back. The router decides, the experts compute; a dispatcher only
+/// moves.
 public protocol Dispatcher {
+  /// The experts of a bank of `count` that live in this process.
+  func localExperts(of count: Int) -> Range<Int>
   /// Starts moving `x`'s rows `[T, d]` to the experts of `plan`.
-  func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> DispatchInFlight
-  /// Waits for the rows of the experts that live here.
-  func endDispatch(_ flight: DispatchInFlight, _ tape: Tape) -> ExpertRows
-  /// Starts moving the experts' outputs back.
-  func beginCombine(_ outputs: ExpertRows, _ tape: Tape) -> CombineInFlight
-  /// Waits, weights each row by its gate and adds it to its token: `base + Σ_j gates[t, j] · row`.
-  func endCombine(
-    _ flight: CombineInFlight, gates: Tensor, base: Tensor?, _ tape: Tape
-  ) -> Tensor
+  func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight
 }
 
-/// Rows on their way to the experts.
-public struct DispatchInFlight {
-  public let rows: Tensor
-  public let plan: DispatchPlan
+/// The rows of one route under way, in `plan.chunks` parts. Each movement has a begin and an end half: what stands
+/// between the halves hides the exchange.
+public protocol RouteFlight: AnyObject {
+  var plan: DispatchPlan { get }
+  /// Waits for a part's rows of the experts that live here. Parts end in ascending order.
+  func endDispatch(_ chunk: Int, _ tape: Tape) -> ExpertRows
+  /// Starts moving the experts' outputs of a part back.
+  func beginCombine(_ outputs: ExpertRows, _ chunk: Int, _ tape: Tape)
+  /// Waits for all parts: the experts' outputs in the plan's order of rows.
+  func endCombine(_ tape: Tape) -> Tensor
 }
 
-/// Rows sorted by expert: expert `e` of this rank has `offsets[e]..<offsets[e + 1]`.
+/// Rows sorted by expert: the `e`-th expert of this process has `offsets[e]..<offsets[e + 1]`.
 public struct ExpertRows {
   public let rows: Tensor
   public let offsets: [Int]
-  public let plan: DispatchPlan
-}
 
-/// Expert outputs on their way back.
-public struct CombineInFlight {
-  public let rows: Tensor
-  public let plan: DispatchPlan
+  public init(rows: Tensor, offsets: [Int]) {
+    self.rows = rows
+    self.offsets = offsets
+  }
 }
 
 /// All experts in this process: moving is a permutation.
 public struct LocalDispatcher: Dispatcher {
   public init() {}
 
-  public func beginDispatch(
-    _ x: Tensor, _ plan: DispatchPlan, _ tape: Tape
-  ) -> DispatchInFlight {
-    // Buffers are sized for the worst case, dropless, so that they come from the pool at every step.
-    let rows = tape.permuteRows(
+  public func localExperts(of count: Int) -> Range<Int> { 0..<count }
+
+  public func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight {
+    precondition(plan.chunks == 1, "a process alone exchanges nothing that could be cut into parts")
+    return LocalFlight(plan, tape.permuteRows(x, plan))
+  }
+}
+
+extension Tape {
+  /// `x`'s rows in the plan's order. The buffer is sized for the worst case, dropless, so that it comes from the pool at
+  /// every step.
+  public func permuteRows(_ x: Tensor, _ plan: DispatchPlan) -> Tensor {
+    permuteRows(
       x, source: plan.source, position: plan.position, k: plan.k, capacity: plan.tokens * plan.k)
-    return DispatchInFlight(rows: rows, plan: plan)
+  }
+}
+
+private final class LocalFlight: RouteFlight {
+  let plan: DispatchPlan
+  private var rows: Tensor
+
+  init(_ plan: DispatchPlan, _ rows: Tensor) {
+    self.plan = plan
+    self.rows = rows
   }
 
-  public func endDispatch(_ flight: DispatchInFlight, _ tape: Tape) -> ExpertRows {
-    ExpertRows(rows: flight.rows, offsets: flight.plan.offsets, plan: flight.plan)
+  func endDispatch(_ chunk: Int, _ tape: Tape) -> ExpertRows {
+    ExpertRows(rows: rows, offsets: plan.offsets[0])
   }
 
-  public func beginCombine(_ outputs: ExpertRows, _ tape: Tape) -> CombineInFlight {
-    CombineInFlight(rows: outputs.rows, plan: outputs.plan)
-  }
+  func beginCombine(_ outputs: ExpertRows, _ chunk: Int, _ tape: Tape) { rows = outputs.rows }
 
-  public func endCombine(
-    _ flight: CombineInFlight, gates: Tensor, base: Tensor?, _ tape: Tape
-  ) -> Tensor {
-    tape.combineRows(flight.rows, gates: gates, position: flight.plan.position, base: base)
-  }
+  func endCombine(_ tape: Tape) -> Tensor { rows }
 }

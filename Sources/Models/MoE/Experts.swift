@@ -1,24 +1,27 @@
 import MMoETensor
 
-/// E two-layer perceptrons, stacked under global expert numbers: fc1 `[E, hidden, d]` (SwiGLU: `[E, 2 hidden, d]`),
-/// fc2 `[E, d, hidden]`.
+/// The experts of a bank that live in this process, two-layer perceptrons stacked in the order of their global numbers:
+/// fc1 `[e, hidden, d]` (SwiGLU: `[e, 2 hidden, d]`), fc2 `[e, d, hidden]`. Paths and initial values do not depend on how
+/// many live here.
 package struct Experts {
   package let w1, w2: Parameter
   package let b1, b2: Parameter?
-  package let count: Int
   private let activation: Activation
 
-  package init(_ store: ParameterStore, _ path: String, _ config: ModelConfig) {
-    count = config.moe.experts
+  /// - Parameter local: those that live here; nil = all.
+  package init(
+    _ store: ParameterStore, _ path: String, _ config: ModelConfig, local: Range<Int>? = nil
+  ) {
+    let share = ExpertShare(local: local ?? 0..<config.moe.experts, of: config.moe.experts)
     activation = config.activation
     let (width, hidden) = (config.width, config.expertHidden)
     func weight(_ name: String, _ out: Int, _ inner: Int, scale: Double = 1) -> Parameter {
       store.weight(
-        path + name + ".weight", [config.moe.experts, out, inner], reduction: .expert, scale: scale)
+        path + name + ".weight", [share.local.count, out, inner], experts: share, scale: scale)
     }
     func bias(_ name: String, _ out: Int) -> Parameter? {
       config.bias
-        ? store.constant(path + name + ".bias", [config.moe.experts, out], 0, reduction: .expert) : nil
+        ? store.constant(path + name + ".bias", [share.local.count, out], 0, experts: share) : nil
     }
     w1 = weight(".fc1", activation.halves * hidden, width)
     b1 = bias(".fc1", activation.halves * hidden)
@@ -30,6 +33,6 @@ package struct Experts {
   package func callAsFunction(_ input: ExpertRows, _ tape: Tape) -> ExpertRows {
     let rows = tape.feedForward(
       input.rows, offsets: input.offsets, w1: w1, b1: b1, w2: w2, b2: b2, activation: activation)
-    return ExpertRows(rows: rows, offsets: input.offsets, plan: input.plan)
+    return ExpertRows(rows: rows, offsets: input.offsets)
   }
 }

@@ -8,16 +8,32 @@ public struct BlockState {
   let norm: Norm?
 }
 
-/// A route that has left: gated and dispatched, its experts not yet computed.
-struct RouteInFlight {
+/// A route that has left: gated and dispatched.
+final class RouteInFlight {
+  enum Stage {
+    case dispatched, computed
+    case returned(Tensor)
+  }
+
   let normed: Tensor
   let routing: Routing
-  let flight: DispatchInFlight
+  let flight: any RouteFlight
+  let schedule: RouteSchedule
+  fileprivate(set) var stage = Stage.dispatched
+  /// Operators of the backbone that have run since the departure.
+  fileprivate(set) var operatorsPassed = 0
+
+  init(normed: Tensor, routing: Routing, flight: any RouteFlight, schedule: RouteSchedule) {
+    self.normed = normed
+    self.routing = routing
+    self.flight = flight
+    self.schedule = schedule
+  }
 }
 
 /// The mixture-of-experts part of a block: gates, experts, shared expert and how they are joined, as the variant's
-/// value says. The shortcut is visible as call order: `begin` runs when a route's source exists, `finish` at the
-/// end of the block.
+/// value says. The shortcut is visible as call order: `begin` runs when a route's source exists, `operatorDone` after
+/// every operator of the backbone until the route's slot has come, `finish` at the end of the block.
 package final class MoELayer {
   package let variant: MoEVariant
   let config: MoEConfig
@@ -50,7 +66,8 @@ package final class MoELayer {
       }
     }
     self.routers = routers
-    experts = Experts(store, path + ".experts", model)
+    experts = Experts(
+      store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
     shared =
       variant.sharedExpert
       ? FeedForward(store, path + ".shared", model) : nil
@@ -75,11 +92,51 @@ package final class MoELayer {
     _ index: Int, from source: BlockState, earlier: [RouteInFlight], _ pass: ForwardPass
   ) -> RouteInFlight {
     let route = variant.routes[index]
+    let schedule = pass.schedule(block: block, route: index)
+    let place = pass.tape.scope
+    pass.tape.scope = "blocks.\(block)"
+    defer { pass.tape.scope = place }
     let normed = norm(source, of: route, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
-    let routing = routers[index](normed, exclude: exclude, block: block, route: index, pass)
+    let routing = routers[index](
+      normed, exclude: exclude, block: block, route: index, chunks: schedule.chunks, pass)
     let flight = dispatcher.beginDispatch(normed, routing.plan, pass.tape)
-    return RouteInFlight(normed: normed, routing: routing, flight: flight)
+    return RouteInFlight(normed: normed, routing: routing, flight: flight, schedule: schedule)
+  }
+
+  /// Runs the experts of those routes whose slot is here.
+  func computeDue(_ routes: [RouteInFlight], _ tape: Tape) {
+    for (index, route) in routes.enumerated() where route.operatorsPassed >= route.schedule.slot {
+      // In the order of the routes: they add to the same experts' gradients.
+      for earlier in routes[...index] { compute(earlier, tape) }
+    }
+  }
+
+  /// Notes that an operator of the backbone has run, and runs the experts of those routes whose slot has come.
+  func operatorDone(_ routes: [RouteInFlight], _ tape: Tape) {
+    for route in routes { route.operatorsPassed += 1 }
+    computeDue(routes, tape)
+  }
+
+  private func compute(_ route: RouteInFlight, _ tape: Tape) {
+    guard case .dispatched = route.stage else { return }
+    let place = tape.scope
+    tape.scope = "blocks.\(block)"
+    defer { tape.scope = place }
+    for chunk in 0..<route.flight.plan.chunks {
+      let arrived = route.flight.endDispatch(chunk, tape)
+      route.flight.beginCombine(experts(arrived, tape), chunk, tape)
+    }
+    route.stage = .computed
+    if route.schedule.awaitsAtOnce { _ = awaitOutputs(route, tape) }
+  }
+
+  private func awaitOutputs(_ route: RouteInFlight, _ tape: Tape) -> Tensor {
+    compute(route, tape)
+    if case .returned(let rows) = route.stage { return rows }
+    let rows = route.flight.endCombine(tape)
+    route.stage = .returned(rows)
+    return rows
   }
 
   /// Experts, combine and the shared expert: the block's output `[T, d]`.
@@ -91,29 +148,33 @@ package final class MoELayer {
     _ routes: [RouteInFlight], h: Tensor, u: Tensor, branchScales: [Float]?, _ pass: ForwardPass
   ) -> Tensor {
     let tape = pass.tape
-    let arrived = routes.map { route in
-      dispatcher.beginCombine(
-        experts(dispatcher.endDispatch(route.flight, tape), tape), tape)
+    func runShared(residual: Tensor?) -> Tensor? {
+      guard let shared else { return nil }
+      let output = shared(u, tape, residual: residual, name: "shared expert")
+      operatorDone(routes, tape)
+      return output
     }
     func addRoutes(to base: Tensor?) -> Tensor {
+      for route in routes { compute(route, tape) }
       var sum = base
-      for (route, rows) in zip(routes, arrived) {
-        sum = dispatcher.endCombine(rows, gates: route.routing.choice.gates, base: sum, tape)
+      for route in routes {
+        sum = tape.combineRows(
+          awaitOutputs(route, tape), gates: route.routing.choice.gates,
+          position: route.routing.plan.position, base: sum)
       }
       return sum!
     }
     // The common case adds everything to the residual stream in place of separate sums.
     if config.combine == .add && postNorm == nil && branchScales == nil {
-      return addRoutes(to: shared.map { $0(u, tape, residual: h, name: "shared expert") } ?? h)
+      return addRoutes(to: runShared(residual: h) ?? h)
     }
     var joined: Tensor
-    if let shared, let coefficient {
+    if let coefficient, let dense = runShared(residual: nil) {
       let z = config.coefficientInput == .routed ? routes[0].normed : u
       joined = tape.coefficientGate(
-        config.combine, shared: shared(u, tape, residual: nil, name: "shared expert"),
-        routed: addRoutes(to: nil), z: z, weight: coefficient)
+        config.combine, shared: dense, routed: addRoutes(to: nil), z: z, weight: coefficient)
     } else {
-      joined = addRoutes(to: shared.map { $0(u, tape, residual: nil, name: "shared expert") })
+      joined = addRoutes(to: runShared(residual: nil))
     }
     if let postNorm { joined = postNorm(joined, tape) }
     if let branchScales { joined = tape.scaleRows(joined, scales: branchScales) }

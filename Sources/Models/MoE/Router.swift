@@ -31,13 +31,14 @@ package final class Router {
   /// - Parameters:
   ///   - exclude: `[T]`, one expert that each token may not take.
   ///   - block, route: where this is, for noise and reports.
+  ///   - chunks: parts that the plan's rows are cut into.
   package func callAsFunction(
-    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, _ pass: ForwardPass
+    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int = 1, _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
     let logits = tape.linear(x, weight: weight, name: "gate")
     if config.routing == .uniform {
-      return uniform(logits, exclude: exclude, block: block, route: route, pass)
+      return uniform(logits, exclude: exclude, block: block, route: route, chunks: chunks, pass)
     }
     let noise = gateNoise(shape: logits.shape, block: block, route: route, pass)
     let noisy = noise.map { tape.add(logits, $0) } ?? logits
@@ -47,35 +48,54 @@ package final class Router {
     let factor = pass.isTraining ? config.capacityFactor : config.evalCapacityFactor
     let plan = DispatchPlan(
       experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
-      capacityFactor: factor, priority: config.batchPriority ? bestProbabilities(choice) : nil)
+      capacityFactor: factor, priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
+    let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.experts)
+    let spread =
+      config.balance == .importanceLoad
+      ? ExpectedLoad(choice, logits: logits, noisyLogits: noisy, noise: deviation, tape.engine) : nil
+    // Balance is one of the global batch: ranks and shares of it must not matter.
+    var sums = RoutingSums(plan, experts: config.experts)
+    sums.firstChoices = config.balance == .firstChoice ? firstChoices(choice) : []
+    sums.entropy = meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens)
+    sums.importance = spread?.importance ?? []
+    sums.expectedLoad = spread?.load ?? []
+    pass.sum(sums.vector) { [self] totals in
+      sums.vector = totals
+      let auxiliary = auxiliaryLosses(choice, sums: sums, spread: spread, pass)
+      if pass.isTraining && selectionBias != nil {
+        for e in 0..<config.experts { loadSinceUpdate[e] += Int(sums.load[e]) }
+      }
+      pass.routings.append(sums.report(block: block, route: route, auxiliary: auxiliary))
+    }
+    return Routing(choice: choice, plan: plan)
+  }
 
+  /// Adds the balance and z-losses of one call to the objective.
+  ///
+  /// - Parameter sums: of all ranks.
+  private func auxiliaryLosses(
+    _ choice: GateChoice, sums: RoutingSums, spread: ExpectedLoad?, _ pass: ForwardPass
+  ) -> [String: Float] {
     var auxiliary: [String: Float] = [:]
-    let balanceWeight = Float(config.balanceWeight) * pass.lossWeight
+    let weight = Float(config.balanceWeight) * pass.lossWeight
     switch config.balance {
     case .none: break
     case .allChoices:
-      auxiliary["balance"] = tape.balanceLoss(choice, load: plan.load, weight: balanceWeight)
+      auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.load, weight: weight)
     case .firstChoice:
-      auxiliary["balance"] = tape.balanceLoss(
-        choice, load: firstChoices(choice), weight: balanceWeight)
+      auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.firstChoices, weight: weight)
     case .importanceLoad:
-      auxiliary["balance"] = tape.importanceLoadLoss(
-        choice, logits: logits, noisyLogits: noisy,
-        noise: noise == nil ? 0 : Float(config.gateNoise) / Float(config.experts),
-        weight: balanceWeight)
+      auxiliary["balance"] = spread.map {
+        pass.tape.importanceLoadLoss(
+          $0, importance: sums.importance, load: sums.expectedLoad, weight: weight,
+          ranks: pass.shard.count)
+      }
     }
     if config.zLossWeight > 0 {
-      auxiliary["z_loss"] = tape.routerZLoss(
+      auxiliary["z_loss"] = pass.tape.routerZLoss(
         choice, weight: Float(config.zLossWeight) * pass.lossWeight)
     }
-    if pass.isTraining && selectionBias != nil {
-      for e in 0..<config.experts { loadSinceUpdate[e] += plan.load[e] }
-    }
-    pass.routings.append(
-      RoutingReport(
-        block: block, route: route, load: plan.load, dropped: plan.dropped,
-        entropy: meanEntropy(choice, logits: noisy, tape), auxiliary: auxiliary))
-    return Routing(choice: choice, plan: plan)
+    return auxiliary
   }
 
   /// Moves the selection bias one step towards the underloaded experts (arXiv 2408.15664, algorithm 1). Called
@@ -99,12 +119,14 @@ package final class Router {
       seed: pass.seed, purpose: .gateNoise, a: UInt64(pass.step), b: UInt64(block * 8 + route))
     let noise = Tensor(uninitialised: shape)
     let scale = Float(config.gateNoise) / Float(config.experts)
-    for i in 0..<noise.count { noise.pointer[i] = scale * random.normal(UInt64(i)) }
+    // Numbered by the token's place in the global batch.
+    let first = pass.shard.index * noise.count
+    for i in 0..<noise.count { noise.pointer[i] = scale * random.normal(UInt64(first + i)) }
     return noise
   }
 
   private func uniform(
-    _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, _ pass: ForwardPass
+    _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int, _ pass: ForwardPass
   ) -> Routing {
     let (tokens, count) = (logits.rows, config.experts)
     let experts = (0..<tokens * k).map { pair in
@@ -116,16 +138,19 @@ package final class Router {
       experts: experts, gates: Tensor(repeating: 1 / Float(k), shape: [tokens, k]),
       probabilities: flat, logSumExp: Tensor.zeros([tokens]), tokens: tokens, expertCount: count,
       k: k)
-    let plan = DispatchPlan(experts: experts, tokens: tokens, k: k, expertCount: count)
-    pass.routings.append(
-      RoutingReport(
-        block: block, route: route, load: plan.load, dropped: 0,
-        entropy: log(Double(count)), auxiliary: [:]))
+    let plan = DispatchPlan(
+      experts: experts, tokens: tokens, k: k, expertCount: count, chunks: chunks)
+    var sums = RoutingSums(plan, experts: count)
+    sums.entropy = log(Double(count)) * Double(tokens)
+    pass.sum(sums.vector) { totals in
+      sums.vector = totals
+      pass.routings.append(sums.report(block: block, route: route, auxiliary: [:]))
+    }
     return Routing(choice: choice, plan: plan)
   }
 
-  private func firstChoices(_ choice: GateChoice) -> [Int] {
-    var load = [Int](repeating: 0, count: config.experts)
+  private func firstChoices(_ choice: GateChoice) -> [Double] {
+    var load = [Double](repeating: 0, count: config.experts)
     for t in 0..<choice.tokens { load[Int(choice.experts[t * k])] += 1 }
     return load
   }

@@ -70,9 +70,9 @@ public struct StepBenchmark {
 
   /// Runs three steps of warm-up and `steps` measured ones.
   ///
-  /// - Parameter profile: receives the time of every operation of the measured steps.
+  /// - Parameter timeline: receives every operation of the measured steps.
   /// - Throws: `ModelError` for an impossible configuration.
-  public func run(engine: Engine, profile: OperationProfile? = nil) throws -> Result {
+  public func run(engine: Engine, timeline: Timeline? = nil) throws -> Result {
     let (model, forward) = try subject(engine)
     let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
 
@@ -82,7 +82,7 @@ public struct StepBenchmark {
     for step in 0..<warmUp + steps {
       if step == warmUp {
         allocations = BufferPool.shared.statistics.systemAllocations
-        engine.profile = profile
+        engine.timeline = timeline
       }
       let start = monotonicSeconds()
       let tape = Tape(engine, recording: mode == .train)
@@ -96,7 +96,7 @@ public struct StepBenchmark {
       }
       if step >= warmUp { times.append(monotonicSeconds() - start) }
     }
-    engine.profile = nil
+    engine.timeline = nil
     allocations = BufferPool.shared.statistics.systemAllocations - allocations
 
     // Before the products are timed: their matrices are not the model's memory.

@@ -28,19 +28,20 @@ struct CheckpointLayout {
   static let vocabulary = "vocabulary"
   static let attachments = "attachments"
 
-  /// The datasets of a parameter in the order in which they are written.
-  static func pieces(of parameter: Parameter) -> [Piece] {
+  /// The datasets of a parameter in the order in which they are written: of the experts that live here, or of all.
+  static func pieces(of parameter: Parameter, allExperts: Bool = false) -> [Piece] {
     let path = parameter.path.replacing(".", with: "/")
-    guard parameter.reduction == .expert, let marker = path.range(of: "/experts/") else {
+    guard let share = parameter.experts, let marker = path.range(of: "/experts/") else {
       return [
         Piece(path: path, shape: parameter.shape, offset: 0, count: parameter.count, isExpert: false)
       ]
     }
     let count = parameter.count / parameter.shape[0]
-    return (0..<parameter.shape[0]).map { expert in
+    let experts = allExperts ? 0..<share.total : share.local
+    return experts.map { expert in
       Piece(
         path: path[..<marker.upperBound] + number(expert) + "/" + path[marker.upperBound...],
-        shape: Array(parameter.shape.dropFirst()), offset: expert * count, count: count,
+        shape: Array(parameter.shape.dropFirst()), offset: (expert - experts.lowerBound) * count, count: count,
         isExpert: true)
     }
   }

@@ -1,6 +1,7 @@
 import Foundation
 import MMoEHDF5
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// What a checkpoint says of itself beside its arrays.
@@ -50,12 +51,28 @@ public enum TrainingCheckpoint {
 
   /// Writes a checkpoint; an earlier file of the name stays until the new one is complete and on the disk.
   ///
+  /// - Parameter team: the ranks that hold the model together. All must call; the first one writes, and the file is that
+  ///   of a process alone.
   /// - Throws: `HDF5Error` when it cannot be written.
   public static func save(
-    _ info: CheckpointInfo, model: any TrainableModel, optimizer: AdamW?, to file: String
+    _ info: CheckpointInfo, model: any TrainableModel, optimizer: AdamW?, to file: String,
+    team: RankTeam? = nil
   ) throws {
+    if let team, !team.isRoot {
+      // The same arrays in the same order as below.
+      for parameter in model.parameters { _ = team.gather(parameter, parameter.value) }
+      if let optimizer {
+        for (parameter, moment) in zip(model.parameters, optimizer.moments) {
+          _ = team.gather(parameter, moment.first)
+        }
+        for (parameter, moment) in zip(model.parameters, optimizer.moments) {
+          _ = team.gather(parameter, moment.second)
+        }
+      }
+      return
+    }
     let writer = try CheckpointWriter(path: file)
-    try write(model.parameters.map { ($0, $0.value) }, under: CheckpointLayout.model, writer)
+    try write(model.parameters.map { ($0, $0.value) }, under: CheckpointLayout.model, writer, team)
     for (path, value) in model.buffers {
       try writer.writeFloats(
         CheckpointLayout.model + "/" + path.replacing(".", with: "/"), shape: value.shape,
@@ -63,8 +80,8 @@ public enum TrainingCheckpoint {
     }
     if let optimizer {
       let moments = zip(model.parameters, optimizer.moments)
-      try write(moments.map { ($0, $1.first) }, under: CheckpointLayout.firstMoment, writer)
-      try write(moments.map { ($0, $1.second) }, under: CheckpointLayout.secondMoment, writer)
+      try write(moments.map { ($0, $1.first) }, under: CheckpointLayout.firstMoment, writer, team)
+      try write(moments.map { ($0, $1.second) }, under: CheckpointLayout.secondMoment, writer, team)
     }
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       try writer.writeBytes(
@@ -90,10 +107,12 @@ public enum TrainingCheckpoint {
   }
 
   private static func write(
-    _ arrays: [(Parameter, Tensor)], under group: String, _ writer: CheckpointWriter
+    _ arrays: [(Parameter, Tensor)], under group: String, _ writer: CheckpointWriter,
+    _ team: RankTeam?
   ) throws {
-    for (parameter, values) in arrays {
-      for piece in CheckpointLayout.pieces(of: parameter) {
+    for (parameter, own) in arrays {
+      let values = team?.gather(parameter, own) ?? own
+      for piece in CheckpointLayout.pieces(of: parameter, allExperts: true) {
         try writer.writeFloats(
           group + "/" + piece.path, shape: piece.shape, values.pointer + piece.offset,
           aligned: piece.isExpert)
@@ -168,7 +187,10 @@ public final class LoadedCheckpoint {
   public func restore(_ model: any TrainableModel) throws {
     var known: Set<String> = []
     for parameter in model.parameters {
-      known.formUnion(try read(parameter, into: parameter.value, under: CheckpointLayout.model))
+      try read(parameter, into: parameter.value, under: CheckpointLayout.model)
+      for piece in CheckpointLayout.pieces(of: parameter, allExperts: true) {
+        known.insert(CheckpointLayout.model + "/" + piece.path)
+      }
     }
     for (path, value) in model.buffers {
       let place = CheckpointLayout.model + "/" + path.replacing(".", with: "/")
@@ -200,11 +222,8 @@ public final class LoadedCheckpoint {
     optimizer.stepCount = info.step
   }
 
-  @discardableResult
-  private func read(
-    _ parameter: Parameter, into tensor: Tensor, under group: String
-  ) throws -> [String] {
-    try CheckpointLayout.pieces(of: parameter).map { piece in
+  private func read(_ parameter: Parameter, into tensor: Tensor, under group: String) throws {
+    for piece in CheckpointLayout.pieces(of: parameter) {
       let place = group + "/" + piece.path
       let shape = try reader.shape(place)
       guard shape == piece.shape else {
@@ -213,7 +232,6 @@ public final class LoadedCheckpoint {
         )
       }
       try reader.readFloats(place, into: tensor.pointer + piece.offset, count: piece.count)
-      return place
     }
   }
 

@@ -15,6 +15,7 @@ public struct RunConfig: Sendable, Equatable {
   public var tokenizer = TokenizerConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
+  public var parallel = ParallelConfig()
 
   public init() {}
 }

@@ -10,7 +10,7 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries + textEntries,
+    ] + modelEntries + moeEntries + trainingEntries + textEntries + parallelEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
@@ -18,7 +18,7 @@ extension RunConfig {
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
     "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
-    "text.eval_tokens",
+    "text.eval_tokens", "parallel.expert", "parallel.overlap", "parallel.wire", "parallel.timeout",
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [

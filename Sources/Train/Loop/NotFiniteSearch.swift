@@ -6,15 +6,13 @@ import MMoETensor
 /// Nothing is checked in ordinary steps but the loss and the gradient norm; only when one of them is not finite is
 /// the step's forward pass replayed with every output searched.
 enum NotFiniteSearch {
-  /// - Parameter replay: runs the forward pass of the failed step again on the given tape.
+  /// - Parameter replay: runs the forward pass of the failed step again on the given tape. With several ranks all replay
+  ///   it, since they compute it together.
+  /// - Returns: the tensor in words, and its place in the order of computation.
   static func describe(
     model: any TrainableModel, engine: Engine, replay: (Tape) -> Void
-  ) -> String {
-    for parameter in model.parameters {
-      if let index = parameter.value.firstNotFinite() {
-        return "parameter \(parameter.path) (element \(index) is \(parameter.value.pointer[index]))"
-      }
-    }
+  ) -> (place: String, position: Int) {
+    let parameter = badParameter(model)
     // The gradients first: the replay must not be taken for them.
     let gradient = model.parameters.last {
       $0.hasGradient && $0.gradient.firstNotFinite() != nil
@@ -22,8 +20,20 @@ enum NotFiniteSearch {
     let tape = Tape(engine, recording: false)
     tape.searchesNotFinite = true
     replay(tape)
-    if let found = tape.firstNotFinite { return found }
-    if let gradient { return "gradient of \(gradient.path), all values before it being finite" }
-    return "no single tensor (their sum overflowed)"
+    if let parameter { return (parameter, 0) }
+    if let found = tape.firstNotFinite { return (found, tape.inspectedOutputs) }
+    if let gradient {
+      return ("gradient of \(gradient.path), all values before it being finite", .max - 1)
+    }
+    return ("no single tensor (their sum overflowed)", .max)
+  }
+
+  private static func badParameter(_ model: any TrainableModel) -> String? {
+    for parameter in model.parameters {
+      if let index = parameter.value.firstNotFinite() {
+        return "parameter \(parameter.path) (element \(index) is \(parameter.value.pointer[index]))"
+      }
+    }
+    return nil
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// The training loop: batch → forward → backward → clip → step → record → evaluate → save.
@@ -27,29 +28,37 @@ public final class Trainer {
   private let preset: String
   private let config: RunConfig
   private let engine: Engine
-  private let folder: RunFolder
+  private let team: RankTeam?
+  /// Folder and records of the first rank; others have none.
+  private let files: (folder: RunFolder, recorder: Recorder)?
   private let sink: any TextSink
   private let optimizer: AdamW
-  private let recorder: Recorder
+  private let trace: TraceRecorder?
   private let totalSteps: Int
   private let firstStep: Int
   private var best: (value: Double, step: Int)?
+  private var hasReportedOverlap = false
   /// The hardware limit that MFU is measured against, in FLOP/s.
   private let peak: Double
 
   /// - Parameters:
+  ///   - folder: nil on ranks that write nothing.
   ///   - checkpoint: where to go on from; nil for a new run.
+  ///   - team: the ranks that train together; nil = this process alone.
+  ///   - trace: receives a timeline of some steps.
   ///   - sink: where progress goes.
   /// - Throws: `TrainError`, `HDF5Error` or `RecorderError`.
   public init(
     _ task: any TrainingTask, preset: String, config: RunConfig, engine: Engine,
-    folder: RunFolder, resuming checkpoint: LoadedCheckpoint? = nil, sink: any TextSink
+    folder: RunFolder?, resuming checkpoint: LoadedCheckpoint? = nil, team: RankTeam? = nil,
+    trace: TraceRecorder? = nil, sink: any TextSink
   ) throws {
     self.task = task
     self.preset = preset
     self.config = config
     self.engine = engine
-    self.folder = folder
+    self.team = team
+    self.trace = trace
     self.sink = sink
     optimizer = AdamW(task.model.parameters, config: config.optimizer, engine: engine)
     if let checkpoint {
@@ -59,8 +68,15 @@ public final class Trainer {
     firstStep = checkpoint?.info.step ?? 0
     best = checkpoint?.info.best
     totalSteps = config.train.steps ?? config.train.epochs * task.stepsPerEpoch
-    recorder = try Recorder(
+    peak = try ProductBenchmark.peak(threads: engine.threads, seconds: 0.2) * 1e9 * Double(team?.world.size ?? 1)
+    team?.attach(task.model.parameters)
+    guard let folder else {
+      files = nil
+      return
+    }
+    let recorder = try Recorder(
       directory: folder.path, resumingAfter: checkpoint.map { $0.info.step })
+    files = (folder, recorder)
     let yaml = "# mmoe train --task \(task.name) --preset \(preset)\n" + RunConfig.table.yaml(config)
     do {
       try yaml.write(toFile: folder.configFile, atomically: true, encoding: .utf8)
@@ -69,7 +85,6 @@ public final class Trainer {
         "\(folder.configFile): cannot be written (\(systemReason(of: error))); free space or choose another --out"
       )
     }
-    peak = try ProductBenchmark.peak(threads: engine.threads, seconds: 0.2) * 1e9
   }
 
   /// Trains to the last step, or until a signal arrives.
@@ -95,17 +110,18 @@ public final class Trainer {
         stepSeconds += seconds
         step += 1
         recordSpeed(seconds)
-        show(progress, step: step)
+        show(progress, step: step, loss: trainLoss)
         let stepped = monotonicSeconds()
-        let isLast = step == totalSteps || Interrupt.isRequested
+        let isLast = step == totalSteps || team?.any(Interrupt.isRequested) ?? Interrupt.isRequested
         // Also when a signal has arrived: a resumed run would otherwise miss this evaluation.
         if step == totalSteps || isDue(step, every: config.train.evalEvery) {
           evaluation = try evaluate(step, progress)
         }
+        // Every rank makes the sample, since experts live on several; one shows it.
         if config.train.sampleEvery > 0, step % config.train.sampleEvery == 0, let text = try task.sample() {
           progress.note("step \(step)  sample: \(text)")
         }
-        try recorder.flush(step: step)
+        try files?.recorder.flush(step: step)
         if isLast || best?.step == step || isDue(step, every: config.checkpoint.every) {
           checkpoint = try save(step)
         }
@@ -118,7 +134,7 @@ public final class Trainer {
     }
     progress.finish()
     if step == firstStep, step > 0 {
-      checkpoint = folder.checkpointFile(step: step)
+      checkpoint = files?.folder.checkpointFile(step: step) ?? ""
       evaluation = try task.evaluate(progress: nil)
     }
     return Outcome(
@@ -140,24 +156,39 @@ public final class Trainer {
     func pass(_ tape: Tape, _ micro: Int) -> ForwardPass {
       ForwardPass(
         tape, training: true, seed: UInt64(config.seed), step: step * accumulation + micro,
-        lossWeight: 1 / Float(accumulation))
+        lossWeight: 1 / Float(accumulation), coordinator: team)
     }
     for parameter in task.model.parameters { parameter.clearGradient() }
+    trace?.beginStep(hasDecided: team?.hasDecidedOverlap ?? true)
+    team?.beginStep()
+    var loss = 0.0
     for micro in 0..<accumulation {
       try task.nextMicroBatch()
       let tape = Tape(engine, recording: true)
       let current = pass(tape, micro)
-      for (name, value) in task.forward(current) { recorder.record(name, value) }
+      let metrics = task.forward(current)
+      // Of all ranks: what is not finite on one is so on all, and they stop together.
+      var values = metrics.map(\.value) + [tape.objective]
+      if let team { values = team.mean(values) }
+      for (metric, value) in zip(metrics, values) {
+        files?.recorder.record(metric.name, value)
+        if metric.name == MetricName.trainLoss { loss += value / Double(accumulation) }
+      }
       record(current.routings)
-      guard tape.objective.isFinite else { throw failure(step, "loss", pass, micro) }
+      guard values.last!.isFinite else { throw failure(step, "loss", pass, micro) }
+      if micro == accumulation - 1 { team?.armGradientSync() }
       tape.backward()
     }
-    let norm = optimizer.gradientNorm()
+    team?.finishGradientSync()
+    let norm = optimizer.gradientNorm(team)
     guard norm.isFinite else { throw failure(step, "gradient norm", pass, accumulation - 1) }
     let rate = config.schedule.learningRate(
       peak: config.optimizer.lr, step: step, total: totalSteps)
     optimizer.step(lr: rate, gradientNorm: norm)
     task.model.updateSelectionBiases()
+    team?.endStep()
+    trace?.endStep()
+    guard let recorder = files?.recorder else { return loss }
     recorder.record("lr", rate)
     recorder.record("grad_norm", norm)
     recorder.record(
@@ -165,7 +196,7 @@ public final class Trainer {
     recorder.record(
       "system_allocations",
       Double(BufferPool.shared.statistics.systemAllocations - allocationsBefore))
-    return recorder.current(MetricName.trainLoss) ?? .nan
+    return loss
   }
 
   private func failure(
@@ -174,15 +205,19 @@ public final class Trainer {
     let found = NotFiniteSearch.describe(model: task.model, engine: engine) { tape in
       _ = task.forward(pass(tape, micro))
     }
-    let saved = RunFolder.steps(in: folder.path).last.map { "the checkpoint of step \($0) is good" }
-    return TrainError(
-      "step \(step + 1): the \(what) is not finite; first bad tensor: \(found); \(saved ?? "no checkpoint was saved yet"); lower optimizer.lr or raise schedule.warmup"
+    let saved = files.flatMap { RunFolder.steps(in: $0.folder.path).last }
+    let error = TrainError(
+      "step \(step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved.map { "the checkpoint of step \($0) is good" } ?? "no checkpoint was saved yet"); lower optimizer.lr or raise schedule.warmup"
     )
+    // The rank where it began speaks.
+    team?.stopTogether(error.description, position: found.position)
+    return error
   }
 
   // MARK: Records
 
   private func record(_ routings: [RoutingReport]) {
+    guard let recorder = files?.recorder else { return }
     for routing in routings {
       let layer = routing.block
       let total = Double(max(routing.load.reduce(0, +), 1))
@@ -198,13 +233,17 @@ public final class Trainer {
   }
 
   private func recordSpeed(_ seconds: Double) {
-    recorder.record("\(task.unit)_per_s", Double(task.unitsPerStep) / seconds)
-    recorder.record("mfu", task.flopsPerStep / seconds / peak)
+    files?.recorder.record("\(task.unit)_per_s", Double(task.unitsPerStep) / seconds)
+    files?.recorder.record("mfu", task.flopsPerStep / seconds / peak)
   }
 
-  private func show(_ progress: ProgressLine, step: Int) {
-    let loss = HumanFormat.fixed(recorder.current(MetricName.trainLoss) ?? .nan, 4)
-    if let accuracy = recorder.current(MetricName.trainTop1) {
+  private func show(_ progress: ProgressLine, step: Int, loss: Double) {
+    if !hasReportedOverlap, let team, !team.overlapReport.isEmpty {
+      hasReportedOverlap = true
+      for line in team.overlapReport { progress.note("overlap: " + line) }
+    }
+    let loss = HumanFormat.fixed(loss, 4)
+    if let accuracy = files?.recorder.current(MetricName.trainTop1) {
       progress.update(
         step: step, items: task.unitsPerStep,
         ["loss": loss, "top-1": HumanFormat.percent(accuracy)])
@@ -222,8 +261,8 @@ public final class Trainer {
 
   private func evaluate(_ step: Int, _ progress: ProgressLine) throws -> Evaluation {
     let evaluation = try task.evaluate(progress: nil)
-    recorder.record(MetricName.validationLoss, evaluation.loss)
-    for (name, value) in evaluation.metrics { recorder.record("val_\(name)", value) }
+    files?.recorder.record(MetricName.validationLoss, evaluation.loss)
+    for (name, value) in evaluation.metrics { files?.recorder.record("val_\(name)", value) }
     var text = "step \(step)  val loss \(HumanFormat.fixed(evaluation.loss, 4))"
     for headline in task.headlines {
       guard let value = evaluation[headline.metric] else { continue }
@@ -240,15 +279,22 @@ public final class Trainer {
   }
 
   private func save(_ step: Int) throws -> String {
-    // Metrics first: a resumed run must find every step up to its checkpoint.
-    try recorder.synchronize()
-    let file = folder.checkpointFile(step: step)
+    var portable = config
+    // Ranks are how it was computed, not what: any number of them may go on.
+    portable.parallel = ParallelConfig()
     let info = CheckpointInfo(
-      task: task.name, preset: preset, config: config, step: step, best: best,
+      task: task.name, preset: preset, config: portable, step: step, best: best,
       vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription)
-    try TrainingCheckpoint.save(info, model: task.model, optimizer: optimizer, to: file)
-    if best?.step == step { try folder.markBest(step: step) }
-    folder.prune(keeping: config.checkpoint.keep)
+    let file = files?.folder.checkpointFile(step: step) ?? ""
+    // Metrics first: a resumed run must find every step up to its checkpoint.
+    try files?.recorder.synchronize()
+    try TrainingCheckpoint.save(
+      info, model: task.model, optimizer: optimizer, to: file, team: team)
+    if let folder = files?.folder {
+      if best?.step == step { try folder.markBest(step: step) }
+      folder.prune(keeping: config.checkpoint.keep)
+    }
+    team?.world.barrier(patiently: true)
     return file
   }
 }

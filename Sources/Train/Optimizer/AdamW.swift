@@ -1,5 +1,6 @@
 import CKernels
 import Foundation
+import MMoEParallel
 import MMoETensor
 
 /// Settings of the optimiser.
@@ -43,8 +44,9 @@ public final class AdamW {
     }
   }
 
-  /// The global norm of all gradients: every parameter once, summed in a fixed order in double precision.
-  public func gradientNorm() -> Double {
+  /// The global norm of all gradients: every parameter once, summed in a fixed order in double precision. Of several
+  /// ranks, replicated parameters and every expert count once.
+  public func gradientNorm(_ team: RankTeam? = nil) -> Double {
     let active = chunks.filter { parameters[$0.parameter].hasGradient }
     var partial = [Double](repeating: 0, count: active.count)
     let pointers = parameters.map { $0.hasGradient ? $0.gradient.pointer : nil }
@@ -55,7 +57,12 @@ public final class AdamW {
         out![i] = mmoe_sum_of_squares(pointers[parameter]! + range.lowerBound, range.count)
       }
     }
-    return partial.reduce(0, +).squareRoot()
+    guard let team else { return partial.reduce(0, +).squareRoot() }
+    var (replicated, experts) = (0.0, 0.0)
+    for (chunk, squares) in zip(active, partial) {
+      if parameters[chunk.parameter].experts == nil { replicated += squares } else { experts += squares }
+    }
+    return team.globalSquares(replicated: replicated, experts: experts).squareRoot()
   }
 
   /// One update with the gradients of the last backward pass, scaled down when their norm exceeds the clip.

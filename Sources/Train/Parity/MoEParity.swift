@@ -104,11 +104,11 @@ enum MoEParity {
     tape.watch(x)
     let pass = ForwardPass(tape, training: true)
     let routing = router(x, exclude: nil, block: 0, route: 0, pass)
-    let dispatcher = LocalDispatcher()
-    let arrived = dispatcher.endDispatch(dispatcher.beginDispatch(x, routing.plan, tape), tape)
-    let y = dispatcher.endCombine(
-      dispatcher.beginCombine(experts(arrived, tape), tape), gates: routing.choice.gates, base: nil,
-      tape)
+    let flight = LocalDispatcher().beginDispatch(x, routing.plan, tape)
+    flight.beginCombine(experts(flight.endDispatch(0, tape), tape), 0, tape)
+    let y = tape.combineRows(
+      flight.endCombine(tape), gates: routing.choice.gates, position: routing.plan.position,
+      base: nil)
     tape.innerProduct(y, with: try reference.tensor("inputs/dy"))
     tape.backward()
 

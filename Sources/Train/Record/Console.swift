@@ -70,6 +70,17 @@ public struct StandardStream: TextSink {
   }
 }
 
+/// Drops what is written: ranks that have nothing to say.
+public struct DiscardedText: TextSink {
+  public let isTerminal = false
+  public let showsColour = false
+  public let width: Int? = nil
+
+  public init() {}
+
+  public func write(_ text: String) {}
+}
+
 /// Keeps what is written, for tests and for output that is shown later.
 public final class TextBuffer: TextSink {
   public let isTerminal: Bool

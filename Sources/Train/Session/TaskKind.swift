@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// The tasks by their names on the command line.
@@ -66,8 +67,12 @@ protocol TaskData {
   var vocabulary: [String: [String]] { get }
   /// Lets the model's ends follow the data.
   func adapt(_ config: inout RunConfig, _ sink: any TextSink)
-  /// - Parameter training: whether the training part is needed too.
-  func makeJob(_ config: RunConfig, training: Bool, engine: Engine) throws -> any TrainingTask
+  /// - Parameters:
+  ///   - training: whether the training part is needed too.
+  ///   - team: the ranks that train together; nil = this process alone.
+  func makeJob(
+    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+  ) throws -> any TrainingTask
 }
 
 /// An image folder.
@@ -90,7 +95,9 @@ struct ImageData: TaskData {
     config.model.vision.classes = classes.count
   }
 
-  func makeJob(_ config: RunConfig, training: Bool, engine: Engine) throws -> any TrainingTask {
-    try ImageClassification(config, data: path, training: training, engine: engine)
+  func makeJob(
+    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+  ) throws -> any TrainingTask {
+    try ImageClassification(config, data: path, training: training, engine: engine, team: team)
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// `mmoe train`: from the command line's words to a trained model and a report.
@@ -15,6 +16,8 @@ public struct TrainSession {
     /// Empty: the task's latest run.
     public var resume: String?
     public var isDryRun = false
+    /// Where a timeline of some steps goes.
+    public var trace: String?
     public var printsJSON = false
     public init() {}
   }
@@ -41,9 +44,28 @@ public struct TrainSession {
   /// - Returns: the process's exit status: 0, or 130 when a signal stopped the run after it was saved.
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws -> Int32 {
+    guard ParallelProcess.isLaunched else {
+      return try train(in: Communicator.single())
+    }
+    let world = try Communicator.world(timeout: ParallelConfig().timeout)
+    let status: Int32
+    do {
+      // One rank speaks; each says only what is wrong with itself.
+      let session =
+        world.rank == 0
+        ? self : TrainSession(options, output: DiscardedText(), errors: DiscardedText())
+      status = try session.train(in: world)
+    } catch {
+      ParallelProcess.stop(for: error)
+    }
+    ParallelProcess.finish()
+    return status
+  }
+
+  private func train(in world: Communicator) throws -> Int32 {
     let began = monotonicSeconds()
     let task = try TaskKind(named: options.task)
-    let checkpoint = try checkpointToResume(task)
+    let checkpoint = try checkpointToResume(task, world)
     let preset = checkpoint?.info.preset ?? options.preset ?? task.defaultPreset
     var config = try checkpoint.map(resumedConfig) ?? newConfig(preset)
     // What is known from the configuration alone is said before data is looked for.
@@ -54,29 +76,76 @@ public struct TrainSession {
       return 0
     }
     try DryRun.requireMemory(for: config, task: task, preset: preset)
+    world.timeout = config.parallel.timeout
+    // The first rank makes what is missing, the others find it.
+    if world.rank > 0 { world.barrier(patiently: true) }
     let data = try task.openData(options.data, config, checkpoint: checkpoint, human)
+    if world.rank == 0 { world.barrier(patiently: true) }
     if checkpoint == nil { data.adapt(&config, human) }
 
     let engine = try Engine(
-      threads: config.tensor.threads, backend: config.tensor.blas.backend)
-    let job = try data.makeJob(config, training: true, engine: engine)
-    let folder = try runFolder(preset, config, resuming: checkpoint)
+      threads: config.tensor.threads ?? TrainSession.threads(of: world),
+      backend: config.tensor.blas.backend)
+    let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
+    let team =
+      world.size > 1
+      ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
+    let job = try data.makeJob(config, training: true, engine: engine, team: team)
+    team?.requireSame("configuration", RunConfig.table.yaml(config))
+    team?.requireSame("data", TrainSession.describe(job))
+    let folder =
+      world.rank == 0 ? try runFolder(preset, config, resuming: checkpoint) : nil
+    if let team {
+      human.line(
+        "\(world.size) ranks, experts over \(team.grid.expertGroup.size), \(config.parallel.overlap) overlap, \(config.parallel.wire.rawValue) rows, \(ParallelProcess.library)"
+      )
+    }
     human.line(
       "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription)"
     )
-    human.line("run folder \(folder.path)")
+    if let folder { human.line("run folder \(folder.path)") }
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
 
     Interrupt.install()
     let trainer = try Trainer(
       job, preset: preset, config: config, engine: engine, folder: folder, resuming: checkpoint,
-      sink: human)
+      team: team, trace: trace, sink: human)
     let outcome = try trainer.run()
-    let plot = drawPlot(folder, "\(preset) \(config.model.moe.variant)")
+    if let trace {
+      let title = "\(preset) \(config.model.moe.variant) \(config.parallel.overlap)"
+      try trace.write(title: title, notes: team?.overlapReport ?? [])
+      human.line("trace       \(trace.file)")
+    }
+    let plot = folder.flatMap { drawPlot($0, "\(preset) \(config.model.moe.variant)") }
     report(
       outcome, job, config: config, preset: preset, plot: plot,
       seconds: monotonicSeconds() - began, engine: engine)
     return outcome.isInterrupted ? 130 : 0
+  }
+
+  /// An equal share of this host's cores for each of its ranks.
+  private static func threads(of world: Communicator) -> Int? {
+    guard world.size > 1 else { return nil }
+    return max(1, ProcessInfo.processInfo.activeProcessorCount / ParallelProcess.ranksOnThisHost)
+  }
+
+  /// What all ranks must find the same.
+  private static func describe(_ job: any TrainingTask) -> String {
+    (["steps an epoch: \(job.stepsPerEpoch)"]
+      + job.vocabulary.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.joined(separator: " "))" })
+      .joined(separator: "\n")
+  }
+
+  /// Runs this command as several ranks under mpirun.
+  ///
+  /// - Returns: the exit status; nil where this process is a rank already.
+  /// - Throws: `ParallelError` when mpirun cannot be started.
+  public static func launch(ranks: Int) throws -> Int32? {
+    guard !ParallelProcess.isLaunched else { return nil }
+    var words = Array(CommandLine.arguments.dropFirst())
+    if let at = words.firstIndex(of: "--ranks") { words.removeSubrange(at...min(at + 1, words.count - 1)) }
+    words.removeAll { $0.hasPrefix("--ranks=") }
+    return try RankLauncher.launch(ranks: ranks, arguments: words)
   }
 
   // MARK: Configuration
@@ -88,11 +157,18 @@ public struct TrainSession {
     return config
   }
 
-  private func checkpointToResume(_ task: TaskKind) throws -> LoadedCheckpoint? {
+  private func checkpointToResume(
+    _ task: TaskKind, _ world: Communicator
+  ) throws -> LoadedCheckpoint? {
     guard let run = options.resume else { return nil }
-    let (file, passedOver) = try RunFolder.checkpointToResume(
-      run, task: task.rawValue, under: options.out ?? TrainSession.runsFolder)
-    for problem in passedOver { human.line("passed over \(problem)") }
+    var chosen = ""
+    if world.rank == 0 {
+      let (file, passedOver) = try RunFolder.checkpointToResume(
+        run, task: task.rawValue, under: options.out ?? TrainSession.runsFolder)
+      for problem in passedOver { human.line("passed over \(problem)") }
+      chosen = file
+    }
+    let file = String(decoding: world.broadcast(Array(chosen.utf8), patiently: true), as: UTF8.self)
     let checkpoint = try LoadedCheckpoint(file)
     guard checkpoint.info.task == task.rawValue else {
       throw TrainError(

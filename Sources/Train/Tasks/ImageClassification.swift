@@ -1,5 +1,6 @@
 import MMoEData
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// `imagenet-subset`: classification of the images of a folder by a vision transformer.
@@ -21,22 +22,29 @@ public final class ImageClassification: TrainingTask {
   private let vision: VisionTransformer
   private let config: RunConfig
   private let engine: Engine
+  private let team: RankTeam?
   private let folder: ImageFolder
   private let training: ImageSource?
   private let validation: ImageSource
   private var loader: ImageLoader?
   private var batch: ImageBatch?
-  private var microBatch: Int { config.data.batch / config.train.accumulation }
+  private var ranks: Int { team?.world.size ?? 1 }
+  /// Images of a pass on this rank.
+  private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
 
   /// - Parameters:
   ///   - data: a folder in the ImageFolder layout.
   ///   - training: whether the `train` split is needed too.
+  ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   public init(
-    _ config: RunConfig, data: String, training isTraining: Bool = true, engine: Engine
+    _ config: RunConfig, data: String, training isTraining: Bool = true, engine: Engine,
+    team: RankTeam? = nil
   ) throws {
     try config.validate()
+    self.team = team
+    try config.requireDivisible(by: team?.world.size ?? 1)
     folder = try ImageFolder(path: data, splits: isTraining ? [.train, .val] : [.val])
     let cache = config.data.cacheMB * 1_000_000
     validation = ImageSource(
@@ -55,7 +63,9 @@ public final class ImageClassification: TrainingTask {
         "\(data): \(folder.classes.count) classes found, model.classes is \(config.model.vision.classes); use data of as many classes"
       )
     }
-    vision = try VisionTransformer(config.model, seed: UInt64(config.seed), engine: engine)
+    vision = try VisionTransformer(
+      config.model, seed: UInt64(config.seed), engine: engine,
+      dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
     stepsPerEpoch = ImageLoader.stepsPerEpoch(
       images: training?.set.count ?? 0, batchSize: config.data.batch)
@@ -106,9 +116,15 @@ public final class ImageClassification: TrainingTask {
     var loss = 0.0
     var (top1, top5, count) = (0, 0, 0)
     var perClass = folder.classes.map { (name: $0, count: 0, correct: 0) }
-    while let batch = try loader.next() {
+    // Experts need every rank at every pass: one whose images are used up repeats its last ones and counts nothing.
+    var idle: Tensor?
+    for _ in stride(from: 0, to: validation.set.count, by: microBatch * ranks) {
+      let next = try loader.next()
       let tape = Tape(engine, recording: false)
-      let logits = vision(batch.pixels, ForwardPass(tape, training: false))
+      guard let pixels = next?.pixels ?? idle ?? (ranks > 1 ? blankImage() : nil) else { break }
+      let logits = vision(pixels, ForwardPass(tape, training: false, coordinator: team))
+      guard let batch = next else { continue }
+      if ranks > 1 { idle = pixels.copy() }
       let result = tape.crossEntropy(logits, targets: batch.labels)
       loss += result.loss * Double(batch.count)
       count += batch.count
@@ -119,6 +135,16 @@ public final class ImageClassification: TrainingTask {
         perClass[Int(label)].correct += rank == 0 ? 1 : 0
       }
       progress?(count, validation.set.count)
+    }
+    if let team {
+      var sums = [loss, Double(top1), Double(top5), Double(count)]
+      sums += perClass.flatMap { [Double($0.count), Double($0.correct)] }
+      let totals = team.world.allReduce(sums)
+      loss = totals[0]
+      (top1, top5, count) = (Int(totals[1]), Int(totals[2]), Int(totals[3]))
+      for i in perClass.indices {
+        (perClass[i].count, perClass[i].correct) = (Int(totals[4 + 2 * i]), Int(totals[5 + 2 * i]))
+      }
     }
     guard count > 0 else {
       throw TrainError(
@@ -131,11 +157,15 @@ public final class ImageClassification: TrainingTask {
       classes: perClass, count: count, skipped: validation.set.count - count)
   }
 
+  private func blankImage() -> Tensor {
+    Tensor.zeros([1, config.model.vision.channels, config.model.vision.image, config.model.vision.image])
+  }
+
   private func options(_ augmentation: Augmentation) -> LoaderOptions {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation,
-      threads: config.data.workers)
+      threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks)
   }
 }
 
@@ -145,9 +175,20 @@ extension RunConfig {
   /// - Throws: `ModelError` or `TrainError` naming the field.
   public func validate() throws {
     try model.validate()
+    _ = try parallel.options()
     guard data.batch % train.accumulation == 0 else {
       throw TrainError(
         "train.accumulation is \(train.accumulation), which does not divide data.batch \(data.batch); choose a divisor"
+      )
+    }
+  }
+
+  /// - Throws: `TrainError` when a micro-batch is not a multiple of the ranks.
+  func requireDivisible(by ranks: Int) throws {
+    let micro = data.batch / train.accumulation
+    guard micro % ranks == 0 else {
+      throw TrainError(
+        "data.batch \(data.batch) in \(train.accumulation) micro-batches gives \(micro) a pass, which \(ranks) ranks do not divide; choose a multiple"
       )
     }
   }

@@ -1,6 +1,7 @@
 import Foundation
 import MMoEData
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// `lm`: next-token prediction on a corpus by a causal transformer.
@@ -31,12 +32,22 @@ public final class LanguageModelling: TrainingTask {
   private var loader: TokenLoader?
   private var batch: TokenBatch?
   private var context: Int { config.model.text.context }
-  private var microBatch: Int { config.data.batch / config.train.accumulation }
+  /// The ranks that compute together; nil = this process alone.
+  private let team: RankTeam?
+  private var ranks: Int { team?.world.size ?? 1 }
+  /// Windows of a micro-batch on this rank.
+  private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
 
-  /// - Parameter training: whether the training part is needed too.
+  /// - Parameters:
+  ///   - training: whether the training part is needed too.
+  ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for a missing or damaged part; `ModelError` or `TrainError` for an impossible configuration.
-  init(_ config: RunConfig, data: TextData, training isTraining: Bool, engine: Engine) throws {
+  init(
+    _ config: RunConfig, data: TextData, training isTraining: Bool, engine: Engine, team: RankTeam? = nil
+  ) throws {
     try config.validate()
+    try config.requireDivisible(by: team?.world.size ?? 1)
+    self.team = team
     self.config = config
     self.engine = engine
     tokenizer = data.tokenizer
@@ -49,7 +60,8 @@ public final class LanguageModelling: TrainingTask {
     attachments = try TokenizerAttachments.make(tokenizer)
     validation = try TokenCorpus(data.shards, split: .val, tokenizer: tokenizer)
     training = isTraining ? try TokenCorpus(data.shards, split: .train, tokenizer: tokenizer) : nil
-    language = try GPT(config.model, seed: UInt64(config.seed), engine: engine)
+    language = try GPT(
+      config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch * config.model.text.context
     stepsPerEpoch = TokenLoader.stepsPerEpoch(
       tokens: training?.tokens ?? 0, length: config.model.text.context, batchSize: config.data.batch)
@@ -61,7 +73,8 @@ public final class LanguageModelling: TrainingTask {
   public func startTraining(atMicroBatch index: Int) throws {
     guard let training else { preconditionFailure("opened for evaluation only") }
     let options = TokenLoaderOptions(
-      batchSize: microBatch, length: context, seed: UInt64(config.seed), threads: config.data.workers)
+      batchSize: microBatch, length: context, seed: UInt64(config.seed), threads: config.data.workers,
+      rank: team?.world.rank ?? 0, ranks: ranks)
     let order: TokenOrder =
       if config.data.overfit > 0 {
         .overfit
@@ -88,13 +101,17 @@ public final class LanguageModelling: TrainingTask {
     let stride = config.text.evalStride == 0 ? context : config.text.evalStride
     let windows = try SlidingWindows(validation, range: range, length: context, stride: stride)
     var total = 0.0
-    for first in Swift.stride(from: 0, to: windows.count, by: config.data.batch) {
-      let batch = try windows.batch(first: first, size: config.data.batch)
-      let pass = ForwardPass(Tape(engine, recording: false), training: false)
+    for start in Swift.stride(from: 0, to: windows.count, by: microBatch * ranks) {
+      let own = start + microBatch * (team?.world.rank ?? 0)
+      // Experts need every rank at every pass: one without windows of its own takes the first ones and counts nothing.
+      let isIdle = own >= windows.count
+      let batch = try windows.batch(first: isIdle ? 0 : own, size: microBatch)
+      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
       let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
-      total += result.losses.reduce(0.0) { $0 + Double($1) }
-      progress?(min(first + config.data.batch, windows.count), windows.count)
+      if !isIdle { total += result.losses.reduce(0.0) { $0 + Double($1) } }
+      progress?(min(start + microBatch * ranks, windows.count), windows.count)
     }
+    if let team { total = team.world.allReduce([total])[0] }
     let loss = total / Double(max(windows.targets, 1))
     var metrics = [("perplexity", exp(loss))]
     // The first token is context only, so its text does not count.

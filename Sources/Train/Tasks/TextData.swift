@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEParallel
 import MMoETensor
 
 /// The text of a language model: shards of tokens, and the tokenizer that made them.
@@ -54,8 +55,10 @@ struct TextData: TaskData {
     config.model.text.vocabulary = tokenizer.vocabularySize
   }
 
-  func makeJob(_ config: RunConfig, training: Bool, engine: Engine) throws -> any TrainingTask {
-    try LanguageModelling(config, data: self, training: training, engine: engine)
+  func makeJob(
+    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+  ) throws -> any TrainingTask {
+    try LanguageModelling(config, data: self, training: training, engine: engine, team: team)
   }
 
   /// The tokenizer that the configuration asks for.

@@ -1,0 +1,55 @@
+// The part of MPI that the project uses, as plain functions: MPI's handles and constants are macros that Swift
+// cannot import. Every function returns 0 or an MPI error code, which `mmoe_mpi_error` turns into words. All
+// operations are non-blocking; the caller tests them. Only the thread that called `mmoe_mpi_init` may call.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// A communicator.
+typedef struct mmoe_comm mmoe_comm;
+/// An operation in flight, with the arrays that MPI reads until it is done.
+typedef struct mmoe_request mmoe_request;
+
+/// Initialises MPI with MPI_THREAD_FUNNELED; errors are returned from then on, not fatal.
+int mmoe_mpi_init(void);
+void mmoe_mpi_finalize(void);
+/// Ends every rank of the job with this exit status; does not return.
+void mmoe_mpi_abort(int status);
+void mmoe_mpi_error(int code, char *text, size_t capacity);
+/// Library and version in one line.
+void mmoe_mpi_version(char *text, size_t capacity);
+
+int mmoe_comm_world(mmoe_comm **out);
+/// The ranks with the same colour, ordered by key.
+int mmoe_comm_split(mmoe_comm *comm, int color, int key, mmoe_comm **out);
+/// The same ranks with a message space of their own.
+int mmoe_comm_duplicate(mmoe_comm *comm, mmoe_comm **out);
+void mmoe_comm_free(mmoe_comm *comm);
+int mmoe_comm_rank(const mmoe_comm *comm);
+int mmoe_comm_size(const mmoe_comm *comm);
+
+enum mmoe_reduction { MMOE_SUM, MMOE_MAX, MMOE_MIN };
+
+int mmoe_iallreduce_float(mmoe_comm *comm, float *values, int count, enum mmoe_reduction reduction,
+                          mmoe_request **out);
+int mmoe_iallreduce_double(mmoe_comm *comm, double *values, int count,
+                           enum mmoe_reduction reduction, mmoe_request **out);
+int mmoe_ibroadcast(mmoe_comm *comm, void *bytes, int count, int root, mmoe_request **out);
+/// Every rank gives `count` bytes; `all` receives them in rank order.
+int mmoe_iallgather(mmoe_comm *comm, const void *bytes, int count, void *all, mmoe_request **out);
+int mmoe_ibarrier(mmoe_comm *comm, mmoe_request **out);
+/// `count` integers to and from each rank.
+int mmoe_ialltoall_int(mmoe_comm *comm, const int32_t *send, int32_t *receive, int count,
+                       mmoe_request **out);
+/// Rows of `rowBytes` bytes: `sendCounts[p]` rows from row `sendStarts[p]` of `send` go to rank p, and the same for
+/// what is received. The count arrays are copied; the buffers must live until the operation is done.
+int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int32_t *sendCounts,
+                         const int32_t *sendStarts, void *receive, const int32_t *receiveCounts,
+                         const int32_t *receiveStarts, int rowBytes, mmoe_request **out);
+int mmoe_isend(mmoe_comm *comm, const void *bytes, int count, int to, int tag, mmoe_request **out);
+int mmoe_ireceive(mmoe_comm *comm, void *bytes, int count, int from, int tag, mmoe_request **out);
+
+/// Advances all communication and says whether this operation is done. A finished request is freed.
+int mmoe_request_test(mmoe_request *request, bool *done);

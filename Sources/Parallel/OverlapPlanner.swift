@@ -1,0 +1,189 @@
+import MMoEModels
+import MMoETensor
+
+/// Decides when routes run: sequentially in the first steps, which are measured, then as the strategy says with the slot
+/// that the measured times choose. All ranks decide from the same numbers.
+final class OverlapPlanner {
+  /// Steps before measuring: first-touch memory makes them slow.
+  private static let warmUpSteps = 2
+  private static let measuredSteps = 3
+
+  struct Key: Hashable {
+    let block: Int
+    let route: Int
+  }
+
+  let strategy: OverlapStrategy
+  /// What was decided and why, one line a route.
+  private(set) var report: [String] = []
+  private let config: ModelConfig
+  private let variant: MoEVariant?
+  private let world: Communicator
+  private let engine: Engine
+  private var schedules: [Key: RouteSchedule] = [:]
+  private(set) var isDecided: Bool
+  private var steps = 0
+  private var samples: [StepTimes] = []
+  /// A trace that goes on beside the measuring.
+  private let trace: Timeline?
+
+  init(
+    _ strategy: OverlapStrategy, _ config: ModelConfig, _ world: Communicator, engine: Engine
+  ) throws {
+    self.strategy = strategy
+    self.config = config
+    self.world = world
+    self.engine = engine
+    trace = engine.timeline
+    variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
+    let measures = strategy.form.usesWindow || strategy == .auto
+    isDecided = variant == nil || !measures
+  }
+
+  func schedule(block: Int, route: Int) -> RouteSchedule {
+    if let decided = schedules[Key(block: block, route: route)] { return decided }
+    let form = strategy.form
+    guard isDecided, !form.usesWindow else { return .sequential }
+    return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
+  }
+
+  /// To be called before each step's first pass.
+  func beginStep() {
+    guard !isDecided, steps >= OverlapPlanner.warmUpSteps else { return }
+    engine.timeline = Timeline()
+  }
+
+  /// To be called after each step's last pass: takes the measured times, and decides when there are enough.
+  func endStep() {
+    guard !isDecided else { return }
+    steps += 1
+    guard steps > OverlapPlanner.warmUpSteps, let timeline = engine.timeline else { return }
+    samples.append(StepTimes(timeline))
+    engine.timeline = trace
+    if samples.count == OverlapPlanner.measuredSteps { decide() }
+  }
+
+  private func decide() {
+    guard let variant else { return }
+    for block in 0..<config.layers where config.isMoE(block) {
+      for (number, route) in variant.routes.enumerated() {
+        let operators = config.window(of: route, into: block, variant: variant)
+        let passes = agreedTimes(block, number, operators)
+        let schedule = choose(passes)
+        schedules[Key(block: block, route: number)] = schedule
+        report.append(describe(block, number, operators, passes, schedule))
+      }
+    }
+    isDecided = true
+    samples = []
+  }
+
+  /// Times of forward and, in training, backward pass: medians over steps; operators of the slowest rank; exchanges of the
+  /// rank that came last and so did not wait for another.
+  private func agreedTimes(
+    _ block: Int, _ route: Int, _ operators: [WindowOperator]
+  ) -> [RouteTimes] {
+    func median(_ value: (StepTimes) -> Double) -> Double {
+      samples.map(value).sorted()[samples.count / 2]
+    }
+    let kinds: [Timeline.Kind] =
+      samples.contains { $0.hasBackward } ? [.forward, .backward] : [.forward]
+    return kinds.map { kind in
+      let computed =
+        operators.map { op in median { $0.seconds(of: op, kind) } }
+        + [median { $0.experts(block, route, kind) }]
+      let exchanged = ["dispatch", "combine"].map { name in
+        median { $0.exchange(name, block, route, kind) }
+      }
+      let slowest = world.allReduce(computed, .maximum)
+      let pure = world.allReduce(exchanged, .minimum)
+      return RouteTimes(
+        window: Array(slowest.dropLast()), experts: slowest.last!, dispatch: pure[0],
+        combine: pure[1])
+    }
+  }
+
+  private func choose(_ passes: [RouteTimes]) -> RouteSchedule {
+    let slot = SlotChoice.best(passes).slot
+    func inWindow(_ chunks: Int) -> RouteSchedule {
+      RouteSchedule(chunks: chunks, slot: slot, awaitsAtOnce: false)
+    }
+    guard strategy == .auto else { return inWindow(strategy.form.chunks) }
+    // Parts cost something that the model does not know: they must promise 2 % to be chosen.
+    let candidates = [1, 2, 4].map(inWindow)
+    let seconds = candidates.map { schedule in
+      passes.reduce(0.0) { $0 + ScheduleSimulator.run(ScheduleSimulator.steps($1, schedule)).seconds }
+    }
+    let best = seconds.indices.min { seconds[$0] < seconds[$1] }!
+    return seconds[best] < 0.98 * seconds[0] ? candidates[best] : candidates[0]
+  }
+
+  private func describe(
+    _ block: Int, _ route: Int, _ operators: [WindowOperator], _ passes: [RouteTimes],
+    _ schedule: RouteSchedule
+  ) -> String {
+    func ms(_ seconds: Double) -> String {
+      let tenths = Int((seconds * 1e4).rounded())
+      return "\(tenths / 10).\(tenths % 10)"
+    }
+    let names = operators.prefix(schedule.slot).map(\.kind.rawValue)
+    let place = names.isEmpty ? "at the departure" : "after " + names.joined(separator: ", ")
+    let times = passes[0]
+    let choice = SlotChoice.best(passes)
+    let parts = schedule.chunks > 1 ? ", \(schedule.chunks) parts" : ""
+    return
+      "block \(block) route \(route): experts \(place) (slot \(schedule.slot) of \(operators.count))\(parts); dispatch \(ms(times.dispatch)) ms, combine \(ms(times.combine)), window \(times.window.map(ms).joined(separator: " + ")), experts \(ms(times.experts)); uncovered \(ms(choice.exposed)) ms\(passes.count > 1 ? " forward and backward" : "")"
+  }
+}
+
+/// What one step's timeline says of operators and exchanges.
+struct StepTimes {
+  private var operators: [String: Double] = [:]
+  private var exchanges: [String: [Double]] = [:]
+  private var expertCalls: [String: [Double]] = [:]
+  let hasBackward: Bool
+
+  /// Operators of a mixture-of-experts layer that are not part of the backbone.
+  private static let routed: Set<String> = [
+    "gate", "permute", "dispatch start", "dispatch wait", "experts", "combine start", "combine wait",
+    "combine", "coefficient gate", "passage",
+  ]
+
+  init(_ timeline: Timeline) {
+    hasBackward = timeline.events.contains { $0.kind == .backward }
+    for event in timeline.events {
+      switch event.kind {
+      case .forward, .backward:
+        if event.name == "experts" {
+          expertCalls["\(event.scope) \(event.kind)", default: []].append(event.seconds)
+        }
+        guard !StepTimes.routed.contains(event.name) else { continue }
+        let kind =
+          event.name == "mlp"
+          ? WindowOperator.Kind.mlp : event.name == "shared expert" ? .shared : .attention
+        operators["\(event.scope) \(kind) \(event.kind)", default: 0] += event.seconds
+      case .exchange: exchanges["\(event.scope) \(event.name)", default: []].append(event.seconds)
+      case .wait, .poll, .step: break
+      }
+    }
+  }
+
+  func seconds(of op: WindowOperator, _ kind: Timeline.Kind) -> Double {
+    operators["blocks.\(op.block) \(op.kind) \(kind)"] ?? 0
+  }
+
+  /// The `route`-th call; backward calls come in the opposite order.
+  private func pick(_ values: [Double]?, _ route: Int, _ kind: Timeline.Kind) -> Double {
+    guard let values, route < values.count else { return 0 }
+    return values[kind == .backward ? values.count - 1 - route : route]
+  }
+
+  func experts(_ block: Int, _ route: Int, _ kind: Timeline.Kind) -> Double {
+    pick(expertCalls["blocks.\(block) \(kind)"], route, kind)
+  }
+
+  func exchange(_ name: String, _ block: Int, _ route: Int, _ kind: Timeline.Kind) -> Double {
+    let full = kind == .backward ? name + " ′" : name
+    return pick(exchanges["blocks.\(block) \(full)"], route, kind)
+  }
+}

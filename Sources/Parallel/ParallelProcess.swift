@@ -1,0 +1,88 @@
+import CMPI
+import Foundation
+import Synchronization
+
+/// Why ranks cannot start or go on, in one line.
+public struct ParallelError: Error, CustomStringConvertible, Sendable {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}
+
+/// This process's part in MPI: started only where a launcher has started several, and ended with all of them.
+public enum ParallelProcess {
+  /// −1: MPI is not running.
+  private static let worldRank = Atomic<Int>(-1)
+
+  /// Whether mpirun, srun or another launcher started this process as a rank.
+  public static var isLaunched: Bool {
+    let environment = ProcessInfo.processInfo.environment
+    return environment["OMPI_COMM_WORLD_SIZE"] != nil || environment["PMI_RANK"] != nil
+      || environment["PMIX_RANK"] != nil
+  }
+
+  /// Ranks on this host, for the share of its cores that each may use.
+  public static var ranksOnThisHost: Int {
+    let environment = ProcessInfo.processInfo.environment
+    let names = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"]
+    return max(1, names.compactMap { environment[$0].flatMap { Int($0) } }.first ?? 1)
+  }
+
+  /// Whether MPI runs.
+  public static var isRunning: Bool { worldRank.load(ordering: .relaxed) >= 0 }
+
+  /// Initialises MPI. The calling thread is from then on the only one that may communicate.
+  ///
+  /// - Throws: `ParallelError` when the library refuses.
+  static func start() throws {
+    guard !isRunning else { return }
+    let code = mmoe_mpi_init()
+    guard code == 0 else {
+      throw ParallelError("MPI cannot be initialised (\(message(code))); check the installation of MPI on this host")
+    }
+  }
+
+  static func noteRank(_ rank: Int) { worldRank.store(rank, ordering: .relaxed) }
+
+  /// Ends MPI; every rank must call it. Without MPI nothing happens.
+  public static func finish() {
+    guard isRunning else { return }
+    mmoe_mpi_finalize()
+    worldRank.store(-1, ordering: .relaxed)
+  }
+
+  /// Ends every rank of the job with exit status 1 after one line that names this rank and the reason. A rank that goes
+  /// on alone would leave the others waiting.
+  public static func stop(_ reason: String) -> Never {
+    let rank = worldRank.load(ordering: .relaxed)
+    var line = Array((rank >= 0 ? "rank \(rank): \(reason)\n" : "\(reason)\n").utf8)
+    write(STDERR_FILENO, &line, line.count)
+    if rank >= 0 { mmoe_mpi_abort(1) }
+    exit(1)
+  }
+
+  /// Lets another rank say why the job ends, and ends it if that one cannot.
+  static func leaveTheWordToOthers() -> Never {
+    sleep(5)
+    stop("another rank was to end the job and did not")
+  }
+
+  /// Ends the job for an error that this rank has met. Where all have met it, only the first speaks.
+  public static func stop(for error: any Error) -> Never {
+    if worldRank.load(ordering: .relaxed) > 0 { sleep(1) }
+    stop("\(error)")
+  }
+
+  /// The library's words for an error code.
+  static func message(_ code: Int32) -> String {
+    var text = [CChar](repeating: 0, count: 512)
+    mmoe_mpi_error(code, &text, text.count)
+    return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  /// Library and version, for logs.
+  public static var library: String {
+    var text = [CChar](repeating: 0, count: 512)
+    mmoe_mpi_version(&text, text.count)
+    return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+}

@@ -1,0 +1,73 @@
+import MMoETensor
+
+extension RankTeam {
+  /// All experts of a stacked array on the first rank, from the ranks of its group, in the order of their global numbers;
+  /// every rank must call.
+  ///
+  /// - Parameter values: `[experts here, …]`, the parameter or a moment of it.
+  /// - Returns: `[all experts, …]` on the first rank; nil on others, and for arrays that are replicated.
+  public func gather(_ parameter: Parameter, _ values: Tensor) -> Tensor? {
+    let group = grid.expertGroup
+    // Copies in other groups are equal.
+    guard let share = parameter.experts, group.size > 1, world.rank < group.size else { return nil }
+    guard group.rank == 0 else {
+      for part in group.startSend(values, to: 0, "sending experts to be saved") {
+        group.wait(part, patiently: true)
+      }
+      return nil
+    }
+    let whole = Tensor(uninitialised: [share.total] + values.shape.dropFirst())
+    whole.pointer.update(from: values.pointer, count: values.count)
+    let pending = (1..<group.size).flatMap { rank in
+      group.startReceive(
+        whole.rows(of: rank, count: group.size), from: rank, "receiving experts to be saved")
+    }
+    for part in pending { group.wait(part) }
+    return whole
+  }
+
+  /// Ends the job with one line when the ranks do not agree on a text, such as their configuration.
+  ///
+  /// - Parameters:
+  ///   - what: what the text is, such as "configuration".
+  ///   - text: lines; the first that differs is named.
+  public func requireSame(_ what: String, _ text: String) {
+    let texts = world.allGather(Array(text.utf8)).map {
+      String(decoding: $0, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+    guard let other = texts.indices.first(where: { texts[$0] != texts[0] }) else { return }
+    // One rank speaks for all.
+    guard world.rank == other else { ParallelProcess.leaveTheWordToOthers() }
+    let (own, first) = (texts[other], texts[0])
+    let at = zip(own, first).prefix { $0 == $1 }.count
+    func line(_ lines: [String]) -> String {
+      at < lines.count ? "'\(lines[at].trimmed)'" : "nothing more"
+    }
+    ParallelProcess.stop(
+      "its \(what) has \(line(own)) where rank 0 has \(line(first)); start all ranks with the same command and data")
+  }
+
+  /// Ends the job with the line of that rank whose `position` is the least, the lowest rank among equals.
+  public func stopTogether(_ reason: String, position: Int) -> Never {
+    let positions = world.allGather(Array(String(position).utf8)).map {
+      Int(String(decoding: $0, as: UTF8.self)) ?? .max
+    }
+    if positions.indices.min(by: { positions[$0] < positions[$1] }) != world.rank {
+      ParallelProcess.leaveTheWordToOthers()
+    }
+    ParallelProcess.stop(reason)
+  }
+}
+
+extension Tensor {
+  /// The `index`-th of `count` equal parts of the first axis, sharing the memory.
+  func rows(of index: Int, count parts: Int) -> Tensor {
+    Tensor(
+      shape: [shape[0] / parts] + shape.dropFirst(), storage: storage,
+      offset: offset + index * (count / parts))
+  }
+}
+
+extension String {
+  fileprivate var trimmed: String { String(drop { $0 == " " }) }
+}

@@ -1,0 +1,113 @@
+import MMoEModels
+import MMoETensor
+
+/// How ranks share the work of a run.
+public struct ParallelOptions: Sendable, Equatable {
+  /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
+  public var expert = 0
+  public var overlap = OverlapStrategy.shortcut
+  public var wire = WireFormat.float32
+  /// Seconds after which a wait for another rank ends the job.
+  public var timeout = 25.0
+  public init() {}
+}
+
+/// The ranks that train one model together, seen from one of them: what the loop and the model's forward pass need of the
+/// others.
+public final class RankTeam: PassCoordinator {
+  public let grid: ProcessGrid
+  public let dispatcher: any Dispatcher
+  private let queue: ExchangeQueue
+  private let planner: OverlapPlanner
+  private let sumStream: Communicator
+  private let engine: Engine
+  private var sums: [(operation: PendingOperation, buffer: DoubleBuffer, then: ([Double]) -> Void)] = []
+  private var sync: GradientSync?
+
+  /// - Parameter world: all ranks, at least one.
+  /// - Throws: `ParallelError` when the ranks or the experts cannot be divided.
+  public init(
+    _ world: Communicator, _ options: ParallelOptions, model: ModelConfig, engine: Engine
+  ) throws {
+    let isDense = model.moe.variant == "dense"
+    let experts = isDense ? 1 : model.moe.experts
+    let group =
+      options.expert == 0
+      ? ProcessGrid.largestGroup(ranks: world.size, experts: experts) : options.expert
+    guard isDense || experts % group == 0 else {
+      throw ParallelError(
+        "parallel.expert is \(group), which does not divide moe.experts \(experts); choose a divisor")
+    }
+    grid = try ProcessGrid(world, expertParallel: group)
+    queue = ExchangeQueue(grid.expertGroup, engine: engine)
+    dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
+    planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
+    sumStream = world.duplicate()
+    self.engine = engine
+    let queue = queue
+    engine.progress = { queue.poll() }
+    for stream in [world, sumStream] { stream.whileWaiting = { queue.poll() } }
+  }
+
+  public var world: Communicator { grid.world }
+  public var isRoot: Bool { world.rank == 0 }
+  /// What the overlap planner decided; empty before.
+  public var overlapReport: [String] { planner.report }
+  public var hasDecidedOverlap: Bool { planner.isDecided }
+
+  /// Names the parameters whose gradients are averaged.
+  public func attach(_ parameters: [Parameter]) {
+    let sync = GradientSync(parameters, grid, engine: engine)
+    self.sync = sync
+    queue.alsoAdvance = {
+      sync.advance()
+      return true
+    }
+  }
+
+  public func beginStep() { planner.beginStep() }
+  public func endStep() { planner.endStep() }
+
+  /// To be called before the backward pass after which a step's gradients are complete.
+  public func armGradientSync() { sync?.arm() }
+  /// Waits until all gradients are those of the global batch.
+  public func finishGradientSync() { sync?.finish() }
+
+  /// The global norm's square from this rank's sums of squares: replicated gradients count once, every expert once.
+  public func globalSquares(replicated: Double, experts: Double) -> Double {
+    // Every copy of an expert adds the same number.
+    replicated + world.allReduce([experts])[0] / Double(grid.replicas.size)
+  }
+
+  /// The mean of each element over the ranks.
+  public func mean(_ values: [Double]) -> [Double] {
+    world.allReduce(values).map { $0 / Double(world.size) }
+  }
+
+  /// Whether it is so on any rank.
+  public func any(_ condition: Bool) -> Bool { world.allReduce([condition ? 1 : 0], .maximum)[0] > 0 }
+
+  // MARK: PassCoordinator
+
+  public var shard: (index: Int, count: Int) { (world.rank, world.size) }
+
+  public func schedule(block: Int, route: Int) -> RouteSchedule {
+    planner.schedule(block: block, route: route)
+  }
+
+  public func sum(_ values: [Double], then: @escaping ([Double]) -> Void) {
+    let buffer = DoubleBuffer(values)
+    sums.append((sumStream.startReduction(buffer, .sum, "the sum of expert loads"), buffer, then))
+  }
+
+  public func completeSums() {
+    let waiting = sums
+    sums = []
+    for sum in waiting {
+      sumStream.wait(sum.operation)
+      sum.then(sum.buffer.values)
+    }
+  }
+
+  public func leftBlock(_ index: Int) { sync?.leftBlock(index) }
+}

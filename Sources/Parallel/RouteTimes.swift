@@ -1,0 +1,136 @@
+import MMoEModels
+
+/// What one route takes: the operators of its window, its experts, and each exchange with nothing beside it. Seconds.
+public struct RouteTimes: Sendable, Equatable, Codable {
+  /// Operators between departure and the end of the block, in order.
+  public var window: [Double]
+  public var experts: Double
+  public var dispatch: Double
+  public var combine: Double
+
+  public init(window: [Double], experts: Double, dispatch: Double, combine: Double) {
+    self.window = window
+    self.experts = experts
+    self.dispatch = dispatch
+    self.combine = combine
+  }
+
+  /// The backward pass in the order of the forward one: operators and experts take their own times, and the gradients of
+  /// the experts' outputs cross where the combine did.
+  public func scaled(computation: Double) -> RouteTimes {
+    RouteTimes(
+      window: window.map { $0 * computation }, experts: experts * computation, dispatch: dispatch,
+      combine: combine)
+  }
+}
+
+/// Where the experts of a route run, and what is left uncovered there.
+public struct SlotChoice: Sendable, Equatable {
+  /// Operators of the window before the experts.
+  public let slot: Int
+  /// Exchange that nothing covers, seconds.
+  public let exposed: Double
+  /// The paper's measure, |Σ_{i<K} COMP_i − T_disp| + |Σ_{i>K} COMP_i − T_comb|, seconds.
+  public let mismatch: Double
+
+  /// The slot with the least exposed exchange, the paper's measure deciding between equals (arXiv 2404.05019,
+  /// equation 11: K* = argmin of the mismatch; the time of a pair is fixed + exposed, so that the least exposed is what
+  /// the rule is after).
+  ///
+  /// - Parameter passes: forward alone, or forward and backward; the slot is the same in both.
+  public static func best(_ passes: [RouteTimes]) -> SlotChoice {
+    let slots = passes[0].window.count
+    let choices = (0...slots).map { slot -> SlotChoice in
+      var (exposed, mismatch) = (0.0, 0.0)
+      for times in passes {
+        let before = times.window[..<slot].reduce(0, +)
+        let after = times.window[slot...].reduce(0, +)
+        exposed += max(0, times.dispatch - before) + max(0, times.combine - after)
+        mismatch += abs(before - times.dispatch) + abs(after - times.combine)
+      }
+      return SlotChoice(slot: slot, exposed: exposed, mismatch: mismatch)
+    }
+    // Differences below a microsecond are noise of the sums.
+    return choices.min { a, b in
+      abs(a.exposed - b.exposed) > 1e-6 ? a.exposed < b.exposed : a.mismatch < b.mismatch
+    }!
+  }
+}
+
+/// One route's schedule run on given times: a computing thread that works and waits, and a link that serves one transfer
+/// after the other.
+public enum ScheduleSimulator {
+  public enum Step: Sendable {
+    case compute(Double)
+    /// A transfer of this length starts; it is known by its number.
+    case start(Int, Double)
+    case wait(Int)
+  }
+
+  public struct Outcome: Sendable {
+    public let seconds: Double
+    public let computation: Double
+    public let exchange: Double
+    /// Time in waits.
+    public let exposed: Double
+    /// Share of the exchange that computation covered.
+    public var hidden: Double { exchange > 0 ? 1 - exposed / exchange : 1 }
+  }
+
+  public static func run(_ steps: [Step]) -> Outcome {
+    var (now, linkFree, exposed, computation, exchange) = (0.0, 0.0, 0.0, 0.0, 0.0)
+    var done: [Int: Double] = [:]
+    for step in steps {
+      switch step {
+      case .compute(let seconds):
+        now += seconds
+        computation += seconds
+      case .start(let id, let seconds):
+        linkFree = max(now, linkFree) + seconds
+        done[id] = linkFree
+        exchange += seconds
+      case .wait(let id):
+        let arrival = max(now, done[id] ?? now)
+        exposed += arrival - now
+        now = arrival
+      }
+    }
+    return Outcome(seconds: now, computation: computation, exchange: exchange, exposed: exposed)
+  }
+
+  /// A route and its window under a schedule, forward.
+  ///
+  /// - Parameter first: number of the route's first transfer.
+  public static func steps(_ times: RouteTimes, _ schedule: RouteSchedule, first: Int = 0) -> [Step] {
+    let n = schedule.chunks
+    var steps: [Step] = (0..<n).map { .start(first + $0, times.dispatch / Double(n)) }
+    var experts: [Step] = []
+    for chunk in 0..<n {
+      experts += [
+        .wait(first + chunk), .compute(times.experts / Double(n)),
+        .start(first + n + chunk, times.combine / Double(n)),
+      ]
+    }
+    let waits = (0..<n).map { Step.wait(first + n + $0) }
+    let slot = min(schedule.slot, times.window.count)
+    steps += times.window[..<slot].map(Step.compute) + experts
+    if schedule.awaitsAtOnce { steps += waits }
+    steps += times.window[slot...].map(Step.compute)
+    return schedule.awaitsAtOnce ? steps : steps + waits
+  }
+
+  /// The backward pass of `steps`: reversed, each start a wait and each wait a start.
+  ///
+  /// - Parameter computation: time of an operator's backward part over its forward part.
+  public static func reversed(_ steps: [Step], computation: Double) -> [Step] {
+    var lengths: [Int: Double] = [:]
+    for case .start(let id, let seconds) in steps { lengths[id] = seconds }
+    return steps.reversed().map { step in
+      switch step {
+      case .compute(let seconds): .compute(seconds * computation)
+      case .start(let id, _): .wait(id)
+      case .wait(let id): .start(id, lengths[id] ?? 0)
+      }
+    }
+  }
+}

@@ -1,0 +1,155 @@
+import Foundation
+import MMoETensor
+
+/// A timeline of all ranks in the Trace Event Format, which Perfetto and chrome://tracing show.
+public struct TraceFile: Codable, Sendable {
+  public struct Event: Codable, Sendable {
+    public var name: String
+    /// The kind of a `Timeline.Event`.
+    public var cat: String
+    /// "X": a span; "M": names a process or thread.
+    public var ph: String
+    /// Microseconds since the trace's start, and how long.
+    public var ts: Double
+    public var dur: Double
+    /// The rank, and a lane of it: 0 operators, 1 waits, 2 polls, from 3 on transfers in flight.
+    public var pid: Int
+    public var tid: Int
+    public var args: Arguments
+  }
+
+  public struct Arguments: Codable, Sendable {
+    /// The block, such as `blocks.3`.
+    public var scope: String?
+    public var bytes: Int?
+    /// Of an "M" event.
+    public var name: String?
+  }
+
+  public struct Information: Codable, Sendable {
+    public var title: String
+    /// Why the overlap is as it is, a line a route.
+    public var notes: [String]
+    public var ranks: Int
+    public var steps: Int
+  }
+
+  public var traceEvents: [Event]
+  public var displayTimeUnit = "ms"
+  public var otherData: Information
+
+  /// - Throws: `ParallelError` when the file cannot be read or is no trace of ours.
+  public init(reading file: String) throws {
+    guard let bytes = FileManager.default.contents(atPath: file) else {
+      throw ParallelError("\(file): cannot be read; expected a file that --trace wrote")
+    }
+    do {
+      self = try JSONDecoder().decode(TraceFile.self, from: bytes)
+    } catch {
+      throw ParallelError(
+        "\(file): is no trace that `mmoe train --trace` wrote; expected JSON with traceEvents and otherData")
+    }
+  }
+
+  init(events: [Event], information: Information) {
+    traceEvents = events
+    otherData = information
+  }
+
+  static func spans(_ timeline: Timeline, rank: Int, origin: Double) -> [Event] {
+    var lanes: [Double] = []
+    return timeline.events.sorted { $0.start < $1.start }.map { event in
+      var lane: Int
+      switch event.kind {
+      case .forward, .backward, .step: lane = 0
+      case .wait: lane = 1
+      case .poll: lane = 2
+      case .exchange:
+        lane = lanes.firstIndex { $0 <= event.start } ?? lanes.count
+        if lane == lanes.count { lanes.append(0) }
+        lanes[lane] = event.end
+        lane += 3
+      }
+      return Event(
+        name: event.kind == .backward ? event.name + " ′" : event.name, cat: event.kind.rawValue,
+        ph: "X", ts: (event.start - origin) * 1e6, dur: event.seconds * 1e6, pid: rank, tid: lane,
+        args: Arguments(
+          scope: event.scope.isEmpty ? nil : event.scope, bytes: event.bytes > 0 ? event.bytes : nil))
+    }
+  }
+
+  static func names(rank: Int, lanes: Int) -> [Event] {
+    func name(_ what: String, _ tid: Int, _ text: String) -> Event {
+      Event(
+        name: what, cat: "", ph: "M", ts: 0, dur: 0, pid: rank, tid: tid, args: Arguments(name: text))
+    }
+    let threads = ["operators", "waits", "polls"] + (3..<max(lanes, 4)).map { "in flight \($0 - 2)" }
+    return [name("process_name", 0, "rank \(rank)")]
+      + threads.enumerated().map { name("thread_name", $0.offset, $0.element) }
+  }
+}
+
+/// Records a timeline of some steps on every rank and writes them into one file.
+public final class TraceRecorder {
+  /// Steps left out first, and then recorded: what comes later looks the same.
+  private static let (warmUp, recorded) = (2, 8)
+
+  public let file: String
+  private let engine: Engine
+  private let world: Communicator
+  private let timeline = Timeline()
+  private var seen = 0
+  private var steps = 0
+  private var began = 0.0
+
+  /// - Parameter file: the JSON file that the first rank writes.
+  public init(file: String, engine: Engine, world: Communicator) {
+    self.file = file
+    self.engine = engine
+    self.world = world
+  }
+
+  /// - Parameter hasDecided: whether the overlap is as it will stay.
+  public func beginStep(hasDecided: Bool) {
+    defer { seen += 1 }
+    guard hasDecided, seen >= TraceRecorder.warmUp, steps < TraceRecorder.recorded else { return }
+    engine.timeline = timeline
+    began = monotonicSeconds()
+  }
+
+  public func endStep() {
+    guard engine.timeline === timeline else { return }
+    timeline.append("step", scope: "", .step, from: began, to: monotonicSeconds())
+    engine.timeline = nil
+    steps += 1
+  }
+
+  /// Writes what was recorded; every rank must call.
+  ///
+  /// - Throws: `ParallelError` when the file cannot be written.
+  public func write(title: String, notes: [String]) throws {
+    // Hosts have clocks of their own: all leave a barrier at nearly the same moment.
+    world.barrier(patiently: true)
+    let now = monotonicSeconds()
+    let start = timeline.events.map(\.start).min() ?? now
+    let span = world.allReduce([now - start], .maximum)[0]
+    let own = TraceFile.spans(timeline, rank: world.rank, origin: now - span)
+    guard let encoded = try? JSONEncoder().encode(own) else { preconditionFailure("spans encode") }
+    let all = world.allGather(Array(encoded))
+    guard world.rank == 0 else { return }
+    var events: [TraceFile.Event] = []
+    for (rank, bytes) in all.enumerated() {
+      let spans = (try? JSONDecoder().decode([TraceFile.Event].self, from: Data(bytes))) ?? []
+      events += TraceFile.names(rank: rank, lanes: (spans.map(\.tid).max() ?? 0) + 1) + spans
+    }
+    let trace = TraceFile(
+      events: events,
+      information: TraceFile.Information(title: title, notes: notes, ranks: world.size, steps: steps))
+    do {
+      try JSONEncoder().encode(trace).write(to: URL(fileURLWithPath: file), options: .atomic)
+    } catch {
+      throw ParallelError(
+        "\(file): the trace cannot be written (\(error.localizedDescription)); choose another --trace")
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import MMoEParallel
+
+/// How ranks share the work. Nothing here changes what a run computes beyond rounding, and nothing of it is in a
+/// checkpoint.
+public struct ParallelConfig: Sendable, Equatable {
+  /// Ranks that share out the experts; 0 = as many as the ranks and the experts allow.
+  public var expert = 0
+  /// An `OverlapStrategy`.
+  public var overlap = OverlapStrategy.shortcut.description
+  public var wire = WireFormat.float32
+  /// Seconds after which a wait for another rank ends the job.
+  public var timeout = ParallelOptions().timeout
+
+  public init() {}
+
+  /// - Throws: `TrainError` when the strategy is none.
+  func options() throws -> ParallelOptions {
+    guard let strategy = OverlapStrategy(overlap) else {
+      throw TrainError("parallel.overlap is '\(overlap)'; valid are \(OverlapStrategy.forms)")
+    }
+    var options = ParallelOptions()
+    (options.expert, options.overlap) = (expert, strategy)
+    (options.wire, options.timeout) = (wire, timeout)
+    return options
+  }
+}
+
+extension RunConfig {
+  static let parallelEntries: [ConfigEntry<RunConfig>] = [
+    .int(
+      "parallel.expert", \.parallel.expert, range: 0...65536,
+      "ranks that share out the experts; 0 = as many as ranks and experts allow"),
+    .string("parallel.overlap", \.parallel.overlap, OverlapStrategy.forms),
+    .choice("parallel.wire", \.parallel.wire, "form of token rows between ranks"),
+    .double(
+      "parallel.timeout", \.parallel.timeout, range: 0.1...1e6,
+      "seconds after which a wait for another rank ends the job"),
+  ]
+}

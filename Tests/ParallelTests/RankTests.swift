@@ -1,0 +1,48 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Checks that several ranks make together: `Tests/ParallelChecks`.
+@Suite(.serialized) struct RankTests {
+  private func check(_ name: String, ranks: Int) throws {
+    guard RankRunner.isAvailable else {
+      print("skipped: mpirun is not installed (openmpi-bin)")
+      return
+    }
+    let result = try RankRunner.run("parallel-checks", [name], ranks: ranks)
+    #expect(result.status == 0, "\(name) on \(ranks) ranks: \(result.errors)")
+    #expect(result.output.contains("ok \(name)"), "\(name) on \(ranks) ranks: \(result.output)")
+  }
+
+  @Test(arguments: [2, 4]) func collectives(ranks: Int) throws { try check("collectives", ranks: ranks) }
+
+  /// Start and wait are each other's adjoints, for uneven routing and any number of parts.
+  @Test(arguments: [2, 4]) func adjoint(ranks: Int) throws { try check("adjoint", ranks: ranks) }
+
+  @Test(arguments: [2, 4]) func wireFormats(ranks: Int) throws { try check("wire", ranks: ranks) }
+
+  /// The same losses and gradients as one rank.
+  @Test(arguments: [2, 4]) func sameAsOneRank(ranks: Int) throws { try check("ranks", ranks: ranks) }
+
+  @Test(arguments: [2, 4]) func unevenRouting(ranks: Int) throws { try check("uneven", ranks: ranks) }
+
+  @Test(arguments: [2, 4]) func accumulation(ranks: Int) throws { try check("accumulation", ranks: ranks) }
+
+  /// Overlap changes time, never results.
+  @Test(arguments: [2, 4]) func strategies(ranks: Int) throws { try check("strategies", ranks: ranks) }
+
+  @Test func deadRankEndsTheJob() throws {
+    guard RankRunner.isAvailable else { return }
+    let result = try RankRunner.run("parallel-checks", ["die"], ranks: 2, timeout: 30)
+    #expect(result.status != 0 && result.status != 124)
+    #expect(result.lines.count == 1 && result.lines[0].contains("rank 1 has died"), "\(result.errors)")
+  }
+
+  @Test func stalledRankEndsTheJob() throws {
+    guard RankRunner.isAvailable else { return }
+    let result = try RankRunner.run("parallel-checks", ["stall", "impatient"], ranks: 2, timeout: 30)
+    #expect(result.status == 1)
+    #expect(
+      result.lines.count == 1 && result.lines[0].contains("was not done after 2 s"), "\(result.errors)")
+  }
+}

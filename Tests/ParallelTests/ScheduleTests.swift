@@ -1,0 +1,80 @@
+import MMoEModels
+import Testing
+
+@testable import MMoEParallel
+
+@Suite struct ScheduleTests {
+  @Test func strategiesByName() {
+    for strategy in [
+      OverlapStrategy.sequential, .pipelined(2), .shortcut, .shortcutPipelined(4), .auto,
+    ] { #expect(OverlapStrategy(strategy.description) == strategy) }
+    for text in ["", "pipelined", "pipelined:1", "pipelined:x", "shortcut+", "Shortcut", "pipelined:65"] {
+      #expect(OverlapStrategy(text) == nil)
+    }
+  }
+
+  /// The operators that hide a route: arXiv 2404.05019, section 3.
+  @Test(arguments: [(1, 2), (2, 3), (3, 4)]) func windows(position: Int, operators: Int) throws {
+    var config = ModelConfig()
+    config.moe.variant = "scmoe"
+    config.moe.position = position
+    let variant = try MoEVariant.resolve(config.moe)
+    let window = config.window(of: variant.routes[0], into: 3, variant: variant)
+    let all: [WindowOperator] = [
+      WindowOperator(block: 2, kind: .attention), WindowOperator(block: 2, kind: .mlp),
+      WindowOperator(block: 3, kind: .attention), WindowOperator(block: 3, kind: .shared),
+    ]
+    #expect(window == Array(all.suffix(operators)))
+  }
+
+  /// The slot is the one that simulation finds fastest, and by hand.
+  @Test func slotHidesMost() {
+    let times = RouteTimes(window: [4, 3, 5], experts: 6, dispatch: 4, combine: 8)
+    let best = SlotChoice.best([times])
+    #expect(best.slot == 1 && best.exposed == 0 && best.mismatch == 0)
+    for dispatch in stride(from: 0.5, through: 16, by: 1.5) {
+      for combine in stride(from: 0.5, through: 16, by: 1.5) {
+        let times = RouteTimes(window: [4, 3, 5], experts: 6, dispatch: dispatch, combine: combine)
+        let seconds = (0...3).map { slot in
+          ScheduleSimulator.run(
+            ScheduleSimulator.steps(times, RouteSchedule(slot: slot, awaitsAtOnce: false))
+          ).seconds
+        }
+        let choice = SlotChoice.best([times])
+        #expect(abs(seconds[choice.slot] - seconds.min()!) < 1e-9, "dispatch \(dispatch), combine \(combine)")
+        #expect(abs(seconds[choice.slot] - 18 - choice.exposed) < 1e-9)
+      }
+    }
+  }
+
+  /// Nothing overlaps when all is awaited at once; parts leave the first dispatch and the last combine exposed.
+  @Test func simulatedBaselines() {
+    let times = RouteTimes(window: [], experts: 8, dispatch: 4, combine: 4)
+    func run(_ schedule: RouteSchedule) -> ScheduleSimulator.Outcome {
+      ScheduleSimulator.run(ScheduleSimulator.steps(times, schedule))
+    }
+    #expect(run(.sequential).seconds == 16)
+    #expect(run(.sequential).hidden == 0)
+    let parts = run(RouteSchedule(chunks: 4, slot: 0, awaitsAtOnce: true))
+    #expect(parts.seconds == 10 && parts.exposed == 2)
+  }
+
+  /// Backward, starts become waits: twice the computation hides the same exchange.
+  @Test func backwardMirrors() {
+    let times = RouteTimes(window: [3, 3], experts: 2, dispatch: 5, combine: 5)
+    let steps = ScheduleSimulator.steps(times, RouteSchedule(slot: 1, awaitsAtOnce: false))
+    #expect(ScheduleSimulator.run(steps).exposed == 4)
+    #expect(ScheduleSimulator.run(ScheduleSimulator.reversed(steps, computation: 2)).exposed == 0)
+  }
+
+  @Test func launcherCommand() {
+    let command = RankLauncher.command(
+      ranks: 4, cores: 2, isRoot: true, program: "/bin/mmoe", arguments: ["train", "--json"])
+    #expect(command.contains("--oversubscribe") && command.contains("--allow-run-as-root"))
+    #expect(command.suffix(3) == ["/bin/mmoe", "train", "--json"])
+    let plain = RankLauncher.command(ranks: 2, cores: 2, isRoot: false, program: "m", arguments: [])
+    #expect(!plain.contains("--oversubscribe") && !plain.contains("--allow-run-as-root"))
+    #expect(ProcessGrid.largestGroup(ranks: 6, experts: 8) == 2)
+    #expect(ProcessGrid.largestGroup(ranks: 4, experts: 8) == 4)
+  }
+}

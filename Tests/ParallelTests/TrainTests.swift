@@ -1,0 +1,70 @@
+import Foundation
+import MMoEData
+import MMoETrain
+import TestSupport
+import Testing
+
+/// The program as several ranks.
+@Suite(.serialized) struct RankTrainTests {
+  static let data: (folder: ScratchFolder, path: String) = {
+    let folder = ScratchFolder()
+    try! ShapeSynthesizer(classes: 4, imageSize: 16, seed: 3).write(
+      to: folder("shapes"), trainPerClass: 24, valPerClass: 9)
+    return (folder, folder("shapes"))
+  }()
+
+  private func training(_ more: [String]) -> [String] {
+    [
+      "train", "--task", "imagenet-subset", "--preset", "debug", "--threads", "1", "--data",
+      RankTrainTests.data.path, "--moe", "scmoe", "--set", "train.eval_every=4", "--set", "checkpoint.every=4",
+    ] + more
+  }
+
+  private func losses(_ folder: String) throws -> [Double] {
+    try MetricsHistory(file: folder + "/metrics.jsonl").points("train_loss").map(\.value)
+  }
+
+  /// Two ranks train what one does, save the same file but for rounding, and one goes on where two stopped.
+  @Test func trainsSavesAndResumesOnOtherRanks() throws {
+    guard RankRunner.isAvailable else {
+      print("skipped: mpirun is not installed (openmpi-bin)")
+      return
+    }
+    let folder = ScratchFolder()
+    let alone = try ProgramRunner.run(training(["--steps", "8", "--out", folder("alone")]))
+    #expect(alone.status == 0, "\(alone.errors)")
+    let first = try RankRunner.run(
+      "mmoe", training(["--steps", "4", "--out", folder("ranks")]), ranks: 2)
+    #expect(first.status == 0, "\(first.errors)")
+    let second = try RankRunner.run(
+      "mmoe", training(["--steps", "8", "--resume", folder("ranks"), "--trace", folder("trace.json")]), ranks: 4)
+    #expect(second.status == 0, "\(second.errors)")
+    let (expected, found) = (try losses(folder("alone")), try losses(folder("ranks")))
+    #expect(expected.count == 8 && found.count == 8)
+    // The schedule's end differs for the first four steps, nothing else.
+    for (a, b) in zip(expected, found) { #expect(abs(a - b) < 1e-3) }
+    let size = { (file: String) in try Data(contentsOf: URL(fileURLWithPath: file)).count }
+    #expect(try size(folder("alone/step-0000008.h5")) == size(folder("ranks/step-0000008.h5")))
+    let evaluated = try ProgramRunner.run(
+      [
+        "eval", "--task", "imagenet-subset", "--checkpoint", folder("ranks/step-0000008.h5"), "--data",
+        RankTrainTests.data.path,
+      ])
+    #expect(evaluated.status == 0 && evaluated.output.contains("36 images"), "\(evaluated.errors)")
+  }
+
+  @Test func differentConfigurationsAreRefused() throws {
+    guard RankRunner.isAvailable else { return }
+    let folder = ScratchFolder()
+    let program = ProgramRunner.program
+    let result = try RankRunner.run(
+      "mmoe",
+      training(["--steps", "4", "--out", folder("a")]) + [":", "-n", "1", program]
+        + training(["--steps", "4", "--out", folder("a"), "--seed", "7"]),
+      ranks: 1, timeout: 60)
+    #expect(result.status == 1)
+    #expect(
+      result.lines.count == 1 && result.lines[0].hasPrefix("rank 1: its configuration has 'seed: 7'"),
+      "\(result.errors)")
+  }
+}
