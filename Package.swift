@@ -1,7 +1,8 @@
 // swift-tools-version: 6.0
 // Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
 // C libraries and their Debian packages: OpenBLAS libopenblas-dev, oneDNN libdnnl-dev (optional),
-// libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev. `scripts/mmoe` installs them.
+// libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev. `scripts/mmoe`
+// installs them.
 import Foundation
 import PackageDescription
 
@@ -42,9 +43,14 @@ let package = Package(
     .target(
       name: "CHDF5", dependencies: ["CLibHDF5"], path: "Sources/CHDF5",
       linkerSettings: [.linkedLibrary("xxhash")]),
+    .target(name: "CHash", path: "Sources/CHash", linkerSettings: [.linkedLibrary("xxhash")]),
+    .target(
+      name: "CCompress", path: "Sources/CCompress",
+      linkerSettings: [.linkedLibrary("z"), .linkedLibrary("zstd")]),
 
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
-    .target(name: "MMoEData", dependencies: ["MMoETensor", "CPNG"], path: "Sources/Data"),
+    .target(
+      name: "MMoEData", dependencies: ["MMoETensor", "CPNG", "CHash", "CCompress"], path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
     .target(name: "MMoEHDF5", dependencies: ["CHDF5"], path: "Sources/HDF5"),
     .target(

@@ -1,7 +1,7 @@
 # What scripts/mmoe, scripts/test and scripts/bench-vs-pytorch share. Sourced with $root set.
 
 # Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels.
-build_packages="libopenblas-dev libdnnl-dev libpng-dev libhdf5-dev libxxhash-dev pkg-config"
+build_packages="libopenblas-dev libdnnl-dev libpng-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev pkg-config"
 run_packages="gnuplot-nox fonts-dejavu-core"
 # The independent float64 reference of the tests is written in Python.
 test_packages="python3-numpy python3-h5py"

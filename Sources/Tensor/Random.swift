@@ -20,6 +20,7 @@ public struct CounterRandom: Sendable {
     case sampling = 9
     case dropout = 10
     case split = 11
+    case window = 12
   }
 
   private let key0: UInt32
@@ -84,6 +85,12 @@ public struct CounterRandom: Sendable {
   public func integer(_ index: UInt64, below bound: Int) -> Int {
     let word = philox(index >> 2)[Int(index & 3)]
     return Int((UInt64(word) &* UInt64(bound)) >> 32)
+  }
+
+  /// A uniform integer in `0..<bound` from 64 random bits, for bounds beyond 2³².
+  public func wideInteger(_ index: UInt64, below bound: Int) -> Int {
+    let words = philox(index)
+    return Int((UInt64(words[0]) << 32 | UInt64(words[1])).multipliedFullWidth(by: UInt64(bound)).high)
   }
 
   /// A standard normal number (Box–Muller, evaluated in double precision).

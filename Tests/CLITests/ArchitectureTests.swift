@@ -7,7 +7,7 @@ import Testing
   /// Folder under Sources, and the modules of ours that its files may import.
   static let mayImport: [String: Set<String>] = [
     "Tensor": ["CKernels", "CBLAS"],
-    "Data": ["MMoETensor", "CPNG"],
+    "Data": ["MMoETensor", "CPNG", "CHash", "CCompress"],
     "Models": ["MMoETensor"],
     "HDF5": ["CHDF5"],
     "Train": ["CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5"],

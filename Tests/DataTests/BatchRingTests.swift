@@ -19,19 +19,19 @@ func finishes(within seconds: Double, _ body: @escaping @Sendable () -> Void) ->
 /// The meeting point of workers and consumer, worker by worker and step by step without chance.
 @Suite struct BatchRingTests {
   /// A ring of `slots` batches of 20 out of `images` images, in evaluation order.
-  private func ring(images: Int = 100, slots: Int = 2) -> BatchRing {
-    BatchRing(
-      order: SampleOrder(order: .evaluation, images: images, batch: 20, seed: 0, rank: 0, ranks: 1),
-      slots: (0..<slots).map { _ in BatchSlot(batchSize: 20, imageSize: 1) })
+  private func ring(images: Int = 100, slots: Int = 2) -> BatchRing<ImageSlot> {
+    let order = SampleOrder(order: .evaluation, images: images, batch: 20, seed: 0, rank: 0, ranks: 1)
+    return BatchRing(
+      firstStep: 0, slots: (0..<slots).map { _ in ImageSlot(batchSize: 20, imageSize: 1) }, entries: order.entries)
   }
 
   /// All of one batch's pieces.
-  private func claimBatch(_ ring: BatchRing, pieces: Int = 3) throws -> [BatchRing.Work] {
+  private func claimBatch(_ ring: BatchRing<ImageSlot>, pieces: Int = 3) throws -> [BatchRing<ImageSlot>.Work] {
     try (0..<pieces).map { _ in try #require(ring.claim()) }
   }
 
   /// The next batch's step, nil at the end; an error where there is none within 20 s.
-  private func nextStep(_ ring: BatchRing) throws -> Int? {
+  private func nextStep(_ ring: BatchRing<ImageSlot>) throws -> Int? {
     let answer = Mutex<Result<Int?, any Error>>(.failure(DataError("no batch in time")))
     _ = finishes(within: 20) {
       let found = Result { try ring.next()?.step }
@@ -44,7 +44,7 @@ func finishes(within seconds: Double, _ body: @escaping @Sendable () -> Void) ->
     let ring = ring()
     let works = try claimBatch(ring, pieces: 6)
     #expect(works.map(\.samples) == [0..<8, 8..<16, 16..<20, 0..<8, 8..<16, 16..<20])
-    #expect(works.map(\.slot.step) == [0, 0, 0, 1, 1, 1])
+    #expect(works.map(\.slot.progress.step) == [0, 0, 0, 1, 1, 1])
     #expect(works[0].slot === works[2].slot && works[0].slot !== works[3].slot)
   }
 
@@ -78,7 +78,7 @@ func finishes(within seconds: Double, _ body: @escaping @Sendable () -> Void) ->
     #expect(try nextStep(ring) == 0)
     let claimed = DispatchSemaphore(value: 0)
     Thread {
-      if ring.claim()?.slot.step == 2 { claimed.signal() }
+      if ring.claim()?.slot.progress.step == 2 { claimed.signal() }
     }.start()
     #expect(claimed.wait(timeout: .now() + 0.05) == .timedOut)
     ring.release()

@@ -36,7 +36,7 @@ import Testing
     }
     let opened = try ImageFolder(path: folder.path)
     #expect(opened.classes == classes)
-    for split in ImageSplit.allCases {
+    for split in DatasetSplit.allCases {
       let set = try opened[split]
       let expected = classes.enumerated().flatMap { label, name in
         files.map {

@@ -46,7 +46,7 @@ import Testing
     try shapes.write(to: target, trainPerClass: 2, valPerClass: 1)
     let opened = try ImageFolder(path: target)
     #expect(opened.classes == shapes.classNames)
-    for split in ImageSplit.allCases {
+    for split in DatasetSplit.allCases {
       let set = try opened[split]
       let perClass = split == .train ? 2 : 1
       #expect(set.count == 2 * perClass)
@@ -62,7 +62,7 @@ import Testing
   @Test func noImageTwice() throws {
     let shapes = try ShapeSynthesizer(classes: 20, imageSize: 16, seed: 2)
     var seen: Set<[UInt8]> = []
-    for split in ImageSplit.allCases {
+    for split in DatasetSplit.allCases {
       for label in 0..<20 {
         for number in 0..<10 { seen.insert(shapes.image(split: split, label: label, number: number).pixels) }
       }

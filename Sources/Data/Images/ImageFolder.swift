@@ -1,14 +1,8 @@
 import Foundation
 
-/// One part of an image folder.
-public enum ImageSplit: String, Sendable, Codable, CaseIterable {
-  case train
-  case val
-}
-
 /// The images of one split, sorted by class and file name.
 public struct ImageSet: Sendable {
-  public let split: ImageSplit
+  public let split: DatasetSplit
   /// Class names, sorted; a label is an index into them.
   public let classes: [String]
   /// Every image's path and label, sorted by class, then by name.
@@ -25,7 +19,7 @@ public struct ImageSet: Sendable {
     }
   }
 
-  public init(split: ImageSplit, classes: [String], images: [Entry]) {
+  public init(split: DatasetSplit, classes: [String], images: [Entry]) {
     self.split = split
     self.classes = classes
     self.images = images
@@ -42,15 +36,15 @@ public struct ImageFolder: Sendable {
   public let path: String
   /// Class names, sorted; the same for every split.
   public let classes: [String]
-  private let sets: [ImageSplit: ImageSet]
+  private let sets: [DatasetSplit: ImageSet]
 
   /// Lists the files of the given splits; opens none of them.
   ///
   /// - Throws: `DataError` for a missing or empty folder, a class without images, images that are not PNG, and
   ///   classes that differ between the splits.
-  public init(path: String, splits: [ImageSplit] = ImageSplit.allCases) throws {
+  public init(path: String, splits: [DatasetSplit] = DatasetSplit.allCases) throws {
     try ImageFolder.requireDirectory(path, of: path)
-    var sets: [ImageSplit: ImageSet] = [:]
+    var sets: [DatasetSplit: ImageSet] = [:]
     for split in splits {
       sets[split] = try ImageFolder.list(path + "/" + split.rawValue, split: split, root: path)
     }
@@ -65,7 +59,7 @@ public struct ImageFolder: Sendable {
   /// The images of a split.
   ///
   /// - Throws: `DataError` when the folder was opened without that split.
-  public subscript(split: ImageSplit) -> ImageSet {
+  public subscript(split: DatasetSplit) -> ImageSet {
     get throws {
       guard let set = sets[split] else {
         throw DataError("\(path): the split \(split.rawValue) was not opened")
@@ -101,7 +95,7 @@ public struct ImageFolder: Sendable {
     }
   }
 
-  private static func list(_ path: String, split: ImageSplit, root: String) throws -> ImageSet {
+  private static func list(_ path: String, split: DatasetSplit, root: String) throws -> ImageSet {
     try requireDirectory(path, of: root)
     let entries = try names(in: path)
     var classes: [String] = []

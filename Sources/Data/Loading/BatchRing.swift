@@ -4,16 +4,18 @@ import Foundation
 /// handed out in the same order.
 ///
 /// A worker takes a few samples at a time, so that several work on one batch and the first is ready early.
-final class BatchRing: @unchecked Sendable {
+final class BatchRing<Slot: RingSlot>: @unchecked Sendable {
   /// What a worker is to do.
   struct Work {
-    let slot: BatchSlot
+    let slot: Slot
+    /// The batch's entries, of which `samples` are to be prepared.
+    let entries: [Slot.Entry]
     let samples: Range<Int>
   }
 
   private let samplesPerClaim = 8
-  private let order: SampleOrder
-  private let slots: [BatchSlot]
+  private let entries: (_ step: Int) -> [Slot.Entry]?
+  private let slots: [Slot]
   private let condition = NSCondition()
   // All below are guarded by `condition`.
   private var openedSteps: Int
@@ -21,13 +23,16 @@ final class BatchRing: @unchecked Sendable {
   private var releasedSteps: Int
   private var isOver = false
   private var isClosed = false
-  private var filling: BatchSlot?
+  private var filling: Slot?
 
-  /// - Parameter slots: one more than the batches to prepare ahead: one is in the consumer's hands.
-  init(order: SampleOrder, slots: [BatchSlot]) {
-    self.order = order
+  /// - Parameters:
+  ///   - firstStep: where the stream starts.
+  ///   - slots: one more than the batches to prepare ahead: one is in the consumer's hands.
+  ///   - entries: what a step consists of, or nil past the end.
+  init(firstStep: Int, slots: [Slot], entries: @escaping (_ step: Int) -> [Slot.Entry]?) {
+    self.entries = entries
     self.slots = slots
-    openedSteps = order.firstStep
+    openedSteps = firstStep
     deliveredSteps = openedSteps
     releasedSteps = openedSteps
   }
@@ -37,21 +42,21 @@ final class BatchRing: @unchecked Sendable {
     condition.lock()
     defer { condition.unlock() }
     while !isClosed {
-      if let slot = filling, let samples = slot.claim(samplesPerClaim) {
-        return Work(slot: slot, samples: samples)
+      if let slot = filling, let samples = slot.progress.claim(samplesPerClaim) {
+        return Work(slot: slot, entries: slot.progress.entries, samples: samples)
       }
       guard !isOver else { return nil }
       guard openedSteps - releasedSteps < slots.count else {
         condition.wait()
         continue
       }
-      guard let entries = order.entries(step: openedSteps) else {
+      guard let entries = entries(openedSteps) else {
         isOver = true
         condition.broadcast()
         return nil
       }
       let slot = slots[openedSteps % slots.count]
-      slot.open(step: openedSteps, entries: entries)
+      slot.progress = SlotProgress(step: openedSteps, entries: entries)
       filling = slot
       openedSteps += 1
       condition.broadcast()
@@ -62,8 +67,8 @@ final class BatchRing: @unchecked Sendable {
   /// Reports a piece of work as done, or why it failed.
   func finish(_ work: Work, error: DataError?) {
     condition.lock()
-    work.slot.finish(work.samples.count, error: error)
-    if work.slot.isReady { condition.broadcast() }
+    work.slot.progress.finish(work.samples.count, error: error)
+    if work.slot.progress.isReady { condition.broadcast() }
     condition.unlock()
   }
 
@@ -71,7 +76,7 @@ final class BatchRing: @unchecked Sendable {
   /// a time: the one before is released by this call.
   ///
   /// - Throws: the first error of the batch's samples, again at every later call.
-  func next() throws -> ImageBatch? {
+  func next() throws -> Slot.Batch? {
     condition.lock()
     defer { condition.unlock() }
     releaseLocked()
@@ -79,8 +84,8 @@ final class BatchRing: @unchecked Sendable {
       guard !isClosed else { return nil }
       if deliveredSteps < openedSteps {
         let slot = slots[deliveredSteps % slots.count]
-        if slot.isReady {
-          if let error = slot.error { throw error }
+        if slot.progress.isReady {
+          if let error = slot.progress.error { throw error }
           deliveredSteps += 1
           if let batch = slot.batch() { return batch }
           releaseLocked()

@@ -17,7 +17,7 @@ public final class ImageLoader {
   public private(set) var deliveredBatches = 0
 
   private let source: ImageSource
-  private let ring: BatchRing
+  private let ring: BatchRing<ImageSlot>
   private let workers = DispatchGroup()
 
   /// Starts the background threads.
@@ -36,10 +36,10 @@ public final class ImageLoader {
       order: order, images: source.set.count, batch: options.batchSize, seed: options.seed,
       rank: options.rank, ranks: options.ranks)
     let ring = BatchRing(
-      order: samples,
+      firstStep: samples.firstStep,
       slots: (0...options.depth).map { _ in
-        BatchSlot(batchSize: options.batchSize, imageSize: options.imageSize)
-      })
+        ImageSlot(batchSize: options.batchSize, imageSize: options.imageSize)
+      }, entries: samples.entries)
     self.ring = ring
     for index in 0..<options.threads {
       workers.enter()

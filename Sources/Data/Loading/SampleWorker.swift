@@ -4,14 +4,14 @@ import MMoETensor
 /// One background thread's work: decoding, augmenting and writing samples into batches.
 struct SampleWorker: ~Copyable {
   private let source: ImageSource
-  private let ring: BatchRing
+  private let ring: BatchRing<ImageSlot>
   private let augmentation: Augmentation
   private let seed: UInt64
   /// Replace a bad image by the next good one (training), or leave it out (evaluation).
   private let replacesBadImages: Bool
   private let resampler: Resampler
 
-  init(source: ImageSource, ring: BatchRing, options: LoaderOptions, order: LoaderOrder) {
+  init(source: ImageSource, ring: BatchRing<ImageSlot>, options: LoaderOptions, order: LoaderOrder) {
     self.source = source
     self.ring = ring
     seed = options.seed
@@ -26,7 +26,7 @@ struct SampleWorker: ~Copyable {
     while let work = ring.claim() {
       var failure: DataError?
       do {
-        for sample in work.samples { try prepare(sample, of: work.slot) }
+        for sample in work.samples { try prepare(sample, work.entries[sample], of: work.slot) }
       } catch let error as DataError {
         failure = error
       } catch {
@@ -36,8 +36,7 @@ struct SampleWorker: ~Copyable {
     }
   }
 
-  private func prepare(_ sample: Int, of slot: BatchSlot) throws {
-    let entry = slot.entries[sample]
+  private func prepare(_ sample: Int, _ entry: SampleEntry, of slot: ImageSlot) throws {
     guard let (index, image) = try goodImage(from: entry.index) else {
       slot.indices[sample] = -1
       return
@@ -62,12 +61,12 @@ struct SampleWorker: ~Copyable {
     guard replacesBadImages else { return nil }
     throw DataError("all \(count) images of \(source.set.split.rawValue) are unreadable")
   }
+}
 
-  /// Training comes first where threads outnumber cores.
-  private func lowerPriority() {
-    #if os(Linux)
-      // On Linux this concerns the calling thread alone.
-      _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 5)
-    #endif
-  }
+/// Lets the calling thread stand back: training comes first where threads outnumber cores.
+func lowerPriority() {
+  #if os(Linux)
+    // On Linux this concerns the calling thread alone.
+    _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 5)
+  #endif
 }

@@ -53,7 +53,7 @@ public struct ShapeSynthesizer: Sendable {
   /// - Parameters:
   ///   - label: an index into `classNames`.
   ///   - number: the picture's number within its class and split.
-  public func image(split: ImageSplit, label: Int, number: Int) -> PNGImage {
+  public func image(split: DatasetSplit, label: Int, number: Int) -> PNGImage {
     var draws = RandomSequence(randomness(split: split, label: label, number: number))
     return SceneRenderer(
       side: imageSize, shape: kinds[label].shape, texture: kinds[label].texture
@@ -62,7 +62,7 @@ public struct ShapeSynthesizer: Sendable {
 
   /// The source of a picture's draws. The split is a bit of its own in the first coordinate: train and val
   /// can never meet.
-  private func randomness(split: ImageSplit, label: Int, number: Int) -> CounterRandom {
+  private func randomness(split: DatasetSplit, label: Int, number: Int) -> CounterRandom {
     let splitBit: UInt64 = split == .train ? 0 : 1
     return CounterRandom(
       seed: seed, purpose: .synthesis, a: splitBit << 32 | UInt64(label), b: UInt64(number))
@@ -83,45 +83,21 @@ public struct ShapeSynthesizer: Sendable {
         throw DataError("synthesize: \(count) \(name) images per class, expected 1 to 1000000")
       }
     }
-    // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
-    var directory = directory
-    while directory.count > 1 && directory.hasSuffix("/") { directory.removeLast() }
-    try requireFree(directory)
-    let partial = directory + ".partial-\(getpid())"
-    do {
-      let files = try makeFolders(in: partial, train: trainPerClass, val: valPerClass)
-      try writeFiles(files, progress: progress)
-      // Replaces an empty folder, fails for one that was filled meanwhile.
-      guard rename(partial, directory) == 0 else {
-        throw DataError("\(directory): cannot be created: \(systemMessage())")
-      }
-    } catch {
-      try? FileManager.default.removeItem(atPath: partial)
-      throw error
-    }
+    let folder = try StagedFolder(for: directory)
+    try writeFiles(makeFolders(in: folder.path, train: trainPerClass, val: valPerClass), progress: progress)
+    try folder.commit()
   }
 
   private struct Picture: Sendable {
     var path: String
-    var split: ImageSplit
+    var split: DatasetSplit
     var label: Int
     var number: Int
   }
 
-  private func requireFree(_ directory: String) throws {
-    var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory) else {
-      return
-    }
-    let contents = try? FileManager.default.contentsOfDirectory(atPath: directory)
-    guard isDirectory.boolValue, contents?.isEmpty == true else {
-      throw DataError("\(directory): exists already; remove it or name another folder")
-    }
-  }
-
   private func makeFolders(in root: String, train: Int, val: Int) throws -> [Picture] {
     var pictures: [Picture] = []
-    for (split, count) in [(ImageSplit.train, train), (.val, val)] {
+    for (split, count) in [(DatasetSplit.train, train), (.val, val)] {
       for (label, name) in classNames.enumerated() {
         let folder = "\(root)/\(split.rawValue)/\(name)"
         do {

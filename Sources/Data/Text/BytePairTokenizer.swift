@@ -9,6 +9,7 @@ public final class BytePairTokenizer: Tokenizer {
   public let merges: [Merge]
   /// Ids by name that text never gives, such as `<|endoftext|>`.
   public let specialTokens: [String: Int32]
+  public let fingerprint: String
 
   /// Two neighbours that become one token.
   public struct Merge: Sendable, Equatable {
@@ -47,9 +48,14 @@ public final class BytePairTokenizer: Tokenizer {
     self.byteIDs = byteIDs
     specialNames = Dictionary(specialTokens.map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
     ranks = PairTable(merges)
+    fingerprint = BytePairTokenizer.fingerprint(tokens, merges, specialTokens)
   }
 
   public var vocabularySize: Int { tokens.count }
+
+  public var endOfText: Int32? { specialTokens["<|endoftext|>"] }
+
+  public func isSpecial(_ id: Int32) -> Bool { specialNames[id] != nil }
 
   public func encode(_ bytes: [UInt8]) -> [Int32] {
     var cache = caches.withLock { $0.popLast() } ?? PieceCache()
@@ -99,6 +105,28 @@ public final class BytePairTokenizer: Tokenizer {
       throw DataError("token id \(id): expected 0 to \(tokens.count - 1), the tokenizer's vocabulary")
     }
     return tokens[Int(id)]
+  }
+
+  public func save(to folder: String) throws { try TokenizerFiles.save(self, to: folder) }
+
+  /// The same for every way in which one vocabulary is stored: some files give special tokens as ordinary ones.
+  private static func fingerprint(
+    _ tokens: [[UInt8]], _ merges: [Merge], _ specialTokens: [String: Int32]
+  ) -> String {
+    let special = Set(specialTokens.values)
+    var content: [UInt8] = []
+    func add(_ number: Int32) { withUnsafeBytes(of: number.littleEndian) { content.append(contentsOf: $0) } }
+    for (id, bytes) in tokens.enumerated() {
+      let text = special.contains(Int32(id)) ? [] : bytes
+      add(Int32(text.count))
+      content += text
+    }
+    for merge in merges { for id in [merge.left, merge.right, merge.result] { add(id) } }
+    for (name, id) in specialTokens.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) }) {
+      add(id)
+      content += name.utf8
+    }
+    return "bpe-\(tokens.count)-\(ContentHash(content).shortName)"
   }
 
   // MARK: Merging

@@ -45,6 +45,27 @@ struct PreSplitter {
     return start..<position
   }
 
+  /// The last place where text may be cut without changing its pieces: before white space that follows something else.
+  /// Nil where there is none.
+  static func lastBoundary(in text: UnsafeBufferPointer<UInt8>) -> Int? {
+    let splitter = PreSplitter(text)
+    var place = text.count - 1
+    while place > 0 {
+      if text[place] < 0x80, ascii[Int(text[place])] == .space, splitter.kind(before: place) != .space { return place }
+      place -= 1
+    }
+    return nil
+  }
+
+  /// Kind of the scalar that ends at a position.
+  private func kind(before index: Int) -> Kind {
+    for length in 2...4 where index >= length && text[index - 1] >= 0x80 {
+      let found = kind(at: index - length)
+      if found.length == length { return found.kind }
+    }
+    return text[index - 1] < 0x80 ? PreSplitter.ascii[Int(text[index - 1])] : .other
+  }
+
   private func run(of kind: Kind, from start: Int) -> Int {
     var end = start
     while end < text.count {

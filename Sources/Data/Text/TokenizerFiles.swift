@@ -38,19 +38,43 @@ public enum TokenizerFiles {
   ///
   /// - Throws: `DataError` when the folder cannot be written.
   public static func save(_ tokenizer: BytePairTokenizer, to folder: String) throws {
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw DataError("\(folder): cannot be created; choose a folder that you can write to")
-    }
+    try makeFolder(folder)
     let names = tokenizer.tokens.map { String(String.UnicodeScalarView($0.map { ByteAlphabet.scalars[Int($0)] })) }
-    let vocabulary = Dictionary(names.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    var vocabulary = tokenizer.specialTokens
+    for (id, name) in names.enumerated() where !name.isEmpty && !tokenizer.isSpecial(Int32(id)) {
+      vocabulary[name] = Int32(id)
+    }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
     try writeFile(folder + "/vocab.json", [UInt8](encoder.encode(vocabulary)))
     let lines = tokenizer.merges.map { names[Int($0.left)] + " " + names[Int($0.right)] }
     try writeFile(
       folder + "/merges.txt", [UInt8]((["#version: 0.2"] + lines).joined(separator: "\n").utf8) + [10])
+  }
+
+  /// The file of a tokenizer that needs none but its name.
+  static let nameFile = "tokenizer.txt"
+
+  /// The byte tokenizer for the word `bytes`, or what a folder or `tokenizer.json` holds.
+  ///
+  /// - Throws: `DataError` naming what is missing or broken.
+  public static func tokenizer(_ name: String) throws -> any Tokenizer {
+    if name == ByteTokenizer().fingerprint { return ByteTokenizer() }
+    let file = name + "/" + nameFile
+    guard FileManager.default.fileExists(atPath: file) else { return try load(name) }
+    let found = String(decoding: try readFile(file, limit: 1 << 20), as: UTF8.self)
+    guard found.split(whereSeparator: \.isWhitespace) == ["bytes"] else {
+      throw DataError("\(file): '\(found.prefix(40))', expected the word bytes")
+    }
+    return ByteTokenizer()
+  }
+
+  static func makeFolder(_ folder: String) throws {
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw DataError("\(folder): cannot be created; choose a folder that you can write to")
+    }
   }
 
   // MARK: Reading

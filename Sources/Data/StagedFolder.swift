@@ -1,0 +1,77 @@
+import Foundation
+
+/// A folder that is filled under the name `NAME.partial-<process>` and takes its own only when complete.
+///
+/// While it is filled it is locked; one without a lock was left by a process that died and goes when the next folder
+/// of this name is made.
+final class StagedFolder {
+  /// Where to write.
+  let path: String
+  /// The name that it takes.
+  let final: String
+  private let lock: Int32
+  private var isPresent = true
+
+  /// - Parameter name: must not exist, or be an empty folder. A trailing slash does not matter.
+  /// - Throws: `DataError` when something is there already, or the parent folder cannot be written.
+  init(for name: String) throws {
+    var name = name
+    // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
+    while name.count > 1 && name.hasSuffix("/") { name.removeLast() }
+    final = name
+    try StagedFolder.requireFree(name)
+    let parent = (name as NSString).deletingLastPathComponent
+    do {
+      if !parent.isEmpty { try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true) }
+    } catch {
+      throw DataError("\(parent): cannot be created; choose a folder that you can write to")
+    }
+    StagedFolder.removeLeftovers(of: name)
+    path = "\(name).partial-\(getpid())"
+    guard mkdir(path, 0o755) == 0 else {
+      throw DataError("\(name): cannot be created: \(systemMessage()); choose a folder that you can write to")
+    }
+    lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    // Where the file system has no locks nobody removes leftovers either.
+    if lock >= 0 { flock(lock, LOCK_EX | LOCK_NB) }
+  }
+
+  deinit {
+    if lock >= 0 { close(lock) }
+    if isPresent { try? FileManager.default.removeItem(atPath: path) }
+  }
+
+  /// Gives the folder its name.
+  ///
+  /// - Throws: `DataError` when a folder of that name was filled meanwhile.
+  func commit() throws {
+    if lock >= 0 { fsync(lock) }
+    // Replaces an empty folder, fails for one that was filled meanwhile.
+    guard rename(path, final) == 0 else {
+      throw DataError("\(final): cannot be created: \(systemMessage())")
+    }
+    isPresent = false
+  }
+
+  private static func requireFree(_ folder: String) throws {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) else { return }
+    let contents = try? FileManager.default.contentsOfDirectory(atPath: folder)
+    guard isFolder.boolValue, contents?.isEmpty == true else {
+      throw DataError("\(folder): exists already; remove it or name another folder")
+    }
+  }
+
+  private static func removeLeftovers(of name: String) {
+    let parent = (name as NSString).deletingLastPathComponent
+    let start = (name as NSString).lastPathComponent + ".partial-"
+    let entries = (try? FileManager.default.contentsOfDirectory(atPath: parent.isEmpty ? "." : parent)) ?? []
+    for entry in entries where entry.hasPrefix(start) && Int(entry.dropFirst(start.count)) != nil {
+      let path = (parent as NSString).appendingPathComponent(entry)
+      let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+      guard descriptor >= 0 else { continue }
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { try? FileManager.default.removeItem(atPath: path) }
+      close(descriptor)
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import CHash
+
+/// 128 bits that stand for a content: equal contents have equal hashes, on every machine.
+public struct ContentHash: Hashable, Sendable {
+  public let low: UInt64
+  public let high: UInt64
+
+  init(_ hash: mmoe_hash) { (low, high) = (hash.low, hash.high) }
+
+  /// The hash of bytes in memory.
+  public init(_ bytes: UnsafeRawBufferPointer) {
+    self.init(mmoe_hash_bytes(bytes.baseAddress, bytes.count))
+  }
+
+  /// The hash of bytes in memory.
+  public init(_ bytes: [UInt8]) {
+    self = bytes.withUnsafeBytes { ContentHash($0) }
+  }
+
+  /// The first 16 hexadecimal digits: enough to tell a few thousand things apart.
+  public var shortName: String {
+    let digits = String(low, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}
+
+/// The hash of a content that comes in parts.
+final class ContentHasher {
+  private let state: OpaquePointer
+
+  init() {
+    guard let state = mmoe_hash_begin() else { fatalError("no memory for the 600 bytes of a hash") }
+    self.state = state
+  }
+
+  deinit { mmoe_hash_end(state) }
+
+  func add(_ bytes: UnsafeRawBufferPointer) { mmoe_hash_add(state, bytes.baseAddress, bytes.count) }
+
+  /// The hash of all so far.
+  var value: ContentHash { ContentHash(mmoe_hash_now(state)) }
+}

@@ -1,0 +1,55 @@
+import Foundation
+
+/// From what `--data` names to token shards: training and evaluation read nothing else.
+public enum CorpusPreparation {
+  /// The folder of shards for a text; they are made in the cache where they are missing.
+  ///
+  /// A folder that holds shards already is used as it is. The cache's folder is named by the text's files, their sizes
+  /// and times, the options and the tokenizer: another text or tokenizer is another folder.
+  ///
+  /// - Parameters:
+  ///   - data: a text file, a JSONL file, a folder of them, or a folder of shards.
+  ///   - tokenizer: of the model; shards of another one are refused.
+  ///   - cache: the folder for folders of shards.
+  ///   - note: called with a line before a text is tokenized.
+  ///   - progress: called with the bytes read and their total while a text is tokenized.
+  /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
+  public static func prepare(
+    data: String, tokenizer: any Tokenizer, cache: String, options: CorpusTokenizer.Options = .init(),
+    threads: Int = 2, note: ((String) -> Void)? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+  ) throws -> String {
+    if TokenCorpus.isShardFolder(data) {
+      try check(data, tokenizer)
+      return data
+    }
+    let work = try CorpusTokenizer(data, tokenizer: tokenizer, options: options)
+    let name = URL(fileURLWithPath: data).deletingPathExtension().lastPathComponent
+    let folder = "\(cache)/\(name)-\(work.key)"
+    if TokenCorpus.isShardFolder(folder) {
+      do {
+        try check(folder, tokenizer)
+        return folder
+      } catch let error as DataError {
+        throw DataError("\(error) (or remove the folder \(folder), which is made again)")
+      }
+    }
+    note?("tokenizing \(data) with \(tokenizer.fingerprint) to \(folder)")
+    do {
+      try work.write(to: folder, threads: threads, progress: progress)
+    } catch {
+      // Another process may have made the same shards meanwhile.
+      guard TokenCorpus.isShardFolder(folder) else { throw error }
+    }
+    return folder
+  }
+
+  /// Reading everything takes a fraction of a second up to this size; larger sets are checked by `mmoe data tokens`.
+  private static let verifiedTokens = 250_000_000
+
+  private static func check(_ folder: String, _ tokenizer: any Tokenizer) throws {
+    for split in DatasetSplit.allCases where try !TokenCorpus.shardPaths(folder, split).isEmpty {
+      let corpus = try TokenCorpus(folder, split: split, tokenizer: tokenizer)
+      if corpus.tokens <= verifiedTokens { try corpus.verify() }
+    }
+  }
+}

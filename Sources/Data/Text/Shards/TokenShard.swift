@@ -1,0 +1,131 @@
+import Foundation
+
+/// A file of token ids, mapped into memory: only the pages that are read are loaded, so that it may be larger than
+/// memory. The file must not be shortened while it is open.
+public final class TokenShard: @unchecked Sendable {
+  public let path: String
+  /// Ids are `0 ..< vocabularySize`.
+  public var vocabularySize: Int { header.vocabularySize }
+  /// Of the tokenizer that made the ids.
+  public var fingerprint: String { header.fingerprint }
+  public var tokens: Int { header.tokens }
+  /// Documents that begin here, and the rest of one that began in the shard before.
+  public var documents: Int { header.documents }
+  /// Whether the first document goes on from the shard before.
+  public var isContinuation: Bool { header.continuesDocument && documents > 0 }
+  /// Bytes of the text that the tokens stand for; nil for imported tokens.
+  public var textBytes: Int? { header.textBytes }
+
+  private let header: TokenShardHeader
+  private let base: UnsafeRawPointer
+
+  /// Maps a shard. Header, size and the table of documents are checked; the tokens are not read (see `verify`).
+  ///
+  /// - Throws: `DataError` naming the file and what is wrong with it.
+  public init(_ path: String) throws {
+    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+    defer { close(descriptor) }
+    var information = stat()
+    guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
+      throw DataError("\(path): not a regular file")
+    }
+    let size = Int(information.st_size)
+    var start = [UInt8](repeating: 0, count: min(size, TokenShardHeader.size))
+    guard pread(descriptor, &start, start.count, 0) == start.count else {
+      throw DataError("\(path): cannot be read: \(systemMessage())")
+    }
+    header = try TokenShardHeader(start, of: path)
+    guard size == header.fileSize else {
+      throw DataError(
+        "\(path): \(size) bytes, expected \(header.fileSize) for \(header.tokens) tokens of \(header.documents) documents; \(size < header.fileSize ? "the tail is cut" : "something was appended"), tokenize the text again"
+      )
+    }
+    guard let mapped = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapped != MAP_FAILED else {
+      throw DataError("\(path): cannot be mapped into memory: \(systemMessage())")
+    }
+    base = UnsafeRawPointer(mapped)
+    self.path = path
+    try checkTable()
+  }
+
+  deinit { munmap(UnsafeMutableRawPointer(mutating: base), header.fileSize) }
+
+  /// Copies ids; `destination` holds `range.count`.
+  ///
+  /// - Throws: `DataError` naming an id beyond the vocabulary: a damaged file must not become an index.
+  public func copy(_ range: Range<Int>, to destination: UnsafeMutablePointer<Int32>) throws {
+    precondition(range.lowerBound >= 0 && range.upperBound <= tokens, "tokens \(range) of \(tokens)")
+    var largest: UInt32 = 0
+    let tokens = base + TokenShardHeader.size
+    if header.tokenBytes == 2 {
+      let ids = tokens.assumingMemoryBound(to: UInt16.self) + range.lowerBound
+      for i in 0..<range.count {
+        let id = UInt16(littleEndian: ids[i])
+        destination[i] = Int32(id)
+        largest = max(largest, UInt32(id))
+      }
+    } else {
+      let ids = tokens.assumingMemoryBound(to: UInt32.self) + range.lowerBound
+      for i in 0..<range.count {
+        let id = UInt32(littleEndian: ids[i])
+        destination[i] = Int32(bitPattern: id)
+        largest = max(largest, id)
+      }
+    }
+    guard range.isEmpty || Int(largest) < vocabularySize else {
+      throw DataError(
+        "\(path): token id \(largest) among the tokens \(range.lowerBound) to \(range.upperBound - 1), expected at most \(vocabularySize - 1), the vocabulary; tokenize the text again"
+      )
+    }
+  }
+
+  /// Where a document begins: the number of tokens before it. `documents` itself gives the end.
+  public func documentStart(_ index: Int) -> Int { Int(entry(2 * index)) }
+
+  /// Text bytes before a document; 0 for imported tokens.
+  public func documentTextStart(_ index: Int) -> Int { Int(entry(2 * index + 1)) }
+
+  /// Reads everything: the checksum, and every id against the vocabulary.
+  ///
+  /// - Throws: `DataError` for a damaged file.
+  public func verify() throws {
+    let hasher = ContentHasher()
+    // In parts, so that a file larger than memory does not have to stay there.
+    let part = 1 << 20
+    var position = TokenShardHeader.size
+    while position < header.fileSize {
+      let count = min(part, header.fileSize - position)
+      hasher.add(UnsafeRawBufferPointer(start: base + position, count: count))
+      position += count
+    }
+    guard hasher.value.low == header.checksum else {
+      throw DataError("\(path): the content is damaged, its checksum differs; tokenize the text again")
+    }
+    let buffer = UnsafeMutablePointer<Int32>.allocate(capacity: part)
+    defer { buffer.deallocate() }
+    for first in stride(from: 0, to: tokens, by: part) {
+      try copy(first..<min(first + part, tokens), to: buffer)
+    }
+  }
+
+  private func entry(_ index: Int) -> UInt64 {
+    precondition(index >= 0 && index < 2 * (documents + 1), "document \(index / 2) of \(documents)")
+    return UInt64(littleEndian: (base + header.tableOffset).assumingMemoryBound(to: UInt64.self)[index])
+  }
+
+  /// Documents follow each other without gaps, from the first token to the last, none empty.
+  private func checkTable() throws {
+    var isGood = entry(0) == 0 && entry(1) == 0 && entry(2 * documents) == tokens
+    let end = entry(2 * documents + 1)
+    isGood = isGood && (textBytes.map { end == $0 } ?? (end <= TokenShardHeader.limit))
+    var index = 0
+    while isGood && index < documents {
+      isGood = entry(2 * index) < entry(2 * index + 2) && entry(2 * index + 1) <= entry(2 * index + 3)
+      index += 1
+    }
+    guard isGood else {
+      throw DataError("\(path): the table of documents is damaged at document \(index); tokenize the text again")
+    }
+  }
+}
