@@ -3,8 +3,10 @@
 # Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels.
 build_packages="libopenblas-dev libdnnl-dev libpng-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev pkg-config"
 run_packages="gnuplot-nox fonts-dejavu-core"
-# The independent float64 reference of the tests is written in Python.
-test_packages="python3-numpy python3-h5py iproute2"
+# The text that --task lm learns without --data.
+language_packages="wordnet-base"
+# The independent float64 reference of the tests is written in Python; zstd packs text for them; iproute2 limits links.
+test_packages="python3-numpy python3-h5py zstd iproute2 $language_packages"
 
 # One set of flags for program and tests, so that one build serves both.
 swift_flags="-c release -Xswiftc -enable-testing"
@@ -12,6 +14,13 @@ swift_flags="-c release -Xswiftc -enable-testing"
 fail() {
   printf '%s\n' "$*" >&2
   exit 1
+}
+
+# packages_for ARGUMENT…: what a command of mmoe with these arguments needs beyond build and run packages.
+packages_for() {
+  case " $* " in
+    *" --task lm "* | *" --task=lm "*) printf '%s\n' "$language_packages" ;;
+  esac
 }
 
 # install_packages PACKAGE…: installs those that are missing.

@@ -5,7 +5,7 @@ import MMoETrain
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "data", abstract: "Make and look at data sets.",
-    subcommands: [Synthesize.self, Inspect.self, Baseline.self])
+    subcommands: [Synthesize.self, Tokenize.self, ImportBin.self, Inspect.self, Baseline.self])
 
   struct Synthesize: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -33,12 +33,17 @@ struct DataCommand: ParsableCommand {
 
   struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Counts, sizes, pixel statistics and bad files of an image folder.")
+      abstract: "Counts, sizes, pixel statistics and bad files of an image folder; counts of token shards.")
 
-    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png.") var directory: String
+    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or of token shards.") var directory: String
     @Flag(help: "Print one line of JSON.") var json = false
 
     func run() throws {
+      if TokenCorpus.isShardFolder(directory) {
+        let inspection = try ShardInspection(path: directory)
+        StandardStream.output.line(json ? JSONValue.line(inspection) : inspection.text())
+        return
+      }
       let inspection = try DatasetInspection(path: directory)
       StandardStream.output.line(json ? JSONValue.line(inspection) : inspection.text())
     }

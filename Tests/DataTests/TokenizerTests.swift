@@ -108,6 +108,38 @@ import Testing
     #expect(loaded.specialTokens.isEmpty)
   }
 
+  /// One vocabulary has one fingerprint, whichever way it came; another one has another.
+  @Test func fingerprints() throws {
+    let folder = try TemporaryFolder()
+    var trainer = BytePairTrainer(TokenizerTests.text)
+    let plain = try trainer.train(vocabularySize: 270)
+    let end = "<|endoftext|>"
+    // Special tokens with the bytes of their name, as GPT-2's files give them, and without, as tokenizer.json does.
+    let given = try [[UInt8](end.utf8), []].map {
+      try BytePairTokenizer(tokens: plain.tokens + [$0], merges: plain.merges, specialTokens: [end: 270])
+    }
+    #expect(given[0].fingerprint == given[1].fingerprint)
+    for (index, tokenizer) in ([plain] + given).enumerated() {
+      let path = folder.path + "/\(index)"
+      try tokenizer.save(to: path)
+      let loaded = try TokenizerFiles.tokenizer(path)
+      #expect(loaded.fingerprint == tokenizer.fingerprint && loaded.vocabularySize == tokenizer.vocabularySize)
+      #expect(loaded.endOfText == tokenizer.endOfText)
+    }
+    var fewer = BytePairTrainer(TokenizerTests.text)
+    #expect(try fewer.train(vocabularySize: 269).fingerprint != plain.fingerprint)
+    let swapped = try BytePairTokenizer(
+      tokens: plain.tokens, merges: Array(plain.merges[1...] + plain.merges[..<1]), name: "swapped")
+    #expect(swapped.fingerprint != plain.fingerprint && plain.fingerprint.hasPrefix("bpe-270-"))
+    try ByteTokenizer().save(to: folder.path + "/bytes")
+    for name in ["bytes", folder.path + "/bytes"] {
+      #expect(try TokenizerFiles.tokenizer(name).fingerprint == "bytes")
+    }
+    try folder.write("bytes/tokenizer.txt", [UInt8]("words".utf8))
+    #expect(
+      message { _ = try TokenizerFiles.tokenizer(folder.path + "/bytes") }?.contains("tokenizer.txt: 'words'") == true)
+  }
+
   @Test func brokenFilesAreNamed() throws {
     let folder = try TemporaryFolder()
     let path = folder.path + "/tok"

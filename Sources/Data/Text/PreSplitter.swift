@@ -45,16 +45,16 @@ struct PreSplitter {
     return start..<position
   }
 
-  /// The last place where text may be cut without changing its pieces: before white space that follows something else.
-  /// Nil where there is none.
-  static func lastBoundary(in text: UnsafeBufferPointer<UInt8>) -> Int? {
+  /// A place where text may be cut without changing its pieces: before white space that follows something else. The
+  /// last one up to `wanted`, else the first one after it; nil where there is none.
+  static func boundary(in text: UnsafeBufferPointer<UInt8>, near wanted: Int) -> Int? {
     let splitter = PreSplitter(text)
-    var place = text.count - 1
-    while place > 0 {
-      if text[place] < 0x80, ascii[Int(text[place])] == .space, splitter.kind(before: place) != .space { return place }
-      place -= 1
+    func isBoundary(_ place: Int) -> Bool {
+      text[place] < 0x80 && ascii[Int(text[place])] == .space && splitter.kind(before: place) != .space
     }
-    return nil
+    let last = min(wanted, text.count - 1)
+    return stride(from: last, to: 0, by: -1).first(where: isBoundary)
+      ?? (max(last, 0) + 1..<max(text.count, 1)).first(where: isBoundary)
   }
 
   /// Kind of the scalar that ends at a position.

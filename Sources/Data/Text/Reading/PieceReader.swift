@@ -17,7 +17,7 @@ struct PieceReader {
   /// Where training ends and validation begins, in a file that is cut in two.
   private let cut: Int?
   private let split: DatasetSplit?
-  private var line = 0
+  private var lineNumber = 0
 
   /// - Parameters:
   ///   - split: of every piece; nil where content decides.
@@ -51,12 +51,12 @@ struct PieceReader {
     while true {
       let end = try window.find(0x0A, from: 0, limit: limits.document)
       guard end != nil || window.count > 0 else { return nil }
-      line += 1
+      lineNumber += 1
       var bytes = window.take(end ?? window.count)
       if end != nil { window.drop(1) }
       if bytes.last == 0x0D { bytes.removeLast() }
       guard bytes.contains(where: { $0 != 0x20 && $0 != 0x09 }) else { continue }
-      return TextPiece(bytes: bytes, source: .jsonLine(file: file.path, number: line), split: split)
+      return TextPiece(bytes: bytes, source: .jsonLine(file: file.path, number: lineNumber), split: split)
     }
   }
 
@@ -74,16 +74,11 @@ struct PieceReader {
     if window.count <= limits.part {
       return TextPiece(bytes: window.take(window.count), source: .text, split: side)
     }
-    var end = window.withBytes { PreSplitter.lastBoundary(in: UnsafeBufferPointer(rebasing: $0.prefix(limits.part))) }
-    while end == nil {
-      if window.count > limits.unbroken {
-        end = limits.part
-      } else if try window.readMore() {
-        end = window.withBytes { PreSplitter.lastBoundary(in: $0) }
-      } else {
-        end = window.count
-      }
-    }
+    var end: Int?
+    repeat {
+      end = window.withBytes { PreSplitter.boundary(in: $0, near: limits.part) }
+      if end == nil, window.count > limits.unbroken { end = limits.part }
+    } while try end == nil && window.readMore()
     var count = end ?? window.count
     if let cut, window.position < cut { count = min(count, cut - window.position) }
     let bytes = window.take(count)
@@ -99,10 +94,9 @@ struct PieceReader {
     var hasText = false
     var afterBlank = false
     while true {
-      let newline = try window.find(0x0A, from: end, limit: limits.document)
-      let next = newline.map { $0 + 1 } ?? window.count
+      let next = try lineEnd(from: end)
       guard next > end else { break }
-      let kind = window.withBytes { SectionLine(UnsafeBufferPointer(rebasing: $0[end..<next])) }
+      let kind = line(end..<next)
       if rule == .endOfText && kind == .endOfText {
         let bytes = window.take(end)
         window.drop(next - end)
@@ -110,8 +104,7 @@ struct PieceReader {
         (end, afterBlank) = (0, false)
         continue
       }
-      let begins = rule == .headings ? kind == .heading : rule == .blankLines && afterBlank && kind != .blank
-      if begins && hasText { break }
+      if hasText, afterBlank, try begins(kind, end: next) { break }
       hasText = hasText || kind != .blank
       afterBlank = kind == .blank
       end = next
@@ -124,6 +117,26 @@ struct PieceReader {
     // Blank lines alone are no document.
     guard hasText else { return nil }
     return TextPiece(bytes: window.take(end), source: .text, split: split)
+  }
+
+  /// Whether a line after a blank one begins a document.
+  private func begins(_ kind: SectionLine, end: Int) throws -> Bool {
+    switch rule {
+    case .file, .endOfText: return false
+    case .blankLines: return kind != .blank
+    case .headings:
+      // WikiText has lines such as ` = 14.1 years ) = ` in its tables; a heading stands alone.
+      return try kind == .heading && line(end..<lineEnd(from: end)) == .blank
+    }
+  }
+
+  /// The end of a line, its line end included.
+  private func lineEnd(from start: Int) throws -> Int {
+    try window.find(0x0A, from: start, limit: limits.document).map { $0 + 1 } ?? window.count
+  }
+
+  private func line(_ range: Range<Int>) -> SectionLine {
+    window.withBytes { SectionLine(UnsafeBufferPointer(rebasing: $0[range])) }
   }
 }
 

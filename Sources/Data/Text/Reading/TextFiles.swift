@@ -6,7 +6,7 @@ public enum DocumentRule: String, Sendable, Codable, CaseIterable {
   case file
   /// Parts between blank lines.
   case blankLines = "blank-lines"
-  /// Parts that begin with a line ` = Title = `, as in WikiText.
+  /// Parts that begin with a line ` = Title = ` between blank lines, as in WikiText.
   case headings
   /// Parts between lines `<|endoftext|>`, as in TinyStories; the line itself is no text.
   case endOfText = "endoftext"
@@ -93,6 +93,12 @@ struct TextFiles: Sendable {
   private static func file(_ path: String, _ name: String) throws -> TextFile {
     var information = stat()
     guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+    // WikiText's files have the same extension.
+    guard innerExtension(name) != "tokens" || !TokenShard.isShard(path) else {
+      throw DataError(
+        "\(path): a token shard, expected text; name the folder that holds it, with train-00000.tokens or val-00000.tokens in it"
+      )
+    }
     return TextFile(
       path: path, name: name, bytes: Int(information.st_size),
       isJSONLines: ["jsonl", "ndjson"].contains(innerExtension(name)), named: namedSplit(name))
@@ -106,7 +112,7 @@ struct TextFiles: Sendable {
   }
 
   /// `train/a.txt`, `wiki.train.tokens`, `TinyStories-valid.txt`: the first word of the path that names a split.
-  private static func namedSplit(_ name: String) -> DatasetSplit? {
+  static func namedSplit(_ name: String) -> DatasetSplit? {
     for word in name.lowercased().split(whereSeparator: { !$0.isLetter }) {
       switch word {
       case "train", "training": return .train

@@ -11,12 +11,13 @@ public enum CorpusPreparation {
   ///   - data: a text file, a JSONL file, a folder of them, or a folder of shards.
   ///   - tokenizer: of the model; shards of another one are refused.
   ///   - cache: the folder for folders of shards.
+  ///   - threads: as in `CorpusTokenizer.write`.
   ///   - note: called with a line before a text is tokenized.
   ///   - progress: called with the bytes read and their total while a text is tokenized.
   /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
   public static func prepare(
     data: String, tokenizer: any Tokenizer, cache: String, options: CorpusTokenizer.Options = .init(),
-    threads: Int = 2, note: ((String) -> Void)? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    threads: Int? = nil, note: ((String) -> Void)? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> String {
     if TokenCorpus.isShardFolder(data) {
       try check(data, tokenizer)
@@ -43,7 +44,7 @@ public enum CorpusPreparation {
     return folder
   }
 
-  /// Reading everything takes a fraction of a second up to this size; larger sets are checked by `mmoe data tokens`.
+  /// Reading everything takes a fraction of a second up to this size; larger sets are checked by `mmoe data inspect`.
   private static let verifiedTokens = 250_000_000
 
   private static func check(_ folder: String, _ tokenizer: any Tokenizer) throws {

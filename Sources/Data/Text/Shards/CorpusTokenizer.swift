@@ -98,18 +98,21 @@ public struct CorpusTokenizer: Sendable {
   /// Documents end with the tokenizer's end-of-text token, or, where it has none, with a line end; an only document as
   /// it does in its file.
   ///
-  /// - Parameter progress: called with the bytes read of the files and their total.
+  /// - Parameters:
+  ///   - threads: 1 to 256; the number of cores when nil.
+  ///   - progress: called with the bytes read of the files and their total.
   /// - Throws: `DataError` for a broken text, an empty one, or a folder that cannot be written.
   @discardableResult
   public func write(
-    to folder: String, threads: Int = 2, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    to folder: String, threads: Int? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> Summary {
+    let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
+    guard 1...256 ~= threads else { throw DataError("threads is \(threads), expected 1 to 256") }
     let plan = try SplitPlan(
       corpus, rule: options.documents, field: options.field, share: options.validationShare, seed: options.seed)
     let staged = try StagedFolder(for: folder)
-    let lengths = TokenLengths(tokenizer)
     var writers = DatasetSplit.allCases.map { split in
-      SplitWriter(staged.path, split, tokenizer, lengths, shardTokens: options.shardTokens)
+      SplitWriter(staged.path, split, .tokenizer(tokenizer), shardTokens: options.shardTokens)
     }
     var source = PieceSource(corpus, rule: options.documents, plan: plan, limits: limits)
     let total = corpus.bytes

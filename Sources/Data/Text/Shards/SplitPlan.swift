@@ -87,8 +87,8 @@ enum SplitPlan: Sendable, Equatable {
     let first = max(0, wanted - reach)
     var position = 0
     try eachPart(of: file) { part in
-      let range = max(first - position, 0)..<min(wanted + reach - position, part.count)
-      if range.lowerBound < range.upperBound { near += part[range] }
+      let (start, end) = (max(first - position, 0), min(wanted + reach - position, part.count))
+      if start < end { near += part[start..<end] }
       position += part.count
     }
     func isGood(_ place: Int, _ test: (Int) -> Bool) -> Bool {

@@ -3,19 +3,26 @@ struct SplitWriter {
   private(set) var part: CorpusTokenizer.Part
 
   private let folder: String
-  private let tokenizer: any Tokenizer
-  private let lengths: TokenLengths
+  private let vocabularySize: Int
+  private let fingerprint: String
+  /// Nil where nobody knows what the ids stand for.
+  private let lengths: TokenLengths?
   private let shardTokens: Int
   private var shard: TokenShardWriter?
   private var isInDocument = false
 
-  init(
-    _ folder: String, _ split: DatasetSplit, _ tokenizer: any Tokenizer, _ lengths: TokenLengths, shardTokens: Int
-  ) {
+  init(_ folder: String, _ split: DatasetSplit, _ vocabulary: TokenImport.Vocabulary, shardTokens: Int) {
     self.folder = folder
-    self.tokenizer = tokenizer
-    self.lengths = lengths
     self.shardTokens = shardTokens
+    vocabularySize = vocabulary.size
+    switch vocabulary {
+    case .size(let size):
+      fingerprint = "unknown-\(size)"
+      lengths = nil
+    case .tokenizer(let tokenizer):
+      fingerprint = tokenizer.fingerprint
+      lengths = TokenLengths(tokenizer)
+    }
     part = CorpusTokenizer.Part(split: split)
   }
 
@@ -27,7 +34,7 @@ struct SplitWriter {
     while !rest.isEmpty {
       let writer = try shard ?? nextShard()
       let taken = rest.prefix(shardTokens - writer.tokens)
-      let bytes = lengths.bytes(of: taken)
+      let bytes = lengths?.bytes(of: taken) ?? 0
       try writer.append(taken, textBytes: bytes)
       if !isInDocument { part.documents += 1 }
       isInDocument = true
@@ -52,8 +59,8 @@ struct SplitWriter {
 
   private mutating func nextShard() throws -> TokenShardWriter {
     let writer = try TokenShardWriter(
-      TokenCorpus.shardPath(folder, part.split, part.shards), vocabularySize: tokenizer.vocabularySize,
-      fingerprint: tokenizer.fingerprint, continuesDocument: isInDocument)
+      TokenCorpus.shardPath(folder, part.split, part.shards), vocabularySize: vocabularySize,
+      fingerprint: fingerprint, continuesDocument: isInDocument, knowsText: lengths != nil)
     shard = writer
     part.shards += 1
     return writer

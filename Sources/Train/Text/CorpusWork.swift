@@ -1,0 +1,74 @@
+import Foundation
+import MMoEData
+import MMoETensor
+
+/// Texts to token shards with what a person sees of it: `mmoe data tokenize`, and `mmoe train --task lm` before it starts.
+public enum CorpusWork {
+  /// Where shards are made for a text that `--data` names.
+  public static var cache: String { ProjectHome.path + "/datasets/generated/tokens" }
+
+  /// The folder of shards for a text or a folder of shards.
+  ///
+  /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
+  public static func shards(
+    for data: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options = .init(), cache: String = cache,
+    threads: Int? = nil, sink: any TextSink
+  ) throws -> String {
+    try withProgress(sink) { progress in
+      try CorpusPreparation.prepare(
+        data: data, tokenizer: tokenizer, cache: cache, options: options, threads: threads,
+        note: { sink.line($0) }, progress: progress)
+    }
+  }
+
+  /// Writes a folder of shards and says what is in it.
+  ///
+  /// - Throws: `DataError` for a broken or empty text, or a folder that cannot be written.
+  public static func tokenize(
+    _ input: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options, to folder: String, threads: Int?,
+    sink: any TextSink
+  ) throws {
+    let began = monotonicSeconds()
+    let work = try CorpusTokenizer(input, tokenizer: tokenizer, options: options)
+    let summary = try withProgress(sink) { try work.write(to: folder, threads: threads, progress: $0) }
+    report(summary, folder, seconds: monotonicSeconds() - began, sink)
+  }
+
+  /// Writes a folder of shards from nanoGPT's files and says what is in it.
+  ///
+  /// - Throws: `DataError` for broken files, or a folder that cannot be written.
+  public static func importTokens(
+    _ input: String, _ vocabulary: TokenImport.Vocabulary, to folder: String, sink: any TextSink
+  ) throws {
+    let began = monotonicSeconds()
+    let summary = try TokenImport.write(input, vocabulary, to: folder)
+    report(summary, folder, seconds: monotonicSeconds() - began, sink)
+  }
+
+  private static func report(
+    _ summary: CorpusTokenizer.Summary, _ folder: String, seconds: Double, _ sink: any TextSink
+  ) {
+    for part in summary.parts where part.tokens > 0 {
+      let bytes = part.textBytes > 0 ? " of \(HumanFormat.grouped(part.textBytes)) bytes" : ""
+      sink.line(
+        "\(part.split.rawValue): \(HumanFormat.grouped(part.tokens)) tokens\(bytes), \(HumanFormat.grouped(part.documents)) documents, \(part.shards) shards"
+      )
+    }
+    if let first = summary.leftOut.first {
+      sink.line("left out: \(first)\(summary.leftOut.count > 1 ? " and \(summary.leftOut.count - 1) more files" : "")")
+    }
+    sink.line("\(folder) in \(HumanFormat.duration(seconds))")
+  }
+
+  private static func withProgress<Result>(
+    _ sink: any TextSink, _ body: (@escaping (_ done: Int, _ total: Int) -> Void) throws -> Result
+  ) rethrows -> Result {
+    let line = ProgressLine("tokenize", total: 100, unit: "kB", sink: sink)
+    var seen = 0
+    defer { if sink.isTerminal { line.finish() } }
+    return try body { done, total in
+      if sink.isTerminal { line.update(step: done * 100 / max(total, 1), items: (done - seen) / 1000) }
+      seen = done
+    }
+  }
+}
