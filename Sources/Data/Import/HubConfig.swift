@@ -1,0 +1,137 @@
+import Foundation
+
+/// A model's shape as `config.json` of Hugging Face's layout gives it; what a file leaves out has the default of its
+/// model type.
+public struct HubConfig: Sendable, Equatable {
+  public enum Kind: String, CaseIterable, Sendable {
+    case gpt2, llama, mixtral, vit
+  }
+
+  /// What language models have.
+  public struct Text: Sendable, Equatable {
+    public let vocabulary: Int
+    /// The longest sequence.
+    public let context: Int
+    /// Base of the rotary frequencies; nil where positions are learned.
+    public let rotaryBase: Double?
+    /// The head's weight is the token embedding.
+    public let tiedHead: Bool
+  }
+
+  /// What image models have.
+  public struct Vision: Sendable, Equatable {
+    /// Side of the square input in pixels.
+    public let image: Int
+    public let patch: Int
+    public let channels: Int
+    /// In the order of the classes.
+    public let labels: [String]
+  }
+
+  /// A mixture of experts in every block.
+  public struct Experts: Sendable, Equatable {
+    public let count: Int
+    public let perToken: Int
+  }
+
+  public let kind: Kind
+  public let layers: Int
+  public let width: Int
+  public let heads: Int
+  /// Heads of K and V.
+  public let keyValueHeads: Int
+  public let headWidth: Int
+  /// Hidden width of a block's perceptron, or of an expert.
+  public let hidden: Int
+  /// As named in the file: `gelu` (exact), `gelu_new` (tanh), `silu`.
+  public let activation: String
+  public let normEpsilon: Double
+  /// Whether Q, K and V have biases.
+  public let attentionBias: Bool
+  /// Whether the perceptron has biases.
+  public let perceptronBias: Bool
+  public let text: Text?
+  public let vision: Vision?
+  public let experts: Experts?
+
+  /// Reads `config.json`, or the one in a folder.
+  ///
+  /// - Throws: `DataError` naming the file, the field, what was found and what was expected.
+  public init(_ path: String) throws {
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    let file = exists && isFolder.boolValue ? path + "/config.json" : path
+    try self.init(HubFields(Data(readFile(file, limit: 16 << 20)), of: file))
+  }
+
+  private init(_ fields: HubFields) throws {
+    let name = try fields.text("model_type", "")
+    guard let kind = Kind(rawValue: name) else {
+      throw fields.refuse(
+        "model_type", "'\(name.prefix(40))'", "one of \(Kind.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    self.kind = kind
+    switch kind {
+    case .gpt2:
+      layers = try fields.size("n_layer", 12)
+      width = try fields.size("n_embd", 768)
+      heads = try fields.size("n_head", 12)
+      keyValueHeads = heads
+      hidden = try fields.size("n_inner", 4 * width)
+      activation = try fields.text("activation_function", "gelu_new")
+      normEpsilon = try fields.number("layer_norm_epsilon", 1e-5)
+      (attentionBias, perceptronBias) = (true, true)
+      text = Text(
+        vocabulary: try fields.size("vocab_size", 50_257), context: try fields.size("n_positions", 1024),
+        rotaryBase: nil, tiedHead: try fields.flag("tie_word_embeddings", true))
+      try fields.require("scale_attn_weights", true)
+      try fields.require("scale_attn_by_inverse_layer_idx", false)
+      (vision, experts, headWidth) = (nil, nil, try fields.divided("n_embd", width, "n_head", heads))
+    case .llama, .mixtral:
+      let isMixtral = kind == .mixtral
+      layers = try fields.size("num_hidden_layers", 32)
+      width = try fields.size("hidden_size", 4096)
+      heads = try fields.size("num_attention_heads", 32)
+      keyValueHeads = try fields.size("num_key_value_heads", isMixtral ? 8 : heads)
+      hidden = try fields.size("intermediate_size", isMixtral ? 14_336 : 11_008)
+      activation = try fields.text("hidden_act", "silu")
+      normEpsilon = try fields.number("rms_norm_eps", isMixtral ? 1e-5 : 1e-6)
+      attentionBias = try fields.flag("attention_bias", false)
+      perceptronBias = try fields.flag("mlp_bias", false)
+      text = Text(
+        vocabulary: try fields.size("vocab_size", 32_000),
+        context: try fields.size("max_position_embeddings", isMixtral ? 131_072 : 2048),
+        rotaryBase: try fields.rotaryBase(isMixtral ? 1e6 : 1e4),
+        tiedHead: try fields.flag("tie_word_embeddings", false))
+      experts =
+        isMixtral
+        ? Experts(
+          count: try fields.size("num_local_experts", 8), perToken: try fields.size("num_experts_per_tok", 2)) : nil
+      vision = nil
+      headWidth = try fields.size("head_dim", fields.divided("hidden_size", width, "num_attention_heads", heads))
+      _ = try fields.divided("num_attention_heads", heads, "num_key_value_heads", keyValueHeads)
+      if let window = try fields.optionalSize("sliding_window") {
+        throw fields.refuse("sliding_window", "\(window)", "none; attention here sees everything before it")
+      }
+    case .vit:
+      layers = try fields.size("num_hidden_layers", 12)
+      width = try fields.size("hidden_size", 768)
+      heads = try fields.size("num_attention_heads", 12)
+      keyValueHeads = heads
+      hidden = try fields.size("intermediate_size", 3072)
+      activation = try fields.text("hidden_act", "gelu")
+      normEpsilon = try fields.number("layer_norm_eps", 1e-12)
+      (attentionBias, perceptronBias) = (try fields.flag("qkv_bias", true), true)
+      let (image, patch) = (try fields.size("image_size", 224), try fields.size("patch_size", 16))
+      _ = try fields.divided("image_size", image, "patch_size", patch)
+      vision = Vision(
+        image: image, patch: patch, channels: try fields.size("num_channels", 3), labels: try fields.labels("id2label"))
+      (text, experts, headWidth) = (
+        nil, nil, try fields.divided("hidden_size", width, "num_attention_heads", heads)
+      )
+    }
+    if let experts, experts.perToken > experts.count {
+      throw fields.refuse("num_experts_per_tok", "\(experts.perToken)", "at most num_local_experts, \(experts.count)")
+    }
+  }
+}

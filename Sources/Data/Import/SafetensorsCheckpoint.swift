@@ -1,0 +1,100 @@
+import Foundation
+
+/// The weights of a model in one safetensors file, or in several that `model.safetensors.index.json` names.
+public struct SafetensorsCheckpoint: Sendable {
+  /// All tensors' names, sorted.
+  public let names: [String]
+  /// The file with a tensor of this name.
+  private let files: [String: SafetensorsFile]
+  private let path: String
+
+  private static let fileName = "model.safetensors"
+  private static let indexName = "model.safetensors.index.json"
+
+  private struct Index: Decodable {
+    let weights: [String: String]
+    enum CodingKeys: String, CodingKey { case weights = "weight_map" }
+  }
+
+  /// Opens a `.safetensors` file, an index, or a folder with `model.safetensors` or its index.
+  ///
+  /// - Throws: `DataError` naming the file and what is wrong: missing files, damaged ones, tensors that the index
+  ///   promises and no file has.
+  public init(_ path: String) throws {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw DataError("\(path): no such file or folder; expected \(Self.fileName) or a folder with it")
+    }
+    guard isFolder.boolValue else {
+      self = try path.hasSuffix(".json") ? Self(index: path) : Self(file: path)
+      return
+    }
+    if let name = [Self.fileName, Self.indexName].first(where: {
+      FileManager.default.fileExists(atPath: "\(path)/\($0)")
+    }) {
+      self = try Self("\(path)/\(name)")
+    } else {
+      throw DataError("\(path): no weights found; expected \(Self.fileName) or \(Self.indexName)")
+    }
+  }
+
+  private init(file path: String) throws {
+    let file = try SafetensorsFile(path)
+    self.path = path
+    names = file.names
+    files = Dictionary(uniqueKeysWithValues: file.names.map { ($0, file) })
+  }
+
+  private init(index path: String) throws {
+    self.path = path
+    let index: Index
+    do {
+      index = try JSONDecoder().decode(Index.self, from: Data(readFile(path, limit: SafetensorsHeader.limit)))
+    } catch is DecodingError {
+      throw DataError("\(path): no index of safetensors files; expected JSON with weight_map, names to file names")
+    }
+    let folder = (path as NSString).deletingLastPathComponent
+    var opened: [String: SafetensorsFile] = [:]
+    var files: [String: SafetensorsFile] = [:]
+    for (name, part) in index.weights.sorted(by: { $0.key < $1.key }) {
+      if opened[part] == nil {
+        // An index from elsewhere must not make us open files elsewhere.
+        guard !part.contains("/"), part.hasSuffix(".safetensors") else {
+          throw DataError(
+            "\(path): tensor '\(name)': file '\(part.prefix(80))', expected the name of a .safetensors file beside the index"
+          )
+        }
+        opened[part] = try SafetensorsFile(folder.isEmpty ? part : "\(folder)/\(part)")
+      }
+      guard let file = opened[part], file.shape(name) != nil else {
+        throw DataError("\(path): tensor '\(name)': not in \(part), where the index has it; fetch the files again")
+      }
+      files[name] = file
+    }
+    names = files.keys.sorted()
+    self.files = files
+  }
+
+  /// The shape of a tensor, or nil where there is none of that name.
+  public func shape(_ name: String) -> [Int]? { files[name]?.shape(name) }
+
+  /// Copies a tensor as float32, row-major; see `SafetensorsFile.copy`.
+  ///
+  /// - Throws: `DataError` naming file and tensor: missing, of another shape, or of a type that no weights have.
+  public func copy(_ name: String, shape: [Int], to destination: UnsafeMutableBufferPointer<Float>) throws {
+    try file(name).copy(name, shape: shape, to: destination)
+  }
+
+  /// A tensor as float32, row-major.
+  ///
+  /// - Throws: `DataError` naming file and tensor: missing, or of a type that no weights have.
+  public func floats(_ name: String) throws -> [Float] { try file(name).floats(name) }
+
+  private func file(_ name: String) throws -> SafetensorsFile {
+    guard let file = files[name] else {
+      let some = names.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
+      throw DataError("\(path): no tensor '\(name)'; the checkpoint has \(names.count), such as \(some)")
+    }
+    return file
+  }
+}
