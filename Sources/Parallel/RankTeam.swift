@@ -66,6 +66,7 @@ public final class RankTeam: PassCoordinator {
 
   public var world: Communicator { grid.world }
   public var isRoot: Bool { world.rank == 0 }
+  public var overlap: OverlapStrategy { planner.strategy }
   /// What the overlap planner decided; empty before.
   public var overlapReport: [String] { planner.report }
   public var hasDecidedOverlap: Bool { planner.isDecided }

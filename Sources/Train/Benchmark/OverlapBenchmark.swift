@@ -15,6 +15,8 @@ public final class OverlapBenchmark {
     public var experts = 4
     public var training = false
     public var rounds = 5
+    /// A folder for a trace of each case.
+    public var traces: String?
     public init() {}
   }
 
@@ -64,7 +66,10 @@ public final class OverlapBenchmark {
     public var exchangeSeconds: Double
     /// Bytes that a rank sends in a pair.
     public var bytes: Int
-    /// Exchange left uncovered, by the planner's measured times; nil where it had nothing to plan.
+    /// The pair's time by the cost model: the local copy's, what the schedule leaves uncovered of the exchange, and the
+    /// copying of what it covers.
+    public var predictedSeconds: Double
+    /// What the planner chose and why; nil where it had nothing to plan.
     public var plan: String?
     /// Share of the exchange that cost no time.
     public var hidden: Double {
@@ -171,13 +176,60 @@ public final class OverlapBenchmark {
       note("round \(round + 1) of \(options.rounds)")
     }
     for (i, test) in cases.enumerated() {
-      let (exchange, bytes) = exchangeAlone(test, linked[i])
+      let routes = try exchangesAlone(linked[i])
+      let localSeconds = median(local[i].times)
+      let exchange = routes.reduce(0) { $0 + $1.seconds }
+      let exposed = try uncovered(linked[i], times: operatorTimes(local[i]), routes.map(\.seconds))
       results.append(
         Result(
-          label: test.label, seconds: median(linked[i].times), localSeconds: median(local[i].times),
-          exchangeSeconds: exchange, bytes: bytes, plan: linked[i].team.overlapReport.first))
+          label: test.label, seconds: median(linked[i].times), localSeconds: localSeconds,
+          exchangeSeconds: exchange, bytes: routes.reduce(0) { $0 + $1.bytes },
+          predictedSeconds: localSeconds + exposed, plan: linked[i].team.overlapReport.first))
+      if let folder = options.traces {
+        let name = test.label.replacing(" ", with: "-").replacing(":", with: "-")
+        let trace = TraceRecorder(
+          file: "\(folder)/\(name).json", engine: engine, world: world, warmUp: 0, recorded: 2)
+        for _ in 0..<2 {
+          trace.beginStep(hasDecided: true)
+          step(linked[i])
+          trace.endStep()
+        }
+        try trace.write(title: test.label, notes: linked[i].team.overlapReport)
+      }
     }
     return results
+  }
+
+  /// One step's operators without a link, the slowest rank's.
+  private func operatorTimes(_ subject: Subject) -> StepTimes {
+    world.barrier()
+    let timeline = Timeline()
+    engine.timeline = timeline
+    step(subject)
+    engine.timeline = nil
+    return StepTimes(timeline)
+  }
+
+  /// What the cost model finds uncovered of each route's exchange (forward, and backward in training).
+  private func uncovered(
+    _ subject: Subject, times: StepTimes, _ exchanges: [Double]
+  ) throws -> Double {
+    let variant = try MoEVariant.resolve(subject.config.moe)
+    var exposed = 0.0
+    for (number, route) in variant.routes.enumerated() {
+      let window = subject.config.window(of: route, into: 1, variant: variant)
+      let kinds: [Timeline.Kind] = options.training ? [.forward, .backward] : [.forward]
+      // Each pass goes there and back.
+      let direction = exchanges[number] / Double(2 * kinds.count)
+      let passes = kinds.map { kind in
+        RouteTimes(
+          window: window.map { times.seconds(of: $0, kind) }, experts: times.experts(1, number, kind),
+          dispatch: direction, combine: direction)
+      }
+      let outcomes = PairSimulator.run(passes, subject.team.overlap)
+      exposed += outcomes.reduce(0) { $0 + $1.exposed }
+    }
+    return world.allReduce([exposed], .maximum)[0]
   }
 
   private func step(_ subject: Subject) {
@@ -194,12 +246,12 @@ public final class OverlapBenchmark {
     subject.team.endStep()
   }
 
-  /// The exchanges of a case's routes there and back, without experts: forward, and once more for the backward pass.
-  private func exchangeAlone(_ test: Case, _ subject: Subject) -> (seconds: Double, bytes: Int) {
-    guard let variant = try? MoEVariant.resolve(subject.config.moe) else { return (0, 0) }
+  /// The exchange of each route there and back, without experts: forward, and once more for the backward pass.
+  private func exchangesAlone(_ subject: Subject) throws -> [(seconds: Double, bytes: Int)] {
+    let variant = try MoEVariant.resolve(subject.config.moe)
     subject.team.activate()
-    var (seconds, bytes) = (0.0, 0)
-    for route in variant.routes {
+    let passes = options.training ? 2 : 1
+    return variant.routes.map { route in
       let pairs = options.tokens * route.k
       let experts = (0..<pairs).map { Int32($0 % subject.config.moe.experts) }
       let plan = DispatchPlan(
@@ -217,11 +269,9 @@ public final class OverlapBenchmark {
         engine.timeline = nil
         return world.allReduce([monotonicSeconds() - began], .maximum)[0]
       }
-      seconds += median(times)
-      bytes += timeline.events.reduce(0) { $0 + $1.bytes } / options.rounds
+      let bytes = timeline.events.filter { $0.kind == .exchange }.reduce(0) { $0 + $1.bytes }
+      return (median(times) * Double(passes), bytes / options.rounds * passes)
     }
-    let passes = options.training ? 2 : 1
-    return (seconds * Double(passes), bytes * passes)
   }
 
   private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

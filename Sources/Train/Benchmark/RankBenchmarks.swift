@@ -93,6 +93,7 @@ public struct OverlapReport: Codable, Sendable {
     var table = TextTable(columns: [
       .left("case"), .right("pair ms"), .right("local copy"), .right("exchange"), .right("hidden"),
       .right("speed-up"), .right("ideal"), .right("of ideal"), .right("covered ÷ pipelined"),
+      .right("model"),
     ])
     for r in results {
       // What remains when all is hidden but the copying: (top-2's computation + its exchange) / (own computation + copy).
@@ -105,6 +106,7 @@ public struct OverlapReport: Codable, Sendable {
         speedUp.map { HumanFormat.fixed($0, 2) } ?? "–", ideal.map { HumanFormat.fixed($0, 2) } ?? "–",
         zip(speedUp, ideal).map { HumanFormat.percent($0 / $1) } ?? "–",
         pipelined.map { covered($0) > 0 ? HumanFormat.fixed(covered(r) / covered($0), 2) : "–" } ?? "–",
+        HumanFormat.percent(r.predictedSeconds / r.seconds - 1),
       ])
     }
     var text =
