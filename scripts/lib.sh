@@ -2,7 +2,7 @@
 
 # Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels.
 build_packages="libopenblas-dev libdnnl-dev libpng-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev pkg-config"
-run_packages="gnuplot-nox fonts-dejavu-core"
+run_packages="gnuplot-nox fonts-dejavu-core openmpi-bin"
 # The text that --task lm learns without --data.
 language_packages="wordnet-base"
 # The independent float64 reference of the tests is written in Python; zstd packs text for them; iproute2 limits links.

@@ -137,11 +137,11 @@ final class OverlapPlanner {
 }
 
 /// What one step's timeline says of operators and exchanges.
-struct StepTimes {
+package struct StepTimes {
   private var operators: [String: Double] = [:]
   private var exchanges: [String: [Double]] = [:]
   private var expertCalls: [String: [Double]] = [:]
-  let hasBackward: Bool
+  package let hasBackward: Bool
 
   /// Operators of a mixture-of-experts layer that are not part of the backbone.
   private static let routed: Set<String> = [
@@ -149,7 +149,7 @@ struct StepTimes {
     "combine", "coefficient gate", "passage",
   ]
 
-  init(_ timeline: Timeline) {
+  package init(_ timeline: Timeline) {
     hasBackward = timeline.events.contains { $0.kind == .backward }
     for event in timeline.events {
       switch event.kind {
@@ -168,7 +168,7 @@ struct StepTimes {
     }
   }
 
-  func seconds(of op: WindowOperator, _ kind: Timeline.Kind) -> Double {
+  package func seconds(of op: WindowOperator, _ kind: Timeline.Kind) -> Double {
     operators["blocks.\(op.block) \(op.kind) \(kind)"] ?? 0
   }
 
@@ -178,7 +178,7 @@ struct StepTimes {
     return values[kind == .backward ? values.count - 1 - route : route]
   }
 
-  func experts(_ block: Int, _ route: Int, _ kind: Timeline.Kind) -> Double {
+  package func experts(_ block: Int, _ route: Int, _ kind: Timeline.Kind) -> Double {
     pick(expertCalls["blocks.\(block) \(kind)"], route, kind)
   }
 

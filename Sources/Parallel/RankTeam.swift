@@ -44,13 +44,29 @@ public final class RankTeam: PassCoordinator {
     planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
     sumStream = world.duplicate()
     self.engine = engine
+    activate()
+    let queue = queue
+    for stream in [world, sumStream] { stream.whileWaiting = { queue.poll() } }
+  }
+
+  /// The same ranks and experts under another strategy.
+  ///
+  /// - Throws: `ModelError` for a variant that is none.
+  public init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
+    (grid, dispatcher, queue) = (other.grid, other.dispatcher, other.queue)
+    (sumStream, engine) = (other.sumStream, other.engine)
+    planner = try OverlapPlanner(overlap, model, other.world, engine: other.engine)
+  }
+
+  /// Makes the engine advance this team's exchanges; for processes that hold several teams in turn.
+  public func activate() {
     let queue = queue
     engine.progress = { queue.poll() }
-    for stream in [world, sumStream] { stream.whileWaiting = { queue.poll() } }
   }
 
   public var world: Communicator { grid.world }
   public var isRoot: Bool { world.rank == 0 }
+  public var overlap: OverlapStrategy { planner.strategy }
   /// What the overlap planner decided; empty before.
   public var overlapReport: [String] { planner.report }
   public var hasDecidedOverlap: Bool { planner.isDecided }

@@ -91,20 +91,26 @@ public struct TraceFile: Codable, Sendable {
 
 /// Records a timeline of some steps on every rank and writes them into one file.
 public final class TraceRecorder {
-  /// Steps left out first, and then recorded: what comes later looks the same.
-  private static let (warmUp, recorded) = (2, 8)
-
   public let file: String
   private let engine: Engine
   private let world: Communicator
   private let timeline = Timeline()
+  private let warmUp: Int
+  private let recorded: Int
   private var seen = 0
   private var steps = 0
   private var began = 0.0
 
-  /// - Parameter file: the JSON file that the first rank writes.
-  public init(file: String, engine: Engine, world: Communicator) {
+  /// - Parameters:
+  ///   - file: the JSON file that the first rank writes.
+  ///   - warmUp: steps left out first.
+  ///   - recorded: steps that are recorded; what comes later looks the same.
+  public init(
+    file: String, engine: Engine, world: Communicator, warmUp: Int = 2, recorded: Int = 8
+  ) {
     self.file = file
+    self.warmUp = warmUp
+    self.recorded = recorded
     self.engine = engine
     self.world = world
   }
@@ -112,7 +118,7 @@ public final class TraceRecorder {
   /// - Parameter hasDecided: whether the overlap is as it will stay.
   public func beginStep(hasDecided: Bool) {
     defer { seen += 1 }
-    guard hasDecided, seen >= TraceRecorder.warmUp, steps < TraceRecorder.recorded else { return }
+    guard hasDecided, seen >= warmUp, steps < recorded else { return }
     engine.timeline = timeline
     began = monotonicSeconds()
   }

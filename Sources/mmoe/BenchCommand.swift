@@ -7,7 +7,9 @@ import MMoETrain
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Time training steps and their parts on this machine.",
-    subcommands: [Train.self, Forward.self, Generate.self, Gemm.self, Kernels.self, DataLoading.self])
+    subcommands: [
+      Train.self, Forward.self, Generate.self, Gemm.self, Kernels.self, DataLoading.self, Exchange.self, Overlap.self,
+    ])
 
   struct StepOptions: ParsableArguments {
     @Option(help: "A preset's name or a YAML file.") var preset = "vit-tiny"

@@ -7,6 +7,7 @@ import ArgumentParser
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
     subcommands: [
       TrainCommand.self, EvalCommand.self, GenerateCommand.self, PresetsCommand.self, ConfigCommand.self,
-      DataCommand.self, BenchCommand.self, ParityCommand.self, TokenizerCommand.self,
+      DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self, ParityCommand.self,
+      TokenizerCommand.self,
     ])
 }

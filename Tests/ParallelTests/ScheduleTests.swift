@@ -78,3 +78,38 @@ import Testing
     #expect(ProcessGrid.largestGroup(ranks: 4, experts: 8) == 4)
   }
 }
+
+@Suite struct SimulatorTests {
+  /// By hand: two experts and their exchange, everything in a row.
+  @Test func sequentialTopTwo() throws {
+    let costs = PairCosts.of(shareOfMoETime: 0.6, attention: 0.5)
+    let top2 = try PairSimulator.predict(costs, variant: "top2", .sequential, training: false)
+    #expect(abs(top2.seconds - (0.5 + 1 + 0.5 + 2 + 3)) < 1e-9 && abs(top2.exchange - 3) < 1e-9)
+    #expect(abs(top2.hidden) < 1e-9)
+    let scmoe = try PairSimulator.predict(costs, variant: "scmoe", .shortcut, training: false)
+    // Attention, MLP, attention, shared expert, expert; 0.75 there and back are hidden.
+    #expect(abs(scmoe.seconds - 4) < 1e-9 && scmoe.hidden == 1)
+    let train = try PairSimulator.predict(costs, variant: "scmoe", .shortcut, training: true)
+    #expect(abs(train.seconds - 12) < 1e-9)
+  }
+
+  /// Within 7 % of the paper's speed-ups where the exchange is most of the MoE time.
+  @Test func publishedSpeedUps() throws {
+    let costs = PairCosts.of(shareOfMoETime: 0.6, attention: 0.59)
+    for (training, published) in [(true, 1.43), (false, 1.66)] {
+      let base = try PairSimulator.predict(costs, variant: "top2", .sequential, training: training)
+      let own = try PairSimulator.predict(costs, variant: "scmoe", .shortcut, training: training)
+      #expect(abs(base.seconds / own.seconds / published - 1) < 0.07)
+    }
+  }
+
+  @Test func exchangeOfClusters() {
+    let shape = ClusterShape(
+      ranks: 16, ranksPerNode: 8, linkInside: 100, linkBetween: 10, latency: 0)
+    // 8 of 16 ranks are elsewhere: half of each rank's 20 bytes leaves, 80 bytes a node, at 10 a second.
+    #expect(abs(shape.exchangeSeconds(bytes: 20) - 8) < 1e-9)
+    var one = shape
+    one.ranks = 8
+    #expect(abs(one.exchangeSeconds(bytes: 20) - 20 * 7 / 8 / 100) < 1e-9)
+  }
+}

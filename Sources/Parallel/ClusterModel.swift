@@ -1,0 +1,125 @@
+import MMoEModels
+
+/// Operator times of one block pair and what its exchange needs: enough to predict any variant under any strategy.
+/// Seconds of a forward pass.
+public struct PairCosts: Sendable, Equatable {
+  public var attention: Double
+  /// The dense MLP; the shared expert is as large.
+  public var mlp: Double
+  /// The routed experts of one choice a token.
+  public var expert: Double
+  /// One direction of the exchange of one choice a token.
+  public var exchange: Double
+  /// Backward over forward time of an operator.
+  public var backward = 2.0
+
+  public init(attention: Double, mlp: Double, expert: Double, exchange: Double) {
+    self.attention = attention
+    self.mlp = mlp
+    self.expert = expert
+    self.exchange = exchange
+  }
+
+  /// Costs in units of an expert's time in which top-2's exchange takes the given share of MoE time (experts and
+  /// exchange).
+  ///
+  /// - Parameter attention: an attention's time over an expert's.
+  public static func of(shareOfMoETime share: Double, attention: Double) -> PairCosts {
+    PairCosts(attention: attention, mlp: 1, expert: 1, exchange: share / (1 - share) / 2)
+  }
+}
+
+/// A cluster: ranks in nodes, a link a rank inside a node, one for all ranks of a node between nodes.
+public struct ClusterShape: Sendable, Equatable {
+  public var ranks: Int
+  public var ranksPerNode: Int
+  /// Bytes a second.
+  public var linkInside: Double
+  public var linkBetween: Double
+  /// Seconds that each message costs.
+  public var latency: Double
+
+  public init(
+    ranks: Int, ranksPerNode: Int, linkInside: Double, linkBetween: Double, latency: Double
+  ) {
+    self.ranks = ranks
+    self.ranksPerNode = ranksPerNode
+    self.linkInside = linkInside
+    self.linkBetween = linkBetween
+    self.latency = latency
+  }
+
+  /// One direction of an all-to-all in which each rank has `bytes` for all ranks together, spread evenly.
+  public func exchangeSeconds(bytes: Double) -> Double {
+    let inside = Double(min(ranks, ranksPerNode) - 1) / Double(ranks) * bytes
+    // A node's ranks share its way out.
+    let outside = Double(max(ranks - ranksPerNode, 0)) / Double(ranks) * bytes * Double(ranksPerNode)
+    return Double(ranks - 1) * latency + max(inside / linkInside, outside / linkBetween)
+  }
+}
+
+/// Predicts pairs of blocks: the schedules that run here, on given times.
+public enum PairSimulator {
+  public struct Prediction: Sendable {
+    public let seconds: Double
+    public let exchange: Double
+    public let exposed: Double
+    public var hidden: Double { exchange > 0 ? 1 - exposed / exchange : 1 }
+  }
+
+  /// - Parameter position: the shortcut's, for variants that have one.
+  /// - Throws: `ModelError` for a variant that is none.
+  public static func predict(
+    _ costs: PairCosts, variant name: String, position: Int = 2, _ strategy: OverlapStrategy,
+    training: Bool
+  ) throws -> Prediction {
+    var config = ModelConfig()
+    config.layers = 2
+    (config.moe.variant, config.moe.position) = (name, position)
+    let variant = try MoEVariant.resolve(config.moe)
+    var total = costs.attention * 2 + costs.mlp + (variant.sharedExpert ? costs.mlp : 0)
+    total += Double(variant.routes.reduce(0) { $0 + $1.k }) * costs.expert
+    if training { total *= 1 + costs.backward }
+    var (exchange, exposed) = (0.0, 0.0)
+    for route in variant.routes {
+      let window = config.window(of: route, into: 1, variant: variant).map { op in
+        op.kind == .attention ? costs.attention : costs.mlp
+      }
+      let forward = RouteTimes(
+        window: window, experts: costs.expert * Double(route.k),
+        dispatch: costs.exchange * Double(route.k), combine: costs.exchange * Double(route.k))
+      let passes = training ? [forward, forward.scaled(computation: costs.backward)] : [forward]
+      let outcomes = run(passes, strategy)
+      exchange += outcomes.reduce(0) { $0 + $1.exchange }
+      exposed += outcomes.reduce(0) { $0 + $1.exposed }
+    }
+    return Prediction(seconds: total + exposed, exchange: exchange, exposed: exposed)
+  }
+
+  /// One route's passes (forward, and backward where there is one) under a strategy.
+  public static func run(
+    _ passes: [RouteTimes], _ strategy: OverlapStrategy
+  ) -> [ScheduleSimulator.Outcome] {
+    func outcomes(_ schedule: RouteSchedule) -> [ScheduleSimulator.Outcome] {
+      passes.enumerated().map { index, times in
+        let steps = ScheduleSimulator.steps(times, schedule)
+        return ScheduleSimulator.run(
+          index == 0 ? steps : ScheduleSimulator.reversed(steps, computation: 1))
+      }
+    }
+    let slot = SlotChoice.best(passes).slot
+    let form = strategy.form
+    guard strategy == .auto else {
+      return outcomes(
+        RouteSchedule(
+          chunks: form.chunks, slot: form.usesWindow ? slot : 0, awaitsAtOnce: !form.usesWindow))
+    }
+    let candidates = [1, 2, 4].map {
+      outcomes(RouteSchedule(chunks: $0, slot: slot, awaitsAtOnce: false))
+    }
+    func exposed(_ outcomes: [ScheduleSimulator.Outcome]) -> Double {
+      outcomes.reduce(0) { $0 + $1.exposed }
+    }
+    return candidates.min { exposed($0) < exposed($1) }!
+  }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import MMoETrain
+
+/// Benchmarks of several ranks: run them under mpirun, or with `--ranks`.
+extension BenchCommand {
+  struct Exchange: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Bandwidth, latency and cost of exchanges between ranks, over message sizes.")
+    @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
+    @Option(help: "Exchanges of each size.") var repetitions = 7
+    @Option(help: "Largest bytes that a rank sends.") var largest = 16 << 20
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func run() throws {
+      if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
+      try RankBenchmarks.exchange(largest: largest, repetitions: repetitions, printsJSON: json)
+    }
+  }
+
+  struct Overlap: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "A pair of blocks under overlap strategies, over the link that the ranks have.")
+    @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
+    @Option(help: "Model width.") var width = 1024
+    @Option(help: "Tokens of a rank.") var tokens = 512
+    @Option(help: "Routed experts of all ranks.") var experts = 4
+    @Option(help: "Rounds; each runs every case once.") var rounds = 5
+    @Option(help: "Only cases whose label contains one of these words, separated by commas.") var only: String?
+    @Option(help: "A folder for a trace of each case.") var traces: String?
+    @Flag(help: "Forward and backward; forward alone without it.") var train = false
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func run() throws {
+      if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
+      var options = OverlapBenchmark.Options()
+      (options.width, options.tokens, options.experts) = (width, tokens, experts)
+      (options.rounds, options.training) = (rounds, train)
+      options.traces = traces
+      try RankBenchmarks.overlap(options, only: only, printsJSON: json)
+    }
+  }
+}
