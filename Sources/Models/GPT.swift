@@ -14,9 +14,10 @@ public final class GPT: TrainableModel {
   /// The token embedding where the head is tied.
   private let head: Parameter
 
+  /// - Parameter seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
   /// - Throws: `ModelError` for an impossible configuration.
   public init(
-    _ config: ModelConfig, seed: UInt64, engine: Engine,
+    _ config: ModelConfig, seed: UInt64?, engine: Engine,
     dispatcher: any Dispatcher = LocalDispatcher()
   ) throws {
     try config.validate()

@@ -7,11 +7,12 @@ public final class ParameterStore {
   /// State that is saved but not trained by gradients, such as selection biases; by path.
   public private(set) var buffers: [(path: String, value: Tensor)] = []
   private let engine: Engine
-  private let seed: UInt64
+  /// Of the random values; nil leaves weights unset.
+  private let seed: UInt64?
   /// Standard deviation of weights; 0 = 1 / √(fan-in).
   private let initStd: Double
 
-  package init(engine: Engine, seed: UInt64, initStd: Double) {
+  package init(engine: Engine, seed: UInt64?, initStd: Double) {
     self.engine = engine
     self.seed = seed
     self.initStd = initStd
@@ -60,6 +61,7 @@ public final class ParameterStore {
     _ path: String, _ shape: [Int], std: Double, experts: ExpertShare?, decays: Bool
   ) -> Parameter {
     let tensor = Tensor(uninitialised: shape)
+    guard let seed else { return add(Parameter(path: path, value: tensor, experts: experts, decays: decays)) }
     // Keyed by the path, so that a parameter's start does not depend on what stands before it.
     let random = CounterRandom(
       seed: seed, purpose: .initialisation, a: CounterRandom.hash(path))

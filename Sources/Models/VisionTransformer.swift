@@ -15,9 +15,10 @@ public final class VisionTransformer: TrainableModel {
   private let norm: Norm
   private let head: Linear
 
+  /// - Parameter seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
   /// - Throws: `ModelError` for an impossible configuration.
   public init(
-    _ config: ModelConfig, seed: UInt64, engine: Engine,
+    _ config: ModelConfig, seed: UInt64?, engine: Engine,
     dispatcher: any Dispatcher = LocalDispatcher()
   ) throws {
     try config.validate()

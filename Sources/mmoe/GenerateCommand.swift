@@ -5,7 +5,8 @@ struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue texts with a language model.")
 
-  @Option(help: "A checkpoint of `mmoe train --task lm`.") var checkpoint: String
+  @Option(help: "A checkpoint of `mmoe train --task lm`, or a folder with config.json and model.safetensors.")
+  var checkpoint: String
   @Option(help: "The beginning of the text; repeatable.") var prompt: [String] = []
   @Option(help: "Tokens to make at most, for each prompt.") var tokens = 256
   @Option(help: "Divides the logits; 0 = always the most probable token.") var temperature = 0.8

@@ -14,6 +14,8 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards.") var data:
     String?
   @Option(help: "The run's folder.") var out: String?
+  @Option(help: "Start from a model's folder: config.json and model.safetensors (GPT-2, Llama, Mixtral, ViT).")
+  var initFrom: String?
   @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe.") var moe: String?
   @Option(help: "Optimiser steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
@@ -48,6 +50,7 @@ struct TrainCommand: ParsableCommand {
     options.preset = preset
     options.data = data
     options.out = out
+    options.initFrom = initFrom
     options.resume = resume
     options.isDryRun = dryRun
     options.printsJSON = json

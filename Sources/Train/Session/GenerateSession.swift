@@ -36,7 +36,7 @@ public struct GenerateSession {
   public func run() throws {
     try options.sampling.validate()
     let engine = try Engine(threads: options.threads)
-    let language = try LoadedLanguageModel(LoadedCheckpoint(options.checkpoint), engine: engine)
+    let language = try LoadedLanguageModel(options.checkpoint, engine: engine)
     var generator = TextGenerator(
       language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops)
     var (made, seconds) = (0, 0.0)
@@ -68,10 +68,34 @@ public struct GenerateSession {
   }
 }
 
-/// A language model with its tokenizer, from a checkpoint alone.
+/// A language model with its tokenizer, from a checkpoint or a folder of Hugging Face's layout alone.
 struct LoadedLanguageModel {
   let model: GPT
   let tokenizer: any Tokenizer
+
+  /// - Throws: what is wrong with the file or folder, in one line.
+  init(_ path: String, engine: Engine) throws {
+    guard HubModel.isOne(path) else {
+      try self.init(LoadedCheckpoint(path), engine: engine)
+      return
+    }
+    let hub = try HubModel(path)
+    guard hub.model.kind == .gpt else {
+      throw TrainError("\(path): a model of images, expected a language model; give a folder of one")
+    }
+    guard let tokenizer = try hub.tokenizer() else {
+      throw TrainError(
+        "\(path): no tokenizer, expected tokenizer.json, or vocab.json with merges.txt, beside config.json; fetch it too"
+      )
+    }
+    self.init(model: try GPT(hub.model, seed: nil, engine: engine), tokenizer: tokenizer)
+    _ = try hub.fill(model.parameters)
+  }
+
+  private init(model: GPT, tokenizer: any Tokenizer) {
+    self.model = model
+    self.tokenizer = tokenizer
+  }
 
   /// - Throws: `HDF5Error` or `TrainError` for a file that is damaged or holds another kind of model.
   init(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
@@ -81,8 +105,9 @@ struct LoadedLanguageModel {
         "\(file): a checkpoint of the task \(checkpoint.info.task), expected a language model; give one made by `mmoe train --task lm`"
       )
     }
-    tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
-    model = try GPT(checkpoint.info.config.model, seed: 0, engine: engine)
+    let tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
+    self.init(
+      model: try GPT(checkpoint.info.config.model, seed: nil, engine: engine), tokenizer: tokenizer)
     try checkpoint.restore(model)
   }
 

@@ -20,7 +20,7 @@ public enum TaskKind: String, CaseIterable, Sendable {
   public var defaultPreset: String {
     switch self {
     case .imagenetSubset: "vit-shapes"
-    case .lm: "gpt-toy"
+    case .lm: "gpt-wordnet"
     }
   }
 

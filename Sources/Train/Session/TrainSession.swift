@@ -11,6 +11,8 @@ public struct TrainSession {
     public var preset: String?
     public var data: String?
     public var out: String?
+    /// A folder of Hugging Face's layout whose weights and shape a new run starts from.
+    public var initFrom: String?
     /// Settings in order: the flags that stand for keys first, then `--set`.
     public var settings: [String] = []
     /// Empty: the task's latest run.
@@ -91,6 +93,10 @@ public struct TrainSession {
       world.size > 1
       ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
     let job = try data.makeJob(config, training: true, engine: engine, team: team)
+    if let folder = options.initFrom, checkpoint == nil {
+      let fresh = try HubModel(folder).fill(job.model.parameters)
+      human.line("weights of \(folder)" + (fresh.isEmpty ? "" : "; fresh: \(fresh.joined(separator: ", "))"))
+    }
     team?.requireSame("configuration", RunConfig.table.yaml(config))
     team?.requireSame("data", TrainSession.describe(job))
     let folder =
@@ -153,6 +159,11 @@ public struct TrainSession {
   private func newConfig(_ preset: String) throws -> RunConfig {
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+    if let folder = options.initFrom {
+      let hub = try HubModel(folder)
+      config.model = hub.model
+      if try hub.tokenizer() != nil { (config.tokenizer.kind, config.tokenizer.path) = (.bpe, folder) }
+    }
     try RunConfig.table.set(options.settings, in: &config)
     return config
   }

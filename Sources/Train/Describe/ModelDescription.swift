@@ -1,0 +1,142 @@
+import MMoEModels
+import MMoETensor
+
+/// `mmoe model`: what a model is made of, from its configuration alone.
+public struct ModelDescription {
+  private let preset: String
+  private let config: RunConfig
+
+  /// - Parameter settings: `key=value` on top of the preset.
+  /// - Throws: `ConfigError` or `ModelError` for an impossible configuration.
+  public init(preset: String, settings: [String]) throws {
+    self.preset = preset
+    var config = RunConfig()
+    try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+    try RunConfig.table.set(settings, in: &config)
+    try config.validate()
+    self.config = config
+  }
+
+  var moe: MoEConfig { config.model.moe }
+
+  /// The variant table.
+  public static func variants() -> String {
+    var table = TextTable(columns: [
+      .left("variant"), .left("shared"), .left("routes (source, k)"), .left("hides behind"), .left("what it is"),
+    ])
+    for variant in MoEVariant.all {
+      let routes = variant.routes.map { "\($0.source.words) k=\($0.k)\($0.avoidsPreviousRoute ? " not the same" : "")" }
+      table.add([
+        variant.name, variant.sharedExpert ? "yes" : "–", routes.joined(separator: " + "),
+        variant.routes.map { route in
+          let window = route.window(sharedExpert: variant.sharedExpert)
+          return window.isEmpty ? "nothing" : window.joined(separator: ", ")
+        }.joined(separator: "; "), variant.summary,
+      ])
+    }
+    return table.render(width: StandardStream.output.width)
+  }
+
+  /// Shapes, parameters, arithmetic and memory.
+  ///
+  /// - Throws: `ModelError` for an impossible configuration.
+  public func text() throws -> String {
+    let model = config.model
+    let costs = try ModelCosts(model)
+    var shapes = TextTable(columns: [.left("parameter"), .left("shape"), .right("blocks"), .right("numbers")])
+    for group in try parameterGroups() {
+      shapes.add([
+        group.path, group.shape.map(String.init).joined(separator: " × "), group.blocks == 0 ? "" : "\(group.blocks)",
+        HumanFormat.grouped(group.count),
+      ])
+    }
+    let unit = model.kind == .vit ? "image" : "token"
+    let units = Double(model.kind == .vit ? 1 : model.tokens)
+    let batch = Double(config.data.batch / config.train.accumulation)
+    var figures = TextTable(columns: [.left("\(preset), \(model.moe.variant)"), .right("")])
+    figures.add(["parameters", HumanFormat.grouped(costs.parameters)])
+    figures.add(["active parameters a token", HumanFormat.grouped(costs.activeParameters)])
+    figures.add(["FLOPs a \(unit), forward", HumanFormat.count(costs.forwardFLOPs / units)])
+    figures.add(["FLOPs a \(unit), training", HumanFormat.count(costs.trainingFLOPs / units)])
+    figures.add(["memory: weights", HumanFormat.bytes(costs.parameters * 4)])
+    figures.add(["memory: with gradients and two moments", HumanFormat.bytes(costs.parameters * 16)])
+    figures.add([
+      "memory: activations of \(Int(batch)) samples (estimate)",
+      HumanFormat.bytes(Int(min(costs.activationFloats * 4 * batch, 1e18))),
+    ])
+    if model.kind == .gpt {
+      let cache = 2 * model.layers * model.keyValueHeads * model.headWidth * 4
+      figures.add(["memory: keys and values a token of context", HumanFormat.bytes(cache)])
+    }
+    return shapes.render() + "\n" + figures.render()
+  }
+
+  /// Parameters of one form, over all blocks that have them.
+  private struct Group {
+    let path: String
+    let shape: [Int]
+    var blocks: Int
+    var count: Int
+  }
+
+  /// The real model's parameters, from one that is cut to as many blocks as have different forms.
+  private func parameterGroups() throws -> [Group] {
+    var small = config.model
+    // One period of the blocks shows every form; the rest are copies of it.
+    small.layers = min(small.layers, small.moe.variant == "dense" ? 1 : small.moe.every)
+    var groups: [Group] = []
+    let engine = try Engine(threads: 1)
+    let parameters =
+      small.kind == .vit
+      ? try VisionTransformer(small, seed: nil, engine: engine).parameters
+      : try GPT(small, seed: nil, engine: engine).parameters
+    for parameter in parameters {
+      let (path, shape) = (parameter.path, parameter.shape)
+      let words = path.split(separator: ".", maxSplits: 2).map(String.init)
+      let count = shape.reduce(1, *)
+      guard words.count == 3, words[0] == "blocks", let block = Int(words[1]) else {
+        groups.append(Group(path: path, shape: shape, blocks: 0, count: count))
+        continue
+      }
+      let name = "blocks.*." + words[2]
+      let copies = (0..<config.model.layers).count {
+        config.model.isMoE($0) == config.model.isMoE(block)
+      }
+      guard !groups.contains(where: { $0.path == name && $0.shape == shape }) else { continue }
+      // What dense and MoE blocks share stands in all of them.
+      let isShared = !words[2].hasPrefix("mlp.") && !words[2].hasPrefix("moe.")
+      let blocks = isShared ? config.model.layers : copies
+      groups.append(Group(path: name, shape: shape, blocks: blocks, count: count * blocks))
+    }
+    return groups
+  }
+}
+
+extension RouteSource {
+  /// For people: `preceding state after attention`.
+  var words: String {
+    let place =
+      switch site {
+      case .input: "input"
+      case .afterAttention: "state after attention"
+      case .output: "output"
+      }
+    return (blocksBack == 0 ? "current " : blocksBack == 1 ? "preceding " : "\(blocksBack) blocks back: ") + place
+  }
+}
+
+extension Route {
+  /// The operators of the dense path between the moment at which the route may leave and the end of its block: what its
+  /// exchange can hide behind. Follows from the source alone.
+  func window(sharedExpert: Bool) -> [String] {
+    var operators: [String] = []
+    for back in stride(from: source.blocksBack, through: 0, by: -1) {
+      let isFirst = back == source.blocksBack
+      let isLast = back == 0
+      if !isFirst || source.site == .input { operators.append("attention") }
+      if !isLast, !(isFirst && source.site == .output) { operators.append("MLP") }
+      if isLast && sharedExpert { operators.append("shared expert") }
+    }
+    return operators
+  }
+}

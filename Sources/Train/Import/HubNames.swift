@@ -1,0 +1,148 @@
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+extension HubConfig {
+  /// The same model in our terms.
+  ///
+  /// - Throws: `TrainError` naming a field whose value we do not compute.
+  func model(file: String) throws -> ModelConfig {
+    var config = ModelConfig()
+    (config.layers, config.width, config.heads, config.hidden) = (layers, width, heads, hidden)
+    config.kvHeads = keyValueHeads == heads ? 0 : keyValueHeads
+    config.normEpsilon = normEpsilon
+    config.moe.variant = "dense"
+    guard headWidth * heads == width else {
+      throw TrainError(
+        "\(file): head_dim is \(headWidth), expected \(width / max(heads, 1)), the width over the heads; such models are not imported"
+      )
+    }
+    guard attentionBias == perceptronBias else {
+      throw TrainError(
+        "\(file): attention_bias is \(attentionBias) and mlp_bias \(perceptronBias), expected the same for both; such models are not imported"
+      )
+    }
+    config.bias = attentionBias
+    switch activation {
+    case "gelu": config.activation = .geluErf
+    case "gelu_new", "gelu_pytorch_tanh": config.activation = .gelu
+    case "quick_gelu": config.activation = .quickGelu
+    case "silu" where kind == .llama || kind == .mixtral: config.activation = .swiglu
+    default:
+      throw TrainError(
+        "\(file): activation \(activation), expected gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, or silu for Llama")
+    }
+    if kind == .llama || kind == .mixtral { config.norm = .rms }
+    if let text {
+      config.kind = .gpt
+      (config.text.vocabulary, config.text.context, config.text.tiedHead) = (
+        text.vocabulary, text.context, text.tiedHead
+      )
+      if let base = text.rotaryBase { (config.text.positions, config.text.rotaryBase) = (.rotary, base) }
+    }
+    if let vision {
+      (config.vision.image, config.vision.patch, config.vision.channels) = (vision.image, vision.patch, vision.channels)
+      (config.vision.classes, config.vision.classToken) = (max(vision.labels.count, 1), true)
+    }
+    if let experts {
+      (config.moe.variant, config.moe.experts, config.moe.every) = ("top\(experts.perToken)", experts.count, 1)
+    }
+    return config
+  }
+}
+
+/// Our parameters in a family's tensors: each is one tensor, or several stacked by rows.
+struct HubNames {
+  struct Part {
+    let name: String
+    /// GPT-2 stores `[in, out]`.
+    var isTransposed = false
+  }
+
+  let family: HubConfig.Kind
+  let config: ModelConfig
+  let prefix: String
+
+  /// The tensors of a parameter, in the order of its rows.
+  ///
+  /// - Parameter experts: those that the parameter holds, where it stacks experts.
+  /// - Throws: `TrainError` for a parameter that the family does not have.
+  func parts(of path: String, experts: Range<Int>) throws -> [Part] {
+    if let ends = ends[path] { return [Part(name: ends)] }
+    let words = path.split(separator: ".", maxSplits: 2).map(String.init)
+    if words.count == 3, words[0] == "blocks", let found = block(words[1], words[2], experts) { return found }
+    throw TrainError("\(path): \(family.rawValue) models have no such parameter")
+  }
+
+  /// Tensors that carry no weights: masks, and the copy of a tied head.
+  func isIgnored(_ name: String) -> Bool {
+    name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") || name.hasSuffix("rotary_emb.inv_freq")
+      || (name == "lm_head.weight" && config.text.tiedHead) || name.contains("pooler.dense")
+  }
+
+  private var ends: [String: String] {
+    switch family {
+    case .gpt2:
+      [
+        "token_embedding": prefix + "wte.weight", "position_embedding": prefix + "wpe.weight",
+        "norm.weight": prefix + "ln_f.weight", "norm.bias": prefix + "ln_f.bias", "head.weight": "lm_head.weight",
+      ]
+    case .llama, .mixtral:
+      [
+        "token_embedding": prefix + "embed_tokens.weight", "norm.weight": prefix + "norm.weight",
+        "head.weight": "lm_head.weight",
+      ]
+    case .vit:
+      [
+        "patch_embedding.weight": prefix + "embeddings.patch_embeddings.projection.weight",
+        "patch_embedding.bias": prefix + "embeddings.patch_embeddings.projection.bias",
+        "class_token": prefix + "embeddings.cls_token", "position_embedding": prefix + "embeddings.position_embeddings",
+        "norm.weight": prefix + "layernorm.weight", "norm.bias": prefix + "layernorm.bias",
+        "head.weight": "classifier.weight", "head.bias": "classifier.bias",
+      ]
+    }
+  }
+
+  private func block(_ index: String, _ rest: String, _ experts: Range<Int>) -> [Part]? {
+    switch family {
+    case .gpt2:
+      let base = "\(prefix)h.\(index)."
+      let names = [
+        "norm1": "ln_1", "norm2": "ln_2", "attention.qkv": "attn.c_attn", "attention.proj": "attn.c_proj",
+        "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+      ]
+      guard let (layer, kind) = split(rest), let name = names[layer] else { return nil }
+      return [Part(name: "\(base)\(name).\(kind)", isTransposed: kind == "weight" && !layer.hasPrefix("norm"))]
+    case .llama, .mixtral:
+      return llamaBlock("\(prefix)layers.\(index).", rest, experts)
+    case .vit:
+      let base = "\(prefix)encoder.layer.\(index)."
+      let names = [
+        "norm1": ["layernorm_before"], "norm2": ["layernorm_after"],
+        "attention.qkv": ["query", "key", "value"].map { "attention.attention." + $0 },
+        "attention.proj": ["attention.output.dense"], "mlp.fc1": ["intermediate.dense"], "mlp.fc2": ["output.dense"],
+      ]
+      guard let (layer, kind) = split(rest), let found = names[layer] else { return nil }
+      return found.map { Part(name: "\(base)\($0).\(kind)") }
+    }
+  }
+
+  private func llamaBlock(_ base: String, _ rest: String, _ experts: Range<Int>) -> [Part]? {
+    let names: [String: [String]] = [
+      "norm1": ["input_layernorm"], "norm2": ["post_attention_layernorm"],
+      "attention.qkv": ["q_proj", "k_proj", "v_proj"].map { "self_attn." + $0 },
+      "attention.proj": ["self_attn.o_proj"], "mlp.fc1": ["mlp.gate_proj", "mlp.up_proj"], "mlp.fc2": ["mlp.down_proj"],
+      "moe.gate": ["block_sparse_moe.gate"],
+      "moe.experts.fc1": experts.flatMap { e in ["w1", "w3"].map { "block_sparse_moe.experts.\(e).\($0)" } },
+      "moe.experts.fc2": experts.map { "block_sparse_moe.experts.\($0).w2" },
+    ]
+    guard let (layer, kind) = split(rest), let found = names[layer] else { return nil }
+    return found.map { Part(name: "\(base)\($0).\(kind)") }
+  }
+
+  /// `attention.qkv.weight` → (`attention.qkv`, `weight`).
+  private func split(_ path: String) -> (layer: String, kind: String)? {
+    guard let dot = path.lastIndex(of: ".") else { return nil }
+    return (String(path[..<dot]), String(path[path.index(after: dot)...]))
+  }
+}
