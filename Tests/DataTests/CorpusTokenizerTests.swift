@@ -71,7 +71,7 @@ import Testing
   }
 
   /// Every document is on one side, whole, in order; the sizes are those of the text.
-  @Test(arguments: [7, 1000, 100_000_000]) func nothingIsLost(shardTokens: Int) throws {
+  @Test(arguments: [300, 5000, 100_000_000]) func nothingIsLost(shardTokens: Int) throws {
     let texts = (0..<600).map(sentence)
     let path = try jsonLines("a.jsonl.gz", texts)
     try writeFile(path, PackedText.gzip(try readFile(path, limit: 1 << 30)))

@@ -186,6 +186,11 @@ import Testing
     #expect(found.leftOut == ["README", "d.gz", "picture.png"] && !found.isNamed)
   }
 
+  @Test func packedTwins() throws {
+    for name in ["a.txt", "a.txt.gz"] { try folder.write("set/\(name)", [0x61]) }
+    #expect(message { _ = try TextFiles(folder.path + "/set") }?.contains("a.txt.gz: the same name as") == true)
+  }
+
   /// The names under which the public sets come.
   @Test(
     arguments: [

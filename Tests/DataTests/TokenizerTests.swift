@@ -140,6 +140,20 @@ import Testing
       message { _ = try TokenizerFiles.tokenizer(folder.path + "/bytes") }?.contains("tokenizer.txt: 'words'") == true)
   }
 
+  /// Line ends of Windows, which Swift takes for one character.
+  @Test func carriageReturns() throws {
+    let folder = try TemporaryFolder()
+    var trainer = BytePairTrainer(TokenizerTests.text)
+    let tokenizer = try trainer.train(vocabularySize: 270)
+    try tokenizer.save(to: folder.path)
+    let merges = try readFile(folder.path + "/merges.txt", limit: 1 << 20)
+    try writeFile(folder.path + "/merges.txt", merges.flatMap { $0 == 0x0A ? [0x0D, 0x0A] : [$0] })
+    #expect(try TokenizerFiles.load(folder.path).fingerprint == tokenizer.fingerprint)
+    try writeFile(folder.path + "/merges.txt", merges + [UInt8]("t \r\u{2028}z\n".utf8))
+    let found = message { _ = try TokenizerFiles.load(folder.path) }
+    #expect(found?.contains("'\\r\\u{2028}z' is not in") == true, "\(found ?? "nothing")")
+  }
+
   @Test func brokenFilesAreNamed() throws {
     let folder = try TemporaryFolder()
     let path = folder.path + "/tok"
@@ -153,6 +167,21 @@ import Testing
     }
     try "{".write(toFile: path + "/vocab.json", atomically: true, encoding: .utf8)
     #expect { try TokenizerFiles.load(path) } throws: { "\($0)".contains("vocab.json: no valid JSON") }
+    try "{\"a\": 5, \"b\": 5}".write(toFile: path + "/vocab.json", atomically: true, encoding: .utf8)
+    #expect(message { _ = try TokenizerFiles.load(path) }?.contains("the id 5 has two names, 'a' and 'b'") == true)
+    for ids in ["{}", "{\"a\": -1}", "{\"a\": 16777216}"] {
+      try ids.write(toFile: path + "/vocab.json", atomically: true, encoding: .utf8)
+      #expect(message { _ = try TokenizerFiles.load(path) }?.contains("vocab.json: ids from") == true, "\(ids)")
+    }
+    // Added tokens alone, and their ids.
+    let json = { (id: Int) in
+      "{\"added_tokens\": [{\"id\": \(id), \"content\": \"x\"}], \"pre_tokenizer\": {\"type\": \"ByteLevel\"}, "
+        + "\"model\": {\"vocab\": {}, \"merges\": []}}"
+    }
+    for (id, words) in [(-1, "ids from -1"), (3, "no token for the byte 0")] {
+      let file = try folder.write("tokenizer.json", [UInt8](json(id).utf8))
+      #expect(message { _ = try TokenizerFiles.load(file) }?.contains(words) == true)
+    }
     #expect(throws: DataError.self) { try BytePairTokenizer(tokens: [[65]], merges: []) }
     #expect(throws: DataError.self) { try ByteTokenizer().bytes(of: 256) }
   }

@@ -47,14 +47,16 @@ struct PreSplitter {
 
   /// A place where text may be cut without changing its pieces: before white space that follows something else. The
   /// last one up to `wanted`, else the first one after it; nil where there is none.
-  static func boundary(in text: UnsafeBufferPointer<UInt8>, near wanted: Int) -> Int? {
+  ///
+  /// - Parameter searched: so many bytes are known to have no such place.
+  static func boundary(in text: UnsafeBufferPointer<UInt8>, near wanted: Int, searched: Int = 0) -> Int? {
     let splitter = PreSplitter(text)
     func isBoundary(_ place: Int) -> Bool {
       text[place] < 0x80 && ascii[Int(text[place])] == .space && splitter.kind(before: place) != .space
     }
-    let last = min(wanted, text.count - 1)
-    return stride(from: last, to: 0, by: -1).first(where: isBoundary)
-      ?? (max(last, 0) + 1..<max(text.count, 1)).first(where: isBoundary)
+    let start = max(searched, 1)
+    let middle = max(start, min(wanted + 1, text.count))
+    return (start..<middle).last(where: isBoundary) ?? (middle..<max(middle, text.count)).first(where: isBoundary)
   }
 
   /// Kind of the scalar that ends at a position.

@@ -23,7 +23,7 @@ public enum TokenizerFiles {
       let lines = try lines(of: merges).enumerated().filter { !$0.element.hasPrefix("#version") && !$0.element.isEmpty }
       return try assemble(
         try decode([String: Int32].self, vocabulary), vocabulary,
-        lines.map { (pair: $0.element.split(separator: " ").map(String.init), place: "\(merges):\($0.offset + 1)") },
+        lines.map { (pair: names($0.element), place: "\(merges):\($0.offset + 1)") },
         named: [:])
     }
     guard FileManager.default.fileExists(atPath: path + "/tokenizer.json") else {
@@ -63,8 +63,9 @@ public enum TokenizerFiles {
     let file = name + "/" + nameFile
     guard FileManager.default.fileExists(atPath: file) else { return try load(name) }
     let found = String(decoding: try readFile(file, limit: 1 << 20), as: UTF8.self)
-    guard found.split(whereSeparator: \.isWhitespace) == ["bytes"] else {
-      throw DataError("\(file): '\(found.prefix(40))', expected the word bytes")
+    let words = found.split(whereSeparator: \.isWhitespace)
+    guard words == ["bytes"] else {
+      throw DataError("\(file): '\(words.joined(separator: " ").prefix(40))', expected the word bytes")
     }
     return ByteTokenizer()
   }
@@ -100,7 +101,7 @@ public enum TokenizerFiles {
       init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if let text = try? container.decode(String.self) {
-          parts = text.split(separator: " ").map(String.init)
+          parts = TokenizerFiles.names(text)
         } else {
           parts = try container.decode([String].self)
         }
@@ -136,12 +137,11 @@ public enum TokenizerFiles {
     _ vocabulary: [String: Int32], _ file: String, _ lines: [(pair: [String], place: String)],
     named: [String: Int32]
   ) throws -> BytePairTokenizer {
-    guard let last = (Array(vocabulary.values) + named.values).max(), last < 1 << 24, vocabulary.values.min()! >= 0
-    else {
-      throw DataError(
-        "\(file): ids from \(vocabulary.values.min() ?? 0) to \(vocabulary.values.max() ?? 0); expected 0 to at most 16777215"
-      )
+    let ids = Array(vocabulary.values) + named.values
+    guard let first = ids.min(), let last = ids.max(), first >= 0, last < 1 << 24 else {
+      throw DataError("\(file): ids from \(ids.min() ?? 0) to \(ids.max() ?? -1); expected 0 to at most 16777215")
     }
+    try requireOneName(vocabulary.merging(named) { $1 }, file)
     var tokens = [[UInt8]](repeating: [], count: Int(last) + 1)
     var special = named
     for (name, id) in vocabulary where named[name] == nil {
@@ -169,6 +169,17 @@ public enum TokenizerFiles {
     return try BytePairTokenizer(tokens: tokens, merges: merges, specialTokens: special, name: file)
   }
 
+  /// Two names of one id would give back other text than was encoded.
+  private static func requireOneName(_ vocabulary: [String: Int32], _ file: String) throws {
+    var names: [Int32: String] = [:]
+    for (name, id) in vocabulary {
+      guard let other = names.updateValue(name, forKey: id) else { continue }
+      throw DataError(
+        "\(file): the id \(id) has two names, '\(min(name, other))' and '\(max(name, other))'; expected one for each id"
+      )
+    }
+  }
+
   private static func decode<Value: Decodable>(_ type: Value.Type, _ path: String) throws -> Value {
     let bytes = try readFile(path, limit: limit)
     do {
@@ -181,9 +192,14 @@ public enum TokenizerFiles {
   }
 
   private static func lines(of path: String) throws -> [String] {
-    String(decoding: try readFile(path, limit: limit), as: UTF8.self)
-      .split(separator: "\n", omittingEmptySubsequences: false)
-      .map { $0.hasSuffix("\r") ? String($0.dropLast()) : String($0) }
+    // By bytes: a `Character` may be a whole `\r\n`, or a blank with an accent on it.
+    try readFile(path, limit: limit).split(separator: 0x0A, omittingEmptySubsequences: false)
+      .map { String(decoding: $0.last == 0x0D ? $0.dropLast() : $0, as: UTF8.self) }
+  }
+
+  /// The two names of a merge.
+  private static func names(_ line: String) -> [String] {
+    line.utf8.split(separator: 0x20).map { String(Substring($0)) }
   }
 }
 

@@ -75,8 +75,10 @@ struct PieceReader {
       return TextPiece(bytes: window.take(window.count), source: .text, split: side)
     }
     var end: Int?
+    var searched = 0
     repeat {
-      end = window.withBytes { PreSplitter.boundary(in: $0, near: limits.part) }
+      end = window.withBytes { PreSplitter.boundary(in: $0, near: limits.part, searched: searched) }
+      searched = window.count
       if end == nil, window.count > limits.unbroken { end = limits.part }
     } while try end == nil && window.readMore()
     var count = end ?? window.count

@@ -72,6 +72,7 @@ struct TextFiles: Sendable {
         "\(path): no text in this folder; expected files *.\(TextFiles.extensions.joined(separator: ", *.")), or these with .gz or .zst"
       )
     }
+    try TextFiles.requireOnce(files)
     // Both, or the names mean something else.
     isNamed = DatasetSplit.allCases.allSatisfy { split in files.contains { $0.named == split } }
     if isNamed {
@@ -102,6 +103,18 @@ struct TextFiles: Sendable {
     return TextFile(
       path: path, name: name, bytes: Int(information.st_size),
       isJSONLines: ["jsonl", "ndjson"].contains(innerExtension(name)), named: namedSplit(name))
+  }
+
+  /// A text that lies there packed and unpacked would be learnt twice, and be on both sides.
+  private static func requireOnce(_ files: [TextFile]) throws {
+    var seen: [String: String] = [:]
+    for file in files {
+      let name =
+        [".gz", ".zst"].first(where: file.name.hasSuffix).map { String(file.name.dropLast($0.count)) } ?? file.name
+      if let other = seen.updateValue(file.path, forKey: name) {
+        throw DataError("\(file.path): the same name as \(other); remove the one that is not wanted")
+      }
+    }
   }
 
   /// The extension without `.gz` and `.zst`.
