@@ -85,7 +85,7 @@ struct BenchCommand: ParsableCommand {
       try RunConfig.table.set(settings, in: &config)
       let result = try GenerationBenchmark.run(
         config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
-        engine: Engine(threads: threads))
+        engine: Engine(threads: threads ?? config.tensor.threads, backend: config.tensor.blas.backend))
       StandardStream.output.line(
         "\(preset) \(result.variant), \(result.experts) experts: \(HumanFormat.fixed(result.tokensPerSecond, 1)) tokens/s after a prompt of \(prompt) in \(HumanFormat.fixed(result.promptMs, 1)) ms; \(result.threads) threads"
       )

@@ -3,6 +3,7 @@
 Axes: B texts, L tokens a text, T = B·L tokens, D width, H heads, V vocabulary.
 """
 
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -110,15 +111,17 @@ class Generator:
     # Compiled parts would be compiled anew for every length.
     @torch.compiler.set_stance("force_eager")
     @torch.inference_mode()
-    def generate(self, prompt: Tensor, count: int) -> list[int]:
-        """`count` tokens after the prompt [N]."""
+    def generate(self, prompt: Tensor, count: int) -> tuple[list[int], float, float]:
+        """`count` tokens after the prompt [N], and the seconds for the prompt and for what came after it."""
+        start = time.perf_counter()
         self.length = 0
         token = self.next_token(prompt)
-        found = [token]
+        ready = time.perf_counter()
+        found = [token.item()]
         while len(found) < count:
             token = self.next_token(token)
-            found.append(token)
-        return torch.cat(found).tolist()
+            found.append(token.item())
+        return found, ready - start, time.perf_counter() - ready
 
 
 PRESETS = {

@@ -1,8 +1,8 @@
 """What the peer's models share: pre-norm blocks with top-2 experts in plain PyTorch, tuned for CPU.
 
 Shapes and arithmetic equal mmoe's with `--moe top2`. Where PyTorch has several ways, the fastest measured one
-stands: element-wise work is fused by `torch.compile`, the experts' products run in
-place on slices of preallocated tensors, and rows move by gathers only, never by scattered adds.
+stands: element-wise work is fused by `torch.compile`, the experts' products run in place on slices of
+preallocated tensors, and rows move by gathers only, never by scattered adds.
 
 Axes: B images, L tokens an image, T = B·L tokens, D width, F hidden width, E experts, K choices a token,
 R = T·K rows sorted by expert.

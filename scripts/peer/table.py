@@ -119,9 +119,9 @@ def series_of(lines: list[dict]) -> tuple[list[Series], Series]:
         raise TableError(f"{preset}: both programs must have been measured")
     first = peer[0]
     generates = first["mode"] == "generate"
-    sizes = ("prompt_tokens", "new_tokens") if generates else ("batch",)
+    sizes = ("prompt_tokens", "new_tokens") if generates else ("dtype", "batch")
     for result in peer + [result for results in ours.values() for result in results]:
-        for key in ("mode", "variant", "dtype", "threads", *sizes):
+        for key in ("mode", "variant", "threads", *sizes):
             if result[key] != first[key]:
                 raise TableError(f"{preset}: the runs differ in {key}: {result[key]}, {first[key]}")
         if not generates and abs(result["gflop_per_step"] / first["gflop_per_step"] - 1) > 1e-3:
@@ -146,7 +146,7 @@ def generation_text(ours: list[Series], peer: Series) -> list[str]:
     text = [
         f"{first['preset']}, generate, {first['variant']}, {first['dtype']}: {first['new_tokens']} tokens after"
         f" {first['prompt_tokens']}, {first['threads']} threads, {len(peer.results)} alternations of"
-        f" {first['steps']} texts"
+        f" {first['repetitions']} texts, of which the best counts"
     ]
     text += aligned([GENERATION_HEADER] + [series.generation_cells() for series in ours + [peer]])
     return text + [
