@@ -46,37 +46,21 @@ void KERNEL(mmoe_exp_slice)(float *logits, long ld, const int32_t *targets, long
   }
 }
 
-// Four rows of W at a time, so that x is read once for the four. What bounds this is reading W.
+// Bound by reading W from memory. One row after the other, so that there is one stream to fetch ahead of: 17 to 20 GB/s
+// on two cores, four rows at a time 13 to 16.
 void KERNEL(mmoe_gemv)(float *y, const float *w, const float *x, long ld, long out, long inner) {
-  long o = 0, whole = inner / 16 * 16;
-  for (; o + 4 <= out; o += 4) {
-    const float *p = w + o * ld, *q = p + ld, *s = q + ld, *t = s + ld;
-    f16 a = splat(0), b = splat(0), c = splat(0), d = splat(0);
-    for (long i = 0; i < whole; i += 16) {
-      f16 v = load16(x + i);
-      a += load16(p + i) * v;
-      b += load16(q + i) * v;
-      c += load16(s + i) * v;
-      d += load16(t + i) * v;
-    }
-    float e = sum16(a), f = sum16(b), g = sum16(c), h = sum16(d);
-    for (long i = whole; i < inner; i++) {
-      e += p[i] * x[i];
-      f += q[i] * x[i];
-      g += s[i] * x[i];
-      h += t[i] * x[i];
-    }
-    y[o] = e;
-    y[o + 1] = f;
-    y[o + 2] = g;
-    y[o + 3] = h;
-  }
-  for (; o < out; o++) {
+  long whole = inner / 32 * 32;
+  for (long o = 0; o < out; o++) {
     const float *p = w + o * ld;
-    f16 a = splat(0);
-    for (long i = 0; i < whole; i += 16) a += load16(p + i) * load16(x + i);
-    float e = sum16(a);
-    for (long i = whole; i < inner; i++) e += p[i] * x[i];
-    y[o] = e;
+    f16 a = splat(0), b = splat(0);
+    for (long i = 0; i < whole; i += 32) {
+      __builtin_prefetch(p + i + 512, 0, 0);
+      __builtin_prefetch(p + i + 528, 0, 0);
+      a += load16(p + i) * load16(x + i);
+      b += load16(p + i + 16) * load16(x + i + 16);
+    }
+    float total = sum16(a + b);
+    for (long i = whole; i < inner; i++) total += p[i] * x[i];
+    y[o] = total;
   }
 }
