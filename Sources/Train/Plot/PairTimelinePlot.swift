@@ -82,7 +82,7 @@ public struct PairTimelinePlot {
       throw PlotError(
         "\(file): found no gnuplot on the PATH; install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
     }
-    let height = 60 + 130 * panels.count
+    let height = 60 + 150 * panels.count
     try gnuplot.render(script(height: height), to: file, size: (1400, height))
   }
 
@@ -101,8 +101,8 @@ public struct PairTimelinePlot {
 
       """
     for (index, panel) in panels.enumerated() {
-      let top = 1 - (34 + 130 * Double(index)) / Double(height)
-      let bottom = 1 - (34 + 130 * Double(index) + 84) / Double(height)
+      let top = 1 - (34 + 150 * Double(index)) / Double(height)
+      let bottom = 1 - (34 + 150 * Double(index) + 84) / Double(height)
       script += """
         set tmargin at screen \(top)
         set bmargin at screen \(bottom)
