@@ -143,13 +143,22 @@ struct BenchCommand: ParsableCommand {
 
   struct DataLoading: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "data", abstract: "PNG files to augmented batches.")
-    @Option(help: "An image folder; rendered shapes of the given size by default.") var data: String?
+      commandName: "data", abstract: "PNG files to augmented batches, or token shards to windows.")
+    @Option(help: "An image folder or one of token shards; rendered shapes of the given size by default.")
+    var data: String?
     @Option(help: "Side of the images in pixels.") var size = 64
     @Option(help: "Loader threads; all cores by default.") var threads: Int?
     @Flag(help: "End with one line of JSON.") var json = false
 
     func run() throws {
+      if let data, TokenCorpus.isShardFolder(data) {
+        let result = try DataBenchmark.runTokens(path: data, threads: threads ?? 1)
+        StandardStream.output.line(
+          "\(HumanFormat.grouped(result.tokens)) tokens, batches of \(result.batch) windows of \(result.length), "
+            + "\(result.threads) threads: \(HumanFormat.grouped(Int(result.tokensPerSecond))) tokens/s")
+        if json { StandardStream.output.line(JSONValue.line(result)) }
+        return
+      }
       let made = data == nil ? NSTemporaryDirectory() + "mmoe-bench-\(getpid())" : nil
       defer { if let made { try? FileManager.default.removeItem(atPath: made) } }
       if let made {

@@ -1,7 +1,8 @@
 import MMoEData
 import MMoETensor
 
-/// How fast images become batches: decoding and augmentation of PNG files, then the same from the decoded cache.
+/// How fast data becomes batches: decoding and augmentation of PNG files, the same from the decoded cache, and windows
+/// of tokens.
 public enum DataBenchmark {
   public struct Result: Codable, Sendable {
     public let images: Int
@@ -43,5 +44,35 @@ public enum DataBenchmark {
     return Result(
       images: set.count, imageSize: imageSize, threads: threads,
       decodingImagesPerSecond: try epoch(), cachedImagesPerSecond: try epoch())
+  }
+
+  public struct TokenResult: Codable, Sendable {
+    /// Tokens of the corpus.
+    public let tokens: Int
+    public let batch: Int
+    public let length: Int
+    public let threads: Int
+    /// Windows that begin anywhere, as in training.
+    public let tokensPerSecond: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case tokens, batch, length, threads
+      case tokensPerSecond = "tokens_per_s"
+    }
+  }
+
+  /// - Parameter path: a folder of token shards.
+  /// - Throws: `DataError` for what is wrong with the shards.
+  public static func runTokens(path: String, threads: Int) throws -> TokenResult {
+    let corpus = try TokenCorpus(path, split: .train, tokenizer: nil)
+    let (batch, length, steps) = (8, 256, 2000)
+    let loader = try TokenLoader(
+      corpus, options: TokenLoaderOptions(batchSize: batch, length: length, threads: threads),
+      order: .random(startStep: 0))
+    let start = monotonicSeconds()
+    for _ in 0..<steps { _ = try loader.next() }
+    return TokenResult(
+      tokens: corpus.tokens, batch: batch, length: length, threads: threads,
+      tokensPerSecond: Double(steps * batch * length) / (monotonicSeconds() - start))
   }
 }

@@ -33,16 +33,8 @@ struct TextData: TaskData {
       } else {
         try TextData.tokenizer(config.tokenizer, text: path, options, cache: cache, sink)
       }
-    let progress = ProgressLine("tokenize", total: 100, unit: "bytes", sink: sink)
-    var seen = 0
-    shards = try CorpusPreparation.prepare(
-      data: path, tokenizer: tokenizer, cache: cache, options: options,
-      threads: config.data.workers, note: { sink.line($0) },
-      progress: { done, total in
-        if sink.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
-        seen = done
-      })
-    if sink.isTerminal && seen > 0 { progress.finish() }
+    shards = try CorpusWork.shards(
+      for: path, tokenizer: tokenizer, options: options, cache: cache, threads: config.data.workers, sink: sink)
   }
 
   var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint]] }

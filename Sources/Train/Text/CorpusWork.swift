@@ -4,15 +4,12 @@ import MMoETensor
 
 /// Texts to token shards with what a person sees of it: `mmoe data tokenize`, and `mmoe train --task lm` before it starts.
 public enum CorpusWork {
-  /// Where shards are made for a text that `--data` names.
-  public static var cache: String { ProjectHome.path + "/datasets/generated/tokens" }
-
   /// The folder of shards for a text or a folder of shards.
   ///
   /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
-  public static func shards(
-    for data: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options = .init(), cache: String = cache,
-    threads: Int? = nil, sink: any TextSink
+  static func shards(
+    for data: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options, cache: String, threads: Int?,
+    sink: any TextSink
   ) throws -> String {
     try withProgress(sink) { progress in
       try CorpusPreparation.prepare(
