@@ -7,8 +7,7 @@ import ArgumentParser
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
     subcommands: [
       TrainCommand.self, EvalCommand.self, GenerateCommand.self, ModelCommand.self, PresetsCommand.self,
-      ConfigCommand.self,
-      DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self, ParityCommand.self,
-      TokenizerCommand.self,
+      ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,
+      ParityCommand.self, TokenizerCommand.self, StudyCommand.self, NotebookCommand.self,
     ])
 }

@@ -93,7 +93,7 @@ private struct Flattener {
       throw ConfigError("\(file):\(line): expected a key of plain text, found another YAML value")
     }
     let key = group + scalar.string
-    if case .mapping(let map) = value {
+    if case .mapping(let map) = value, !map.isEmpty {
       for (name, value) in map { try add(name, value, group: key + ".") }
       return
     }
@@ -110,7 +110,7 @@ extension ConfigInput {
   init(_ node: Node) {
     switch node {
     case .scalar(let scalar): self.init(scalar)
-    case .mapping: self = .unsupported("a map")
+    case .mapping(let map): self = map.isEmpty ? .empty : .unsupported("a map")
     case .alias: self = .unsupported("an alias")
     case .sequence(let items):
       self = .list(

@@ -67,12 +67,17 @@ public struct ConfigTable<Root>: Sendable {
   }
 
   func apply(_ document: ConfigDocument, to root: inout Root) throws(ConfigError) {
+    try apply(document.settings, of: document.file, to: &root)
+  }
+
+  /// Applies settings that stand in a file. On an error the configuration stays as it was.
+  func apply(_ settings: [ConfigDocument.Setting], of file: String, to root: inout Root) throws(ConfigError) {
     var changed = root
-    for setting in document.settings {
+    for setting in settings {
       // A group whose lines are all commented out is an empty map.
       if setting.value == .empty, groups.contains(setting.key) { continue }
       try set(
-        setting.key, to: setting.value, at: "\(document.file):\(setting.line)", in: &changed)
+        setting.key, to: setting.value, at: "\(file):\(setting.line)", in: &changed)
     }
     root = changed
   }

@@ -1,5 +1,11 @@
 /// Why a run cannot start or go on, in one line: place, what was found, what was expected, remedy.
 public struct TrainError: Error, CustomStringConvertible, Sendable {
   public let description: String
-  public init(_ description: String) { self.description = description }
+  /// Whether training itself failed, since loss or gradients were no longer finite.
+  public let isDivergence: Bool
+
+  public init(_ description: String, isDivergence: Bool = false) {
+    self.description = description
+    self.isDivergence = isDivergence
+  }
 }

@@ -207,8 +207,8 @@ public final class Trainer {
     }
     let saved = files.flatMap { RunFolder.steps(in: $0.folder.path).last }
     let error = TrainError(
-      "step \(step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved.map { "the checkpoint of step \($0) is good" } ?? "no checkpoint was saved yet"); lower optimizer.lr or raise schedule.warmup"
-    )
+      "step \(step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved.map { "the checkpoint of step \($0) is good" } ?? "no checkpoint was saved yet"); lower optimizer.lr or raise schedule.warmup",
+      isDivergence: true)
     // The rank where it began speaks.
     team?.stopTogether(error.description, position: found.position)
     return error

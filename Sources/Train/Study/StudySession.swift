@@ -1,0 +1,205 @@
+import Foundation
+import MMoEModels
+import MMoETensor
+
+/// `mmoe study FILE.yaml`: trains what the plan asks for, one run after the other, and compares.
+public struct StudySession {
+  /// What the command line said.
+  public struct Options: Sendable {
+    public var file = ""
+    public var out: String?
+    public var data: String?
+    public var threads: Int?
+    /// Compare what is finished, run nothing.
+    public var onlyReports = false
+    public var printsJSON = false
+    public init() {}
+  }
+
+  private let options: Options
+  private let plan: StudyPlan
+  private let output: any TextSink
+  private let human: any TextSink
+  private let folder: String
+
+  /// - Throws: `ConfigError` or `TrainError` naming file, line and key of what is wrong with the plan.
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output, errors: any TextSink = StandardStream.error
+  ) throws {
+    self.options = options
+    plan = try StudyPlan(options.file)
+    self.output = output
+    human = options.printsJSON ? errors : output
+    folder = options.out ?? "\(TrainSession.runsFolder)/study-\(plan.name)"
+  }
+
+  /// Runs what is missing and reports.
+  ///
+  /// - Returns: the process's exit status: 0, or 130 when a signal stopped it; the same command then goes on.
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws -> Int32 {
+    do {
+      try FileManager.default.createDirectory(atPath: folder + "/runs", withIntermediateDirectories: true)
+    } catch {
+      throw TrainError("\(folder): cannot be created (\(systemReason(of: error))); choose a writable --out")
+    }
+    // Held until the end: two processes must not append to the same rows.
+    let lock = try RunFolder(locking: folder)
+    defer { withExtendedLifetime(lock) {} }
+    let record = try StudyRecord(folder + "/rows.jsonl")
+    if !options.onlyReports {
+      guard try runAll(record) else {
+        human.line("interrupted; the same command goes on")
+        return 130
+      }
+    }
+    let summary = StudySummary(plan, record.rows)
+    human.write(summary.text())
+    for (name, write) in try summary.files(runs: { folder + "/runs/" + $0 }) {
+      do {
+        try write(folder + "/" + name)
+        human.line("written     \(folder)/\(name)")
+      } catch let error as PlotError {
+        human.line("no plot: \(error)")
+      }
+    }
+    if options.printsJSON { output.line(summary.json().line) }
+    return 0
+  }
+
+  // MARK: Runs
+
+  /// A run that the plan asks for.
+  private struct Job {
+    let purpose: StudyRow.Purpose
+    let variant: StudyPlan.Variant
+    let seed: Int
+    let learningRate: Double
+    let config: RunConfig
+  }
+
+  /// - Returns: whether everything is finished.
+  private func runAll(_ record: StudyRecord) throws -> Bool {
+    for variant in plan.variants {
+      for rate in plan.learningRates {
+        guard try runOne(job(.search, variant, plan.searchSeed, rate), record) else { return false }
+      }
+    }
+    // Seed by seed: a study that is stopped early has compared all variants.
+    for seed in plan.seeds {
+      for variant in plan.variants where variant.seeds.contains(seed) {
+        let rate = StudySummary.learningRate(of: variant, plan, record.rows)
+        guard let rate else {
+          throw TrainError(
+            "variant \(variant.name): training diverged with every learning rate of \(plan.file); add lower ones to learning_rates"
+          )
+        }
+        guard try runOne(job(.run, variant, seed, rate), record) else { return false }
+      }
+    }
+    return true
+  }
+
+  private func job(
+    _ purpose: StudyRow.Purpose, _ variant: StudyPlan.Variant, _ seed: Int, _ rate: Double
+  ) -> Job {
+    var config = variant.config
+    config.seed = seed
+    config.optimizer.lr = rate
+    if purpose == .search, let steps = plan.searchSteps { config.train.steps = steps }
+    return Job(purpose: purpose, variant: variant, seed: seed, learningRate: rate, config: config)
+  }
+
+  /// - Returns: whether it is finished.
+  private func runOne(_ job: Job, _ record: StudyRecord) throws -> Bool {
+    let configuration = fingerprint(job.config)
+    let isFinished =
+      try record.row(
+        job.purpose, job.variant.name, seed: job.seed, learningRate: job.learningRate, configuration: configuration)
+      != nil
+    if isFinished { return true }
+    let run = "\(folder)/runs/\(StudySession.folderName(job.purpose, job.variant.name, job.seed, job.learningRate))"
+    var training = TrainSession.Options()
+    training.task = plan.task.rawValue
+    training.preset = plan.preset
+    training.data = options.data ?? plan.data
+    training.printsJSON = true
+    let goesOn = !RunFolder.steps(in: run).isEmpty
+    if goesOn {
+      training.resume = run
+    } else {
+      // What was stopped before its first checkpoint begins again.
+      try? FileManager.default.removeItem(atPath: run)
+      training.out = run
+    }
+    training.settings = try settings(job.config)
+    human.line(
+      "\n\(job.purpose.rawValue) \(job.variant.name), seed \(job.seed), learning rate \(job.learningRate)")
+    let result = TextBuffer()
+    var row = StudyRow(
+      purpose: job.purpose, variant: job.variant.name, seed: job.seed, learningRate: job.learningRate,
+      configuration: configuration, steps: 0, validationLoss: nil, metrics: [:], seconds: nil, parameters: 0,
+      activeParameters: 0, flops: 0)
+    do {
+      guard try TrainSession(training, output: result, errors: human).run() == 0 else { return false }
+      try fill(&row, from: result.text, goesOn: goesOn)
+    } catch let error as TrainError where error.isDivergence {
+      human.line("diverged: \(error)")
+    }
+    try record.append(row)
+    if job.purpose == .search { StudySession.removeCheckpoints(run) }
+    return true
+  }
+
+  static func folderName(_ purpose: StudyRow.Purpose, _ variant: String, _ seed: Int, _ rate: Double) -> String {
+    "\(purpose.rawValue)-\(variant)-lr\(rate)-seed\(seed)"
+  }
+
+  /// The preset's settings that differ, as the command line would give them.
+  private func settings(_ config: RunConfig) throws -> [String] {
+    var preset = RunConfig()
+    try RunConfig.table.apply(ProjectHome.presets.preset(plan.preset), to: &preset)
+    var settings = RunConfig.table.differences(preset, config).map { "\($0.key)=\($0.second)" }
+    if let threads = options.threads { settings.append("tensor.threads=\(threads)") }
+    return settings
+  }
+
+  /// Everything that decides a result, as 64 bits; the number of threads does not.
+  private func fingerprint(_ config: RunConfig) -> String {
+    var config = config
+    config.tensor = TensorConfig()
+    let text = "\(plan.task.rawValue)\n\(plan.data ?? options.data ?? "")\n\(RunConfig.table.yaml(config))"
+    // FNV-1a.
+    let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    return String(hash, radix: 16)
+  }
+
+  private func fill(_ row: inout StudyRow, from text: String, goesOn: Bool) throws {
+    let line = text.split(separator: "\n").last.map(String.init) ?? ""
+    let fields = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any] ?? [:]
+    guard let loss = fields["val_loss"] as? Double, let steps = fields["steps"] as? Int,
+      let checkpoint = fields["checkpoint"] as? String
+    else {
+      throw TrainError(
+        "variant \(row.variant), seed \(row.seed): no validation loss was reported; check the data's val part")
+    }
+    let info = try LoadedCheckpoint(checkpoint).info
+    let costs = try ModelCosts(info.config.model)
+    row.steps = steps
+    row.validationLoss = loss
+    row.seconds = goesOn ? nil : fields["seconds"] as? Double
+    row.parameters = costs.parameters
+    row.activeParameters = costs.activeParameters
+    row.flops = costs.trainingFLOPs * Double(info.config.data.batch) * Double(steps)
+    let others = ["val_loss", "train_loss", "steps", "seconds", "seed", "threads", "data_wait_share", "interrupted"]
+    for (name, value) in fields where !others.contains(name) && !name.hasSuffix("_per_s") {
+      if let number = value as? Double { row.metrics[name] = number }
+    }
+  }
+
+  private static func removeCheckpoints(_ run: String) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: run)) ?? [] where name.hasSuffix(".h5") {
+      unlink(run + "/" + name)
+    }
+  }
+}

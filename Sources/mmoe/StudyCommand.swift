@@ -1,0 +1,30 @@
+import ArgumentParser
+import MMoETrain
+
+struct StudyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "study", abstract: "Train variants with several seeds each, and compare them.",
+    discussion: """
+      Finished runs stand in rows.jsonl of the study's folder, a line each; a study that was stopped goes on with the \
+      same command. configs/studies has examples.
+      """)
+
+  @Argument(help: "A study, such as configs/studies/language.yaml.") var file: String
+  @Option(help: "Its folder; checkpoints/study-NAME by default.") var out: String?
+  @Option(help: "The data, instead of what the file names.") var data: String?
+  @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @Flag(help: "Compare what is finished and run nothing.") var report = false
+  @Flag(help: "End with one line of JSON on standard output.") var json = false
+
+  func run() throws {
+    var options = StudySession.Options()
+    options.file = file
+    options.out = out
+    options.data = data
+    options.threads = threads
+    options.onlyReports = report
+    options.printsJSON = json
+    let status = try StudySession(options).run()
+    if status != 0 { throw ExitCode(status) }
+  }
+}

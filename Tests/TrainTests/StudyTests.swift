@@ -1,0 +1,205 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import MMoETrain
+
+/// Studies: the plan, the runs that go on where they were stopped, and what is concluded from them.
+@Suite(.serialized) struct StudyTests {
+  let scratch = ScratchFolder()
+
+  private func plan(_ yaml: String) throws -> StudyPlan { try StudyPlan(ConfigDocument(yaml: yaml, file: "s.yaml")) }
+
+  private static let head = "task: imagenet-subset\npreset: debug\n"
+
+  @Test func planAppliesSettingsInOrder() throws {
+    let plan = try plan(
+      StudyTests.head + """
+        baseline: b
+        seeds: 2
+        learning_rates: [1e-3, 2e-3]
+        search: {steps: 5, seed: 77}
+        settings: {train.steps: 9, moe: {experts: 2}}
+        variants:
+          a: {moe.variant: top1, seeds: [4, 0]}
+          b:
+          c: {moe: {experts: 6, variant: scmoe}, baseline: a}
+        """)
+    #expect(plan.variants.map(\.name) == ["a", "b", "c"])
+    #expect(plan.variants.map(\.baseline) == ["b", nil, "a"])
+    #expect(plan.variants.map(\.seeds) == [[0, 4], [0, 1], [0, 1]])
+    #expect(plan.variants.map(\.config.model.moe.experts) == [2, 2, 6])
+    #expect(plan.variants.map(\.config.model.moe.variant) == ["top1", "top2", "scmoe"])
+    #expect(plan.variants.allSatisfy { $0.config.train.steps == 9 && $0.config.checkpoint.keep == 1 })
+    #expect(plan.seeds == [0, 1, 4] && plan.searchSteps == 5 && plan.searchSeed == 77)
+  }
+
+  static let refused: [(String, String)] = [
+    ("task: nlp\nvariants: {a: {}}", "--task nlp: no such task"),
+    (head, "s.yaml: variants: expected at least one, found none"),
+    (head + "variants: {a b: {}}", "expected letters, digits, - and +, found the name 'a b'"),
+    (head + "variants:\n  a: {moe.expert: 3}", "s.yaml:4: unknown key moe.expert"),
+    (head + "variants:\n  a: {moe.variant: topp}", "variant a: moe.variant"),
+    (head + "variants:\n  a: {seed: 3}", "s.yaml:4: variants.a.seed: expected none: the study decides it"),
+    (
+      head + "variants:\n  a: {optimizer.lr: 1}\nlearning_rates: [1]",
+      "s.yaml:4: variants.a.optimizer.lr: expected none"
+    ),
+    (head + "seeds: 0\nvariants: {a: {}}", "s.yaml:3: seeds: expected a number of seeds from 1 to 1000"),
+    (head + "seeds: [1, 1]\nvariants: {a: {}}", "or a list of different ones"),
+    (head + "baseline: x\nvariants: {a: {}, b: {}}", "s.yaml:3: baseline: expected a or b, found 'x'"),
+    (head + "variants: {a: {seeds: [1], baseline: b}, b: {seeds: [2]}}", "differences are paired by seed"),
+    (
+      head + "confidence: 95\nvariants: {a: {}}", "s.yaml:3: confidence: expected a number from 0.5 to 0.9999, found 95"
+    ),
+    (head + "learning_rate: [1]\nvariants: {a: {}}", "s.yaml:3: learning_rate: expected description, task"),
+    (head + "learning_rates: [1e-3]\nsearch: {seed: 1}\nvariants: {a: {}}", "search.seed: expected another than"),
+    (head + "learning_rates: 3\nvariants: {a: {}}", "s.yaml:3: learning_rates: expected a list of numbers, found 3"),
+    ("task: lm\npreset: debug\nvariants: {a: {}}", "variant a: preset debug: model.kind is vit, expected gpt"),
+  ]
+
+  @Test(arguments: refused) func plansThatAreRefused(yaml: String, words: String) {
+    var found = ""
+    do { _ = try plan(yaml) } catch { found = "\(error)" }
+    #expect(found.contains(words) && !found.contains("\n"), "\(found)")
+  }
+
+  @Test func shippedPlansCanBeRead() throws {
+    for name in ["vision", "language"] {
+      let plan = try StudyPlan(ProgramRunner.package + "/configs/studies/\(name).yaml")
+      #expect(plan.variants.count >= 14)
+      #expect(
+        plan.variants.filter { $0.seeds.count == 8 }.map(\.name) == ["top2", "shared", "scmoe-pos2", "scmoe-pos2-cg1"])
+    }
+  }
+
+  /// Values of printed tables.
+  @Test(arguments: [
+    (0.975, 1, 12.7062), (0.975, 2, 4.30265), (0.975, 7, 2.36462), (0.8, 2, 1.06066), (0.8, 7, 0.89603),
+    (0.995, 30, 2.75000), (0.95, 120, 1.65765), (0.025, 2, -4.30265),
+  ]) func quantilesOfStudent(p: Double, degrees: Int, expected: Double) {
+    let found = StudentT.quantile(p, degrees: degrees)
+    #expect(abs(found - expected) < 1e-5 * max(1, abs(expected)), "\(found)")
+    #expect(abs(StudentT.cumulative(found, degrees: degrees) - p) < 1e-12)
+  }
+
+  private func row(
+    _ variant: String, _ seed: Int, _ loss: Double?, rate: Double = 2e-3, _ purpose: StudyRow.Purpose = .run
+  ) -> StudyRow {
+    StudyRow(
+      purpose: purpose, variant: variant, seed: seed, learningRate: rate, configuration: "", steps: 9,
+      validationLoss: loss, metrics: ["top1": 0.5], seconds: seed == 0 ? nil : 10, parameters: 100,
+      activeParameters: 60,
+      flops: 1e9)
+  }
+
+  @Test func differencesArePairedBySeed() throws {
+    let plan = try plan(
+      StudyTests.head + "seeds: 3\nbaseline: b\nvariants: {a: {}, b: {seeds: 4}, c: {}, d: {}}")
+    let rows =
+      [(0, 1.0), (1, 2.0), (2, 3.0), (3, 9.0)].map { row("b", $0.0, $0.1) }
+      + [(0, 1.1), (1, 2.3), (2, 3.2)].map { row("a", $0.0, $0.1) } + [row("c", 0, nil), row("c", 1, 2.5)]
+    let lines = StudySummary(plan, rows).lines
+    #expect(lines.map(\.variant) == ["a", "b", "c"])
+    let a = try #require(lines.first)
+    let difference = try #require(a.difference)
+    #expect(difference.pairs == 3 && abs(difference.mean - 0.2) < 1e-12)
+    // The deviation of 0.1, 0.3, 0.2 is 0.1.
+    let unit: Double = 0.1 / 3.0.squareRoot()
+    let (halfWidth, detectable) = (try #require(difference.halfWidth), try #require(difference.detectable))
+    #expect(abs(halfWidth - 4.30265 * unit) < 1e-6)
+    #expect(abs(detectable - 5.36331 * unit) < 1e-6)
+    #expect(a.seconds == 10)
+    #expect(lines[1].difference == nil && lines[1].mean == 3.75)
+    #expect(lines[2].diverged == 1 && lines[2].difference?.halfWidth == nil)
+    let text = StudySummary(plan, rows).text()
+    #expect(text.contains("not finished: d") && text.contains("1 + 1 diverged") && text.contains("−0.0484 to +0.4484"))
+    #expect(StudySummary(plan, rows).csv().split(separator: "\n").count == 4)
+  }
+
+  @Test func theBestLearningRateIsChosen() throws {
+    let plan = try plan(StudyTests.head + "learning_rates: [1e-3, 2e-3, 4e-3]\nvariants: {a: {}, b: {}}")
+    let search = { (variant: String, rate: Double, loss: Double?) in
+      row(variant, 1_000_000, loss, rate: rate, .search)
+    }
+    var rows = [search("a", 1e-3, 2), search("a", 2e-3, 1.5)]
+    #expect(StudySummary.learningRate(of: plan.variants[0], plan, rows) == nil)
+    rows += [search("a", 4e-3, nil), search("b", 1e-3, nil), search("b", 2e-3, nil), search("b", 4e-3, nil)]
+    #expect(StudySummary.learningRate(of: plan.variants[0], plan, rows) == 2e-3)
+    #expect(StudySummary.learningRate(of: plan.variants[1], plan, rows) == nil)
+    // Runs with another rate, of an earlier plan, do not count.
+    let summary = StudySummary(plan, rows + [row("a", 0, 5, rate: 1e-3), row("a", 1, 3)])
+    #expect(summary.lines.map(\.losses) == [[1: 3]])
+    #expect(summary.text().contains("diverged"))
+  }
+
+  private func session(_ yaml: String, out: String, report: Bool = false) throws -> (StudySession, TextBuffer) {
+    let file = scratch("s.yaml")
+    try yaml.write(toFile: file, atomically: true, encoding: .utf8)
+    var options = StudySession.Options()
+    options.file = file
+    options.out = out
+    options.data = TinyRun.data.path
+    options.threads = 2
+    options.onlyReports = report
+    options.printsJSON = true
+    let output = TextBuffer()
+    return (try StudySession(options, output: output, errors: TextBuffer()), output)
+  }
+
+  private static let small =
+    head + """
+      baseline: top2
+      seeds: 2
+      learning_rates: [1.0e-3, 3.0e-3]
+      search: {steps: 3, seed: 9}
+      settings: {train.steps: 6, train.eval_every: 3, checkpoint.every: 3, schedule.warmup: 2}
+      variants:
+        top2:
+        scmoe: {moe.variant: scmoe}
+      """
+
+  @Test(.timeLimit(.minutes(3))) func runsEverythingOnceAndGoesOn() throws {
+    let (whole, output) = try session(StudyTests.small, out: scratch("whole"))
+    #expect(try whole.run() == 0)
+    let rows = try StudyRecord(scratch("whole/rows.jsonl")).rows
+    #expect(rows.map(\.purpose) == [.search, .search, .search, .search, .run, .run, .run, .run])
+    #expect(rows.suffix(4).map { "\($0.variant) \($0.seed)" } == ["top2 0", "scmoe 0", "top2 1", "scmoe 1"])
+    #expect(rows.suffix(4).allSatisfy { $0.steps == 6 && $0.validationLoss != nil && $0.metrics["top1"] != nil })
+    #expect(Set(rows.compactMap(\.validationLoss)).count > 4)
+    for name in ["summary.csv", "summary.txt", "losses.png", "curves.png", "search.png"] {
+      #expect(FileManager.default.fileExists(atPath: scratch("whole/" + name)), "\(name)")
+    }
+    #expect(output.text.contains("\"variant\":\"scmoe\""))
+
+    // Stopped by a signal in the middle of a run, cut off in the middle of a line, and then continued.
+    let out = scratch("stopped")
+    try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
+    try Data(contentsOf: URL(fileURLWithPath: scratch("whole/rows.jsonl"))).prefix(700)
+      .write(to: URL(fileURLWithPath: out + "/rows.jsonl"))
+    Interrupt.request()
+    defer { Interrupt.reset() }
+    #expect(try session(StudyTests.small, out: out).0.run() == 130)
+    Interrupt.reset()
+    #expect(try session(StudyTests.small, out: out).0.run() == 0)
+    let resumed = try StudyRecord(out + "/rows.jsonl").rows
+    #expect(resumed.map(\.validationLoss) == rows.map(\.validationLoss))
+    #expect(resumed.map(\.configuration) == rows.map(\.configuration))
+
+    // Nothing is run twice, and rows of another configuration are refused.
+    let size = try bytes(out + "/rows.jsonl").count
+    #expect(try session(StudyTests.small, out: out).0.run() == 0)
+    #expect(try session(StudyTests.small, out: out, report: true).0.run() == 0)
+    #expect(try bytes(out + "/rows.jsonl").count == size)
+    var found = ""
+    do {
+      _ = try session(StudyTests.small.replacing("schedule.warmup: 2", with: "schedule.warmup: 1"), out: out).0.run()
+    } catch {
+      found = "\(error)"
+    }
+    #expect(found.contains("rows.jsonl:1: variant top2, seed 9 was run with another configuration"), "\(found)")
+    try "{}\n".write(toFile: out + "/rows.jsonl", atomically: true, encoding: .utf8)
+    do { _ = try session(StudyTests.small, out: out).0.run() } catch { found = "\(error)" }
+    #expect(found.contains("rows.jsonl:1: expected a study's row"), "\(found)")
+  }
+}
