@@ -15,7 +15,10 @@ import Testing
     let folder = ScratchFolder()
     try! text.write(toFile: folder("text.txt"), atomically: true, encoding: .utf8)
     let result = try! ProgramRunner.run(
-      ["train", "--task", "lm", "--data", folder("text.txt"), "--preset", "gpt-toy", "--out", folder("run"), "--steps", "30"]
+      [
+        "train", "--task", "lm", "--data", folder("text.txt"), "--preset", "gpt-toy", "--out", folder("run"), "--steps",
+        "30",
+      ]
         + small)
     precondition(result.status == 0, result.errors)
     return (folder, folder("text.txt"), folder("run/step-0000030.h5"))

@@ -58,7 +58,9 @@ import Testing
   }
 
   @Test func otherFiles() throws {
-    for line in ["02084071 05 n", "02084071 05 n 0x dog 0 | gloss", "02084071 05 n 02 dog 0 | gloss", "no entry at all"] {
+    for line in [
+      "02084071 05 n", "02084071 05 n 0x dog 0 | gloss", "02084071 05 n 02 dog 0 | gloss", "no entry at all",
+    ] {
       let error = #expect(throws: DataError.self) { _ = try prepare(source(["  licence", line])) }
       #expect(error?.description.contains("data.noun:2: no entry of WordNet 3.0") == true)
     }

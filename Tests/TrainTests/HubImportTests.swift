@@ -38,10 +38,13 @@ import Testing
     let hub = try HubModel(folder)
     let model = try GPT(hub.model, seed: 0, engine: engine)
     _ = try hub.fill(model.parameters)
-    struct Expected: Decodable { let greedy_ids: [Int32] }
+    struct Expected: Decodable {
+      let greedy: [Int32]
+      enum CodingKeys: String, CodingKey { case greedy = "greedy_ids" }
+    }
     let expected = try JSONDecoder().decode(
       Expected.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/expected.json"))
-    ).greedy_ids
+    ).greedy
     var generator = TextGenerator(
       model, ByteTokenizer(), engine: engine, sampling: SamplingOptions(temperature: 0))
     let found = try generator.run([expected[0]], tokens: expected.count - 1) { _ in }
