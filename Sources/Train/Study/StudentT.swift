@@ -22,12 +22,16 @@ enum StudentT {
     }
   }
 
-  /// The regularised incomplete beta function I_x(a, b), by its continued fraction (Lentz's method).
+  /// The regularised incomplete beta function I_x(a, b).
   private static func incompleteBeta(_ x: Double, _ a: Double, _ b: Double) -> Double {
     if x <= 0 { return 0 }
     if x >= 1 { return 1 }
     // The fraction converges fast on this side; the other follows from I_x(a, b) = 1 − I_{1−x}(b, a).
-    guard x < (a + 1) / (a + b + 2) else { return 1 - incompleteBeta(1 - x, b, a) }
+    return x < (a + 1) / (a + b + 2) ? betaFraction(x, a, b) : 1 - betaFraction(1 - x, b, a)
+  }
+
+  /// I_x(a, b) by its continued fraction (Lentz's method).
+  private static func betaFraction(_ x: Double, _ a: Double, _ b: Double) -> Double {
     let normaliser: Double = lgamma(a + b) - lgamma(a) - lgamma(b)
     let powers: Double = a * log(x) + b * log(1 - x)
     let front = exp(normaliser + powers) / a
