@@ -20,6 +20,7 @@ fail() {
 packages_for() {
   case " $* " in
     *" --task lm "* | *" --task=lm "*) printf '%s\n' "$language_packages" ;;
+    *" --svg "* | *" --svg="*) printf 'graphviz\n' ;;
   esac
 }
 

@@ -39,6 +39,11 @@ package final class Backbone {
     self.departures = departures
   }
 
+  /// Moves the routers' selection biases; called after each optimiser step.
+  func updateSelectionBiases() {
+    for block in blocks { block.moe?.updateSelectionBias() }
+  }
+
   /// - Parameters:
   ///   - x: `[B · T, d]`; sequence: T.
   ///   - caches: one a block, of the sequence that `x` continues, in generation.

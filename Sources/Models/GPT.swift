@@ -86,7 +86,5 @@ public final class GPT: TrainableModel {
   }
 
   /// Moves the routers' selection biases; called after each optimiser step.
-  public func updateSelectionBiases() {
-    for block in backbone.blocks { block.moe?.updateSelectionBias() }
-  }
+  public func updateSelectionBiases() { backbone.updateSelectionBiases() }
 }

@@ -53,9 +53,7 @@ public final class VisionTransformer: TrainableModel {
   }
 
   /// Moves the routers' selection biases; called after each optimiser step.
-  public func updateSelectionBiases() {
-    for block in backbone.blocks { block.moe?.updateSelectionBias() }
-  }
+  public func updateSelectionBiases() { backbone.updateSelectionBiases() }
 
   /// Where the learned positions start: sines and cosines of row and column at geometric frequencies (Beyer et al.,
   /// arXiv 2205.01580), zero for the class token. Random ones of deviation 0.02 carry so little beside the patches

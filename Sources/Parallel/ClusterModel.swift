@@ -100,26 +100,6 @@ public enum PairSimulator {
   public static func run(
     _ passes: [RouteTimes], _ strategy: OverlapStrategy
   ) -> [ScheduleSimulator.Outcome] {
-    func outcomes(_ schedule: RouteSchedule) -> [ScheduleSimulator.Outcome] {
-      passes.enumerated().map { index, times in
-        let steps = ScheduleSimulator.steps(times, schedule)
-        return ScheduleSimulator.run(
-          index == 0 ? steps : ScheduleSimulator.reversed(steps, computation: 1))
-      }
-    }
-    let slot = SlotChoice.best(passes).slot
-    let form = strategy.form
-    guard strategy == .auto else {
-      return outcomes(
-        RouteSchedule(
-          chunks: form.chunks, slot: form.usesWindow ? slot : 0, awaitsAtOnce: !form.usesWindow))
-    }
-    let candidates = [1, 2, 4].map {
-      outcomes(RouteSchedule(chunks: $0, slot: slot, awaitsAtOnce: false))
-    }
-    func exposed(_ outcomes: [ScheduleSimulator.Outcome]) -> Double {
-      outcomes.reduce(0) { $0 + $1.exposed }
-    }
-    return candidates.min { exposed($0) < exposed($1) }!
+    ScheduleSimulator.outcomes(passes, strategy.schedule(for: passes))
   }
 }

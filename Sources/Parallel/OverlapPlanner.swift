@@ -36,8 +36,7 @@ final class OverlapPlanner {
     self.engine = engine
     trace = engine.timeline
     variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
-    let measures = strategy.form.usesWindow || strategy == .auto
-    isDecided = variant == nil || !measures
+    isDecided = variant == nil || !strategy.form.usesWindow
   }
 
   func schedule(block: Int, route: Int) -> RouteSchedule {
@@ -69,7 +68,7 @@ final class OverlapPlanner {
       for (number, route) in variant.routes.enumerated() {
         let operators = config.window(of: route, into: block, variant: variant)
         let passes = agreedTimes(block, number, operators)
-        let schedule = choose(passes)
+        let schedule = strategy.schedule(for: passes)
         schedules[Key(block: block, route: number)] = schedule
         report.append(describe(block, number, operators, passes, schedule))
       }
@@ -101,21 +100,6 @@ final class OverlapPlanner {
         window: Array(slowest.dropLast()), experts: slowest.last!, dispatch: pure[0],
         combine: pure[1])
     }
-  }
-
-  private func choose(_ passes: [RouteTimes]) -> RouteSchedule {
-    let slot = SlotChoice.best(passes).slot
-    func inWindow(_ chunks: Int) -> RouteSchedule {
-      RouteSchedule(chunks: chunks, slot: slot, awaitsAtOnce: false)
-    }
-    guard strategy == .auto else { return inWindow(strategy.form.chunks) }
-    // Parts cost something that the model does not know: they must promise 2 % to be chosen.
-    let candidates = [1, 2, 4].map(inWindow)
-    let seconds = candidates.map { schedule in
-      passes.reduce(0.0) { $0 + ScheduleSimulator.run(ScheduleSimulator.steps($1, schedule)).seconds }
-    }
-    let best = seconds.indices.min { seconds[$0] < seconds[$1] }!
-    return seconds[best] < 0.98 * seconds[0] ? candidates[best] : candidates[0]
   }
 
   private func describe(

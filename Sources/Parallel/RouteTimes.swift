@@ -119,6 +119,14 @@ public enum ScheduleSimulator {
     return schedule.awaitsAtOnce ? steps : steps + waits
   }
 
+  /// A route's passes under a schedule: the first is forward, the second, where there is one, backward.
+  public static func outcomes(_ passes: [RouteTimes], _ schedule: RouteSchedule) -> [Outcome] {
+    passes.enumerated().map { index, times in
+      let steps = steps(times, schedule)
+      return run(index == 0 ? steps : reversed(steps, computation: 1))
+    }
+  }
+
   /// The backward pass of `steps`: reversed, each start a wait and each wait a start.
   ///
   /// - Parameter computation: time of an operator's backward part over its forward part.
@@ -132,5 +140,27 @@ public enum ScheduleSimulator {
       case .wait(let id): .start(id, lengths[id] ?? 0)
       }
     }
+  }
+}
+
+extension OverlapStrategy {
+  /// The schedule that it makes of a route's times: what the planner runs is what the simulator predicts.
+  ///
+  /// - Parameter passes: forward alone, or forward and backward; the schedule is the same in both.
+  public func schedule(for passes: [RouteTimes]) -> RouteSchedule {
+    guard form.usesWindow else {
+      return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
+    }
+    let slot = SlotChoice.best(passes).slot
+    guard self == .auto else {
+      return RouteSchedule(chunks: form.chunks, slot: slot, awaitsAtOnce: false)
+    }
+    let candidates = [1, 2, 4].map { RouteSchedule(chunks: $0, slot: slot, awaitsAtOnce: false) }
+    let seconds = candidates.map { schedule in
+      ScheduleSimulator.outcomes(passes, schedule).reduce(0.0) { $0 + $1.seconds }
+    }
+    // Parts cost something that the model does not know: they must promise 2 % to be chosen.
+    let best = seconds.indices.min { seconds[$0] < seconds[$1] }!
+    return seconds[best] < 0.98 * seconds[0] ? candidates[best] : candidates[0]
   }
 }

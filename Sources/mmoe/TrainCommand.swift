@@ -38,6 +38,9 @@ struct TrainCommand: ParsableCommand {
     if steps != nil && epochs != nil {
       throw ValidationError("give either --steps or --epochs")
     }
+    if resume != nil && initFrom != nil {
+      throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
+    }
     if let ranks {
       guard (1...4096).contains(ranks) else {
         throw ValidationError("--ranks is \(ranks), expected 1 to 4096")

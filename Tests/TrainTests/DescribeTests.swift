@@ -6,16 +6,16 @@ import Testing
 
 /// What `mmoe model` says follows from the values alone.
 @Suite struct DescribeTests {
-  /// The paper's windows (arXiv 2404.05019, section 3.2): what the exchange of each position can hide behind.
-  @Test func windowsAreThePapers() throws {
-    func window(_ source: RouteSource, shared: Bool = true) -> [String] {
-      Route(source, k: 1).window(sharedExpert: shared)
+  /// The table shows the windows that the planner works with (ParallelTests hold them to the paper's section 3).
+  @Test func windowsOfThePair() throws {
+    func windows(_ name: String) throws -> [[String]] {
+      let variant = try #require(MoEVariant.all.first { $0.name == name })
+      return variant.routes.map { variant.pairWindow(of: $0) }
     }
-    #expect(window(.position1) == ["attention", "shared expert"])
-    #expect(window(.position2) == ["MLP", "attention", "shared expert"])
-    #expect(window(.position3) == ["attention", "MLP", "attention", "shared expert"])
-    #expect(window(.current) == ["shared expert"])
-    #expect(window(.current, shared: false) == [])
+    #expect(try windows("scmoe") == [["mlp", "attention", "shared expert"]])
+    #expect(try windows("dgmoe") == [["mlp", "attention"], []])
+    #expect(try windows("shared") == [["shared expert"]])
+    #expect(try windows("top2") == [[]])
   }
 
   /// The groups' numbers add up to the model's, for shapes that are built and for those too large to build.

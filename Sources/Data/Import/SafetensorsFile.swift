@@ -10,38 +10,23 @@ public final class SafetensorsFile: @unchecked Sendable {
   public let names: [String]
 
   private let header: SafetensorsHeader
-  private let bytes: UnsafeRawBufferPointer
+  private let file: MappedFile
 
   /// Maps a file and checks its header; the tensors are not read.
   ///
   /// - Throws: `DataError` naming the file, the tensor, what was found and what was expected.
   public init(_ path: String) throws {
     self.path = path
-    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
-    defer { close(descriptor) }
-    var information = stat()
-    guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
-      throw DataError("\(path): not a regular file")
-    }
-    let size = Int(information.st_size)
+    file = try MappedFile(path)
+    let size = file.bytes.count
     guard size >= 8 else {
       throw DataError("\(path): \(size) bytes, expected a safetensors file, which has 8 and more")
     }
-    guard let mapped = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapped != MAP_FAILED else {
-      throw DataError("\(path): cannot be mapped into memory: \(systemMessage())")
-    }
-    bytes = UnsafeRawBufferPointer(start: mapped, count: size)
-    do {
-      header = try SafetensorsHeader(bytes, fileSize: size, of: path)
-    } catch {
-      munmap(mapped, size)
-      throw error
-    }
+    header = try SafetensorsHeader(file.bytes, fileSize: size, of: path)
     names = header.entries.keys.sorted()
   }
 
-  deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress!), bytes.count) }
+  private var bytes: UnsafeRawBufferPointer { file.bytes }
 
   /// The shape of a tensor, or nil where the file has none of that name.
   public func shape(_ name: String) -> [Int]? { header.entries[name]?.shape }

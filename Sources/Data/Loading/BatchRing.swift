@@ -119,3 +119,20 @@ final class BatchRing<Slot: RingSlot>: @unchecked Sendable {
     condition.broadcast()
   }
 }
+
+/// - Throws: `DataError` naming an option out of its range.
+func requireOption(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws {
+  guard range.contains(value) else {
+    throw DataError("\(field) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+  }
+}
+
+/// What every loader that fills a ring can be told.
+///
+/// - Throws: `DataError` naming an option out of its range.
+func requireStreamOptions(threads: Int, depth: Int, rank: Int, ranks: Int) throws {
+  try requireOption("loader threads", threads, 1...256)
+  try requireOption("prefetch depth", depth, 1...256)
+  try requireOption("ranks", ranks, 1...1_000_000)
+  try requireOption("rank", rank, 0...(ranks - 1))
+}

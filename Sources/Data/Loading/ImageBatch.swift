@@ -55,18 +55,9 @@ public struct LoaderOptions: Sendable, Equatable {
   ///
   /// - Throws: `DataError` naming the field.
   public func validate() throws {
-    func require(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws {
-      guard range.contains(value) else {
-        throw DataError(
-          "\(field) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
-      }
-    }
-    try require("batch size", batchSize, 1...65_536)
-    try require("image size", imageSize, 1...4096)
-    try require("loader threads", threads, 1...256)
-    try require("prefetch depth", depth, 1...256)
-    try require("ranks", ranks, 1...1_000_000)
-    try require("rank", rank, 0...(ranks - 1))
+    try requireOption("batch size", batchSize, 1...65_536)
+    try requireOption("image size", imageSize, 1...4096)
+    try requireStreamOptions(threads: threads, depth: depth, rank: rank, ranks: ranks)
     try augmentation.validate()
     guard normalisation.deviation.min() > 0 else {
       throw DataError(

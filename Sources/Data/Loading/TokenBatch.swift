@@ -58,17 +58,9 @@ public struct TokenLoaderOptions: Sendable, Equatable {
   ///
   /// - Throws: `DataError` naming the field.
   public func validate() throws {
-    func require(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws {
-      guard range.contains(value) else {
-        throw DataError("\(field) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
-      }
-    }
-    try require("batch size", batchSize, 1...1_048_576)
-    try require("window length", length, 1...1_048_576)
-    try require("loader threads", threads, 1...256)
-    try require("prefetch depth", depth, 1...256)
-    try require("ranks", ranks, 1...1_000_000)
-    try require("rank", rank, 0...(ranks - 1))
+    try requireOption("batch size", batchSize, 1...1_048_576)
+    try requireOption("window length", length, 1...1_048_576)
+    try requireStreamOptions(threads: threads, depth: depth, rank: rank, ranks: ranks)
   }
 }
 

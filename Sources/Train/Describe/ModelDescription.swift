@@ -29,7 +29,7 @@ public struct ModelDescription {
       table.add([
         variant.name, variant.sharedExpert ? "yes" : "–", routes.joined(separator: " + "),
         variant.routes.map { route in
-          let window = route.window(sharedExpert: variant.sharedExpert)
+          let window = variant.pairWindow(of: route)
           return window.isEmpty ? "nothing" : window.joined(separator: ", ")
         }.joined(separator: "; "), variant.summary,
       ])
@@ -42,7 +42,6 @@ public struct ModelDescription {
   /// - Throws: `ModelError` for an impossible configuration.
   public func text() throws -> String {
     let model = config.model
-    let costs = try ModelCosts(model)
     var shapes = TextTable(columns: [.left("parameter"), .left("shape"), .right("blocks"), .right("numbers")])
     for group in try parameterGroups() {
       shapes.add([
@@ -50,20 +49,8 @@ public struct ModelDescription {
         HumanFormat.grouped(group.count),
       ])
     }
-    let unit = model.kind == .vit ? "image" : "token"
-    let units = Double(model.kind == .vit ? 1 : model.tokens)
-    let batch = Double(config.data.batch / config.train.accumulation)
     var figures = TextTable(columns: [.left("\(preset), \(model.moe.variant)"), .right("")])
-    figures.add(["parameters", HumanFormat.grouped(costs.parameters)])
-    figures.add(["active parameters a token", HumanFormat.grouped(costs.activeParameters)])
-    figures.add(["FLOPs a \(unit), forward", HumanFormat.count(costs.forwardFLOPs / units)])
-    figures.add(["FLOPs a \(unit), training", HumanFormat.count(costs.trainingFLOPs / units)])
-    figures.add(["memory: weights", HumanFormat.bytes(costs.parameters * 4)])
-    figures.add(["memory: with gradients and two moments", HumanFormat.bytes(costs.parameters * 16)])
-    figures.add([
-      "memory: activations of \(Int(batch)) samples (estimate)",
-      HumanFormat.bytes(Int(min(costs.activationFloats * 4 * batch, 1e18))),
-    ])
+    try ModelFigures(config).add(to: &figures)
     if model.kind == .gpt {
       let cache = 2 * model.layers * model.keyValueHeads * model.headWidth * 4
       figures.add(["memory: keys and values a token of context", HumanFormat.bytes(cache)])
@@ -125,18 +112,11 @@ extension RouteSource {
   }
 }
 
-extension Route {
-  /// The operators of the dense path between the moment at which the route may leave and the end of its block: what its
-  /// exchange can hide behind. Follows from the source alone.
-  func window(sharedExpert: Bool) -> [String] {
-    var operators: [String] = []
-    for back in stride(from: source.blocksBack, through: 0, by: -1) {
-      let isFirst = back == source.blocksBack
-      let isLast = back == 0
-      if !isFirst || source.site == .input { operators.append("attention") }
-      if !isLast, !(isFirst && source.site == .output) { operators.append("MLP") }
-      if isLast && sharedExpert { operators.append("shared expert") }
-    }
-    return operators
+extension MoEVariant {
+  /// What a route's exchange can hide behind in a pair of a dense block and one with experts.
+  func pairWindow(of route: Route) -> [String] {
+    var pair = ModelConfig()
+    (pair.layers, pair.moe.variant) = (2, name)
+    return pair.window(of: route, into: 1, variant: self).map(\.kind.rawValue)
   }
 }

@@ -31,7 +31,7 @@ struct PairDiagram {
       variant.sharedExpert
         ? "  s [label=\"shared expert\"]; a2 -> s -> sum [weight=8];" : "  a2 -> sum [weight=8];")
     for (index, route) in variant.routes.enumerated() {
-      let window = route.window(sharedExpert: variant.sharedExpert)
+      let window = variant.pairWindow(of: route)
       let hidden = window.isEmpty ? "nothing to hide behind" : "hides behind " + window.joined(separator: ", ")
       lines += [
         "  r\(index) [fillcolor=\"#fbe5c8\", label=\"gate, top-\(route.k)\\ndispatch\"];",
@@ -58,28 +58,22 @@ struct PairDiagram {
   ///
   /// - Throws: `PlotError` when Graphviz is not installed or fails, or the file cannot be written.
   func writeSVG(to file: String) throws {
-    let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-    let programs = path.split(separator: ":").map { "\($0)/dot" }
-    guard let program = programs.first(where: FileManager.default.isExecutableFile(atPath:)) else {
+    guard let program = DrawingProgram.find("dot") else {
       throw PlotError("\(file): dot is not installed; install it with: sudo apt-get install -y graphviz")
     }
-    let process = Process()
-    let (input, output) = (Pipe(), Pipe())
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = ["-Tsvg"]
-    process.standardInput = input
-    process.standardOutput = output
-    try process.run()
-    // A graph of a dozen nodes fits into the pipe, so nobody waits for anybody.
-    input.fileHandleForWriting.write(Data(dot.utf8))
-    try input.fileHandleForWriting.close()
-    let picture = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0, !picture.isEmpty else {
-      throw PlotError("\(file): dot ended with status \(process.terminationStatus), expected a picture")
-    }
+    let manager = FileManager.default
+    let folder = manager.temporaryDirectory.appendingPathComponent("mmoe-diagram-\(UUID().uuidString)")
     do {
+      try manager.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? manager.removeItem(at: folder) }
+      try Data(dot.utf8).write(to: folder.appendingPathComponent("pair.dot"))
+      let complaint = try DrawingProgram.run(
+        program, ["-Tsvg", "-opair.svg", "pair.dot"], in: folder, timeout: 60)
+      guard complaint.isEmpty else { throw PlotError("\(file): dot failed: \(complaint)") }
+      let picture = try Data(contentsOf: folder.appendingPathComponent("pair.svg"))
       try picture.write(to: URL(fileURLWithPath: file), options: .atomic)
+    } catch let error as PlotError {
+      throw error
     } catch {
       throw PlotError("\(file): cannot be written (\(systemReason(of: error))); choose another file")
     }

@@ -10,10 +10,7 @@ public struct Gnuplot: Sendable {
   ///
   /// - Parameter searchPath: the folders to look in, as in `PATH`, which is the default.
   public init?(searchPath: String? = nil) {
-    let path = searchPath ?? ProcessInfo.processInfo.environment["PATH"] ?? ""
-    let candidates = path.split(separator: ":").map { "\($0)/gnuplot" }
-    guard let found = candidates.first(where: FileManager.default.isExecutableFile(atPath:))
-    else { return nil }
+    guard let found = DrawingProgram.find("gnuplot", searchPath: searchPath) else { return nil }
     executable = found
   }
 
@@ -53,7 +50,9 @@ public struct Gnuplot: Sendable {
 
       """
     try Data((head + script).utf8).write(to: folder.appendingPathComponent("plot.gp"))
-    let complaint = try run(in: folder, timeout: timeout)
+    // The user's own start-up file must not change our plots.
+    let complaint = try DrawingProgram.run(
+      executable, ["--default-settings", "plot.gp"], in: folder, timeout: timeout)
 
     let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47]
     let picture = try? Data(contentsOf: folder.appendingPathComponent("plot.png"))
@@ -63,39 +62,6 @@ public struct Gnuplot: Sendable {
     }
     // `atomic` writes beside the final name and renames.
     try picture.write(to: URL(fileURLWithPath: file), options: .atomic)
-  }
-
-  /// Runs `plot.gp` in its folder. Returns what went wrong, in one line; empty if nothing did.
-  private func run(in folder: URL, timeout: Double) throws -> String {
-    // Messages go to a file: a pipe that nobody reads would block gnuplot once full.
-    let messages = folder.appendingPathComponent("messages.txt")
-    try Data().write(to: messages)
-    let output = try FileHandle(forWritingTo: messages)
-    defer { try? output.close() }
-
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: executable)
-    // The user's own start-up file must not change our plots.
-    process.arguments = ["--default-settings", "plot.gp"]
-    process.currentDirectoryURL = folder
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = output
-    process.standardError = output
-    let ended = DispatchSemaphore(value: 0)
-    process.terminationHandler = { _ in ended.signal() }
-    try process.run()
-    guard ended.wait(timeout: .now() + timeout) == .success else {
-      kill(process.processIdentifier, SIGKILL)
-      ended.wait()
-      return "not done after \(HumanFormat.duration(timeout)), so it was stopped"
-    }
-    if process.terminationReason == .exit, process.terminationStatus == 0 { return "" }
-    let text = (try? String(contentsOf: messages, encoding: .utf8)) ?? ""
-    let lines = text.split(whereSeparator: \.isNewline)
-      .map { $0.trimmingCharacters(in: .whitespaces) }
-      .filter { !$0.isEmpty && $0 != "^" }
-    return lines.isEmpty
-      ? "it ended with status \(process.terminationStatus)" : lines.suffix(2).joined(separator: " ")
   }
 }
 

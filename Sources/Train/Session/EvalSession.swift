@@ -77,14 +77,16 @@ public struct EvalSession {
   private func zeroShot(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
     let questions = ZeroShot(try LoadedLanguageModel(checkpoint, engine: engine), engine: engine)
     var fields: [String: JSONValue] = ["checkpoint": .string(checkpoint.file)]
-    func report(_ file: String?, _ metrics: (String) throws -> [(name: String, value: Double)]) throws {
+    func report(_ kind: String, _ file: String?, _ metrics: (String) throws -> [(name: String, value: Double)]) throws {
       guard let file else { return }
       let found = try metrics(file)
       human.line(file + found.map { "   \($0.name) \(HumanFormat.fixed($0.value, 4))" }.joined())
-      fields[file] = .object(Dictionary(uniqueKeysWithValues: found.map { ($0.name, .double($0.value)) }))
+      var values: [String: JSONValue] = ["file": .string(file)]
+      for (name, value) in found { values[name] = .double(value) }
+      fields[kind] = .object(values)
     }
-    try report(options.choices, questions.multipleChoice)
-    try report(options.lastWord, questions.lastWord)
+    try report("choices", options.choices, questions.multipleChoice)
+    try report("last_word", options.lastWord, questions.lastWord)
     if options.printsJSON { output.line(JSONValue.object(fields).line) }
   }
 

@@ -77,7 +77,7 @@ public struct TrainSession {
       try report(DryRun(task: task, preset: preset, config: config))
       return 0
     }
-    try DryRun.requireMemory(for: config, task: task, preset: preset)
+    try DryRun.requireMemory(for: config)
     world.timeout = config.parallel.timeout
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }

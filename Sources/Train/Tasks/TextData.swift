@@ -24,7 +24,6 @@ struct TextData: TaskData {
     options.field = config.text.field
     options.documents = config.text.documents
     options.validationShare = config.text.validationShare
-    options.seed = UInt64(config.seed)
     tokenizer =
       if let attachments {
         try TokenizerAttachments.load(attachments)
@@ -74,26 +73,10 @@ struct TextData: TaskData {
       }
       return found
     case (.bpe, let path?): return try TokenizerFiles.load(path)
-    case (.bpe, nil): return try learned(config.vocabulary, text: text, options, cache: cache, sink)
+    case (.bpe, nil):
+      return try CorpusPreparation.learnedTokenizer(
+        data: text, vocabulary: config.vocabulary, cache: cache, options: options, note: { sink.line($0) })
     }
-  }
-
-  /// A BPE learned from the beginning of the text, kept beside the shards.
-  private static func learned(
-    _ vocabulary: Int, text: String, _ options: CorpusTokenizer.Options, cache: String,
-    _ sink: any TextSink
-  ) throws -> any Tokenizer {
-    let source = try CorpusTokenizer(text, tokenizer: ByteTokenizer(), options: options)
-    let folder = "\(cache)/bpe-\(vocabulary)-\(source.key)"
-    if FileManager.default.fileExists(atPath: folder) { return try TokenizerFiles.load(folder) }
-    sink.line("learning a BPE of \(HumanFormat.grouped(vocabulary)) tokens from \(text)")
-    var trainer = BytePairTrainer(try source.trainingText(limit: 64 << 20))
-    let tokenizer = try trainer.train(vocabularySize: vocabulary)
-    let staged = "\(folder).\(ProcessInfo.processInfo.processIdentifier)"
-    try TokenizerFiles.save(tokenizer, to: staged)
-    // Another process may have learned the same one meanwhile: then its folder stays.
-    if rename(staged, folder) != 0 { try? FileManager.default.removeItem(atPath: staged) }
-    return try TokenizerFiles.load(folder)
   }
 }
 

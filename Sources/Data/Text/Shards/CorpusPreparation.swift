@@ -44,6 +44,34 @@ public enum CorpusPreparation {
     return folder
   }
 
+  /// A byte-level BPE learned from the beginning of a text's training part, at most 64 MB; learned once and kept in the
+  /// cache under the same name as the text's shards.
+  ///
+  /// - Parameters:
+  ///   - vocabulary: tokens.
+  ///   - note: called with a line before it is learned.
+  /// - Throws: `DataError` for a broken or empty text, or an impossible vocabulary.
+  public static func learnedTokenizer(
+    data: String, vocabulary: Int, cache: String, options: CorpusTokenizer.Options = .init(),
+    note: ((String) -> Void)? = nil
+  ) throws -> BytePairTokenizer {
+    let work = try CorpusTokenizer(data, tokenizer: ByteTokenizer(), options: options)
+    let folder = "\(cache)/bpe-\(vocabulary)-\(work.key)"
+    if FileManager.default.fileExists(atPath: folder) { return try TokenizerFiles.load(folder) }
+    note?("learning a BPE of \(vocabulary) tokens from \(data)")
+    var trainer = BytePairTrainer(try work.trainingText(limit: 64 << 20))
+    let tokenizer = try trainer.train(vocabularySize: vocabulary)
+    do {
+      let staged = try StagedFolder(for: folder)
+      try tokenizer.save(to: staged.path)
+      try staged.commit()
+    } catch {
+      // Another process may have learned the same one meanwhile.
+      guard FileManager.default.fileExists(atPath: folder) else { throw error }
+    }
+    return try TokenizerFiles.load(folder)
+  }
+
   /// Reading everything takes a fraction of a second up to this size; larger sets are checked by `mmoe data inspect`.
   private static let verifiedTokens = 250_000_000
 

@@ -59,7 +59,7 @@ public struct CorpusTokenizer: Sendable {
   }
 
   /// What the shards depend on: the files' names, sizes and times, the options and the tokenizer.
-  public var key: String {
+  var key: String {
     var content =
       "1\n\(FileManager.default.currentDirectoryPath)\n\(corpus.path)\n\(tokenizer.fingerprint)\n\(options)\n"
     for file in corpus.files {
@@ -75,7 +75,7 @@ public struct CorpusTokenizer: Sendable {
   ///
   /// - Parameter limit: bytes at most.
   /// - Throws: `DataError` for a broken text or one without training text.
-  public func trainingText(limit: Int) throws -> [UInt8] {
+  func trainingText(limit: Int) throws -> [UInt8] {
     let plan = try SplitPlan(
       corpus, rule: options.documents, field: options.field, share: options.validationShare, seed: options.seed)
     var source = PieceSource(corpus, rule: options.documents, plan: plan, limits: limits)

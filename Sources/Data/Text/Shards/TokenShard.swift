@@ -17,39 +17,25 @@ public final class TokenShard: @unchecked Sendable {
   public var textBytes: Int? { header.textBytes }
 
   private let header: TokenShardHeader
-  private let base: UnsafeRawPointer
+  private let file: MappedFile
 
   /// Maps a shard. Header, size and the table of documents are checked; the tokens are not read (see `verify`).
   ///
   /// - Throws: `DataError` naming the file and what is wrong with it.
   public init(_ path: String) throws {
-    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
-    defer { close(descriptor) }
-    var information = stat()
-    guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
-      throw DataError("\(path): not a regular file")
-    }
-    let size = Int(information.st_size)
-    var start = [UInt8](repeating: 0, count: min(size, TokenShardHeader.size))
-    guard pread(descriptor, &start, start.count, 0) == start.count else {
-      throw DataError("\(path): cannot be read: \(systemMessage())")
-    }
-    header = try TokenShardHeader(start, of: path)
+    file = try MappedFile(path)
+    let size = file.bytes.count
+    header = try TokenShardHeader(Array(file.bytes.prefix(TokenShardHeader.size)), of: path)
     guard size == header.fileSize else {
       throw DataError(
         "\(path): \(size) bytes, expected \(header.fileSize) for \(header.tokens) tokens of \(header.documents) documents; \(size < header.fileSize ? "the tail is cut" : "something was appended"), tokenize the text again"
       )
     }
-    guard let mapped = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapped != MAP_FAILED else {
-      throw DataError("\(path): cannot be mapped into memory: \(systemMessage())")
-    }
-    base = UnsafeRawPointer(mapped)
     self.path = path
     try checkTable()
   }
 
-  deinit { munmap(UnsafeMutableRawPointer(mutating: base), header.fileSize) }
+  private var base: UnsafeRawPointer { file.bytes.baseAddress! }
 
   /// Whether a file begins as a shard does.
   static func isShard(_ path: String) -> Bool {
