@@ -36,7 +36,7 @@ package final class Router {
     _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int = 1, _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
-    let logits = tape.linear(x, weight: weight, name: "gate")
+    let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
     if config.routing == .uniform {
       return uniform(logits, exclude: exclude, block: block, route: route, chunks: chunks, pass)
     }

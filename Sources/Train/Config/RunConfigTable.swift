@@ -6,6 +6,8 @@ extension RunConfig {
   public static let table = ConfigTable<RunConfig>(
     [
       .int("seed", \.seed, range: 0 ... .max, "of initialisation, order, augmentation, noise"),
+      .choice(
+        "dtype", \.tensor.dtype, "of matrix products; bf16 needs oneDNN and a CPU with AVX512_BF16"),
       .optionalInt(
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
