@@ -31,7 +31,7 @@ extension Tape {
           py + r.lowerBound * out, pb, pr.map { $0 + r.lowerBound * out }, r.count, out)
       }
     }
-    record(name, y) { [self] dY in
+    record(name, y, of: [weight, bias]) { [self] dY in
       let (px, pw, pd) = (x.pointer, weight.value.pointer, dY.pointer)
       let dX = gradientTarget(x)
       let dW = weight.gradientTarget()
@@ -40,12 +40,16 @@ extension Tape {
       // and long, so they come first.
       let weightTiles = Tiling(out, target: max(64, out / 4))
       let rowTiles = Tiling(rows, target: 192)
-      engine.pool.run(weightTiles.count + (dX == nil ? 0 : rowTiles.count)) { tile, _ in
+      let first = dW == nil && dB == nil ? weightTiles.count : 0
+      engine.pool.run(weightTiles.count - first + (dX == nil ? 0 : rowTiles.count)) { index, _ in
+        let tile = first + index
         if tile < weightTiles.count {
           let o = weightTiles[tile]
-          engine.product(
-            true, false, o.count, inner, rows, pd + o.lowerBound, out, px, inner, beta: dW.beta,
-            dW.pointer + o.lowerBound * inner, inner)
+          if let dW {
+            engine.product(
+              true, false, o.count, inner, rows, pd + o.lowerBound, out, px, inner, beta: dW.beta,
+              dW.pointer + o.lowerBound * inner, inner)
+          }
           if let dB {
             mmoe_column_sums(
               dB.pointer + o.lowerBound, pd + o.lowerBound, rows, o.count, out,

@@ -24,7 +24,7 @@ extension Tape {
     let counted = targets.lazy.filter { $0 >= 0 }.count
     let scale = weight / Float(max(counted, 1))
     var losses = [Float](repeating: 0, count: rows)
-    let dX = isRecording ? Tensor(uninitialised: x.shape) : nil
+    let dX = isRecording && x.needsGradient ? Tensor(uninitialised: x.shape) : nil
     timed("head + cross-entropy") {
       let chunks = Tiling(rows, target: min(max(chunkFloats / classes, 256), 4096))
       let form = HeadChunk(rows: chunks.longest, classes: classes)
@@ -37,7 +37,7 @@ extension Tape {
             headLosses(x, head, chunk, form, targets: pt, scale: scale, losses: pl)
           }
         }
-        if let dX { headGradients(x, head, chunk, form, dX) }
+        if isRecording { headGradients(x, head, chunk, form, dX) }
       }
     }
     let mean = losses.reduce(0.0) { $0 + Double($1) } / Double(max(counted, 1))
@@ -93,22 +93,24 @@ extension Tape {
     }
   }
 
-  /// Multiplies a chunk's gradient out: its rows of `dX`, and its share of `dW`.
+  /// Multiplies a chunk's gradient out: its rows of `dX` and its share of `dW`, those that are wanted.
   private func headGradients(
-    _ x: Tensor, _ head: Parameter, _ chunk: Range<Int>, _ form: HeadChunk, _ dX: Tensor
+    _ x: Tensor, _ head: Parameter, _ chunk: Range<Int>, _ form: HeadChunk, _ dX: Tensor?
   ) {
     let (d, classes, slices) = (x.columns, form.classes, form.slices)
     let (px, pw) = (x.pointer + chunk.lowerBound * d, head.value.pointer)
-    let (pg, pd) = (form.logits.pointer, dX.pointer + chunk.lowerBound * d)
+    let (pg, pd) = (form.logits.pointer, dX.map { $0.pointer + chunk.lowerBound * d })
     let dW = head.gradientTarget()
     let rowTiles = Tiling(chunk.count, target: 256)
-    engine.pool.run(rowTiles.count + slices.count) { task, _ in
-      if task < rowTiles.count {
+    let first = pd == nil ? rowTiles.count : 0
+    engine.pool.run(rowTiles.count - first + (dW == nil ? 0 : slices.count)) { index, _ in
+      let task = first + index
+      if let pd, task < rowTiles.count {
         let r = rowTiles[task]
         engine.product(
           false, false, r.count, d, classes, pg + r.lowerBound * classes, classes, pw, d,
           pd + r.lowerBound * d, d)
-      } else {
+      } else if let dW {
         let slice = slices[task - rowTiles.count]
         engine.product(
           true, false, slice.count, d, chunk.count, pg + slice.lowerBound, classes, px, d,
