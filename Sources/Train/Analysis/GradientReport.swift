@@ -50,17 +50,18 @@ extension GradientAnalysis {
   }
 
   private static func figure(_ series: [AnalysisSeries<GradientMeasurement>]) -> PlotFigure {
-    let layers = series.map(\.config.layers).max() ?? 1
+    let states = StreamState.all(layers: series.map(\.config.layers).max() ?? 1)
     func curve(_ value: GradientMeasurement, relative: Bool) -> [(x: Double, y: Double)] {
       let end = relative ? value.states.last?.norm ?? 1 : 1
-      return value.states.map { (Double($0.state.index) / 2, $0.norm / end) }
+      return value.states.map { (Double($0.state.index), $0.norm / end) }
     }
     func panel(_ title: String, _ label: String, relative: Bool) -> LinePlot {
       LinePlot(
-        title: title, xLabel: "block (half blocks: after attention)", yLabel: label,
+        title: title, xLabel: "state", yLabel: label,
         series: series.enumerated().map {
           .init($1.label, curve($1.last, relative: relative), style: .marked, colour: $0)
-        }, xRange: 0...Double(layers), isLogarithmic: !relative)
+        }, xRange: 0...Double(states.count - 1), isLogarithmic: !relative,
+        xNames: states.map(\.name))
     }
     return PlotFigure(
       title: "Gradient of the loss in the residual stream",

@@ -11,14 +11,14 @@ enum RoutingFigures {
     func curves(_ value: (RoutingMeasurement, Int) -> Double?) -> [LinePlot.Series] {
       blocks.enumerated().map { index, block in
         .init(
-          "block \(block + 1)",
+          one.last.distance(block)?.name ?? StreamState.output(block).name,
           one.points.compactMap { step, measured in value(measured, block).map { (Double(step), $0) } },
           style: .marked, colour: index)
       }
     }
     let stability = one.last.calls.enumerated().map { index, call in
       LinePlot.Series(
-        "block \(call.block + 1) reading \(call.source.name)",
+        call.name,
         zip(one.points, one.points.dropFirst()).compactMap { before, after in
           after.value.calls.first { $0.block == call.block && $0.route == call.route }
             .map { (Double(after.step), RoutingTables.kept($0, since: before.value)) }
@@ -45,7 +45,7 @@ enum RoutingFigures {
     let panels = series.map { one in
       let experts = one.last.calls.map(\.experts).max() ?? 1
       return MatrixPlot(
-        title: one.label, xLabel: "expert", valueLabel: "load ÷ mean load", rows: one.last.calls.map(name),
+        title: one.label, xLabel: "expert", valueLabel: "load ÷ mean load", rows: one.last.calls.map(\.name),
         columns: (0..<experts).map { "\($0)" },
         values: one.last.calls.map { call in call.load.map { $0 * Double(call.experts) } }, range: 0...2)
     }
@@ -54,32 +54,28 @@ enum RoutingFigures {
       height: panels.reduce(60) { $0 + 150 + 40 * $1.rows.count })
   }
 
-  /// The mean probability of each choice, call by call, block by block.
+  /// The mean probability of each choice in each layer with experts.
   static func scores(_ series: [Series]) -> PlotFigure {
+    let blocks = Set(series.flatMap(\.last.blocks)).sorted()
     var curves: [LinePlot.Series] = []
     for one in series {
       let calls = one.last.calls
       for route in Set(calls.map(\.route)).sorted() {
         let own = calls.filter { $0.route == route }
         for choice in 0..<(own.map(\.k).max() ?? 0) {
-          let what =
-            own[0].k > 1
-            ? "choice \(choice + 1)"
-            : "of \(own[0].source.index < 2 * own[0].block + 1 ? "preceding" : "current") state"
-          curves.append(
-            .init(
-              "\(one.label) \(what)", own.map { (Double($0.block + 1), $0.meanProbabilities[choice]) },
-              style: .marked, colour: curves.count))
+          let isEarlier = own[0].source < .afterAttention(own[0].block)
+          let what = own[0].k > 1 ? "choice \(choice + 1)" : isEarlier ? "preceding" : "current"
+          let points = own.map { (x: Double(blocks.firstIndex(of: $0.block)!), y: $0.meanProbabilities[choice]) }
+          curves.append(.init("\(one.label), \(what)", points, style: .marked, colour: curves.count))
         }
       }
     }
-    let layers = series.map(\.config.layers).max() ?? 1
     return PlotFigure(
       title: "Mean gate score",
       panels: [
         LinePlot(
-          title: "", xLabel: "block", yLabel: "probability of the chosen expert", series: curves,
-          xRange: 0.5...Double(layers) + 0.5, yRange: 0...1)
+          title: "", xLabel: "experts' output in", yLabel: "probability of the chosen expert", series: curves,
+          xRange: -0.2...Double(blocks.count) - 0.8, yRange: 0...1, xNames: blocks.map { StreamState.output($0).name })
       ], width: 1100, height: 520)
   }
 
@@ -91,7 +87,7 @@ enum RoutingFigures {
       let totals = (0..<labels.count).map { label in counts.reduce(0) { $0 + $1[label] } }
       let rows = (0..<labels.count).filter { totals[$0] > 0 }
       return MatrixPlot(
-        title: name(call), xLabel: "expert", valueLabel: "share of the \(labels.name)'s tokens",
+        title: call.name, xLabel: "expert", valueLabel: "share of the \(labels.name)'s tokens",
         rows: rows.map(labels.describe), columns: (0..<call.experts).map { "\($0)" },
         values: rows.map { label in counts.map { Double($0[label]) / Double(totals[label]) } }, range: 0...1)
     }
@@ -99,6 +95,4 @@ enum RoutingFigures {
       title: "What each expert takes: \(one.label)", panels: panels, width: 1000,
       height: panels.reduce(60) { $0 + 150 + 34 * $1.rows.count })
   }
-
-  private static func name(_ call: CallMeasurement) -> String { "block \(call.block + 1) reading \(call.source.name)" }
 }

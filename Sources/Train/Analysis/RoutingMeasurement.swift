@@ -46,6 +46,8 @@ struct CallMeasurement {
   }
 
   var tokens: Int { favourites.count }
+  /// From where to where, such as `1A→2M`.
+  var name: String { "\(source.name)→\(StreamState.output(block).name)" }
   /// Mean over tokens for each choice.
   var meanProbabilities: [Double] { probabilities.map { $0 / Double(max(tokens, 1)) } }
   var meanWeights: [Double] { weights.map { $0 / Double(max(tokens, 1)) } }
@@ -93,6 +95,8 @@ struct StateDistance {
   var relative = 0.0
   var tokens = 0
 
+  /// Both states, such as `1A, 2A`.
+  var name: String { "\(source.name), \(StreamState.afterAttention(block).name)" }
   var meanDistance: Double { distance / Double(max(tokens, 1)) }
   var meanRelative: Double { relative / Double(max(tokens, 1)) }
 }
@@ -132,9 +136,13 @@ final class RoutingObserver: PassObserver {
   /// Compares, for each layer with experts, its state after attention with the earlier states that its routes start
   /// from; where they have none, with the preceding block's state after attention, as arXiv 2404.05019 does.
   ///
-  /// - Throws: `ModelError` for an unknown variant.
+  /// - Throws: `TrainError` for a model without experts.
   init(_ config: ModelConfig, engine: Engine) throws {
     self.engine = engine
+    guard config.moe.variant != "dense" else {
+      throw TrainError(
+        "moe.variant is dense, so nothing is routed; use a checkpoint with experts, or `analyze similarity`")
+    }
     let earlier = try MoEVariant.resolve(config.moe).routes.map(\.source).filter { $0 != .current }
     for block in 0..<config.layers where config.isMoE(block) {
       var sources = Set(earlier.map { StreamState.source($0, of: block) })

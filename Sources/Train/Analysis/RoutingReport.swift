@@ -34,7 +34,7 @@ extension RoutingAnalysis {
     let labels = one.last.labels.map(\.name)
     var table = TextTable(
       columns: [
-        .left("layer"), .left("reads"), .right("p of choices"), .right("gate entropy"), .right("load entropy"),
+        .left("call"), .right("p of choices"), .right("gate entropy"), .right("load entropy"),
         .right("max ÷ mean"), .right("same expert"), .right("distance"),
       ] + labels.map { .right("I(expert; \($0))") } + [.right("kept")])
     let value = one.last
@@ -43,8 +43,7 @@ extension RoutingAnalysis {
       let distance = value.distance(call.block).map { HumanFormat.fixed($0.meanDistance, 2) } ?? "–"
       table.add(
         [
-          "\(call.block)", call.source.name,
-          call.meanProbabilities.map { HumanFormat.fixed($0, 3) }.joined(separator: " "),
+          call.name, call.meanProbabilities.map { HumanFormat.fixed($0, 3) }.joined(separator: " "),
           HumanFormat.fixed(call.gateEntropy, 3), HumanFormat.fixed(call.loadEntropy, 3),
           HumanFormat.fixed(call.imbalance, 2),
           value.sameExpertShare(call.block).map { HumanFormat.percent($0) } ?? "–", distance,

@@ -57,15 +57,15 @@ extension SimilarityAnalysis {
       let value = one.last
       let blocks = 0..<value.layers
       return LinePlot(
-        title: one.label, xLabel: "block", yLabel: "‖change‖ ÷ ‖state before‖",
+        title: one.label, xLabel: "layer", yLabel: "‖change‖ ÷ ‖state before‖",
         series: [
           .init(
-            "attention", blocks.map { (Double($0 + 1), value.changeByAttention($0) / value.lengths[2 * $0]) },
+            "attention", blocks.map { (Double($0), value.changeByAttention($0) / value.lengths[2 * $0]) },
             style: .marked, colour: 0),
           .init(
-            "MLP or MoE", blocks.map { (Double($0 + 1), value.changeByMLP($0) / value.lengths[2 * $0 + 1]) },
+            "MLP or MoE", blocks.map { (Double($0), value.changeByMLP($0) / value.lengths[2 * $0 + 1]) },
             style: .marked, colour: 1),
-        ], xRange: 0.8...Double(value.layers) + 0.2)
+        ], xRange: -0.2...Double(value.layers) - 0.8, xNames: blocks.map { "\($0 + 1)" })
     }
     return PlotFigure(
       title: "What attention and MLP or MoE change", panels: panels, width: 1000, height: 60 + 380 * series.count)

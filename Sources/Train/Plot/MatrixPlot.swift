@@ -36,28 +36,29 @@ public struct MatrixPlot: PlotPanel {
       for (x, value) in row.enumerated() {
         // The colour of a value out of range is the nearest one; the number stays what it is.
         let shown = min(max(value, range.lowerBound), range.upperBound)
-        text += "\(x) \(y) \(gnuplotNumber(value.isFinite ? shown : .nan)) \(gnuplotText(number(value)))\n"
+        text += "\(x) \(y) \(gnuplotNumber(value.isFinite ? shown : .nan))\n"
+      }
+    }
+    text += "EOD\n$\(prefix)_numbers << EOD\n"
+    for (y, row) in values.enumerated() where showsNumbers {
+      for (x, value) in row.enumerated() where value.isFinite {
+        text += "\(x) \(y) \(gnuplotNumber(value)) \(HumanFormat.fixed(value, 2))\n"
       }
     }
     return text + "EOD\n"
   }
 
-  private func number(_ value: Double) -> String { value.isFinite ? HumanFormat.fixed(value, 2) : "" }
-
   public func commands(named prefix: String) -> String {
-    func tics(_ labels: [String]) -> String {
-      labels.enumerated().map { "\(gnuplotText($1)) \($0)" }.joined(separator: ", ")
-    }
     let middle = gnuplotNumber((range.lowerBound + range.upperBound) / 2)
     let numbers =
       showsNumbers
-      ? ", \\\n  $\(prefix) using 1:2:4:($3 > \(middle) ? 0xffffff : 0x222222) notitle with labels textcolor rgb variable font 'DejaVu Sans,10'"
+      ? ", \\\n  $\(prefix)_numbers using 1:2:4:($3 > \(middle) ? 0xffffff : 0x222222) notitle with labels textcolor rgb variable font 'DejaVu Sans,10'"
       : ""
     return """
       set xrange [-0.5:\(Double(columns.count) - 0.5)]
       set yrange [\(Double(rows.count) - 0.5):-0.5]
-      set xtics (\(tics(columns))) noenhanced \(columns.contains { $0.count > 6 } ? "rotate by -25" : "norotate")
-      set ytics (\(tics(rows))) noenhanced
+      set xtics (\(gnuplotTics(columns))) noenhanced \(columns.contains { $0.count > 6 } ? "rotate by -25" : "norotate")
+      set ytics (\(gnuplotTics(rows))) noenhanced
       unset grid
       set palette defined (0 '#fff5eb', 0.5 '#6baed6', 1 '#08306b')
       set cbrange [\(gnuplotNumber(range.lowerBound)):\(gnuplotNumber(range.upperBound))]
