@@ -35,7 +35,7 @@ enum RoutingFigures {
           title: "Distance of preceding and current state", xLabel: "step", yLabel: "L2, mean over tokens",
           series: curves { $0.distance($1)?.meanDistance }, xRange: range),
         LinePlot(
-          title: "Choices kept since the checkpoint before", xLabel: "step", yLabel: "share", series: stability,
+          title: "Choices as at the checkpoint before", xLabel: "step", yLabel: "share", series: stability,
           xRange: range, yRange: 0...1),
       ], width: 1100, height: 1200)
   }
