@@ -6,6 +6,7 @@ public struct BlockState {
   public let normed: Tensor?
   /// The second norm of the block that the state belongs to; nil for the embedding's output.
   let norm: Norm?
+  let place: StreamState
 }
 
 /// A route that has left: gated and dispatched.
@@ -98,10 +99,15 @@ package final class MoELayer {
     let place = pass.tape.scope
     pass.tape.scope = "blocks.\(block)"
     defer { pass.tape.scope = place }
-    let normed = norm(source, of: index, pass.tape)
+    let path = StreamPath.route(block: block, index: index, blocksBack: route.source.blocksBack)
+    let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
     let routing = routers[index](
       normed, exclude: exclude, block: block, route: index, chunks: schedule.chunks, pass)
+    pass.observer?.routed(
+      ObservedCall(
+        block: block, route: index, source: source.place, normed: normed, routing: routing,
+        selectionBias: routers[index].selectionBias?.values))
     let flight = dispatcher.beginDispatch(normed, routing.plan, pass.tape)
     return RouteInFlight(normed: normed, routing: routing, flight: flight, schedule: schedule)
   }
@@ -144,16 +150,18 @@ package final class MoELayer {
   /// Experts, combine and the shared expert: the block's output `[T, d]`.
   ///
   /// - Parameters:
-  ///   - h: the state after attention; u: its normed form.
+  ///   - current: the state after attention.
   ///   - branchScales: stochastic depth, one factor a sample; nil = keep all.
   ///   - operatorDone: to be called after the shared expert, which routes into later blocks hide behind as well.
   func finish(
-    _ routes: [RouteInFlight], h: Tensor, u: Tensor, branchScales: [Float]?, _ pass: ForwardPass,
+    _ routes: [RouteInFlight], current: BlockState, branchScales: [Float]?, _ pass: ForwardPass,
     operatorDone: () -> Void
   ) -> Tensor {
     let tape = pass.tape
+    let h = pass.value(of: current, along: .residual)
     func runShared(residual: Tensor?) -> Tensor? {
       guard let shared else { return nil }
+      let u = pass.view(of: current, along: .sharedExpert).normed!
       let output = shared(u, tape, residual: residual, name: "shared expert")
       operatorDone()
       return output
@@ -177,7 +185,9 @@ package final class MoELayer {
     }
     var joined: Tensor
     if let coefficient, let dense = runShared(residual: nil) {
-      let z = config.coefficientInput == .routed ? routes[0].normed : u
+      let z =
+        config.coefficientInput == .routed
+        ? routes[0].normed : pass.view(of: current, along: .coefficient).normed!
       joined = tape.coefficientGate(
         config.combine, shared: dense, routed: addRoutes(to: nil), z: z, weight: coefficient)
     } else {
