@@ -49,6 +49,8 @@ BIND(mmoe_route_backward);
 BIND(mmoe_gather_rows);
 BIND(mmoe_combine_rows);
 BIND(mmoe_combine_backward);
+BIND(mmoe_identity_rows);
+BIND(mmoe_identity_backward);
 BIND(mmoe_adamw);
 BIND(mmoe_encode_bf16);
 BIND(mmoe_decode_bf16);

@@ -8,6 +8,6 @@ import ArgumentParser
     subcommands: [
       TrainCommand.self, EvalCommand.self, GenerateCommand.self, ModelCommand.self, PresetsCommand.self,
       ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,
-      ParityCommand.self, TokenizerCommand.self, StudyCommand.self, NotebookCommand.self,
+      ParityCommand.self, TokenizerCommand.self, StudyCommand.self, AnalyzeCommand.self, NotebookCommand.self,
     ])
 }

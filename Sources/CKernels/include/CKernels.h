@@ -144,6 +144,13 @@ void mmoe_combine_backward(float *dx, float *dWeight, const float *dy, const flo
                            const int32_t *position, const float *weight, long T, long k,
                            long columns);
 
+/// Identity experts are those numbered from `first`: y[t,:] += sum of gates[t,j] with experts[t,j] >= first, times x[t,:].
+void mmoe_identity_rows(float *y, const float *x, const int32_t *experts, const float *gates, int32_t first, long T,
+                        long k, long columns);
+/// The adjoint: dx[t,:] = that sum times dy[t,:], dGates[t,j] = dy[t,:] . x[t,:] where experts[t,j] >= first, else 0.
+void mmoe_identity_backward(float *dx, float *dGates, const float *dy, const float *x, const int32_t *experts,
+                            const float *gates, int32_t first, long T, long k, long columns);
+
 /// Gradient of routing to the logits (+=), through the gates[T,k], the probabilities[T,E] and the
 /// logSumExp[T]; any of the three may be null.
 void mmoe_route_backward(float *dLogits, const float *probabilities, const int32_t *experts,
