@@ -24,11 +24,18 @@ package final class Backbone {
       config.kind == .gpt && config.text.positions == .rotary
       ? RotaryAngles(
         positions: config.text.context, width: config.headWidth, base: config.text.rotaryBase) : nil
-    blocks = (0..<config.layers).map { index in
-      TransformerBlock(
+    var blocks: [TransformerBlock] = []
+    var banks: [Experts] = []
+    for index in 0..<config.layers {
+      // A bank stands under the first block that uses it.
+      let bank = banks.count % config.moe.bankLayers == 0 ? nil : banks.last
+      let block = TransformerBlock(
         store, "blocks.\(index)", index: index, config: config, causal: causal,
-        angles: angles, variant: config.isMoE(index) ? variant : nil, dispatcher: dispatcher)
+        angles: angles, variant: config.isMoE(index) ? variant : nil, bank: bank, dispatcher: dispatcher)
+      if let moe = block.moe { banks.append(moe.experts) }
+      blocks.append(block)
     }
+    self.blocks = blocks
     var departures: [State: [(block: Int, route: Int)]] = [:]
     for (index, block) in blocks.enumerated() {
       for (number, route) in (block.moe?.variant.routes ?? []).enumerated() {
@@ -106,7 +113,8 @@ package final class Backbone {
         operatorDone()
       case .moe(let layer):
         x = layer.finish(
-          inFlight.removeValue(forKey: index) ?? [], current: mixed, branchScales: scales?.body, pass)
+          inFlight[index] ?? [], current: mixed, branchScales: scales?.body, pass, operatorDone: operatorDone)
+        inFlight[index] = nil
       }
       x = pass.reached(.output(index), x)
       reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2, place: .output(index)))

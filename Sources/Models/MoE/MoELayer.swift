@@ -42,14 +42,15 @@ package final class MoELayer {
   private let routers: [Router]
   package let experts: Experts
   private let shared: FeedForward?
-  private let shortcutNorm: Norm?
+  /// One a route; nil where the source has a normed form.
+  private let shortcutNorms: [Norm?]
   private let postNorm: Norm?
   private let coefficient: Parameter?
   private let dispatcher: any Dispatcher
 
   init(
     _ store: ParameterStore, _ path: String, model: ModelConfig, block: Int,
-    variant: MoEVariant, dispatcher: any Dispatcher
+    variant: MoEVariant, bank: Experts?, dispatcher: any Dispatcher
   ) {
     config = model.moe
     self.variant = variant
@@ -67,15 +68,16 @@ package final class MoELayer {
       }
     }
     self.routers = routers
-    experts = Experts(
-      store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
+    experts =
+      bank
+      ?? Experts(store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
     shared =
       variant.sharedExpert
       ? FeedForward(store, path + ".shared", model) : nil
-    let hasShortcut = variant.routes.contains { $0.source != .current }
-    shortcutNorm =
-      hasShortcut && config.shortcutNorm == .own
-      ? Norm(store, path + ".shortcut_norm", model) : nil
+    shortcutNorms = variant.routes.enumerated().map { index, route in
+      guard route.source != .current, model.moe.shortcutNorm == .own else { return nil }
+      return Norm(store, path + (index == 0 ? ".shortcut_norm" : ".shortcut_norm\(index + 1)"), model)
+    }
     postNorm =
       config.postNorm ? Norm(store, path + ".post_norm", model) : nil
     coefficient =
@@ -98,7 +100,7 @@ package final class MoELayer {
     pass.tape.scope = "blocks.\(block)"
     defer { pass.tape.scope = place }
     let path = StreamPath.route(block: block, index: index, blocksBack: route.source.blocksBack)
-    let normed = norm(pass.view(of: source, along: path), of: route, pass.tape)
+    let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
     let routing = routers[index](
       normed, exclude: exclude, block: block, route: index, chunks: schedule.chunks, pass)
@@ -150,8 +152,10 @@ package final class MoELayer {
   /// - Parameters:
   ///   - current: the state after attention.
   ///   - branchScales: stochastic depth, one factor a sample; nil = keep all.
+  ///   - operatorDone: to be called after the shared expert, which routes into later blocks hide behind as well.
   func finish(
-    _ routes: [RouteInFlight], current: BlockState, branchScales: [Float]?, _ pass: ForwardPass
+    _ routes: [RouteInFlight], current: BlockState, branchScales: [Float]?, _ pass: ForwardPass,
+    operatorDone: () -> Void
   ) -> Tensor {
     let tape = pass.tape
     let h = pass.value(of: current, along: .residual)
@@ -159,7 +163,7 @@ package final class MoELayer {
       guard let shared else { return nil }
       let u = pass.view(of: current, along: .sharedExpert).normed!
       let output = shared(u, tape, residual: residual, name: "shared expert")
-      operatorDone(routes, tape)
+      operatorDone()
       return output
     }
     func addRoutes(to base: Tensor?) -> Tensor {
@@ -169,6 +173,9 @@ package final class MoELayer {
         sum = tape.combineRows(
           awaitOutputs(route, tape), gates: route.routing.choice.gates,
           position: route.routing.plan.position, base: sum)
+        if config.identityExperts > 0 {
+          sum = tape.identityExperts(route.normed, route.routing.choice, first: config.experts, base: sum!)
+        }
       }
       return sum!
     }
@@ -197,9 +204,9 @@ package final class MoELayer {
     }
   }
 
-  private func norm(_ source: BlockState, of route: Route, _ tape: Tape) -> Tensor {
-    if route.source == .current { return source.normed! }
-    if let shortcutNorm { return shortcutNorm(source.value, tape) }
+  private func norm(_ source: BlockState, of route: Int, _ tape: Tape) -> Tensor {
+    if variant.routes[route].source == .current { return source.normed! }
+    if let own = shortcutNorms[route] { return own(source.value, tape) }
     // LongCat-Flash: the tensor that the preceding block's MLP reads, where it is the same state.
     return source.normed ?? source.norm?(source.value, tape) ?? source.value
   }
