@@ -97,7 +97,7 @@ extension Tape {
       return input
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
-    record(name, y, definedRows: offsets.last) { [self] dY in
+    record(name, y, of: [w1, b1, w2, b2], definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
         dY, x: input, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
@@ -163,6 +163,7 @@ extension Tape {
     }
     let (dW1, dB1) = (w1.gradientTarget(), b1?.gradientTarget())
     let (dW2, dB2) = (w2.gradientTarget(), b2?.gradientTarget())
+    guard dW1 != nil || dB1 != nil || dW2 != nil || dB2 != nil else { return }
     // Few groups are cut into slices of the weights' rows, so that there is work for every thread.
     let slices1 = Tiling(width, target: groups >= 4 ? width : max(64, width / 4))
     let slices2 = Tiling(d, target: groups >= 4 ? d : max(64, d / 4))
@@ -175,10 +176,12 @@ extension Tape {
       let (first, count) = (offsets[e], offsets[e + 1] - offsets[e])
       if slice < slices1.count {
         let o = slices1[slice]
-        engine.product(
-          true, false, o.count, d, count, pp + first * width + o.lowerBound, width,
-          px + first * d, d, beta: dW1.beta,
-          dW1.pointer + (e * width + o.lowerBound) * d, d)
+        if let dW1 {
+          engine.product(
+            true, false, o.count, d, count, pp + first * width + o.lowerBound, width,
+            px + first * d, d, beta: dW1.beta,
+            dW1.pointer + (e * width + o.lowerBound) * d, d)
+        }
         if let dB1, let ps {
           let own = tileStarts[e]..<tileStarts[e + 1]
           mmoe_column_sums(
@@ -188,10 +191,12 @@ extension Tape {
         }
       } else {
         let o = slices2[slice - slices1.count]
-        engine.product(
-          true, false, o.count, hidden, count, pd + first * d + o.lowerBound, d,
-          pa + first * hidden, hidden, beta: dW2.beta,
-          dW2.pointer + (e * d + o.lowerBound) * hidden, hidden)
+        if let dW2 {
+          engine.product(
+            true, false, o.count, hidden, count, pd + first * d + o.lowerBound, d,
+            pa + first * hidden, hidden, beta: dW2.beta,
+            dW2.pointer + (e * d + o.lowerBound) * hidden, hidden)
+        }
         if let dB2 {
           mmoe_column_sums(
             dB2.pointer + e * d + o.lowerBound, dY.pointer + first * d + o.lowerBound, count, o.count, d,

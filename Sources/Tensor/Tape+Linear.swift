@@ -35,7 +35,7 @@ extension Tape {
       return input
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
-    record(name, y) { [self] dY in
+    record(name, y, of: [weight, bias]) { [self] dY in
       let (weights, dOutput) = (engine.operand(weight.value, dtype), engine.operand(dY, dtype))
       let (px, pw, pd) = (input.pointer, weights.pointer, dOutput.pointer)
       let dX = gradientTarget(slot)
@@ -45,12 +45,16 @@ extension Tape {
       // and long, so they come first.
       let weightTiles = Tiling(out, target: max(64, out / 4))
       let rowTiles = Tiling(rows, target: 192)
-      engine.pool.run(weightTiles.count + (dX == nil ? 0 : rowTiles.count)) { tile, _ in
+      let first = dW == nil && dB == nil ? weightTiles.count : 0
+      engine.pool.run(weightTiles.count - first + (dX == nil ? 0 : rowTiles.count)) { index, _ in
+        let tile = first + index
         if tile < weightTiles.count {
           let o = weightTiles[tile]
-          engine.product(
-            true, false, o.count, inner, rows, pd + o.lowerBound, out, px, inner, beta: dW.beta,
-            dW.pointer + o.lowerBound * inner, inner)
+          if let dW {
+            engine.product(
+              true, false, o.count, inner, rows, pd + o.lowerBound, out, px, inner, beta: dW.beta,
+              dW.pointer + o.lowerBound * inner, inner)
+          }
           if let dB {
             mmoe_column_sums(
               dB.pointer + o.lowerBound, dY.pointer + o.lowerBound, rows, o.count, out,

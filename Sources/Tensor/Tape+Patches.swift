@@ -55,16 +55,16 @@ extension Tape {
       }
     }
     let slot = x.slot
-    record("positions", y) { [self] dY in
+    record("positions", y, of: [positions, classToken]) { [self] dY in
       let pd = dY.pointer
-      let dP = positions.gradientTarget()
-      engine.forRowTiles(sequence * d, target: 2048) { r, _, _ in
-        mmoe_column_sums(
-          dP.pointer + r.lowerBound, pd + r.lowerBound, batch, r.count, sequence * d,
-          dP.beta == 0 ? 0 : 1)
+      if let dP = positions.gradientTarget() {
+        engine.forRowTiles(sequence * d, target: 2048) { r, _, _ in
+          mmoe_column_sums(
+            dP.pointer + r.lowerBound, pd + r.lowerBound, batch, r.count, sequence * d,
+            dP.beta == 0 ? 0 : 1)
+        }
       }
-      if let classToken {
-        let dC = classToken.gradientTarget()
+      if let dC = classToken?.gradientTarget() {
         mmoe_column_sums(dC.pointer, pd, batch, d, sequence * d, dC.beta == 0 ? 0 : 1)
       }
       if extra == 0 {

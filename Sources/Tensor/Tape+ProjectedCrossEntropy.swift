@@ -26,7 +26,7 @@ extension Tape {
     let counted = targets.lazy.filter { $0 >= 0 }.count
     let scale = weight / Float(max(counted, 1))
     var losses = [Float](repeating: 0, count: rows)
-    let dX = isRecording ? Tensor(uninitialised: x.shape) : nil
+    let dX = isRecording && x.needsGradient ? Tensor(uninitialised: x.shape) : nil
     timed("head + cross-entropy") {
       let elements = engine.dtype == .bf16 ? 2 * chunkFloats : chunkFloats
       let chunks = Tiling(rows, target: min(max(elements / classes, 256), 4096))
@@ -41,7 +41,7 @@ extension Tape {
             headLosses(input, weights, chunk, form, d, targets: pt, scale: scale, losses: pl)
           }
         }
-        if let dX { headGradients(input, weights, chunk, form, dX, head) }
+        if isRecording { headGradients(input, weights, chunk, form, d, dX, head) }
       }
     }
     let mean = losses.reduce(0.0) { $0 + Double($1) } / Double(max(counted, 1))
@@ -108,23 +108,25 @@ extension Tape {
     }
   }
 
-  /// Multiplies a chunk's gradient out: its rows of `dX`, and its share of `dW`.
+  /// Multiplies a chunk's gradient out: its rows of `dX` and its share of `dW`, those that are wanted.
   private func headGradients(
-    _ x: Operand, _ weights: Operand, _ chunk: Range<Int>, _ form: HeadChunk, _ dX: Tensor,
+    _ x: Operand, _ weights: Operand, _ chunk: Range<Int>, _ form: HeadChunk, _ d: Int, _ dX: Tensor?,
     _ head: Parameter
   ) {
-    let (d, classes, slices) = (dX.columns, form.classes, form.slices)
+    let (classes, slices) = (form.classes, form.slices)
     let (px, pw) = (x.pointer + chunk.lowerBound * d, weights.pointer)
-    let (pg, pd) = (form.logits.pointer, dX.pointer + chunk.lowerBound * d)
+    let (pg, pd) = (form.logits.pointer, dX.map { $0.pointer + chunk.lowerBound * d })
     let dW = head.gradientTarget()
     let rowTiles = Tiling(chunk.count, target: 256)
-    engine.pool.run(rowTiles.count + slices.count) { task, _ in
-      if task < rowTiles.count {
+    let first = pd == nil ? rowTiles.count : 0
+    engine.pool.run(rowTiles.count - first + (dW == nil ? 0 : slices.count)) { index, _ in
+      let task = first + index
+      if let pd, task < rowTiles.count {
         let r = rowTiles[task]
         engine.product(
           false, false, r.count, d, classes, pg + r.lowerBound * classes, classes, pw, d,
           pd + r.lowerBound * d, d)
-      } else {
+      } else if let dW {
         let slice = slices[task - rowTiles.count]
         engine.product(
           true, false, slice.count, d, chunk.count, pg + slice.lowerBound, classes, px, d,

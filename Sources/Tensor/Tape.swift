@@ -24,10 +24,16 @@ public final class Tape {
   /// Outputs looked at before it.
   public private(set) var inspectedOutputs = 0
   private var adjoints: [(name: String, scope: String, run: () -> Void)] = []
+  /// Whether a trainable parameter was met: what was computed before needs no gradient.
+  private var hasMetTrainable: Bool
 
-  public init(_ engine: Engine, recording: Bool) {
+  /// - Parameter skipsFrozen: record nothing until a parameter is met that is not frozen, so that the backward pass ends
+  ///   there and the activations before it are not kept. Not where ranks await each other's gradients: what one rank
+  ///   sends another must take.
+  public init(_ engine: Engine, recording: Bool, skipsFrozen: Bool = false) {
     self.engine = engine
     isRecording = recording
+    hasMetTrainable = !skipsFrozen
   }
 
   /// `Σ weight · value` over all loss terms.
@@ -57,13 +63,16 @@ public final class Tape {
 
   /// Registers the adjoint that takes `output`'s gradient to the inputs. Skipped when no gradient arrived.
   ///
-  /// - Parameter definedRows: the leading rows that hold values; nil = all.
+  /// - Parameters:
+  ///   - parameters: those that the adjoint computes gradients of.
+  ///   - definedRows: the leading rows that hold values; nil = all.
   public func record(
-    _ name: String, _ output: Tensor, definedRows: Int? = nil,
+    _ name: String, _ output: Tensor, of parameters: [Parameter?] = [], definedRows: Int? = nil,
     _ adjoint: @escaping (_ dOutput: Tensor) -> Void
   ) {
     inspect(name, output, rows: definedRows)
-    guard isRecording else { return }
+    if !hasMetTrainable { hasMetTrainable = parameters.contains { $0?.isFrozen == false } }
+    guard isRecording, hasMetTrainable else { return }
     let slot = output.slot
     slot.isNeeded = true
     adjoints.append(
@@ -80,7 +89,7 @@ public final class Tape {
   /// Registers an adjoint of several outputs, which looks for their gradients itself.
   public func record(_ name: String, _ outputs: [Tensor], _ adjoint: @escaping () -> Void) {
     for output in outputs { inspect(name, output, rows: nil) }
-    guard isRecording else { return }
+    guard isRecording, hasMetTrainable else { return }
     for output in outputs { output.needsGradient = true }
     adjoints.append((name, scope, adjoint))
   }

@@ -104,7 +104,7 @@ package final class Router {
   /// Moves the selection bias one step towards the underloaded experts (arXiv 2408.15664, algorithm 1). Called
   /// once after each optimiser step.
   package func updateSelectionBias() {
-    guard let selectionBias else { return }
+    guard let selectionBias, !weight.isFrozen else { return }
     let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.choices)
     for e in 0..<config.choices {
       let error = mean - Double(loadSinceUpdate[e])

@@ -15,6 +15,7 @@ public struct RunConfig: Sendable, Equatable {
   public var tokenizer = TokenizerConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
+  public var finetune = FineTuneConfig()
   public var parallel = ParallelConfig()
 
   public init() {}
@@ -181,5 +182,7 @@ public struct CheckpointConfig: Sendable, Equatable {
   public var every = 0
   /// Latest checkpoints kept.
   public var keep = 2
+  /// Of the others those are kept too whose step it divides; 0 = none.
+  public var keepEvery = 0
   public init() {}
 }

@@ -12,7 +12,7 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries + textEntries + parallelEntries,
+    ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + parallelEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
@@ -20,6 +20,7 @@ extension RunConfig {
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
     "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
+    "checkpoint.keep_every",
     "text.eval_tokens", "parallel.expert", "parallel.overlap", "parallel.wire", "parallel.timeout",
   ]
 
@@ -188,5 +189,8 @@ extension RunConfig {
       "checkpoint.every", \.checkpoint.every, range: 0 ... .max,
       "steps between checkpoints; 0 = once an epoch"),
     .int("checkpoint.keep", \.checkpoint.keep, range: 1...1_000_000, "latest checkpoints kept"),
+    .int(
+      "checkpoint.keep_every", \.checkpoint.keepEvery, range: 0 ... .max,
+      "of older checkpoints those whose step this divides are kept too; 0 = none"),
   ]
 }

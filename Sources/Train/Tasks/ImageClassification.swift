@@ -203,6 +203,7 @@ extension RunConfig {
   public func validate() throws {
     try model.validate()
     _ = try parallel.options()
+    _ = try finetune.factors()
     guard data.batch % train.accumulation == 0 else {
       throw TrainError(
         "train.accumulation is \(train.accumulation), which does not divide data.batch \(data.batch); choose a divisor"
