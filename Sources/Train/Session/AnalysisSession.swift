@@ -13,7 +13,7 @@ public struct AnalysisSession {
     public var kind = Kind.routing
     /// Checkpoints, and folders of runs, whose checkpoints are taken all.
     public var models: [String] = []
-    /// None: the data that comes with the project; one: for all models; else one a model.
+    /// One for all models, or one a model; none, or `-`: the data that comes with the project.
     public var data: [String] = []
     /// Images or windows of text.
     public var samples = 256
@@ -53,7 +53,7 @@ public struct AnalysisSession {
     var series: [AnalysisSeries<A.Measurement>] = []
     for (index, model) in options.models.enumerated() {
       let data = options.data.count > 1 ? options.data[index] : options.data.first
-      series.append(try measure(analysis, model, data: data))
+      series.append(try measure(analysis, model, data: data == "-" ? nil : data))
     }
     for names in [options.models.map(AnalysisSession.name), options.models]
     where Set(series.map(\.label)).count < series.count {
