@@ -8,6 +8,8 @@ public enum BalanceLossKind: String, CaseIterable, Sendable, Codable {
   case firstChoice = "first_choice"
   /// Mean of CV²(importance) and, with gate noise, CV²(load) (Shazeer et al. 2017).
   case importanceLoad = "importance_load"
+  /// Local and global entropy of each modality (LIMoE); for models of several modalities.
+  case entropy
   case none
 }
 
@@ -42,6 +44,8 @@ public struct MoEConfig: Sendable, Equatable {
   public var position = 2
   /// Routed experts of a layer.
   public var experts = 8
+  /// Named groups of the experts, such as `vision:4,language:2,shared:2`; nil = every token may take every expert.
+  public var groups: String?
   /// Hidden width of an expert; 0 = the dense MLP's.
   public var hidden = 0
   /// An MoE in every n-th block: 2 = blocks 1, 3, 5 …; 1 = all.

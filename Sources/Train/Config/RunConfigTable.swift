@@ -10,7 +10,7 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries + textEntries + parallelEntries,
+    ] + modelEntries + moeEntries + trainingEntries + textEntries + objectiveEntries + parallelEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
@@ -22,7 +22,8 @@ extension RunConfig {
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
-    .choice("model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens"),
+    .choice(
+      "model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens, multimodal = images and texts"),
     .int("model.layers", \.model.layers, range: 1...512, "transformer blocks"),
     .int("model.width", \.model.width, range: 1...65536, "model width d"),
     .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
@@ -45,9 +46,11 @@ extension RunConfig {
     .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels"),
     .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input"),
     .int(
-      "model.classes", \.model.vision.classes, range: 1...1_000_000,
+      "model.classes", \.model.vision.classes, range: 0...1_000_000,
       "classes of the head; follows the data in training"),
     .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling"),
+    .int(
+      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"),
     .double(
       "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
       "largest drop rate of residual branches, in the last block"),
@@ -65,6 +68,9 @@ extension RunConfig {
       "moe.position", \.model.moe.position, range: 1...3,
       "shortcut source: 1 preceding output, 2 its state after attention, 3 its input"),
     .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
+    .optionalString(
+      "moe.groups", \.model.moe.groups,
+      "named groups of the experts, such as vision:4,language:2,shared:2; a token enters its modality's and shared"),
     .int(
       "moe.hidden", \.model.moe.hidden, range: 0...1_048_576,
       "hidden width of an expert; 0 = the MLP's"),
@@ -121,6 +127,18 @@ extension RunConfig {
     .int(
       "text.eval_tokens", \.text.evalTokens, range: 0 ... .max,
       "validation tokens used during training; 0 = all"),
+  ]
+
+  private static let objectiveEntries: [ConfigEntry<RunConfig>] = [
+    .double(
+      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its image"),
+    .double(
+      "objective.contrastive", \.objective.contrastive, range: 0...1e6,
+      "weight of images finding texts and texts images"),
+    .double(
+      "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"),
+    .double(
+      "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"),
   ]
 
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [

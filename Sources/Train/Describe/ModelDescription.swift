@@ -73,10 +73,13 @@ public struct ModelDescription {
     small.layers = min(small.layers, small.moe.variant == "dense" ? 1 : small.moe.every)
     var groups: [Group] = []
     let engine = try Engine(threads: 1)
-    let parameters =
-      small.kind == .vit
-      ? try VisionTransformer(small, seed: nil, engine: engine).parameters
-      : try GPT(small, seed: nil, engine: engine).parameters
+    let model: any TrainableModel =
+      switch small.kind {
+      case .vit: try VisionTransformer(small, seed: nil, engine: engine)
+      case .gpt: try GPT(small, seed: nil, engine: engine)
+      case .multimodal: try MultimodalTransformer(small, seed: nil, engine: engine)
+      }
+    let parameters = model.parameters
     for parameter in parameters {
       let (path, shape) = (parameter.path, parameter.shape)
       let words = path.split(separator: ".", maxSplits: 2).map(String.init)
