@@ -4,7 +4,7 @@ import Foundation
 ///
 /// - Parameter limit: the largest size in bytes.
 /// - Throws: `DataError` naming the file: missing, unreadable, not a regular file, or larger than `limit`.
-func readFile(_ path: String, limit: Int) throws -> [UInt8] {
+package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
   // Without O_NONBLOCK opening a named pipe would wait for a writer.
   let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
   guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }

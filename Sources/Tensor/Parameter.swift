@@ -27,6 +27,8 @@ public final class Parameter {
   public let experts: ExpertShare?
   /// Whether weight decay applies: weights of two or more axes, except embeddings of single tokens.
   public let decays: Bool
+  /// Whether it keeps its value in training: nothing computes its gradient, and the gradient takes no memory.
+  public var isFrozen = false
   /// dLoss/dValue; meaningful while `hasGradient`.
   public private(set) lazy var gradient = Tensor(uninitialised: value.shape)
   /// False until a backward pass has written the gradient of this step.
@@ -46,8 +48,9 @@ public final class Parameter {
   /// Forgets the gradient; the next backward pass overwrites it, so nothing is filled with zeros.
   public func clearGradient() { hasGradient = false }
 
-  /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0).
-  func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float) {
+  /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0); nil where it is frozen.
+  func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+    guard !isFrozen else { return nil }
     let beta: Float = hasGradient ? 1 : 0
     hasGradient = true
     return (gradient.pointer, beta)

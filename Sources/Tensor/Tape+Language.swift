@@ -51,12 +51,9 @@ extension Tape {
         }
       }
     }
-    record("embedding", y) { [self] dY in
+    record("embedding", y, of: [table, positions]) { [self] dY in
       let pd = dY.pointer
-      let dT = table.gradientTarget()
-      if dT.beta == 0 { engine.fillZero(dT.pointer, count: table.count) }
-      if let positions {
-        let dP = positions.gradientTarget()
+      if let positions, let dP = positions.gradientTarget() {
         if dP.beta == 0 { engine.fillZero(dP.pointer, count: positions.count) }
         let target = dP.pointer + first * d
         engine.forRowTiles(sequence * d, target: 2048) { r, _, _ in
@@ -64,6 +61,8 @@ extension Tape {
             target + r.lowerBound, pd + r.lowerBound, rows / sequence, r.count, sequence * d, 1)
         }
       }
+      guard let dT = table.gradientTarget() else { return }
+      if dT.beta == 0 { engine.fillZero(dT.pointer, count: table.count) }
       // Threads take columns, not rows: a token that stands twice is added up in the order of the rows.
       engine.forRowTiles(d, target: max(16, d / 4)) { columns, _, _ in
         for row in 0..<rows {
@@ -92,8 +91,9 @@ extension Tape {
       }
     }
     timed("rotary") { turn(qkv, 1) }
+    let slot = qkv.slot
     record("rotary", [qkv]) {
-      if let gradient = qkv.gradient { turn(gradient, -1) }
+      if let gradient = slot.gradient { turn(gradient, -1) }
     }
   }
 }

@@ -19,7 +19,7 @@ extension Tape {
           py + at * d, px + at * d, pg, pb, ps + at, ps + rows + at, epsilon, r.count, d)
       }
     }
-    record("layer norm", y) { [self] dY in
+    record("layer norm", y, of: [weight, bias]) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, statistics.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
       let partial = Tensor(uninitialised: [2, tiling.count, d])
@@ -35,10 +35,13 @@ extension Tape {
           pp + tile * d, pp + (tiling.count + tile) * d, dX.beta == 0 ? 0 : 1, r.count, d)
       }
       withExtendedLifetime(unread) {}
-      let (dG, dB) = (weight.gradientTarget(), bias.gradientTarget())
-      mmoe_column_sums(dG.pointer, pp, tiling.count, d, d, dG.beta == 0 ? 0 : 1)
-      mmoe_column_sums(
-        dB.pointer, pp + tiling.count * d, tiling.count, d, d, dB.beta == 0 ? 0 : 1)
+      if let dG = weight.gradientTarget() {
+        mmoe_column_sums(dG.pointer, pp, tiling.count, d, d, dG.beta == 0 ? 0 : 1)
+      }
+      if let dB = bias.gradientTarget() {
+        mmoe_column_sums(
+          dB.pointer, pp + tiling.count * d, tiling.count, d, d, dB.beta == 0 ? 0 : 1)
+      }
     }
     return y
   }
@@ -57,7 +60,7 @@ extension Tape {
         mmoe_rms_norm(py + at * d, px + at * d, pg, ps + at, epsilon, r.count, d)
       }
     }
-    record("rms norm", y) { [self] dY in
+    record("rms norm", y, of: [weight]) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, rstd.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
       let partial = Tensor(uninitialised: [tiling.count, d])
@@ -72,8 +75,9 @@ extension Tape {
           dX.beta == 0 ? 0 : 1, r.count, d)
       }
       withExtendedLifetime(unread) {}
-      let dG = weight.gradientTarget()
-      mmoe_column_sums(dG.pointer, pp, tiling.count, d, d, dG.beta == 0 ? 0 : 1)
+      if let dG = weight.gradientTarget() {
+        mmoe_column_sums(dG.pointer, pp, tiling.count, d, d, dG.beta == 0 ? 0 : 1)
+      }
     }
     return y
   }

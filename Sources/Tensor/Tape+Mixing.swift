@@ -43,7 +43,7 @@ extension Tape {
         }
       }
     }
-    record("coefficient gate", y) { [self] dY in
+    record("coefficient gate", y, of: [weight]) { [self] dY in
       let (dShared, dRouted) = (
         Tensor(uninitialised: shared.shape), Tensor(uninitialised: routed.shape)
       )
@@ -69,9 +69,10 @@ extension Tape {
         }
       }
       let count = weight.shape[0]
-      let dW = weight.gradientTarget()
-      engine.product(
-        true, false, count, d, rows, pl, 2, z.pointer, d, beta: dW.beta, dW.pointer, d)
+      if let dW = weight.gradientTarget() {
+        engine.product(
+          true, false, count, d, rows, pl, 2, z.pointer, d, beta: dW.beta, dW.pointer, d)
+      }
       if let dZ = gradientTarget(z) {
         engine.product(
           false, false, rows, d, count, pl, 2, weight.value.pointer, d, beta: dZ.beta,

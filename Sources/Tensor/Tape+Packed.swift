@@ -40,9 +40,10 @@ extension Tape {
         mmoe_scale(out, out, 1 / Float(range.count), d)
       }
     }
+    let slot = x.slot
     record("mean", y) { [self] dY in
-      guard let dX = gradientTarget(x) else { return }
-      if dX.beta == 0 { engine.fillZero(dX.pointer, count: x.count) }
+      guard let dX = gradientTarget(slot) else { return }
+      if dX.beta == 0 { engine.fillZero(dX.pointer, count: slot.shape.reduce(1, *)) }
       let pd = dY.pointer
       engine.pool.run(ranges.count) { index, _ in
         for row in ranges[index] {
@@ -123,10 +124,11 @@ extension Tape {
     }
     recordLoss("contrastive", value: loss, weight: weight) { [self] in
       let pg = dCosines.pointer
-      let dScale = logScale.gradientTarget()
-      // Where the bound holds, the scale has no gradient.
-      let own = scale < bound ? Float(engine.dot(dCosines, cosines)) * scale : 0
-      dScale.pointer[0] = dScale.beta * (dScale.beta == 0 ? 0 : dScale.pointer[0]) + own
+      if let dScale = logScale.gradientTarget() {
+        // Where the bound holds, the scale has no gradient.
+        let own = scale < bound ? Float(engine.dot(dCosines, cosines)) * scale : 0
+        dScale.pointer[0] = (dScale.beta == 0 ? 0 : dScale.pointer[0]) + own
+      }
       mmoe_scale(pg, pg, scale, n * n)
       for (isTransposed, x, own, other) in [(false, a, u, v), (true, b, v, u)] where x.needsGradient {
         let gradient = Tensor(uninitialised: [n, d])

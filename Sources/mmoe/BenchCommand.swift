@@ -36,7 +36,7 @@ struct BenchCommand: ParsableCommand {
       try RunConfig.table.set(
         flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings, in: &config)
       try config.validate()
-      let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
+      let engine = try config.tensor.makeEngine()
       let timeline = profile ? Timeline() : nil
       let result = try StepBenchmark(
         config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
@@ -83,9 +83,10 @@ struct BenchCommand: ParsableCommand {
       var config = RunConfig()
       try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
       try RunConfig.table.set(settings, in: &config)
+      if let threads { config.tensor.threads = threads }
       let result = try GenerationBenchmark.run(
         config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
-        engine: Engine(threads: threads ?? config.tensor.threads, backend: config.tensor.blas.backend))
+        engine: config.tensor.makeEngine())
       StandardStream.output.line(
         "\(preset) \(result.variant), \(result.experts) experts: \(HumanFormat.fixed(result.tokensPerSecond, 1)) tokens/s after a prompt of \(prompt) in \(HumanFormat.fixed(result.promptMs, 1)) ms; \(result.threads) threads"
       )

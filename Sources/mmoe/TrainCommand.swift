@@ -17,8 +17,15 @@ struct TrainCommand: ParsableCommand {
   )
   var data: String?
   @Option(help: "The run's folder.") var out: String?
-  @Option(help: "Start from a model's folder: config.json and model.safetensors (GPT-2, Llama, Mixtral, ViT).")
+  @Option(
+    help: "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, …).")
   var initFrom: String?
+  @Option(help: "With --init-from: 'TARGET = SOURCE' (patterns of parameter paths), or a file of them; repeatable.")
+  var map: [String] = []
+  @Option(help: "Keep these parameters: a pattern, or head, embeddings, attention, mlp, router, experts; repeatable.")
+  var freeze: [String] = []
+  @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
+  var trainOnly: [String] = []
   @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe.") var moe: String?
   @Option(help: "Optimiser steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
@@ -44,6 +51,9 @@ struct TrainCommand: ParsableCommand {
     if resume != nil && initFrom != nil {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
     }
+    if initFrom == nil && !map.isEmpty {
+      throw ValidationError("--map says what to take from a source; give --init-from too")
+    }
     if let ranks {
       guard (1...4096).contains(ranks) else {
         throw ValidationError("--ranks is \(ranks), expected 1 to 4096")
@@ -57,6 +67,7 @@ struct TrainCommand: ParsableCommand {
     options.data = data
     options.out = out
     options.initFrom = initFrom
+    options.map = map
     options.resume = resume
     options.isDryRun = dryRun
     options.printsJSON = json
@@ -65,6 +76,8 @@ struct TrainCommand: ParsableCommand {
       ("train.steps", epochs.map { _ in "none" }), ("train.epochs", epochs.map(String.init)),
       ("seed", seed.map(String.init)), ("tensor.threads", threads.map(String.init)),
       ("data.on_bad_image", onBadImage),
+      ("finetune.freeze", freeze.isEmpty ? nil : freeze.joined(separator: ",")),
+      ("finetune.train_only", trainOnly.isEmpty ? nil : trainOnly.joined(separator: ",")),
       ("parallel.expert", expertParallel.map(String.init)), ("parallel.overlap", overlap),
     ]
     options.settings = flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings

@@ -121,6 +121,32 @@ import Testing
     #expect(resumed.output.contains("resuming after step 3"))
   }
 
+  /// A dense run becomes a mixture of experts; its configuration comes along, its classes too.
+  @Test func startsFromACheckpoint() throws {
+    let dense = try ProgramRunner.run(Program.training(["--moe", "dense", "--steps", "6", "--out", scratch("dense")]))
+    try #require(dense.status == 0, "\(dense.errors)")
+    let start = ["train", "--task", "imagenet-subset", "--data", Program.data.path, "--init-from", scratch("dense")]
+    let mixture = try ProgramRunner.run(
+      start + ["--moe", "top2", "--freeze", "attention", "--steps", "2", "--out", scratch("mixture")])
+    try #require(mixture.status == 0, "\(mixture.errors)")
+    #expect(mixture.output.contains("blocks.*.moe.experts.*.fc1.weight: from blocks.*.mlp.fc1.weight"))
+    #expect(mixture.output.contains("parameters, the others are frozen"))
+    let losses = try #require(mixture.output.split(separator: "\n").first { $0.contains("first batch's loss") })
+      .split(separator: " ").compactMap { Double($0) }
+    #expect(losses.count == 2 && losses[0] == losses[1], "\(losses)")
+    // What nothing fits stops before anything is written.
+    for (more, words) in [
+      (["--set", "model.width=64"], "none of its arrays fits"), (["--map", "a.* = b.*.*"], "2 stars"),
+      (["--freeze", "nothing.*"], "matches no parameter"),
+    ] {
+      let result = try ProgramRunner.run(start + more + ["--out", scratch("wrong")])
+      #expect(result.status == 1 && result.errors.contains(words), "\(result.errors)")
+      #expect(result.errors.split(separator: "\n").count == 1)
+    }
+    let text = try ProgramRunner.run(["train", "--task", "lm", "--init-from", scratch("dense")])
+    #expect(text.status == 1 && text.errors.contains("a model of kind vit, expected gpt"), "\(text.errors)")
+  }
+
   @Test func dryRunTrainsNothing() throws {
     let result = try ProgramRunner.run([
       "train", "--task", "imagenet-subset", "--preset", "vit-small", "--dry-run", "--json",

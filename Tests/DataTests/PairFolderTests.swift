@@ -9,7 +9,8 @@ import Testing
   private func folder(_ lines: [String], images: [String]) throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
     for (index, name) in images.enumerated() {
-      try folder.write(name, PNGImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 40 * index), 9, 200]).encoded())
+      try folder.write(
+        name, PNGImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 40 * index), 9, 200]).encoded())
     }
     try folder.write(PairFolder.fileName, [UInt8](lines.joined(separator: "\n").utf8))
     return folder

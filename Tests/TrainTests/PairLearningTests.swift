@@ -117,6 +117,16 @@ import Testing
     #expect(try PNGImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
   }
 
+  /// Words and colours alone tell these pictures apart.
+  @Test func baselines() throws {
+    let gallery = try PairBaselines(path: PairLearningTests.data.path).galleries[0]
+    #expect(gallery.images == 6 && gallery.texts == 6)
+    #expect(gallery.textToImage == gallery.textToImage.sorted() && gallery.textToImage[2] == 1)
+    #expect(gallery.textToImage[0] > 1.0 / 6)
+    // Held out are pictures 18 to 23: four of six captions have three words, one of them always "and".
+    #expect(gallery.word == "and" && abs(gallery.wordF1 - 5 * 0.5 / 6) < 1e-12)
+  }
+
   @Test func saysWhatIsWrong() throws {
     let engine = try Engine(threads: 1)
     let config = try PairLearningTests.config(["model.context=8"])

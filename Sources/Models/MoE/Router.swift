@@ -10,7 +10,7 @@ public struct Routing {
 /// A linear gate in float32 with softmax over all experts and top-k choice.
 package final class Router {
   package let weight: Parameter
-  /// `[E]`, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
+  /// One value a choice, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
   package let selectionBias: Tensor?
   let config: MoEConfig
   /// Nil = every token may take every expert.
@@ -20,14 +20,14 @@ package final class Router {
   private var loadSinceUpdate: [Int]
 
   package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
-    weight = store.weight(path + ".weight", [config.experts, width])
+    weight = store.weight(path + ".weight", [config.choices, width])
     selectionBias =
-      config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.experts) : nil
+      config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.choices) : nil
     self.config = config
     // Validated with the model.
     groups = config.groups.flatMap { try? ExpertGroups($0) }
     self.k = k
-    loadSinceUpdate = Array(repeating: 0, count: config.experts)
+    loadSinceUpdate = Array(repeating: 0, count: config.choices)
   }
 
   /// Routes `x` `[T, d]`.
@@ -40,7 +40,7 @@ package final class Router {
     _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int = 1, _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
-    let logits = tape.linear(x, weight: weight, name: "gate")
+    let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
     let allowed = pass.modalities.map { modalities in modalities.names.map(allowedExperts) }
     if groups != nil, let allowed, let modalities = pass.modalities {
       tape.confine(logits, kinds: modalities.of, allowed: allowed)
@@ -56,13 +56,14 @@ package final class Router {
     let factor = pass.isTraining ? config.capacityFactor : config.evalCapacityFactor
     let plan = DispatchPlan(
       experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
-      capacityFactor: factor, priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
-    let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.experts)
+      identities: config.identityExperts, capacityFactor: factor,
+      priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
+    let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.choices)
     let spread =
       config.balance == .importanceLoad
       ? ExpectedLoad(choice, logits: logits, noisyLogits: noisy, noise: deviation, tape.engine) : nil
     // Balance is one of the global batch: ranks and shares of it must not matter.
-    var sums = RoutingSums(plan, experts: config.experts)
+    var sums = RoutingSums(plan, experts: config.choices)
     sums.firstChoices = config.balance == .firstChoice ? firstChoices(choice) : []
     sums.entropy = meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens)
     sums.importance = spread?.importance ?? []
@@ -72,7 +73,7 @@ package final class Router {
       sums.vector = totals
       let auxiliary = auxiliaryLosses(choice, sums: sums, spread: spread, allowed: allowed, pass)
       if pass.isTraining && selectionBias != nil {
-        for e in 0..<config.experts { loadSinceUpdate[e] += Int(sums.load[e]) }
+        for e in 0..<config.choices { loadSinceUpdate[e] += Int(sums.load[e]) }
       }
       pass.routings.append(sums.report(block: block, route: route, auxiliary: auxiliary))
     }
@@ -116,9 +117,9 @@ package final class Router {
   /// Moves the selection bias one step towards the underloaded experts (arXiv 2408.15664, algorithm 1). Called
   /// once after each optimiser step.
   package func updateSelectionBias() {
-    guard let selectionBias else { return }
-    let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.experts)
-    for e in 0..<config.experts {
+    guard let selectionBias, !weight.isFrozen else { return }
+    let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.choices)
+    for e in 0..<config.choices {
       let error = mean - Double(loadSinceUpdate[e])
       let sign: Float = error > 0 ? 1 : error < 0 ? -1 : 0
       selectionBias.pointer[e] += Float(config.biasRate) * sign
@@ -126,9 +127,11 @@ package final class Router {
     }
   }
 
-  /// Whether tokens of a modality may take each expert.
+  /// Whether tokens of a modality may take each choice.
   private func allowedExperts(_ modality: String) -> [Bool] {
-    groups?.allowed(modality) ?? Array(repeating: true, count: config.experts)
+    let own = groups?.allowed(modality) ?? Array(repeating: true, count: config.experts)
+    // Identity experts are open to all.
+    return own + Array(repeating: true, count: config.identityExperts)
   }
 
   private func gateNoise(
@@ -138,7 +141,7 @@ package final class Router {
     let random = CounterRandom(
       seed: pass.seed, purpose: .gateNoise, a: UInt64(pass.step), b: UInt64(block * 8 + route))
     let noise = Tensor(uninitialised: shape)
-    let scale = Float(config.gateNoise) / Float(config.experts)
+    let scale = Float(config.gateNoise) / Float(config.choices)
     // Numbered by the token's place in the global batch.
     let first = pass.shard.index * noise.count
     for i in 0..<noise.count { noise.pointer[i] = scale * random.normal(UInt64(first + i)) }
@@ -148,7 +151,7 @@ package final class Router {
   private func uniform(
     _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int, _ pass: ForwardPass
   ) -> Routing {
-    let (tokens, count) = (logits.rows, config.experts)
+    let (tokens, count) = (logits.rows, config.choices)
     let experts = (0..<tokens * k).map { pair in
       let expert = Int32(pair % count)
       return exclude?[pair / k] == expert ? (expert + 1) % Int32(count) : expert
@@ -159,7 +162,8 @@ package final class Router {
       probabilities: flat, logSumExp: Tensor.zeros([tokens]), tokens: tokens, expertCount: count,
       k: k)
     let plan = DispatchPlan(
-      experts: experts, tokens: tokens, k: k, expertCount: count, chunks: chunks)
+      experts: experts, tokens: tokens, k: k, expertCount: config.experts,
+      identities: config.identityExperts, chunks: chunks)
     var sums = RoutingSums(plan, experts: count)
     sums.entropy = log(Double(count)) * Double(tokens)
     pass.sum(sums.vector) { totals in
@@ -170,14 +174,14 @@ package final class Router {
   }
 
   private func firstChoices(_ choice: GateChoice) -> [Double] {
-    var load = [Double](repeating: 0, count: config.experts)
+    var load = [Double](repeating: 0, count: config.choices)
     for t in 0..<choice.tokens { load[Int(choice.experts[t * k])] += 1 }
     return load
   }
 
   private func bestProbabilities(_ choice: GateChoice) -> [Float] {
     (0..<choice.tokens).map { t in
-      choice.probabilities.pointer[t * config.experts + Int(choice.experts[t * k])]
+      choice.probabilities.pointer[t * config.choices + Int(choice.experts[t * k])]
     }
   }
 

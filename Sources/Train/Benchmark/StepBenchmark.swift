@@ -13,7 +13,7 @@ public struct StepBenchmark {
     public var mode: String
     public var preset: String
     public var variant: String
-    public var dtype = "float32"
+    public var dtype: DType
     public var backend: String
     public var threads: Int
     public var batch: Int
@@ -105,9 +105,9 @@ public struct StepBenchmark {
     let flops = Double(batch) * (mode == .train ? costs.trainingFLOPs : costs.forwardFLOPs)
     let sorted = times.sorted()
     let (median, best) = (sorted[sorted.count / 2], sorted[0])
-    let peak = try ProductBenchmark.peak(threads: engine.threads)
+    let peak = try ProductBenchmark.peak(threads: engine.threads, dtype: engine.dtype)
     return Result(
-      mode: mode.rawValue, preset: preset, variant: config.moe.variant,
+      mode: mode.rawValue, preset: preset, variant: config.moe.variant, dtype: engine.dtype,
       backend: engine.backendDescription, threads: engine.threads, batch: batch, steps: steps,
       tokensPerSecond: Double(batch * config.tokens) / median,
       samplesPerSecond: Double(batch) / median, stepMsMedian: median * 1e3,
@@ -171,7 +171,7 @@ extension StepBenchmark.Result {
   /// Three lines for a terminal.
   public var text: String {
     """
-    \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend)
+    \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend), \(dtype.rawValue) products
     step \(HumanFormat.fixed(stepMsMedian, 1)) ms median, \(HumanFormat.fixed(stepMsBest, 1)) best; \
     \(HumanFormat.fixed(samplesPerSecond, 1)) samples/s, \(HumanFormat.grouped(Int(tokensPerSecond))) tokens/s
     \(HumanFormat.fixed(gflops, 1)) of \(HumanFormat.fixed(peakGflops, 1)) GFLOP/s = MFU \

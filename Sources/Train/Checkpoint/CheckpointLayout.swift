@@ -20,6 +20,9 @@ struct CheckpointLayout {
     let offset: Int
     let count: Int
     let isExpert: Bool
+
+    /// The path with dots, as patterns and reports name it: `blocks.1.moe.experts.0007.fc1.weight`.
+    var name: String { path.replacing("/", with: ".") }
   }
 
   static let model = "model"

@@ -62,12 +62,8 @@ public enum TrainingCheckpoint {
       // The same arrays in the same order as below.
       for parameter in model.parameters { _ = team.gather(parameter, parameter.value) }
       if let optimizer {
-        for (parameter, moment) in zip(model.parameters, optimizer.moments) {
-          _ = team.gather(parameter, moment.first)
-        }
-        for (parameter, moment) in zip(model.parameters, optimizer.moments) {
-          _ = team.gather(parameter, moment.second)
-        }
+        for (parameter, moments) in optimizer.state(of: model) { _ = team.gather(parameter, moments.first) }
+        for (parameter, moments) in optimizer.state(of: model) { _ = team.gather(parameter, moments.second) }
       }
       return
     }
@@ -79,7 +75,7 @@ public enum TrainingCheckpoint {
         value.pointer)
     }
     if let optimizer {
-      let moments = zip(model.parameters, optimizer.moments)
+      let moments = optimizer.state(of: model)
       try write(moments.map { ($0, $1.first) }, under: CheckpointLayout.firstMoment, writer, team)
       try write(moments.map { ($0, $1.second) }, under: CheckpointLayout.secondMoment, writer, team)
     }
@@ -181,6 +177,21 @@ public final class LoadedCheckpoint {
       vocabulary: vocabulary, attachments: attachments, backend: try text("backend"))
   }
 
+  /// The model's datasets in the order of their paths, which are those of `CheckpointLayout` with dots for slashes.
+  func modelArrays() -> [(name: String, shape: [Int])] {
+    let group = CheckpointLayout.model + "/"
+    return reader.datasets.filter { $0.path.hasPrefix(group) }.map {
+      (String($0.path.dropFirst(group.count)).replacing("/", with: "."), $0.shape)
+    }
+  }
+
+  /// The numbers of one of `modelArrays()`.
+  ///
+  /// - Throws: `HDF5Error` when there is none of that name, or it cannot be read.
+  func modelArray(_ name: String) throws -> [Float] {
+    try reader.readFloats(CheckpointLayout.model + "/" + name.replacing(".", with: "/"))
+  }
+
   /// Reads all parameters and buffers into a model of the same configuration.
   ///
   /// - Throws: `HDF5Error` or `TrainError` for a dataset that is missing, of another shape, or left over.
@@ -215,7 +226,7 @@ public final class LoadedCheckpoint {
       throw TrainError(
         "\(file): holds no optimiser state, so training cannot go on from it; resume from another checkpoint")
     }
-    for (parameter, moments) in zip(model.parameters, optimizer.moments) {
+    for (parameter, moments) in optimizer.state(of: model) {
       try read(parameter, into: moments.first, under: CheckpointLayout.firstMoment)
       try read(parameter, into: moments.second, under: CheckpointLayout.secondMoment)
     }
@@ -248,5 +259,12 @@ public final class LoadedCheckpoint {
         "\(data): its \(name) differ from the checkpoint's (\(other.count) against \(expected.count); number \(place) is \(word(other)), expected \(word(expected))); use the data that \(file) was trained on"
       )
     }
+  }
+}
+
+extension AdamW {
+  /// The parameters that are trained, with their moments.
+  fileprivate func state(of model: any TrainableModel) -> [(Parameter, (first: Tensor, second: Tensor))] {
+    zip(model.parameters, moments).compactMap { parameter, moments in moments.map { (parameter, $0) } }
   }
 }

@@ -16,6 +16,7 @@ public struct RunConfig: Sendable, Equatable {
   public var objective = ObjectiveConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
+  public var finetune = FineTuneConfig()
   public var parallel = ParallelConfig()
 
   public init() {}
@@ -26,7 +27,17 @@ public struct TensorConfig: Sendable, Equatable {
   /// Computing threads; nil = all cores.
   public var threads: Int?
   public var blas = BLASChoice.auto
+  /// What matrix products read.
+  public var dtype = DType.float32
   public init() {}
+
+  /// What computes with these settings.
+  ///
+  /// - Parameter threads: where the settings leave it open; nil = all cores.
+  /// - Throws: `EngineError` for what this machine or build cannot do.
+  public func makeEngine(threads fallback: Int? = nil) throws -> Engine {
+    try Engine(threads: threads ?? fallback, backend: blas.backend, dtype: dtype)
+  }
 
   public enum BLASChoice: String, CaseIterable, Sendable {
     /// oneDNN where built in, else OpenBLAS.
@@ -191,5 +202,7 @@ public struct CheckpointConfig: Sendable, Equatable {
   public var every = 0
   /// Latest checkpoints kept.
   public var keep = 2
+  /// Of the others those are kept too whose step it divides; 0 = none.
+  public var keepEvery = 0
   public init() {}
 }

@@ -10,6 +10,8 @@ public struct HubModel {
   public let folder: String
   /// The same model in our terms.
   public let model: ModelConfig
+  /// Names of an image model's classes, in the order of its head.
+  public let classes: [String]?
   private let family: HubConfig.Kind
   private let weights: SafetensorsCheckpoint
 
@@ -20,6 +22,7 @@ public struct HubModel {
     family = config.kind
     model = try config.model(file: folder + "/config.json")
     try model.validate()
+    classes = config.vision?.labels
     weights = try SafetensorsCheckpoint(folder)
   }
 
@@ -40,43 +43,60 @@ public struct HubModel {
     return try TokenizerFiles.load(folder)
   }
 
-  /// Fills a model of the configuration `model`; one with another number of classes keeps its fresh head.
+  /// Fills a model of the configuration `model`.
   ///
-  /// - Returns: the paths of parameters that were left as they were.
   /// - Throws: `DataError` or `TrainError` for a tensor that is missing, misshapen or of no parameter.
-  public func fill(_ parameters: [Parameter]) throws -> [String] {
-    let names = HubNames(family: family, config: model, prefix: prefix)
-    var used: Set<String> = []
-    var fresh: [String] = []
+  public func fill(_ parameters: [Parameter]) throws {
+    try requireKnownTensors(parameters)
     for parameter in parameters {
-      let all = 0..<model.moe.experts
-      used.formUnion(try names.parts(of: parameter.path, experts: all).map(\.name))
-      if family == .vit, parameter.path.hasPrefix("head."), parameter.shape[0] != model.vision.classes {
-        fresh.append(parameter.path)
-        continue
-      }
-      try fill(parameter, names.parts(of: parameter.path, experts: parameter.experts?.local ?? all))
+      try read(
+        parameter.path, experts: parameter.experts?.local ?? allExperts, shape: parameter.shape,
+        into: parameter.value.pointer)
     }
-    if let extra = weights.names.first(where: { !used.contains($0) && !names.isIgnored($0) }) {
-      throw TrainError("\(folder): tensor \(extra) belongs to no parameter; the model has parts that are not imported")
-    }
-    return fresh
   }
 
-  private func fill(_ parameter: Parameter, _ parts: [HubNames.Part]) throws {
+  /// Checks that every tensor belongs to one of the parameters of a model of the configuration `model`.
+  ///
+  /// - Throws: `TrainError` naming one that does not.
+  func requireKnownTensors(_ parameters: [Parameter]) throws {
+    let names = names
+    var known: Set<String> = []
+    for parameter in parameters {
+      known.formUnion(try names.parts(of: parameter.path, experts: allExperts).map(\.name))
+    }
+    if let extra = weights.names.first(where: { !known.contains($0) && !names.isIgnored($0) }) {
+      throw TrainError("\(folder): tensor \(extra) belongs to no parameter; the model has parts that are not imported")
+    }
+  }
+
+  private var allExperts: Range<Int> { 0..<model.moe.experts }
+  private var names: HubNames { HubNames(family: family, config: model, prefix: prefix) }
+
+  /// Reads the numbers of a parameter, or of some of its experts, in our order.
+  ///
+  /// - Parameters:
+  ///   - path: of the parameter; experts: those that are wanted, where it stacks experts.
+  ///   - shape: what the numbers are expected to be.
+  /// - Throws: `DataError` or `TrainError` for a tensor that is missing or misshapen.
+  func read(
+    _ path: String, experts: Range<Int>, shape: [Int], into destination: UnsafeMutablePointer<Float>
+  ) throws {
+    let count = shape.reduce(1, *)
     var offset = 0
-    for part in parts {
+    for part in try names.parts(of: path, experts: experts) {
       let values = try weights.floats(part.name)
-      let shape = weights.shape(part.name) ?? []
-      let columns = parameter.shape.last ?? 1
+      let found = weights.shape(part.name) ?? []
+      let columns = shape.last ?? 1
       // Rows stack up; leading and spatial axes of size 1 and more only fold into them.
-      let fits =
-        part.isTransposed
-        ? shape == parameter.shape.reversed() : parameter.shape.count == 1 || values.count % columns == 0
-      guard fits, offset + values.count <= parameter.count else { throw mismatch(part.name, shape, parameter) }
-      let target = parameter.value.pointer + offset
+      let fits = part.isTransposed ? found == shape.reversed() : shape.count == 1 || values.count % columns == 0
+      guard fits, offset + values.count <= count else {
+        throw TrainError(
+          "\(folder): tensor \(part.name) has shape \(found), which does not fit \(path) of shape \(shape); config.json does not fit the weights"
+        )
+      }
+      let target = destination + offset
       if part.isTransposed {
-        let (rows, columns) = (shape[0], shape[1])
+        let (rows, columns) = (found[0], found[1])
         for r in 0..<rows { for c in 0..<columns { target[c * rows + r] = values[r * columns + c] } }
       } else {
         values.withUnsafeBufferPointer {
@@ -85,9 +105,9 @@ public struct HubModel {
       }
       offset += values.count
     }
-    guard offset == parameter.count else {
+    guard offset == count else {
       throw TrainError(
-        "\(folder): \(offset) numbers for \(parameter.path), expected \(parameter.count) of shape \(parameter.shape); config.json does not fit the weights"
+        "\(folder): \(offset) numbers for \(path), expected \(count) of shape \(shape); config.json does not fit the weights"
       )
     }
   }
@@ -99,11 +119,5 @@ public struct HubModel {
     case .vit: weights.names.contains { $0.hasPrefix("vit.") } ? "vit." : ""
     case .llama, .mixtral: "model."
     }
-  }
-
-  private func mismatch(_ name: String, _ shape: [Int], _ parameter: Parameter) -> TrainError {
-    TrainError(
-      "\(folder): tensor \(name) has shape \(shape), which does not fit \(parameter.path) of shape \(parameter.shape); config.json does not fit the weights"
-    )
   }
 }

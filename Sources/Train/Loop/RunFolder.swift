@@ -60,7 +60,7 @@ public final class RunFolder {
     RunFolder.checkpointFile(step: step, in: path)
   }
 
-  private static func checkpointFile(step: Int, in folder: String) -> String {
+  static func checkpointFile(step: Int, in folder: String) -> String {
     let digits = String(step)
     return folder + "/step-" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits + ".h5"
   }
@@ -73,9 +73,14 @@ public final class RunFolder {
     }.sorted()
   }
 
-  /// Removes all but the latest checkpoints; the best one has a name of its own and stays.
-  func prune(keeping count: Int) {
-    for step in RunFolder.steps(in: path).dropLast(count) { unlink(checkpointFile(step: step)) }
+  /// Removes all but the latest checkpoints and those whose step `every` divides; the best one has a name of its own and
+  /// stays.
+  ///
+  /// - Returns: the files that were removed.
+  @discardableResult
+  func prune(keeping count: Int, every: Int) -> [String] {
+    RunFolder.steps(in: path).dropLast(count).filter { every == 0 || $0 % every != 0 }
+      .map { checkpointFile(step: $0) }.filter { unlink($0) == 0 }
   }
 
   /// Gives a checkpoint the second name `best.h5`; no bytes are copied.
@@ -91,6 +96,20 @@ public final class RunFolder {
 }
 
 extension RunFolder {
+  /// The checkpoint that a path stands for: itself, or a run's best one, else its latest.
+  ///
+  /// - Throws: `TrainError` when there is none.
+  static func checkpoint(at path: String) throws -> String {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else { return path }
+    let best = path + "/best.h5"
+    if FileManager.default.fileExists(atPath: best) { return best }
+    guard let step = steps(in: path).last else {
+      throw TrainError("\(path): neither config.json nor a checkpoint *.h5 in it; expected a run's or a model's folder")
+    }
+    return checkpointFile(step: step, in: path)
+  }
+
   /// The latest loadable checkpoint of a run: `--resume` with a folder, a checkpoint file, or nothing (the task's
   /// latest run under `checkpoints/`). A file that is cut or damaged is passed over for the one before it.
   ///

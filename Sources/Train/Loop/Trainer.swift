@@ -38,6 +38,8 @@ public final class Trainer {
   private let firstStep: Int
   private var best: (value: Double, step: Int)?
   private var hasReportedOverlap = false
+  /// Whether some parameters keep their values.
+  private let hasFrozen: Bool
   /// The hardware limit that MFU is measured against, in FLOP/s.
   private let peak: Double
 
@@ -60,7 +62,16 @@ public final class Trainer {
     self.team = team
     self.trace = trace
     self.sink = sink
-    optimizer = AdamW(task.model.parameters, config: config.optimizer, engine: engine)
+    let parameters = task.model.parameters
+    let plan = try UpdatePlan(config.finetune, parameters, layers: config.model.layers)
+    for (parameter, parts) in zip(parameters, plan.parts) { parameter.isFrozen = parts.isEmpty }
+    hasFrozen = plan.freezes(parameters)
+    if hasFrozen {
+      let all = parameters.reduce(0) { $0 + $1.count }
+      sink.line(
+        "training \(HumanFormat.count(plan.trained)) of \(HumanFormat.count(all)) parameters, the others are frozen")
+    }
+    optimizer = AdamW(parameters, config: config.optimizer, engine: engine, plan: plan)
     if let checkpoint {
       try checkpoint.restore(task.model)
       try checkpoint.restore(optimizer, of: task.model)
@@ -68,7 +79,8 @@ public final class Trainer {
     firstStep = checkpoint?.info.step ?? 0
     best = checkpoint?.info.best
     totalSteps = config.train.steps ?? config.train.epochs * task.stepsPerEpoch
-    peak = try ProductBenchmark.peak(threads: engine.threads, seconds: 0.2) * 1e9 * Double(team?.world.size ?? 1)
+    let rate = try ProductBenchmark.peak(threads: engine.threads, dtype: engine.dtype, seconds: 0.2)
+    peak = rate * 1e9 * Double(team?.world.size ?? 1)
     team?.attach(task.model.parameters)
     guard let folder else {
       files = nil
@@ -164,7 +176,7 @@ public final class Trainer {
     var loss = 0.0
     for micro in 0..<accumulation {
       try task.nextMicroBatch()
-      let tape = Tape(engine, recording: true)
+      let tape = Tape(engine, recording: true, skipsFrozen: hasFrozen && team == nil)
       let current = pass(tape, micro)
       let metrics = task.forward(current)
       // Of all ranks: what is not finite on one is so on all, and they stop together.
@@ -234,7 +246,8 @@ public final class Trainer {
 
   private func recordSpeed(_ seconds: Double) {
     files?.recorder.record("\(task.unit)_per_s", Double(task.unitsPerStep) / seconds)
-    files?.recorder.record("mfu", task.flopsPerStep / seconds / peak)
+    // A step with frozen parameters has fewer operations than are counted.
+    if !hasFrozen { files?.recorder.record("mfu", task.flopsPerStep / seconds / peak) }
   }
 
   private func show(_ progress: ProgressLine, step: Int, loss: Double) {
@@ -292,7 +305,7 @@ public final class Trainer {
       info, model: task.model, optimizer: optimizer, to: file, team: team)
     if let folder = files?.folder {
       if best?.step == step { try folder.markBest(step: step) }
-      folder.prune(keeping: config.checkpoint.keep)
+      folder.prune(keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery)
     }
     team?.world.barrier(patiently: true)
     return file

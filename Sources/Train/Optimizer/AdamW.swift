@@ -24,22 +24,28 @@ public final class AdamW {
   public let config: OptimizerConfig
   /// Steps taken so far; enters the bias correction.
   public var stepCount = 0
-  /// First and second moments, one pair a parameter, in the order of the parameters.
-  public let moments: [(first: Tensor, second: Tensor)]
+  /// First and second moments, one pair a parameter, in the order of the parameters; nil where it is frozen.
+  public let moments: [(first: Tensor, second: Tensor)?]
   private let parameters: [Parameter]
   private let engine: Engine
-  /// Parameters cut into chunks, so that one parallel region covers all of them.
-  private let chunks: [(parameter: Int, range: Range<Int>)]
+  /// What is trained, cut into chunks, so that one parallel region covers all of it.
+  private let chunks: [(parameter: Int, range: Range<Int>, factor: Double)]
 
-  public init(_ parameters: [Parameter], config: OptimizerConfig, engine: Engine) {
+  /// - Parameter plan: what is trained and how fast; nil = everything at one rate.
+  public init(_ parameters: [Parameter], config: OptimizerConfig, engine: Engine, plan: UpdatePlan? = nil) {
     self.parameters = parameters
     self.config = config
     self.engine = engine
-    moments = parameters.map { (Tensor.zeros($0.shape), Tensor.zeros($0.shape)) }
+    let plan = plan ?? UpdatePlan(parameters)
+    moments = zip(parameters, plan.parts).map { parameter, parts in
+      parts.isEmpty ? nil : (Tensor.zeros(parameter.shape), Tensor.zeros(parameter.shape))
+    }
     let step = 1 << 16
-    chunks = parameters.enumerated().flatMap { index, parameter in
-      stride(from: 0, to: parameter.count, by: step).map {
-        (index, $0..<min($0 + step, parameter.count))
+    chunks = plan.parts.enumerated().flatMap { index, parts in
+      parts.flatMap { part in
+        stride(from: part.range.lowerBound, to: part.range.upperBound, by: step).map {
+          (index, $0..<min($0 + step, part.range.upperBound), part.factor)
+        }
       }
     }
   }
@@ -53,7 +59,7 @@ public final class AdamW {
     partial.withUnsafeMutableBufferPointer { sums in
       let out = sums.baseAddress
       engine.pool.run(active.count) { i, _ in
-        let (parameter, range) = active[i]
+        let (parameter, range, _) = active[i]
         out![i] = mmoe_sum_of_squares(pointers[parameter]! + range.lowerBound, range.count)
       }
     }
@@ -79,16 +85,16 @@ public final class AdamW {
     let pointers = zip(parameters, moments).map { parameter, moment in
       (
         parameter.value.pointer, parameter.hasGradient ? parameter.gradient.pointer : nil,
-        moment.first.pointer, moment.second.pointer,
+        moment?.first.pointer, moment?.second.pointer,
         parameter.decays ? Float(config.weightDecay) : 0
       )
     }
     engine.pool.run(active.count) { [config] i, _ in
-      let (parameter, range) = active[i]
+      let (parameter, range, factor) = active[i]
       let (p, g, m, v, decay) = pointers[parameter]
       let at = range.lowerBound
       mmoe_adamw(
-        p + at, g! + at, m + at, v + at, scale, Float(lr), decay, Float(config.beta1),
+        p + at, g! + at, m! + at, v! + at, scale, Float(lr * factor), decay, Float(config.beta1),
         Float(config.beta2), Float(config.epsilon), correction1, correction2, range.count)
     }
   }

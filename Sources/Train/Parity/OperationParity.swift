@@ -124,8 +124,8 @@ enum OperationParity {
       tape.backward()
       optimizer.step(lr: try reference.number("lr"), gradientNorm: optimizer.gradientNorm())
       values += parameter.value.values
-      first += optimizer.moments[0].first.values
-      second += optimizer.moments[0].second.values
+      first += optimizer.moments[0]!.first.values
+      second += optimizer.moments[0]!.second.values
     }
     var report = ParityReport()
     report.compare("p", values, try reference.doubles("outputs/p"))

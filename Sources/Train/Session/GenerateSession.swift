@@ -89,7 +89,7 @@ struct LoadedLanguageModel {
       )
     }
     self.init(model: try GPT(hub.model, seed: nil, engine: engine), tokenizer: tokenizer)
-    _ = try hub.fill(model.parameters)
+    try hub.fill(model.parameters)
   }
 
   private init(model: GPT, tokenizer: any Tokenizer) {

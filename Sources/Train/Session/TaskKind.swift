@@ -48,9 +48,11 @@ public enum TaskKind: String, CaseIterable, Sendable {
   /// - Parameters:
   ///   - path: what `--data` names; nil = the data that comes with the project, made when it is missing.
   ///   - checkpoint: whose tokenizer and class names must fit; nil for a new run.
+  ///   - attachments: files of a tokenizer that a new run takes over.
   /// - Throws: what is wrong with the data.
   func openData(
-    _ path: String?, _ config: RunConfig, checkpoint: LoadedCheckpoint?, _ sink: any TextSink
+    _ path: String?, _ config: RunConfig, checkpoint: LoadedCheckpoint?, attachments: [String: [UInt8]]? = nil,
+    _ sink: any TextSink
   ) throws -> any TaskData {
     let data: any TaskData =
       switch self {
@@ -59,11 +61,11 @@ public enum TaskKind: String, CaseIterable, Sendable {
           path ?? EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink))
       case .lm:
         try TextData(
-          path ?? EmbeddedText.prepare(sink: sink), config, attachments: checkpoint?.info.attachments,
-          sink)
+          path ?? EmbeddedText.prepare(sink: sink), config,
+          attachments: checkpoint?.info.attachments ?? attachments, sink)
       case .multimodal:
         try PairData(
-          path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments)
+          path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments)
       }
     try checkpoint?.requireVocabulary(data.vocabulary, data: data.path)
     return data

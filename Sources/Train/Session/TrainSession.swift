@@ -11,8 +11,10 @@ public struct TrainSession {
     public var preset: String?
     public var data: String?
     public var out: String?
-    /// A folder of Hugging Face's layout whose weights and shape a new run starts from.
+    /// A checkpoint, a run's folder or a folder of Hugging Face's layout whose weights and shape a new run starts from.
     public var initFrom: String?
+    /// Which of those weights go where; see `TransferRules`.
+    public var map: [String] = []
     /// Settings in order: the flags that stand for keys first, then `--set`.
     public var settings: [String] = []
     /// Empty: the task's latest run.
@@ -68,8 +70,9 @@ public struct TrainSession {
     let began = monotonicSeconds()
     let task = try TaskKind(named: options.task)
     let checkpoint = try checkpointToResume(task, world)
-    let preset = checkpoint?.info.preset ?? options.preset ?? task.defaultPreset
-    var config = try checkpoint.map(resumedConfig) ?? newConfig(preset)
+    let initial = try checkpoint == nil ? options.initFrom.map(InitialWeights.init) : nil
+    let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
+    var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
     // What is known from the configuration alone is said before data is looked for.
     try config.validate()
     try task.requireModel(config, preset: preset)
@@ -78,25 +81,22 @@ public struct TrainSession {
       return 0
     }
     try DryRun.requireMemory(for: config)
+    let engine = try config.tensor.makeEngine(threads: TrainSession.threads(of: world))
     world.timeout = config.parallel.timeout
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }
-    let data = try task.openData(options.data, config, checkpoint: checkpoint, human)
+    let data = try task.openData(
+      options.data, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings), human)
     if world.rank == 0 { world.barrier(patiently: true) }
     if checkpoint == nil { data.adapt(&config, human) }
 
-    let engine = try Engine(
-      threads: config.tensor.threads ?? TrainSession.threads(of: world),
-      backend: config.tensor.blas.backend)
     let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
     let team =
       world.size > 1
       ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
     let job = try data.makeJob(config, training: true, engine: engine, team: team)
-    if let folder = options.initFrom, checkpoint == nil {
-      let fresh = try HubModel(folder).fill(job.model.parameters)
-      human.line("weights of \(folder)" + (fresh.isEmpty ? "" : "; fresh: \(fresh.joined(separator: ", "))"))
-    }
+    try initial?.fill(
+      job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
     team?.requireSame("configuration", RunConfig.table.yaml(config))
     team?.requireSame("data", TrainSession.describe(job))
     let folder =
@@ -107,7 +107,7 @@ public struct TrainSession {
       )
     }
     human.line(
-      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription)"
+      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
     )
     if let folder { human.line("run folder \(folder.path)") }
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
@@ -156,14 +156,13 @@ public struct TrainSession {
 
   // MARK: Configuration
 
-  private func newConfig(_ preset: String) throws -> RunConfig {
+  private func newConfig(_ task: TaskKind, _ preset: String, _ initial: InitialWeights?) throws -> RunConfig {
     var config = RunConfig()
-    try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-    if let folder = options.initFrom {
-      let hub = try HubModel(folder)
-      config.model = hub.model
-      if try hub.tokenizer() != nil { (config.tokenizer.kind, config.tokenizer.path) = (.bpe, folder) }
+    // A run that starts from a checkpoint takes its configuration from there, whether or not its preset is at hand.
+    if options.preset != nil || initial?.preset(for: task) == nil {
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
     }
+    try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
     try RunConfig.table.set(options.settings, in: &config)
     return config
   }

@@ -174,6 +174,33 @@ extension ImageSource {
   }
 }
 
+extension ImageClassification: ProbedTask {
+  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
+    let all = validation.set
+    let set = ImageSet(
+      split: all.split, classes: all.classes, images: spread(samples, over: all.count).map { all.images[$0] })
+    let loader = try ImageLoader(
+      ImageSource(set, policy: config.data.onBadImage), options: options(.none), order: .evaluation)
+    let size = config.model.vision
+    let (classes, side, first) = (folder.classes, size.image / size.patch, size.classToken ? 1 : 0)
+    while let batch = try loader.next() {
+      let pass = pass()
+      _ = pass.tape.crossEntropy(vision(batch.pixels, pass), targets: batch.labels, weight: pass.lossWeight)
+      let rows = batch.labels.flatMap { Array(repeating: $0, count: size.tokens) }
+      let places = batch.labels.flatMap { _ in (0..<size.tokens).map { Int32($0 - first) } }
+      try body(
+        ProbedBatch(
+          pass: pass, counted: batch.count,
+          labels: [
+            RowLabels(name: "class", count: classes.count, values: rows, describe: { classes[$0] }),
+            RowLabels(
+              name: "patch", count: side * side, values: places,
+              describe: { "row \($0 / side) column \($0 % side)" }),
+          ]))
+    }
+  }
+}
+
 extension RunConfig {
   /// Checks what no single key can.
   ///
@@ -185,6 +212,7 @@ extension RunConfig {
       throw TrainError(
         "objective.caption, .contrastive, .classification and .language are 0: there is nothing to learn; raise one")
     }
+    _ = try finetune.factors()
     guard data.batch % train.accumulation == 0 else {
       throw TrainError(
         "train.accumulation is \(train.accumulation), which does not divide data.batch \(data.batch); choose a divisor"

@@ -166,12 +166,7 @@ public final class PairLearning: TrainingTask {
       ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
     ]
     if found.labelled > 0 { metrics.append(("top1", Double(found.correct) / Double(found.labelled))) }
-    let scores = CaptionScores(found.captions, references: found.indices.map { validation.images[$0].captions })
-    metrics += [
-      ("caption_exact", scores.exactMatch), ("caption_f1", scores.tokenF1), ("caption_bleu4", scores.bleu4),
-      ("caption_cider", scores.cider),
-    ]
-    metrics += try retrieval(found, embedder)
+    metrics += try galleries(found, embedder)
     return Evaluation(
       loss: found.captionLoss, metrics: metrics, count: found.indices.count,
       skipped: validation.count - found.indices.count)
@@ -226,8 +221,8 @@ public final class PairLearning: TrainingTask {
     return found
   }
 
-  /// Recall both ways within every gallery; the first one's is the run's.
-  private func retrieval(_ found: Found, _ embedder: PairEmbedder) throws -> [(name: String, value: Double)] {
+  /// Captions, and recall both ways within every gallery; the first one's are the run's.
+  private func galleries(_ found: Found, _ embedder: PairEmbedder) throws -> [(name: String, value: Double)] {
     let keys = try validation.pictureHashes()
     let place = Dictionary(uniqueKeysWithValues: found.indices.enumerated().map { ($1, $0) })
     var metrics: [(name: String, value: Double)] = []
@@ -249,6 +244,12 @@ public final class PairLearning: TrainingTask {
         metrics.append(("image_to_text_recall_at_\(k)\(suffix)", toText.recall(at: k)))
         metrics.append(("text_to_image_recall_at_\(k)\(suffix)", toImage.recall(at: k)))
       }
+      let scores = CaptionScores(
+        members.map { found.captions[place[$0]!] }, references: members.map { validation.images[$0].captions })
+      metrics += [
+        ("caption_exact\(suffix)", scores.exactMatch), ("caption_f1\(suffix)", scores.tokenF1),
+        ("caption_bleu4\(suffix)", scores.bleu4), ("caption_cider\(suffix)", scores.cider),
+      ]
       metrics += [("gallery_images\(suffix)", Double(members.count)), ("gallery_texts\(suffix)", Double(texts.count))]
     }
     return metrics

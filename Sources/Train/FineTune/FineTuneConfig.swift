@@ -1,0 +1,68 @@
+/// Which parameters a run trains, and how fast.
+///
+/// A place is a pattern over parameter paths (`blocks.*.attention.*`) or one of the words of `FineTuneConfig.words`.
+public struct FineTuneConfig: Sendable, Equatable {
+  /// Places that keep their values.
+  public var freeze: [String] = []
+  /// Where it names places, all others keep their values.
+  public var trainOnly: [String] = []
+  /// `place=factor` on the learning rate; the first that matches counts.
+  public var lrScale: [String] = []
+  /// Factor on the learning rate from each block to the one before it; the last norm and the head have 1, the embeddings
+  /// the least (Clark et al., arXiv 2003.10555; Bao et al., arXiv 2106.08254).
+  public var layerDecay = 1.0
+  /// Deviation of the noise on weights that are copied to several experts, as a share of their own root mean square.
+  public var noise = 0.0
+  public init() {}
+
+  /// Parts of a model by one word, and the patterns that they stand for.
+  public static let words: [(word: String, patterns: [String])] = [
+    ("head", ["head.*"]),
+    ("embeddings", ["patch_embedding.*", "class_token", "position_embedding", "token_embedding"]),
+    ("attention", ["blocks.*.attention.*"]),
+    ("norms", ["norm.*", "*norm1.*", "*norm2.*", "*_norm.*"]),
+    ("mlp", ["blocks.*.mlp.*", "blocks.*.moe.shared.*"]),
+    ("router", ["blocks.*.moe.gate*"]),
+    ("experts", ["blocks.*.moe.experts.*"]),
+  ]
+
+  /// The patterns that a place stands for.
+  static func patterns(_ place: String) -> [PathPattern] {
+    (words.first { $0.word == place }?.patterns ?? [place]).map(PathPattern.init)
+  }
+
+  /// The factors of `lrScale`.
+  ///
+  /// - Throws: `TrainError` naming what is no `place=factor`.
+  func factors() throws -> [(place: String, factor: Double)] {
+    try lrScale.map { text in
+      let equals = text.lastIndex(of: "=")
+      let factor = equals.flatMap { Double(text[text.index(after: $0)...]) }
+      guard let equals, let factor, factor.isFinite, factor >= 0 else {
+        throw TrainError(
+          "finetune.lr_scale: '\(text)', expected place=factor such as head=10, the factor a number from 0 on")
+      }
+      return (String(text[..<equals]), factor)
+    }
+  }
+}
+
+extension RunConfig {
+  static let fineTuneEntries: [ConfigEntry<RunConfig>] = [
+    .strings(
+      "finetune.freeze", \.finetune.freeze, example: "blocks.*.attention.*, experts",
+      "places that keep their values: patterns, or \(FineTuneConfig.words.map(\.word).joined(separator: ", "))"),
+    .strings(
+      "finetune.train_only", \.finetune.trainOnly, example: "head",
+      "where given, all other places keep their values (head = linear probe)"),
+    .strings(
+      "finetune.lr_scale", \.finetune.lrScale, example: "head=10",
+      "factors on the learning rate; the first match counts"),
+    .double(
+      "finetune.layer_decay", \.finetune.layerDecay, range: 0.01...1,
+      "factor on the learning rate from each block to the one before it"),
+    .double(
+      "finetune.noise", \.finetune.noise, range: 0...10,
+      "noise on weights copied to several experts, as a share of their own size"),
+  ]
+}

@@ -1,0 +1,98 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// What `--init-from` names: where a new run's weights and its configuration come from.
+struct InitialWeights {
+  let source: any WeightSource
+  /// Nil for a model of others.
+  let checkpoint: LoadedCheckpoint?
+  private let hub: HubModel?
+
+  /// - Parameter path: a checkpoint, a run's folder (its best checkpoint), or a folder of Hugging Face's layout.
+  /// - Throws: `HDF5Error`, `DataError` or `TrainError` for what is missing, damaged or of an unknown kind.
+  init(_ path: String) throws {
+    if HubModel.isOne(path) {
+      let hub = try HubModel(path)
+      (self.hub, checkpoint, source) = (hub, nil, try HubWeights(hub))
+    } else {
+      let loaded = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
+      (hub, checkpoint, source) = (nil, loaded, CheckpointWeights(checkpoint: loaded))
+    }
+  }
+
+  /// The preset of a new run that names none.
+  func preset(for task: TaskKind) -> String? { checkpoint?.info.task == task.rawValue ? checkpoint?.info.preset : nil }
+
+  /// Lets a configuration start from the source: all of it where the command names no preset, else the model alone, and
+  /// nothing where the source is another kind of model.
+  func apply(to config: inout RunConfig, task: TaskKind, hasPreset: Bool) throws {
+    guard source.model.kind == task.modelKind else { return }
+    if let checkpoint, !hasPreset, checkpoint.info.task == task.rawValue {
+      config = checkpoint.info.config
+      // How it was computed, and what it was itself started from, are not inherited.
+      (config.tensor, config.parallel, config.finetune) = (TensorConfig(), ParallelConfig(), FineTuneConfig())
+    }
+    config.model = source.model
+    if let hub, try hub.tokenizer() != nil { (config.tokenizer.kind, config.tokenizer.path) = (.bpe, hub.folder) }
+  }
+
+  /// The tokenizer's files for a new run that chooses none itself.
+  func attachments(_ settings: [String]) -> [String: [UInt8]]? {
+    settings.contains { $0.hasPrefix("tokenizer.") } || source.model.kind != .gpt ? nil : checkpoint?.info.attachments
+  }
+
+  /// Fills a new run's model and says what became of every array.
+  ///
+  /// - Parameter alone: whether this process trains alone; then the loss of the first batch is shown before and after
+  ///   where the model's form changes.
+  /// - Throws: `TrainError` when nothing fits; what is wrong with the source.
+  func fill(
+    _ job: any TrainingTask, _ config: RunConfig, map: [String], alone: Bool, data: any TaskData, engine: Engine,
+    _ sink: any TextSink
+  ) throws {
+    let target = WeightTransfer.Target(
+      model: config.model, classes: job.vocabulary["classes"],
+      tokenizer: config.model.kind == .gpt ? try TokenizerAttachments.load(job.attachments) : nil)
+    let transfer = try WeightTransfer(
+      source, rules: TransferRules(map), target: target, noise: config.finetune.noise, seed: UInt64(config.seed))
+    let report = try transfer.fill(job.model)
+    sink.line("weights of \(source.path), \(source.model.moe.variant)")
+    for line in report.lines() { sink.line("  " + line) }
+    if transfer.hasEqualExperts {
+      sink.line(
+        "note: copies of an expert are equal, and of equal gates the first is chosen: set finetune.noise, such as 0.01")
+    }
+    guard alone, report.hasNewForm, let before = try lossBefore(target, config, data, engine: engine) else { return }
+    let after = try InitialWeights.firstLoss(job, config, engine: engine)
+    sink.line(
+      "  first batch's loss: \(HumanFormat.fixed(before, 4)) as \(source.model.moe.variant), \(HumanFormat.fixed(after, 4)) as \(config.model.moe.variant)"
+    )
+  }
+
+  /// The source's own loss on the first batch; nil where its input or output is not the new run's.
+  private func lossBefore(
+    _ target: WeightTransfer.Target, _ config: RunConfig, _ data: any TaskData, engine: Engine
+  ) throws -> Double? {
+    var own = config
+    own.model = source.model
+    let hasSameEnds =
+      source.model.vision == target.model.vision && source.model.text == target.model.text
+      && (source.classes == nil || source.classes == target.classes)
+    let fingerprint = try source.tokenizer()?.fingerprint
+    guard hasSameEnds, fingerprint == nil || fingerprint == target.tokenizer?.fingerprint else { return nil }
+    let job = try data.makeJob(own, training: true, engine: engine, team: nil)
+    let itself = WeightTransfer.Target(model: own.model, classes: source.classes, tokenizer: target.tokenizer)
+    _ = try WeightTransfer(source, rules: TransferRules([]), target: itself, noise: 0, seed: 0).fill(job.model)
+    return try InitialWeights.firstLoss(job, own, engine: engine)
+  }
+
+  /// The loss of the training stream's first batch, without anything random in the model.
+  private static func firstLoss(_ job: any TrainingTask, _ config: RunConfig, engine: Engine) throws -> Double {
+    try job.startTraining(atMicroBatch: 0)
+    try job.nextMicroBatch()
+    let metrics = job.forward(ForwardPass(Tape(engine, recording: false), training: false))
+    return metrics.first { $0.name == MetricName.trainLoss }?.value ?? .nan
+  }
+}
