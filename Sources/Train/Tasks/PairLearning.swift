@@ -26,14 +26,14 @@ public final class PairLearning: TrainingTask {
     (metric: "caption_f1", label: "caption F1", isShare: false),
   ]
 
-  private let fused: MultimodalTransformer
-  private let tokens: CaptionTokens
-  private let config: RunConfig
+  let fused: MultimodalTransformer
+  let tokens: CaptionTokens
+  let config: RunConfig
   private let engine: Engine
   private let team: RankTeam?
-  private let validation: PairSet
+  let validation: PairSet
   private let validationSource: ImageSource
-  private let validationCaptions: [[[Int32]]]
+  let validationCaptions: [[[Int32]]]
   private let training: (source: ImageSource, captions: [[[Int32]]])?
   private var loader: PairLoader?
   private var batch: PairBatch?
@@ -152,8 +152,10 @@ public final class PairLearning: TrainingTask {
       losses.append(("classification", weights.classification, result.loss))
       metrics.append((MetricName.trainTop1, result.accuracy(top: 1)))
     }
+    // The loss is that of captions, as in evaluation; without them the sum of what is trained.
     let total = losses.reduce(0) { $0 + $1.weight * $1.value }
-    return [(MetricName.trainLoss, total)] + losses.map { ("train_\($0.name)_loss", $0.value) } + metrics
+    let loss = losses.first { $0.name == "caption" }?.value ?? total
+    return [(MetricName.trainLoss, loss)] + losses.map { ("train_\($0.name)_loss", $0.value) } + metrics
   }
 
   /// Captions of every validation image, retrieval within every gallery, labels.
@@ -268,7 +270,7 @@ public final class PairLearning: TrainingTask {
     }.joined(separator: ", ")
   }
 
-  private func options(_ augmentation: Augmentation) -> LoaderOptions {
+  func options(_ augmentation: Augmentation) -> LoaderOptions {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation,
