@@ -55,7 +55,6 @@ package final class MoELayer {
     config = model.moe
     self.variant = variant
     self.block = block
-    self.dispatcher = dispatcher
     let width = model.width
     var routers: [Router] = []
     for (index, route) in variant.routes.enumerated() {
@@ -71,6 +70,7 @@ package final class MoELayer {
     experts =
       bank
       ?? Experts(store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
+    self.dispatcher = dispatcher.serving(bank: experts.path)
     shared =
       variant.sharedExpert
       ? FeedForward(store, path + ".shared", model) : nil
