@@ -61,7 +61,7 @@ extension Tape {
     let tiles = groupTiles(offsets)
     let y = Tensor(uninitialised: x.shape)
     let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
-    let input = timed(name) {
+    let recalled = timed(name) {
       let (input, weights1, weights2) = (
         engine.operand(x), engine.operand(w1.value), engine.operand(w2.value)
       )
@@ -94,13 +94,13 @@ extension Tape {
         mmoe_bias_residual(
           out, pb2.map { $0 + e * d }, pr.map { $0 + r.lowerBound * d }, r.count, d)
       }
-      return input
+      return engine.recalled(input, of: x)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
     record(name, y, of: [w1, b1, w2, b2], definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
-        dY, x: input, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
+        dY, x: recalled, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
         b2: b2, activation: activation)
       if let residualSlot { accumulate(dY, into: residualSlot) }
     }
@@ -121,7 +121,7 @@ extension Tape {
   }
 
   private func feedForwardAdjoint(
-    _ dY: Tensor, x: Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
+    _ dY: Tensor, x: () -> Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
     tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter?, w2: Parameter,
     b2: Parameter?, activation: Activation
   ) {
@@ -130,7 +130,7 @@ extension Tape {
     let groups = offsets.count - 1
     let (weights1, weights2) = (engine.operand(w1.value), engine.operand(w2.value))
     let dOutput = engine.operand(dY)
-    let (px, pp, pd) = (x.pointer, pre.pointer, dOutput.pointer)
+    let (pp, pd) = (pre.pointer, dOutput.pointer)
     let (pw1, pw2) = (weights1.pointer, weights2.pointer)
     let activated = Operand(uninitialised: dY.rows * hidden, engine.dtype)
     // Column sums of each tile's pre-activation gradient, taken while it is in the cache; added up per group
@@ -164,6 +164,8 @@ extension Tape {
     let (dW1, dB1) = (w1.gradientTarget(), b1?.gradientTarget())
     let (dW2, dB2) = (w2.gradientTarget(), b2?.gradientTarget())
     guard dW1 != nil || dB1 != nil || dW2 != nil || dB2 != nil else { return }
+    let input = x()
+    let px = input.pointer
     // Few groups are cut into slices of the weights' rows, so that there is work for every thread.
     let slices1 = Tiling(width, target: groups >= 4 ? width : max(64, width / 4))
     let slices2 = Tiling(d, target: groups >= 4 ? d : max(64, d / 4))
