@@ -7,6 +7,8 @@ import Foundation
 public final class HDF5Reader: Sendable {
   /// The path that it was opened by, as errors name it.
   public let file: String
+  /// The file's length.
+  public let bytes: Int
   let id: mmoe_h5_id
   private let index: HDF5Index
 
@@ -51,6 +53,7 @@ public final class HDF5Reader: Sendable {
       valid(mmoe_h5_open(open.descriptor, fault))
     }
     self.id = id
+    self.bytes = bytes
     file = path
     do {
       index = try HDF5Index(id, file: path, bytes: bytes)

@@ -115,9 +115,10 @@ extension Tape {
   /// - Parameter observe: receives that gradient, all of it; must not write to it, and copies what it wants to keep.
   public func tap(_ x: Tensor, _ observe: @escaping (_ gradient: Tensor) -> Void) -> Tensor {
     let view = Tensor(shape: x.shape, storage: x.storage, offset: x.offset)
+    let slot = x.slot
     record("tap", view) { [self] gradient in
       observe(gradient)
-      accumulate(gradient, into: x)
+      accumulate(gradient, into: slot)
     }
     return view
   }

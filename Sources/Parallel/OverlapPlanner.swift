@@ -129,7 +129,8 @@ package struct StepTimes {
 
   /// Operators of a mixture-of-experts layer that are not part of the backbone.
   private static let routed: Set<String> = [
-    "gate", "permute", "dispatch start", "dispatch wait", "experts", "combine start", "combine wait",
+    "gate", "plan", "entropy", "balance", "importance", "load", "z_loss", "permute", "dispatch start", "dispatch wait",
+    "experts", "combine start", "combine wait",
     "combine", "identity experts", "coefficient gate", "passage",
   ]
 

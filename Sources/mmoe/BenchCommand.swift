@@ -19,7 +19,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Images or windows of text of a step; the preset's by default.") var batch: Int?
     @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
     var settings: [String] = []
-    @Flag(help: "Also print the time of every operation.") var profile = false
+    @Flag(help: "Also print time, FLOPs and bytes of every operation.") var profile = false
     @Flag(help: "End with one line of JSON.") var json = false
 
     func validate() throws {
@@ -37,13 +37,11 @@ struct BenchCommand: ParsableCommand {
         flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings, in: &config)
       try config.validate()
       let engine = try config.tensor.makeEngine()
-      let timeline = profile ? Timeline() : nil
       let result = try StepBenchmark(
         config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
         batch: config.data.batch, steps: steps
-      ).run(engine: engine, timeline: timeline)
+      ).run(engine: engine, profiled: profile)
       let output = StandardStream.output
-      if let timeline { output.write(OperationProfile(timeline).text(steps: steps)) }
       output.write(result.text)
       if json { output.line(JSONValue.line(result)) }
     }

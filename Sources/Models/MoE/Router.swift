@@ -46,10 +46,12 @@ package final class Router {
       noisy, k: k, renormalise: config.renormalise && k > 1,
       selectionBias: selectionBias?.values, exclude: exclude)
     let factor = pass.isTraining ? config.capacityFactor : config.evalCapacityFactor
-    let plan = DispatchPlan(
-      experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
-      identities: config.identityExperts, capacityFactor: factor,
-      priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
+    let plan = tape.timed("plan") {
+      DispatchPlan(
+        experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
+        identities: config.identityExperts, capacityFactor: factor,
+        priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
+    }
     let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.choices)
     let spread =
       config.balance == .importanceLoad
@@ -57,12 +59,12 @@ package final class Router {
     // Balance is one of the global batch: ranks and shares of it must not matter.
     var sums = RoutingSums(plan, experts: config.choices)
     sums.firstChoices = config.balance == .firstChoice ? firstChoices(choice) : []
-    sums.entropy = meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens)
+    sums.entropy = tape.timed("entropy") { meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens) }
     sums.importance = spread?.importance ?? []
     sums.expectedLoad = spread?.load ?? []
     pass.sum(sums.vector) { [self] totals in
       sums.vector = totals
-      let auxiliary = auxiliaryLosses(choice, sums: sums, spread: spread, pass)
+      let auxiliary = pass.tape.timed("balance") { auxiliaryLosses(choice, sums: sums, spread: spread, pass) }
       if pass.isTraining && selectionBias != nil {
         for e in 0..<config.choices { loadSinceUpdate[e] += Int(sums.load[e]) }
       }

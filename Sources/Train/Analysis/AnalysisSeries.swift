@@ -3,8 +3,8 @@ import MMoETensor
 
 /// What was measured on one checkpoint, or on those of one run in the order of their steps.
 struct AnalysisSeries<Measurement> {
-  /// Different for every series of an analysis.
-  let label: String
+  /// Preset and variant, where that tells it from the others of an analysis; else the run's or the file's name.
+  var label: String
   let config: ModelConfig
   var points: [(step: Int, value: Measurement)] = []
 

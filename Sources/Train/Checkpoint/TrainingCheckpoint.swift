@@ -79,6 +79,30 @@ public enum TrainingCheckpoint {
       try write(moments.map { ($0, $1.first) }, under: CheckpointLayout.firstMoment, writer, team)
       try write(moments.map { ($0, $1.second) }, under: CheckpointLayout.secondMoment, writer, team)
     }
+    try finish(writer, info)
+  }
+
+  /// Writes a checkpoint without optimiser state from arrays that no model holds.
+  ///
+  /// - Parameters:
+  ///   - arrays: names and shapes as `LoadedCheckpoint.modelArrays()` gives them.
+  ///   - values: the numbers of each.
+  /// - Throws: `HDF5Error` when it cannot be written, and what `values` throws.
+  static func write(
+    _ info: CheckpointInfo, arrays: [(name: String, shape: [Int])], to file: String,
+    values: (String) throws -> [Float]
+  ) throws {
+    let writer = try CheckpointWriter(path: file)
+    for (name, shape) in arrays {
+      try writer.writeFloats(
+        CheckpointLayout.model + "/" + name.replacing(".", with: "/"), shape: shape, values(name),
+        aligned: name.contains(".experts."))
+    }
+    try finish(writer, info)
+  }
+
+  /// Writes what stands beside the arrays, and completes the file.
+  private static func finish(_ writer: CheckpointWriter, _ info: CheckpointInfo) throws {
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       try writer.writeBytes(
         CheckpointLayout.vocabulary + "/" + name, [UInt8](words.joined(separator: "\n").utf8))
@@ -132,6 +156,12 @@ public final class LoadedCheckpoint {
   }
 
   public var file: String { reader.file }
+  /// The files that it consists of, with their lengths in bytes.
+  var parts: [(file: String, bytes: Int)] { [(file, reader.bytes)] }
+  /// Numbers that have optimiser state.
+  var trainedNumbers: Int {
+    reader.datasets.filter { $0.path.hasPrefix(CheckpointLayout.firstMoment + "/") }.reduce(0) { $0 + $1.count }
+  }
 
   private static func info(_ reader: HDF5Reader) throws -> CheckpointInfo {
     let file = reader.file

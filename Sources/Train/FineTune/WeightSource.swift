@@ -35,7 +35,9 @@ struct CheckpointWeights: WeightSource {
   var arrays: [(name: String, shape: [Int])] { checkpoint.modelArrays() }
 
   func tokenizer() throws -> (any Tokenizer)? {
-    model.kind == .gpt ? try TokenizerAttachments.load(checkpoint.info.attachments) : nil
+    // One that was imported without a tokenizer has none.
+    let files = checkpoint.info.attachments
+    return model.kind == .gpt && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
   }
 
   func floats(_ name: String) throws -> [Float] { try checkpoint.modelArray(name) }

@@ -13,7 +13,7 @@ public struct AnalysisSession {
     public var kind = Kind.routing
     /// Checkpoints, and folders of runs, whose checkpoints are taken all.
     public var models: [String] = []
-    /// None: the data that comes with the project; one: for all models; else one a model.
+    /// One for all models, or one a model; none, or `-`: the data that comes with the project.
     public var data: [String] = []
     /// Images or windows of text.
     public var samples = 256
@@ -53,7 +53,11 @@ public struct AnalysisSession {
     var series: [AnalysisSeries<A.Measurement>] = []
     for (index, model) in options.models.enumerated() {
       let data = options.data.count > 1 ? options.data[index] : options.data.first
-      series.append(try measure(analysis, model, data: data, others: series.map(\.label)))
+      series.append(try measure(analysis, model, data: data == "-" ? nil : data))
+    }
+    for names in [options.models.map(AnalysisSession.name), options.models]
+    where Set(series.map(\.label)).count < series.count {
+      for index in series.indices { series[index].label = names[index] }
     }
     let found = A.report(series)
     let files = try found.write(to: options.out)
@@ -68,7 +72,7 @@ public struct AnalysisSession {
   }
 
   private func measure<A: Analysis>(
-    _ analysis: A.Type, _ model: String, data: String?, others: [String]
+    _ analysis: A.Type, _ model: String, data: String?
   ) throws -> AnalysisSeries<A.Measurement> {
     let files = try AnalysisSession.checkpoints(of: model)
     let first = try LoadedCheckpoint(files[0])
@@ -82,9 +86,8 @@ public struct AnalysisSession {
     guard let task = job as? any ProbedTask else {
       throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")
     }
-    var label = "\(first.info.preset) \(config.model.moe.variant)"
-    if others.contains(label) { label += " (\(model))" }
-    var series = AnalysisSeries<A.Measurement>(label: label, config: config.model)
+    var series = AnalysisSeries<A.Measurement>(
+      label: "\(first.info.preset) \(config.model.moe.variant)", config: config.model)
     for (index, file) in files.enumerated() {
       let checkpoint = index == 0 ? first : try LoadedCheckpoint(file)
       try checkpoint.restore(task.model)
@@ -94,6 +97,12 @@ public struct AnalysisSession {
     }
     for note in task.notes { human.line("note: \(note)") }
     return series
+  }
+
+  /// The run's folder: a checkpoint's own, or the one that is named.
+  private static func name(of model: String) -> String {
+    let path = URL(fileURLWithPath: model)
+    return (path.pathExtension == "h5" ? path.deletingLastPathComponent() : path).lastPathComponent
   }
 
   /// A checkpoint itself, or all of a run's in the order of their steps.
