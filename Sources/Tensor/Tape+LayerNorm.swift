@@ -20,7 +20,7 @@ extension Tape {
       }
       return y
     }
-    let y = timed("layer norm", compute)
+    let y = timed("layer norm") { compute() }
     y.rebuild = compute
     record("layer norm", y, of: [weight, bias]) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, statistics.pointer, weight.value.pointer)
@@ -64,7 +64,7 @@ extension Tape {
       }
       return y
     }
-    let y = timed("rms norm", compute)
+    let y = timed("rms norm") { compute() }
     y.rebuild = compute
     record("rms norm", y, of: [weight]) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, rstd.pointer, weight.value.pointer)
