@@ -45,114 +45,122 @@ INLINE f16 slope16(int kind, f16 x, f16 s) {
   }
 }
 
-INLINE void activate(int kind, float *pre, const float *bias, float *activated, long rows,
-                     long hidden) {
+// `kept` and `activated` are float32, or bfloat16 where `half` is set; a constant at every use, like `kind`.
+INLINE f16 get16(const void *p, long at, long n, int half) {
+  if (half) return n >= 16 ? load16_bf16((const uint16_t *)p + at) : load_tail_bf16((const uint16_t *)p + at, n);
+  return n >= 16 ? load16((const float *)p + at) : load_tail((const float *)p + at, n, 0);
+}
+
+INLINE void put16(void *p, long at, f16 v, long n, int half) {
+  if (half && n >= 16) store16_bf16((uint16_t *)p + at, v);
+  else if (half) store_tail_bf16((uint16_t *)p + at, v, n);
+  else if (n >= 16) store16((float *)p + at, v);
+  else store_tail((float *)p + at, v, n);
+}
+
+// kept = pre + bias, where there is a place to keep it, and activated.
+INLINE void activate(int kind, int half, const float *pre, const float *bias, void *kept, void *activated,
+                     long rows, long hidden) {
   long width = kind == MMOE_SWIGLU ? 2 * hidden : hidden;
   for (long r = 0; r < rows; r++) {
-    float *p = pre + r * width, *a = activated + r * hidden;
     for (long c = 0; c < hidden; c += 16) {
-      long n = hidden - c;
-      int whole = n >= 16;
-      f16 x = whole ? load16(p + c) : load_tail(p + c, n, 0);
-      if (bias) x += whole ? load16(bias + c) : load_tail(bias + c, n, 0);
+      long n = hidden - c, at = r * width + c;
+      f16 x = get16(pre, at, n, 0);
+      if (bias) x += get16(bias, c, n, 0);
       f16 y = x * gate16(kind, x);
       if (kind == MMOE_SWIGLU) {
-        f16 up = whole ? load16(p + hidden + c) : load_tail(p + hidden + c, n, 0);
-        if (bias) up += whole ? load16(bias + hidden + c) : load_tail(bias + hidden + c, n, 0);
-        if (bias) whole ? store16(p + hidden + c, up) : store_tail(p + hidden + c, up, n);
+        f16 up = get16(pre, at + hidden, n, 0);
+        if (bias) up += get16(bias, hidden + c, n, 0);
+        if (kept) put16(kept, at + hidden, up, n, half);
         y *= up;
       }
-      if (bias) whole ? store16(p + c, x) : store_tail(p + c, x, n);
-      whole ? store16(a + c, y) : store_tail(a + c, y, n);
+      if (kept) put16(kept, at, x, n, half);
+      put16(activated, r * hidden + c, y, n, half);
     }
   }
 }
 
 void KERNEL(mmoe_activate)(mmoe_activation kind, float *pre, const float *bias, float *activated,
                            long rows, long hidden) {
+  float *kept = bias ? pre : NULL;
   switch (kind) {
-    case MMOE_GELU: activate(MMOE_GELU, pre, bias, activated, rows, hidden); break;
-    case MMOE_GELU_ERF: activate(MMOE_GELU_ERF, pre, bias, activated, rows, hidden); break;
-    case MMOE_QUICK_GELU: activate(MMOE_QUICK_GELU, pre, bias, activated, rows, hidden); break;
-    case MMOE_SWIGLU: activate(MMOE_SWIGLU, pre, bias, activated, rows, hidden); break;
+    case MMOE_GELU: activate(MMOE_GELU, 0, pre, bias, kept, activated, rows, hidden); break;
+    case MMOE_GELU_ERF: activate(MMOE_GELU_ERF, 0, pre, bias, kept, activated, rows, hidden); break;
+    case MMOE_QUICK_GELU: activate(MMOE_QUICK_GELU, 0, pre, bias, kept, activated, rows, hidden); break;
+    case MMOE_SWIGLU: activate(MMOE_SWIGLU, 0, pre, bias, kept, activated, rows, hidden); break;
   }
 }
 
-// One block of n <= 16 columns over all rows; the column sums stay in registers.
-INLINE void activate_backward_block(int kind, float *pre, const float *grad, float *activated,
-                                    float *sums, long rows, long hidden, long c, long n) {
+void KERNEL(mmoe_activate_bf16)(mmoe_activation kind, const float *pre, const float *bias, uint16_t *kept,
+                                uint16_t *activated, long rows, long hidden) {
+  switch (kind) {
+    case MMOE_GELU: activate(MMOE_GELU, 1, pre, bias, kept, activated, rows, hidden); break;
+    case MMOE_GELU_ERF: activate(MMOE_GELU_ERF, 1, pre, bias, kept, activated, rows, hidden); break;
+    case MMOE_QUICK_GELU: activate(MMOE_QUICK_GELU, 1, pre, bias, kept, activated, rows, hidden); break;
+    case MMOE_SWIGLU: activate(MMOE_SWIGLU, 1, pre, bias, kept, activated, rows, hidden); break;
+  }
+}
+
+// `columns` (a constant) columns over all rows, of which the last n <= 16 make a block; the column sums stay in
+// registers.
+INLINE void activate_backward_block(int kind, int half, void *pre, const float *grad, void *activated,
+                                    float *sums, long rows, long hidden, long c, long n, int blocks) {
   long width = kind == MMOE_SWIGLU ? 2 * hidden : hidden;
-  f16 total = splat(0), totalUp = splat(0);
+  f16 total[4] = {splat(0), splat(0), splat(0), splat(0)}, totalUp[4] = {splat(0), splat(0), splat(0), splat(0)};
   for (long r = 0; r < rows; r++) {
-    float *p = pre + r * width + c, *a = activated + r * hidden + c;
-    const float *g = grad + r * hidden + c;
-    f16 x = n == 16 ? load16(p) : load_tail(p, n, 0);
-    f16 d = n == 16 ? load16(g) : load_tail(g, n, 0);
-    f16 s = gate16(kind, x);
-    f16 y = x * s, dx = d * slope16(kind, x, s);
-    if (kind == MMOE_SWIGLU) {
-      f16 up = n == 16 ? load16(p + hidden) : load_tail(p + hidden, n, 0);
-      f16 dUp = d * y;
-      n == 16 ? store16(p + hidden, dUp) : store_tail(p + hidden, dUp, n);
-      totalUp += dUp;
-      y *= up;
-      dx *= up;
+    for (int j = 0; j < blocks; j++) {
+      long at = r * width + c + 16 * j, own = r * hidden + c + 16 * j;
+      f16 x = get16(pre, at, n, half), d = get16(grad, own, n, 0);
+      f16 s = gate16(kind, x);
+      f16 y = x * s, dx = d * slope16(kind, x, s);
+      if (kind == MMOE_SWIGLU) {
+        f16 up = get16(pre, at + hidden, n, half);
+        f16 dUp = d * y;
+        put16(pre, at + hidden, dUp, n, half);
+        totalUp[j] += dUp;
+        y *= up;
+        dx *= up;
+      }
+      put16(activated, own, y, n, half);
+      put16(pre, at, dx, n, half);
+      total[j] += dx;
     }
-    n == 16 ? store16(a, y) : store_tail(a, y, n);
-    n == 16 ? store16(p, dx) : store_tail(p, dx, n);
-    total += dx;
   }
   if (!sums) return;
-  store_tail(sums + c, total, n);
-  if (kind == MMOE_SWIGLU) store_tail(sums + hidden + c, totalUp, n);
+  for (int j = 0; j < blocks; j++) {
+    store_tail(sums + c + 16 * j, total[j], n);
+    if (kind == MMOE_SWIGLU) store_tail(sums + hidden + c + 16 * j, totalUp[j], n);
+  }
 }
 
-INLINE void activate_backward(int kind, float *pre, const float *grad, float *activated,
+// Blocks of 64 columns read whole cache lines in turn.
+INLINE void activate_backward(int kind, int half, void *pre, const float *grad, void *activated,
                               float *sums, long rows, long hidden) {
   long c = 0;
+  for (; c + 64 <= hidden; c += 64)
+    activate_backward_block(kind, half, pre, grad, activated, sums, rows, hidden, c, 16, 4);
   for (; c + 16 <= hidden; c += 16)
-    activate_backward_block(kind, pre, grad, activated, sums, rows, hidden, c, 16);
+    activate_backward_block(kind, half, pre, grad, activated, sums, rows, hidden, c, 16, 1);
   if (c < hidden)
-    activate_backward_block(kind, pre, grad, activated, sums, rows, hidden, c, hidden - c);
-}
-
-// GELU is what the benchmarked models train with: blocks of 64 columns read whole cache lines in turn.
-INLINE void gelu_backward(float *pre, const float *grad, float *activated, float *columnSums,
-                          long rows, long columns) {
-  long c = 0;
-  for (; c + 64 <= columns; c += 64) {
-    f16 sums[4] = {splat(0), splat(0), splat(0), splat(0)};
-    for (long r = 0; r < rows; r++) {
-      for (int j = 0; j < 4; j++) {
-        long at = r * columns + c + 16 * j;
-        f16 x = load16(pre + at);
-        f16 s = gelu_gate16(x);
-        f16 d = load16(grad + at) * gelu_slope16(x, s);
-        store16(activated + at, x * s);
-        store16(pre + at, d);
-        sums[j] += d;
-      }
-    }
-    if (columnSums)
-      for (int j = 0; j < 4; j++) store16(columnSums + c + 16 * j, sums[j]);
-  }
-  for (; c < columns; c += 16)
-    activate_backward_block(MMOE_GELU, pre, grad, activated, columnSums, rows, columns, c,
-                            columns - c < 16 ? columns - c : 16);
+    activate_backward_block(kind, half, pre, grad, activated, sums, rows, hidden, c, hidden - c, 1);
 }
 
 void KERNEL(mmoe_activate_backward)(mmoe_activation kind, float *pre, const float *grad,
                                     float *activated, float *columnSums, long rows, long hidden) {
   switch (kind) {
-    case MMOE_GELU: gelu_backward(pre, grad, activated, columnSums, rows, hidden); break;
-    case MMOE_GELU_ERF:
-      activate_backward(MMOE_GELU_ERF, pre, grad, activated, columnSums, rows, hidden);
-      break;
-    case MMOE_QUICK_GELU:
-      activate_backward(MMOE_QUICK_GELU, pre, grad, activated, columnSums, rows, hidden);
-      break;
-    case MMOE_SWIGLU:
-      activate_backward(MMOE_SWIGLU, pre, grad, activated, columnSums, rows, hidden);
-      break;
+    case MMOE_GELU: activate_backward(MMOE_GELU, 0, pre, grad, activated, columnSums, rows, hidden); break;
+    case MMOE_GELU_ERF: activate_backward(MMOE_GELU_ERF, 0, pre, grad, activated, columnSums, rows, hidden); break;
+    case MMOE_QUICK_GELU: activate_backward(MMOE_QUICK_GELU, 0, pre, grad, activated, columnSums, rows, hidden); break;
+    case MMOE_SWIGLU: activate_backward(MMOE_SWIGLU, 0, pre, grad, activated, columnSums, rows, hidden); break;
+  }
+}
+
+void KERNEL(mmoe_activate_backward_bf16)(mmoe_activation kind, uint16_t *pre, const float *grad,
+                                         uint16_t *activated, float *columnSums, long rows, long hidden) {
+  switch (kind) {
+    case MMOE_GELU: activate_backward(MMOE_GELU, 1, pre, grad, activated, columnSums, rows, hidden); break;
+    case MMOE_GELU_ERF: activate_backward(MMOE_GELU_ERF, 1, pre, grad, activated, columnSums, rows, hidden); break;
+    case MMOE_QUICK_GELU: activate_backward(MMOE_QUICK_GELU, 1, pre, grad, activated, columnSums, rows, hidden); break;
+    case MMOE_SWIGLU: activate_backward(MMOE_SWIGLU, 1, pre, grad, activated, columnSums, rows, hidden); break;
   }
 }

@@ -17,12 +17,15 @@ void KERNEL(mmoe_rotary)(float *x, const float *angles, float sign, long heads, 
   }
 }
 
-void KERNEL(mmoe_exp_slice)(float *logits, long ld, const int32_t *targets, long firstClass,
-                            float *maxima, float *sums, float *targetLogits, long rows,
-                            long columns) {
+// `out` is the logits' own place, or bfloat16 where `half` is set; a constant at both uses.
+INLINE void exp_slice(const float *logits, long ld, void *out, long ldOut, int half, const int32_t *targets,
+                      long firstClass, float *maxima, float *sums, float *targetLogits, long rows,
+                      long columns) {
   long whole = columns / 16 * 16, rest = columns - whole;
   for (long r = 0; r < rows; r++) {
-    float *row = logits + r * ld;
+    const float *row = logits + r * ld;
+    float *exact = (float *)out + r * ldOut;
+    uint16_t *rounded = (uint16_t *)out + r * ldOut;
     long target = targets[r] - firstClass;
     if (targets[r] >= 0 && target >= 0 && target < columns) targetLogits[r] = row[target];
     f16 top = splat(-INFINITY);
@@ -32,18 +35,36 @@ void KERNEL(mmoe_exp_slice)(float *logits, long ld, const int32_t *targets, long
     f16 total = splat(0);
     for (long c = 0; c < whole; c += 16) {
       f16 e = exp16(load16(row + c) - m);
-      store16(row + c, e);
+      half ? store16_bf16(rounded + c, e) : store16(exact + c, e);
       total += e;
     }
     float tail = 0;
     if (rest) {
       f16 e = exp16(load_tail(row + whole, rest, m) - m);
-      store_tail(row + whole, e, rest);
-      for (long c = whole; c < columns; c++) tail += row[c];
+      half ? store_tail_bf16(rounded + whole, e, rest) : store_tail(exact + whole, e, rest);
+      for (long i = 0; i < rest; i++) tail += e[i];
     }
     maxima[r] = m;
     sums[r] = sum16(total) + tail;
   }
+}
+
+void KERNEL(mmoe_exp_slice)(float *logits, long ld, const int32_t *targets, long firstClass,
+                            float *maxima, float *sums, float *targetLogits, long rows,
+                            long columns) {
+  exp_slice(logits, ld, logits, ld, 0, targets, firstClass, maxima, sums, targetLogits, rows, columns);
+}
+
+void KERNEL(mmoe_exp_slice_bf16)(uint16_t *exponentials, long ld, const float *logits, const int32_t *targets,
+                                 long firstClass, float *maxima, float *sums, float *targetLogits,
+                                 long rows, long columns) {
+  exp_slice(logits, columns, exponentials, ld, 1, targets, firstClass, maxima, sums, targetLogits, rows, columns);
+}
+
+void KERNEL(mmoe_scale_bf16)(uint16_t *x, float alpha, long n) {
+  long i = 0;
+  for (; i + 16 <= n; i += 16) store16_bf16(x + i, load16_bf16(x + i) * alpha);
+  if (i < n) store_tail_bf16(x + i, load_tail_bf16(x + i, n - i) * alpha, n - i);
 }
 
 // Bound by reading W from memory. One row after the other, so that there is one stream to fetch ahead of: 17 to 20 GB/s

@@ -95,6 +95,45 @@ void KERNEL(mmoe_combine_backward)(float *dx, float *dWeight, const float *dy, c
   }
 }
 
+void KERNEL(mmoe_identity_rows)(float *y, const float *x, const int32_t *experts, const float *gates,
+                                int32_t first, long T, long k, long columns) {
+  for (long t = 0; t < T; t++) {
+    float w = 0;
+    for (long j = 0; j < k; j++)
+      if (experts[t * k + j] >= first) w += gates[t * k + j];
+    if (w == 0) continue;
+    const float *in = x + t * columns;
+    float *out = y + t * columns;
+    for (long c = 0; c < columns; c++) out[c] += w * in[c];
+  }
+}
+
+void KERNEL(mmoe_identity_backward)(float *dx, float *dGates, const float *dy, const float *x,
+                                    const int32_t *experts, const float *gates, int32_t first, long T,
+                                    long k, long columns) {
+  long whole = columns / 16 * 16;
+  for (long t = 0; t < T; t++) {
+    float w = 0;
+    int chosen = 0;
+    for (long j = 0; j < k; j++) {
+      dGates[t * k + j] = 0;
+      if (experts[t * k + j] < first) continue;
+      w += gates[t * k + j];
+      chosen = 1;
+    }
+    float *out = dx + t * columns;
+    const float *in = x + t * columns, *g = dy + t * columns;
+    for (long c = 0; c < columns; c++) out[c] = w * g[c];
+    if (!chosen) continue;
+    f16 total = splat(0);
+    for (long c = 0; c < whole; c += 16) total += load16(g + c) * load16(in + c);
+    float tail = 0;
+    for (long c = whole; c < columns; c++) tail += g[c] * in[c];
+    for (long j = 0; j < k; j++)
+      if (experts[t * k + j] >= first) dGates[t * k + j] = sum16(total) + tail;
+  }
+}
+
 void KERNEL(mmoe_route_backward)(float *dLogits, const float *probabilities,
                                  const int32_t *experts, const float *gates, const float *dGates,
                                  const float *dProbabilities, const float *dLogSumExp, long T,

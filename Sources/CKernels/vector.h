@@ -25,6 +25,42 @@ INLINE f16 load_tail(const float *p, long n, float fill) {
 
 INLINE void store_tail(float *p, f16 v, long n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
 
+// bfloat16 is the upper half of a float32.
+typedef uint16_t h16 __attribute__((vector_size(32)));
+typedef uint32_t u16 __attribute__((vector_size(64)));
+
+INLINE f16 decode16(h16 v) { return (f16)(__builtin_convertvector(v, u16) << 16); }
+
+// Rounded to nearest even. Rounding could carry a NaN's payload into the sign: NaN keeps its high half, made quiet.
+INLINE h16 encode16(f16 v) {
+  u16 bits = (u16)v;
+  u16 rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+  u16 isNaN = (u16)((bits & 0x7FFFFFFF) > 0x7F800000);
+  return __builtin_convertvector((rounded & ~isNaN) | ((bits >> 16 | 0x40) & isNaN), h16);
+}
+
+INLINE f16 load16_bf16(const uint16_t *p) {
+  h16 v;
+  memcpy(&v, p, sizeof v);
+  return decode16(v);
+}
+
+INLINE void store16_bf16(uint16_t *p, f16 x) {
+  h16 v = encode16(x);
+  memcpy(p, &v, sizeof v);
+}
+
+INLINE f16 load_tail_bf16(const uint16_t *p, long n) {
+  h16 v = {0};
+  memcpy(&v, p, (size_t)n * sizeof(uint16_t));
+  return decode16(v);
+}
+
+INLINE void store_tail_bf16(uint16_t *p, f16 x, long n) {
+  h16 v = encode16(x);
+  memcpy(p, &v, (size_t)n * sizeof(uint16_t));
+}
+
 INLINE f16 splat(float x) { return (f16){} + x; }
 
 INLINE f16 select16(i16 mask, f16 a, f16 b) { return (f16)(((i16)a & mask) | ((i16)b & ~mask)); }

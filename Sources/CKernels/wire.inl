@@ -1,19 +1,13 @@
 void KERNEL(mmoe_encode_bf16)(uint16_t *y, const float *x, long n) {
-  for (long i = 0; i < n; i++) {
-    uint32_t bits;
-    memcpy(&bits, x + i, 4);
-    uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-    // Rounding could carry a NaN's payload into the sign: keep the high half and make it quiet.
-    uint32_t isNaN = (bits & 0x7FFFFFFF) > 0x7F800000;
-    y[i] = (uint16_t)(isNaN ? (bits >> 16 | 0x40) : rounded);
-  }
+  long i = 0;
+  for (; i + 16 <= n; i += 16) store16_bf16(y + i, load16(x + i));
+  if (i < n) store_tail_bf16(y + i, load_tail(x + i, n - i, 0), n - i);
 }
 
 void KERNEL(mmoe_decode_bf16)(float *y, const uint16_t *x, long n) {
-  for (long i = 0; i < n; i++) {
-    uint32_t bits = (uint32_t)x[i] << 16;
-    memcpy(y + i, &bits, 4);
-  }
+  long i = 0;
+  for (; i + 16 <= n; i += 16) store16(y + i, load16_bf16(x + i));
+  if (i < n) store_tail(y + i, load_tail_bf16(x + i, n - i), n - i);
 }
 
 static inline long KERNEL(int8_row)(long columns) { return 4 + (columns + 3) / 4 * 4; }

@@ -24,11 +24,18 @@ package final class Backbone {
       config.kind == .gpt && config.text.positions == .rotary
       ? RotaryAngles(
         positions: config.text.context, width: config.headWidth, base: config.text.rotaryBase) : nil
-    blocks = (0..<config.layers).map { index in
-      TransformerBlock(
+    var blocks: [TransformerBlock] = []
+    var banks: [Experts] = []
+    for index in 0..<config.layers {
+      // A bank stands under the first block that uses it.
+      let bank = banks.count % config.moe.bankLayers == 0 ? nil : banks.last
+      let block = TransformerBlock(
         store, "blocks.\(index)", index: index, config: config, causal: causal,
-        angles: angles, variant: config.isMoE(index) ? variant : nil, dispatcher: dispatcher)
+        angles: angles, variant: config.isMoE(index) ? variant : nil, bank: bank, dispatcher: dispatcher)
+      if let moe = block.moe { banks.append(moe.experts) }
+      blocks.append(block)
     }
+    self.blocks = blocks
     var departures: [State: [(block: Int, route: Int)]] = [:]
     for (index, block) in blocks.enumerated() {
       for (number, route) in (block.moe?.variant.routes ?? []).enumerated() {
@@ -68,41 +75,49 @@ package final class Backbone {
       }
     }
 
-    var x = x
-    reached(-1, .output, BlockState(value: x, normed: nil, norm: nil))
+    var x = pass.reached(.input, x)
+    reached(-1, .output, BlockState(value: x, normed: nil, norm: nil, place: .input))
     for (index, block) in blocks.enumerated() {
       tape.scope = "blocks.\(index)"
       defer { tape.scope = "" }
       if let coordinator = pass.coordinator {
         tape.recordPassage { coordinator.leftBlock(index) }
       }
-      reached(index, .input, BlockState(value: x, normed: nil, norm: block.norm2))
+      let entered = BlockState(value: x, normed: nil, norm: block.norm2, place: .output(index - 1))
+      reached(index, .input, entered)
       let scales = branchScales(index, samples: x.rows / sequence, pass)
-      let normed = block.norm1(x, tape)
-      let h: Tensor
+      let normed = block.norm1(pass.value(of: entered, along: .attention), tape)
+      let residual = pass.value(of: entered, along: .residual)
+      var h: Tensor
       if let attentionScales = scales?.attention {
         let branch = block.attention(normed, tape, sequence: sequence, residual: nil)
-        h = tape.add(x, tape.scaleRows(branch, scales: attentionScales))
+        h = tape.add(residual, tape.scaleRows(branch, scales: attentionScales))
       } else {
         h = block.attention(
-          normed, tape, sequence: sequence, residual: x, cache: caches?[index])
+          normed, tape, sequence: sequence, residual: residual, cache: caches?[index])
       }
-      let u = block.norm2(h, tape)
+      h = pass.reached(.afterAttention(index), h)
+      let mixed = BlockState(
+        value: h, normed: block.norm2(h, tape), norm: block.norm2, place: .afterAttention(index))
       operatorDone()
-      reached(index, .afterAttention, BlockState(value: h, normed: u, norm: block.norm2))
+      reached(index, .afterAttention, mixed)
       switch block.body {
       case .dense(let mlp):
+        let u = pass.view(of: mixed, along: .mlp).normed!
+        let residual = pass.value(of: mixed, along: .residual)
         if let bodyScales = scales?.body {
-          x = tape.add(h, tape.scaleRows(mlp(u, tape, residual: nil), scales: bodyScales))
+          x = tape.add(residual, tape.scaleRows(mlp(u, tape, residual: nil), scales: bodyScales))
         } else {
-          x = mlp(u, tape, residual: h)
+          x = mlp(u, tape, residual: residual)
         }
         operatorDone()
       case .moe(let layer):
         x = layer.finish(
-          inFlight.removeValue(forKey: index) ?? [], h: h, u: u, branchScales: scales?.body, pass)
+          inFlight[index] ?? [], current: mixed, branchScales: scales?.body, pass, operatorDone: operatorDone)
+        inFlight[index] = nil
       }
-      reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2))
+      x = pass.reached(.output(index), x)
+      reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2, place: .output(index)))
     }
     pass.coordinator?.completeSums()
     return x

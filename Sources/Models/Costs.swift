@@ -26,10 +26,12 @@ public struct ModelCosts: Sendable {
     case .vit: addVisionEnds(config)
     case .gpt: addTextEnds(config)
     }
+    var layersWithExperts = 0
     for index in 0..<config.layers {
       addAttention(config)
       if config.isMoE(index), let variant {
-        addMoE(config, variant)
+        addMoE(config, variant, ownsBank: layersWithExperts % config.moe.bankLayers == 0)
+        layersWithExperts += 1
       } else {
         addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
         activationFloats += Double(config.tokens * config.activation.halves * config.mlpHidden)
@@ -85,6 +87,7 @@ public struct ModelCosts: Sendable {
     activationFloats += Double(tokens) * Double(2 * d + qkv + d + 2 * d + config.heads)
   }
 
+  /// - Parameters: copies: perceptrons that are stored; active: those that a token meets.
   private mutating func addPerceptron(_ config: ModelConfig, hidden: Int, copies: Int, active: Int) {
     let (d, halves) = (config.width, config.activation.halves)
     let weights = (halves + 1) * d * hidden
@@ -93,20 +96,21 @@ public struct ModelCosts: Sendable {
     addProducts(active * weights, rows: config.tokens)
   }
 
-  private mutating func addMoE(_ config: ModelConfig, _ variant: MoEVariant) {
+  private mutating func addMoE(_ config: ModelConfig, _ variant: MoEVariant, ownsBank: Bool) {
     let (d, moe, tokens) = (config.width, config.moe, config.tokens)
     let calls = variant.routes.reduce(0) { $0 + $1.k }
-    addPerceptron(config, hidden: config.expertHidden, copies: moe.experts, active: calls)
-    add((moe.oneGate ? 1 : variant.routes.count) * moe.experts * d)
-    addProducts(variant.routes.count * moe.experts * d, rows: tokens)
-    if variant.routes.contains(where: { $0.source != .current }) && moe.shortcutNorm == .own {
-      add(normSize(config))
+    // A choice may be an identity: counted is the most a token can meet.
+    addPerceptron(config, hidden: config.expertHidden, copies: ownsBank ? moe.experts : 0, active: calls)
+    add((moe.oneGate ? 1 : variant.routes.count) * moe.choices * d)
+    addProducts(variant.routes.count * moe.choices * d, rows: tokens)
+    if moe.shortcutNorm == .own {
+      add(variant.routes.count { $0.source != .current } * normSize(config))
     }
     if moe.postNorm { add(normSize(config)) }
     if moe.combine != .add { add((moe.combine == .cg1 ? 1 : 2) * d) }
     // Permuted rows, pre-activations and outputs of every call; gate values.
     let expertRow = 2 * d + config.activation.halves * config.expertHidden + 1
-    activationFloats += Double(tokens) * Double(calls * expertRow + variant.routes.count * 2 * moe.experts)
+    activationFloats += Double(tokens) * Double(calls * expertRow + variant.routes.count * 2 * moe.choices)
     if variant.sharedExpert {
       addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
       activationFloats += Double(tokens) * Double(config.activation.halves * config.mlpHidden + d)

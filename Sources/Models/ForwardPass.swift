@@ -14,10 +14,12 @@ public final class ForwardPass {
   public internal(set) var routings: [RoutingReport] = []
   /// The ranks that compute this pass together; nil = this process alone.
   public let coordinator: (any PassCoordinator)?
+  /// Who looks on; nil = nobody.
+  public let observer: (any PassObserver)?
 
   public init(
     _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, lossWeight: Float = 1,
-    coordinator: (any PassCoordinator)? = nil
+    coordinator: (any PassCoordinator)? = nil, observer: (any PassObserver)? = nil
   ) {
     self.tape = tape
     isTraining = training
@@ -25,6 +27,7 @@ public final class ForwardPass {
     self.step = step
     self.lossWeight = lossWeight
     self.coordinator = coordinator
+    self.observer = observer
   }
 
   /// Which equal part of the global batch this pass has.

@@ -98,7 +98,7 @@ public struct ModelConfig: Sendable, Equatable {
   public var tokens: Int { kind == .vit ? vision.tokens : text.context }
   /// Whether block `index` carries the mixture of experts.
   public func isMoE(_ index: Int) -> Bool {
-    moe.variant != "dense" && index % moe.every == moe.every - 1
+    moe.variant != "dense" && index >= moe.firstBlock && (index - moe.firstBlock) % moe.every == 0
   }
 
   /// Checks all that can be known before data is seen.
@@ -146,17 +146,29 @@ public struct ModelConfig: Sendable, Equatable {
       moe.every <= layers,
       "moe.every is \(moe.every), more than model.layers \(layers): no block would have experts; lower it or use moe.variant=dense"
     )
+    try require(
+      moe.firstBlock < layers,
+      "moe.first is \(moe.first), but model.layers is \(layers): no block would have experts; use at most \(layers - 1)"
+    )
+    let layersWithExperts = (0..<layers).count { isMoE($0) }
+    try require(
+      moe.bankLayers >= 1 && moe.bankLayers <= layersWithExperts,
+      "moe.bank_layers is \(moe.bankLayers), but \(layersWithExperts) blocks have experts; use 1 to \(layersWithExperts)"
+    )
+    try require(
+      !variant.routes.isEmpty && variant.routes.count <= 8
+        && Set(variant.routes.map(\.source)).count == variant.routes.count,
+      "moe.sources is \(moe.sources.map(\.description)); give 1 to 8 different sources, such as 1:attention")
     for route in variant.routes {
-      let free = moe.experts - (route.avoidsPreviousRoute ? 1 : 0)
+      let free = moe.choices - (route.avoidsPreviousRoute ? 1 : 0)
       try require(
         route.k <= free,
         "moe.variant \(moe.variant) chooses \(route.k) of \(free) experts; raise moe.experts (now \(moe.experts))"
       )
-      let first = moe.every - 1
-      let missing = first < route.source.blocksBack && !(first == 0 && route.source == .position1)
+      let back = route.source.blocksBack
       try require(
-        !missing,
-        "moe.variant \(moe.variant) routes from \(route.source.blocksBack) block back, which the first MoE block (\(first)) does not have; use moe.every=2 or moe.position=1"
+        route.source.exists(before: moe.firstBlock),
+        "moe.variant \(moe.variant) routes from \(route.source) (blocks back:site), which the first MoE block (\(moe.firstBlock)) does not have; use moe.first=\(route.source.site == .output ? back - 1 : back) or higher"
       )
     }
     try require(

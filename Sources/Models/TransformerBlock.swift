@@ -12,9 +12,10 @@ final class TransformerBlock {
   let norm2: Norm
   let body: Body
 
+  /// - Parameter bank: the experts, where the block shares another's.
   init(
     _ store: ParameterStore, _ path: String, index: Int, config: ModelConfig, causal: Bool,
-    angles: RotaryAngles?, variant: MoEVariant?, dispatcher: any Dispatcher
+    angles: RotaryAngles?, variant: MoEVariant?, bank: Experts?, dispatcher: any Dispatcher
   ) {
     norm1 = Norm(store, path + ".norm1", config)
     attention = SelfAttention(store, path + ".attention", config, causal: causal, angles: angles)
@@ -22,7 +23,7 @@ final class TransformerBlock {
     if let variant {
       body = .moe(
         MoELayer(
-          store, path + ".moe", model: config, block: index, variant: variant,
+          store, path + ".moe", model: config, block: index, variant: variant, bank: bank,
           dispatcher: dispatcher))
     } else {
       body = .dense(FeedForward(store, path + ".mlp", config))

@@ -45,7 +45,8 @@ public enum ExchangeBenchmark {
     let alone = median { stream.wait(start()) }
     // Products of a size between whose ends an exchange is looked at, as in a layer.
     let side = 256
-    let (a, b, c) = (Tensor.zeros([side, side]), Tensor.zeros([side, side]), Tensor.zeros([side, side]))
+    let (a, b) = (engine.operand(Tensor.zeros([side, side])), engine.operand(Tensor.zeros([side, side])))
+    let c = Tensor.zeros([side, side])
     func products(_ count: Int, _ between: () -> Void) {
       for _ in 0..<count {
         engine.tiledProduct(false, false, side, side, side, a, b, c)

@@ -26,6 +26,8 @@ final class GradientSync {
 
   private let entries: [Entry]
   private let ranks: Int
+  /// Blocks that routes reach back.
+  private let reach: Int
   private let replicated: Communicator
   private let replicas: Communicator
   private let engine: Engine
@@ -35,8 +37,10 @@ final class GradientSync {
   /// Whether the pass that runs is the last of its step, after which gradients are complete.
   private var isArmed = false
 
-  init(_ parameters: [Parameter], _ grid: ProcessGrid, engine: Engine) {
+  /// - Parameter reach: how many blocks back the furthest source of a route is.
+  init(_ parameters: [Parameter], _ grid: ProcessGrid, reach: Int, engine: Engine) {
     ranks = grid.world.size
+    self.reach = reach
     replicated = grid.world.duplicate()
     replicas = grid.replicas.duplicate()
     self.engine = engine
@@ -58,11 +62,11 @@ final class GradientSync {
     next = 0
   }
 
-  /// The backward pass has left block `index`: gradients of later blocks are complete. Those of the block itself may
-  /// still grow by routes that depart from the block before.
+  /// The backward pass has left block `index`. Gradients of a block that receives routes still grow until the pass has
+  /// left the block where they depart; a shared bank stands under the first block that uses it.
   func leftBlock(_ index: Int) {
     guard isArmed else { return }
-    take { $0.block > index }
+    take { $0.block >= index + reach }
     if waiting.reduce(0, { $0 + $1.count }) >= GradientSync.bucketSize { sendBucket() }
   }
 

@@ -129,8 +129,9 @@ package struct StepTimes {
 
   /// Operators of a mixture-of-experts layer that are not part of the backbone.
   private static let routed: Set<String> = [
-    "gate", "permute", "dispatch start", "dispatch wait", "experts", "combine start", "combine wait",
-    "combine", "coefficient gate", "passage",
+    "gate", "plan", "entropy", "balance", "importance", "load", "z_loss", "permute", "dispatch start", "dispatch wait",
+    "experts", "combine start", "combine wait",
+    "combine", "identity experts", "coefficient gate", "passage",
   ]
 
   package init(_ timeline: Timeline) {

@@ -23,6 +23,7 @@ public final class RankTeam: PassCoordinator {
   private let engine: Engine
   private var sums: [(operation: PendingOperation, buffer: DoubleBuffer, then: ([Double]) -> Void)] = []
   private var sync: GradientSync?
+  private let reach: Int
 
   /// - Parameter world: all ranks, at least one.
   /// - Throws: `ParallelError` when the ranks or the experts cannot be divided.
@@ -43,6 +44,7 @@ public final class RankTeam: PassCoordinator {
     dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
     planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
     sumStream = world.duplicate()
+    reach = isDense ? 0 : try MoEVariant.resolve(model.moe).reach
     self.engine = engine
     activate()
     let queue = queue
@@ -54,7 +56,7 @@ public final class RankTeam: PassCoordinator {
   /// - Throws: `ModelError` for a variant that is none.
   public init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
     (grid, dispatcher, queue) = (other.grid, other.dispatcher, other.queue)
-    (sumStream, engine) = (other.sumStream, other.engine)
+    (sumStream, engine, reach) = (other.sumStream, other.engine, other.reach)
     planner = try OverlapPlanner(overlap, model, other.world, engine: other.engine)
   }
 
@@ -75,7 +77,7 @@ public final class RankTeam: PassCoordinator {
 
   /// Names the parameters whose gradients are averaged.
   public func attach(_ parameters: [Parameter]) {
-    let sync = GradientSync(parameters, grid, engine: engine)
+    let sync = GradientSync(parameters, grid, reach: reach, engine: engine)
     self.sync = sync
     queue.alsoAdvance = {
       sync.advance()

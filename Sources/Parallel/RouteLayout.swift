@@ -15,7 +15,7 @@ final class RouteLayout {
     self.plan = plan
     self.rank = rank
     self.ranks = ranks
-    experts = plan.load.count / ranks
+    experts = plan.kept.count / ranks
     parts = Array(repeating: nil, count: plan.chunks)
   }
 

@@ -23,6 +23,8 @@ public struct EngineError: Error, CustomStringConvertible, Sendable {
 public final class Engine: @unchecked Sendable {
   public let pool: WorkerPool
   public let backend: BLASBackend
+  /// What matrix products of layers read. Routers, norms, softmax, losses and the optimiser are float32 always.
+  public let dtype: DType
   /// When every operation ran, where someone wants to know.
   public var timeline: Timeline?
   /// Advances what is in flight. The main thread calls it between operators and between its tiles; it must return within
@@ -36,15 +38,26 @@ public final class Engine: @unchecked Sendable {
   /// - Parameters:
   ///   - threads: computing threads; the number of cores when nil.
   ///   - backend: the matrix-product library; the fixed rule when nil.
-  /// - Throws: `EngineError` when the library is not there.
-  public init(threads: Int? = nil, backend: BLASBackend? = nil) throws {
+  ///   - dtype: what products read.
+  /// - Throws: `EngineError` when the library is not there, or cannot multiply in this type on this CPU.
+  public init(threads: Int? = nil, backend: BLASBackend? = nil, dtype: DType = .float32) throws {
     let chosen = backend ?? .preferred
-    var message = [CChar](repeating: 0, count: 256)
-    guard mmoe_blas_open(chosen.handle, &message) else {
-      throw EngineError(
-        String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
+    var buffer = [CChar](repeating: 0, count: 256)
+    var message: String {
+      String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+    guard mmoe_blas_open(chosen.handle, &buffer) else { throw EngineError(message) }
+    if dtype == .bf16 {
+      guard chosen == .oneDNN else {
+        throw EngineError(
+          "dtype is bf16, but \(chosen.rawValue) multiplies in float32 only; give tensor.blas=onednn or dtype=float32")
+      }
+      guard mmoe_blas_open_bf16(&buffer) else {
+        throw EngineError("dtype is bf16, but \(message); give dtype=float32")
+      }
     }
     self.backend = chosen
+    self.dtype = dtype
     pool = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
   }
 
@@ -130,8 +143,8 @@ public func monotonicSeconds() -> Double {
 extension Engine {
   /// `C[m, n] = op(A) · op(B)` over all threads in row tiles; what the benchmarks time.
   public func tiledProduct(
-    _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: Tensor,
-    _ b: Tensor, _ c: Tensor
+    _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: Operand,
+    _ b: Operand, _ c: Tensor
   ) {
     let (pa, pb, pc) = (a.pointer, b.pointer, c.pointer)
     forRowTiles(m, target: 256) { r, _, _ in

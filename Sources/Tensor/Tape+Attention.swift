@@ -25,9 +25,11 @@ extension Tape {
     let y = Tensor(uninitialised: Array(qkv.shape.dropLast()) + [d])
     let logSumExp = Tensor(uninitialised: [batch * heads, sequence])
     let isCausal: Int32 = causal ? 1 : 0
-    timed("attention") {
-      let (pq, py, pl) = (qkv.pointer, y.pointer, logSumExp.pointer)
+    let input = timed("attention") {
+      let input = engine.operand(qkv)
+      let (pq, py, pl) = (input.pointer, y.pointer, logSumExp.pointer)
       let scratch = engine.scratch(slot: 0, count: blocks.longest * sequence)
+      let rounded = engine.scratch(slot: 1, count: blocks.longest * sequence)
       engine.pool.run(batch * heads) { task, worker in
         let (b, h) = (task / heads, task % heads)
         let row = pq + b * sequence * ld
@@ -44,19 +46,25 @@ extension Tape {
             scores, pl + task * sequence + r.lowerBound, r.count, keys, keys, isCausal,
             r.lowerBound)
           engine.product(
-            false, false, r.count, width, keys, scores, keys, v, ld, out + r.lowerBound * d, d)
+            false, false, r.count, width, keys,
+            engine.operand(scores, r.count * keys, scratch: rounded[worker]), keys, v, ld,
+            out + r.lowerBound * d, d)
         }
       }
+      return input
     }
+    let slot = qkv.slot
     record("attention", y) { [self] dY in
-      guard let dQKV = gradientTarget(qkv) else { return }
+      guard let dQKV = gradientTarget(slot) else { return }
       precondition(dQKV.beta == 0, "attention: its projections have one use")
-      let (pq, py, pl) = (qkv.pointer, y.pointer, logSumExp.pointer)
-      let (pd, pg) = (dY.pointer, dQKV.pointer)
+      let dOutput = engine.operand(dY)
+      let (pq, py, pl) = (input.pointer, y.pointer, logSumExp.pointer)
+      let (pd, pg) = (dOutput.pointer, dQKV.pointer)
       let scratch = [
         engine.scratch(slot: 0, count: blocks.longest * sequence),
         engine.scratch(slot: 1, count: blocks.longest * sequence),
         engine.scratch(slot: 2, count: blocks.longest),
+        engine.scratch(slot: 3, count: blocks.longest * sequence),
       ]
       // The heads of a group add to the same gradients of K and V, so they share a task.
       let group = heads / keyValueHeads
@@ -65,8 +73,8 @@ extension Tape {
         let (row, dRow) = (pq + b * sequence * ld, pg + b * sequence * ld)
         let (k, v) = (row + form.key(first), row + form.value(first))
         let (dK, dV) = (dRow + form.key(first), dRow + form.value(first))
-        let (probabilities, dScores, dots) = (
-          scratch[0][worker], scratch[1][worker], scratch[2][worker]
+        let (probabilities, dScores, dots, rounded) = (
+          scratch[0][worker], scratch[1][worker], scratch[2][worker], scratch[3][worker]
         )
         for h in first..<first + group {
           let (q, dQ) = (row + h * width, dRow + h * width)
@@ -77,24 +85,27 @@ extension Tape {
             let keys = causal ? r.upperBound : sequence
             let beta: Float = turn == 0 && h == first ? 0 : 1
             let rowQ = r.lowerBound * ld
-            let dO = pd + startOut + r.lowerBound * d
+            let dO = pd + (startOut + r.lowerBound * d)
             engine.product(
               false, true, r.count, keys, width, alpha: scale, q + rowQ, ld, k, ld,
               probabilities, keys)
             mmoe_softmax_recompute(
               probabilities, pl + (b * heads + h) * sequence + r.lowerBound, r.count, keys, keys,
               isCausal, r.lowerBound)
-            mmoe_row_dots(dots, dO, py + startOut + r.lowerBound * d, r.count, width, d, d)
+            let atOut = startOut + r.lowerBound * d
+            mmoe_row_dots(dots, dY.pointer + atOut, py + atOut, r.count, width, d, d)
             engine.product(
-              true, false, keys, width, r.count, probabilities, keys, dO, d, beta: beta, dV, ld)
+              true, false, keys, width, r.count,
+              engine.operand(probabilities, r.count * keys, scratch: rounded), keys, dO, d,
+              beta: beta, dV, ld)
             engine.product(false, true, r.count, keys, width, dO, d, v, ld, dScores, keys)
             mmoe_softmax_backward(dScores, probabilities, dots, r.count, keys, keys)
+            let dS = engine.operand(dScores, r.count * keys, scratch: rounded)
             engine.product(
-              false, false, r.count, width, keys, alpha: scale, dScores, keys, k, ld,
-              dQ + rowQ, ld)
+              false, false, r.count, width, keys, alpha: scale, dS, keys, k, ld, dQ + rowQ, ld)
             engine.product(
-              true, false, keys, width, r.count, alpha: scale, dScores, keys, q + rowQ, ld,
-              beta: beta, dK, ld)
+              true, false, keys, width, r.count, alpha: scale, dS, keys, q + rowQ, ld, beta: beta, dK,
+              ld)
           }
         }
       }

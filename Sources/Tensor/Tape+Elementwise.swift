@@ -31,10 +31,11 @@ extension Tape {
         mmoe_sum(py + r.lowerBound, pa + r.lowerBound, pb + r.lowerBound, r.count)
       }
     }
+    let (slotA, slotB) = (a.slot, b.slot)
     record("add", y) { [self] dY in
       // The first input adopts the buffer, so the second one gets a copy.
-      if b.needsGradient { accumulate(a.needsGradient ? copied(dY) : dY, into: b) }
-      accumulate(dY, into: a)
+      if slotB.isNeeded { accumulate(slotA.isNeeded ? copied(dY) : dY, into: slotB) }
+      accumulate(dY, into: slotA)
     }
     return y
   }
@@ -55,7 +56,8 @@ extension Tape {
       return result
     }
     let y = timed("scale rows") { apply(x) }
-    record("scale rows", y) { [self] dY in accumulate(apply(dY), into: x) }
+    let slot = x.slot
+    record("scale rows", y) { [self] dY in accumulate(apply(dY), into: slot) }
     return y
   }
 

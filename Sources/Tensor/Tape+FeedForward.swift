@@ -60,21 +60,33 @@ extension Tape {
     }
     let tiles = groupTiles(offsets)
     let y = Tensor(uninitialised: x.shape)
-    let pre = isRecording ? Tensor(uninitialised: [x.rows, width]) : nil
-    timed(name) {
-      let (px, py, pr, pp) = (x.pointer, y.pointer, residual?.pointer, pre?.pointer)
-      let (pw1, pb1) = (w1.value.pointer, b1?.value.pointer)
-      let (pw2, pb2) = (w2.value.pointer, b2?.value.pointer)
+    let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
+    let input = timed(name) {
+      let (input, weights1, weights2) = (
+        engine.operand(x), engine.operand(w1.value), engine.operand(w2.value)
+      )
+      let (px, py, pr, pp) = (input.pointer, y.pointer, residual?.pointer, pre?.pointer)
+      let (pw1, pb1) = (weights1.pointer, b1?.value.pointer)
+      let (pw2, pb2) = (weights2.pointer, b2?.value.pointer)
       let scratch = engine.scratch(slot: 0, count: feedForwardTile * hidden)
-      let scratchPre = pp == nil ? engine.scratch(slot: 1, count: feedForwardTile * width) : []
+      let scratchPre = engine.scratch(slot: 1, count: feedForwardTile * width)
       engine.pool.run(tiles.count) { tile, worker in
         let (e, r) = tiles[tile]
-        let activated = scratch[worker]
-        let rowPre = pp.map { $0 + r.lowerBound * width } ?? scratchPre[worker]
+        let activated = Operand.Elements.scratch(scratch[worker], engine.dtype)
+        let kept = pp.map { $0 + r.lowerBound * width }
+        let bias = pb1.map { $0 + e * width }
+        // Float32 is kept where it is computed, bfloat16 is rounded from scratch rows.
+        var rowPre = scratchPre[worker]
+        if case .float32(let own) = kept { rowPre = own }
         engine.product(
           false, true, r.count, width, d, px + r.lowerBound * d, d, pw1 + e * width * d, d,
           rowPre, width)
-        mmoe_activate(activation.kernel, rowPre, pb1.map { $0 + e * width }, activated, r.count, hidden)
+        switch activated {
+        case .float32(let activated):
+          mmoe_activate(activation.kernel, rowPre, bias, activated, r.count, hidden)
+        case .bf16(let activated):
+          mmoe_activate_bf16(activation.kernel, rowPre, bias, kept?.bf16, activated, r.count, hidden)
+        }
         engine.progressWithinTile(worker)
         let out = py + r.lowerBound * d
         engine.product(
@@ -82,13 +94,15 @@ extension Tape {
         mmoe_bias_residual(
           out, pb2.map { $0 + e * d }, pr.map { $0 + r.lowerBound * d }, r.count, d)
       }
+      return input
     }
+    let (slot, residualSlot) = (x.slot, residual?.slot)
     record(name, y, of: [w1, b1, w2, b2], definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
-        dY, x: x, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2, b2: b2,
-        activation: activation)
-      if let residual { accumulate(dY, into: residual) }
+        dY, x: input, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
+        b2: b2, activation: activation)
+      if let residualSlot { accumulate(dY, into: residualSlot) }
     }
     return y
   }
@@ -107,22 +121,24 @@ extension Tape {
   }
 
   private func feedForwardAdjoint(
-    _ dY: Tensor, x: Tensor, pre: Tensor, offsets: [Int],
+    _ dY: Tensor, x: Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
     tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter?, w2: Parameter,
     b2: Parameter?, activation: Activation
   ) {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
     let groups = offsets.count - 1
-    let (px, pp, pd) = (x.pointer, pre.pointer, dY.pointer)
-    let (pw1, pw2) = (w1.value.pointer, w2.value.pointer)
-    let activated = Tensor(uninitialised: [x.rows, hidden])
+    let (weights1, weights2) = (engine.operand(w1.value), engine.operand(w2.value))
+    let dOutput = engine.operand(dY)
+    let (px, pp, pd) = (x.pointer, pre.pointer, dOutput.pointer)
+    let (pw1, pw2) = (weights1.pointer, weights2.pointer)
+    let activated = Operand(uninitialised: dY.rows * hidden, engine.dtype)
     // Column sums of each tile's pre-activation gradient, taken while it is in the cache; added up per group
     // in tile order below. Sized for the worst spread over groups, so that the buffer is the same at every step.
     let partial =
-      b1 == nil ? nil : Tensor(uninitialised: [x.rows * 4 / feedForwardTile + groups, width])
+      b1 == nil ? nil : Tensor(uninitialised: [dY.rows * 4 / feedForwardTile + groups, width])
     let (pa, ps) = (activated.pointer, partial?.pointer)
-    let dX = gradientTarget(x)
+    let dX = gradientTarget(slot)
     let scratch = engine.scratch(slot: 0, count: feedForwardTile * hidden)
     engine.pool.run(tiles.count) { tile, worker in
       let (e, r) = tiles[tile]
@@ -130,9 +146,14 @@ extension Tape {
       engine.product(
         false, false, r.count, hidden, d, pd + r.lowerBound * d, d, pw2 + e * d * hidden, hidden,
         dActivated, hidden)
-      mmoe_activate_backward(
-        activation.kernel, pp + r.lowerBound * width, dActivated, pa + r.lowerBound * hidden,
-        ps.map { $0 + tile * width }, r.count, hidden)
+      let sums = ps.map { $0 + tile * width }
+      switch (pp + r.lowerBound * width, pa + r.lowerBound * hidden) {
+      case (.float32(let pre), .float32(let activated)):
+        mmoe_activate_backward(activation.kernel, pre, dActivated, activated, sums, r.count, hidden)
+      case (let pre, let activated):
+        mmoe_activate_backward_bf16(
+          activation.kernel, pre.bf16, dActivated, activated.bf16, sums, r.count, hidden)
+      }
       engine.progressWithinTile(worker)
       if let dX {
         engine.product(
@@ -178,7 +199,7 @@ extension Tape {
         }
         if let dB2 {
           mmoe_column_sums(
-            dB2.pointer + e * d + o.lowerBound, pd + first * d + o.lowerBound, count, o.count, d,
+            dB2.pointer + e * d + o.lowerBound, dY.pointer + first * d + o.lowerBound, count, o.count, d,
             dB2.beta == 0 ? 0 : 1)
         }
       }

@@ -91,8 +91,9 @@ extension Tape {
       }
     }
     timed("rotary") { turn(qkv, 1) }
+    let slot = qkv.slot
     record("rotary", [qkv]) {
-      if let gradient = qkv.gradient { turn(gradient, -1) }
+      if let gradient = slot.gradient { turn(gradient, -1) }
     }
   }
 }

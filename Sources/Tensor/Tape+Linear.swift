@@ -8,10 +8,11 @@ extension Tape {
   ///   - weight: `[out, in]`.
   ///   - bias: `[out]`.
   ///   - residual: `[…, out]`, added in the same pass over the output tile.
+  ///   - dtype: what the products read; the engine's when nil.
   /// - Returns: `[…, out]`.
   public func linear(
     _ x: Tensor, weight: Parameter, bias: Parameter? = nil, residual: Tensor? = nil,
-    name: String = "linear"
+    dtype: DType? = nil, name: String = "linear"
   ) -> Tensor {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
@@ -20,8 +21,9 @@ extension Tape {
       return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
     }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
-    timed(name) {
-      let (px, pw, py) = (x.pointer, weight.value.pointer, y.pointer)
+    let input = timed(name) {
+      let (input, weights) = (engine.operand(x, dtype), engine.operand(weight.value, dtype))
+      let (px, pw, py) = (input.pointer, weights.pointer, y.pointer)
       let (pb, pr) = (bias?.value.pointer, residual?.pointer)
       engine.forRowTiles(rows) { r, _, _ in
         engine.product(
@@ -30,10 +32,13 @@ extension Tape {
         mmoe_bias_residual(
           py + r.lowerBound * out, pb, pr.map { $0 + r.lowerBound * out }, r.count, out)
       }
+      return input
     }
+    let (slot, residualSlot) = (x.slot, residual?.slot)
     record(name, y, of: [weight, bias]) { [self] dY in
-      let (px, pw, pd) = (x.pointer, weight.value.pointer, dY.pointer)
-      let dX = gradientTarget(x)
+      let (weights, dOutput) = (engine.operand(weight.value, dtype), engine.operand(dY, dtype))
+      let (px, pw, pd) = (input.pointer, weights.pointer, dOutput.pointer)
+      let dX = gradientTarget(slot)
       let dW = weight.gradientTarget()
       let dB = bias?.gradientTarget()
       // One parallel region for both products: no barrier between them. The weight gradient's tiles are few
@@ -52,7 +57,7 @@ extension Tape {
           }
           if let dB {
             mmoe_column_sums(
-              dB.pointer + o.lowerBound, pd + o.lowerBound, rows, o.count, out,
+              dB.pointer + o.lowerBound, dY.pointer + o.lowerBound, rows, o.count, out,
               dB.beta == 0 ? 0 : 1)
           }
         } else if let dX {
@@ -62,7 +67,7 @@ extension Tape {
             beta: dX.beta, dX.pointer + r.lowerBound * inner, inner)
         }
       }
-      if let residual { accumulate(dY, into: residual) }
+      if let residualSlot { accumulate(dY, into: residualSlot) }
     }
     return y
   }

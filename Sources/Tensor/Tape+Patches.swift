@@ -54,6 +54,7 @@ extension Tape {
         mmoe_sum(out + extra * d, px + b * own * d, pp + extra * d, own * d)
       }
     }
+    let slot = x.slot
     record("positions", y, of: [positions, classToken]) { [self] dY in
       let pd = dY.pointer
       if let dP = positions.gradientTarget() {
@@ -67,14 +68,14 @@ extension Tape {
         mmoe_column_sums(dC.pointer, pd, batch, d, sequence * d, dC.beta == 0 ? 0 : 1)
       }
       if extra == 0 {
-        accumulate(dY, into: x)
-      } else if x.needsGradient {
-        let dX = Tensor(uninitialised: x.shape)
+        accumulate(dY, into: slot)
+      } else if slot.isNeeded {
+        let dX = Tensor(uninitialised: slot.shape)
         let px = dX.pointer
         engine.pool.run(batch) { b, _ in
           (px + b * own * d).update(from: pd + (b * sequence + extra) * d, count: own * d)
         }
-        accumulate(dX, into: x)
+        accumulate(dX, into: slot)
       }
     }
     return y
@@ -98,8 +99,9 @@ extension Tape {
         }
       }
     }
+    let slot = x.slot
     record("pool", y) { [self] dY in
-      let dX = Tensor(uninitialised: x.shape)
+      let dX = Tensor(uninitialised: slot.shape)
       let (px, pd) = (dX.pointer, dY.pointer)
       engine.pool.run(batch) { b, _ in
         for t in 0..<sequence {
@@ -113,7 +115,7 @@ extension Tape {
           }
         }
       }
-      accumulate(dX, into: x)
+      accumulate(dX, into: slot)
     }
     return y
   }

@@ -6,7 +6,9 @@ extension Tape {
   ///
   /// Rows go in chunks. A chunk's logits live in one buffer, become the gradient in place, and are multiplied out into
   /// `dX` and `dW` at once, in the forward pass: nothing of the vocabulary's size is kept or computed twice. Within a
-  /// chunk the vocabulary is cut into slices with a maximum and a sum of their own, which are joined afterwards.
+  /// chunk the vocabulary is cut into slices with a maximum and a sum of their own, which are joined afterwards. With
+  /// bfloat16 products the logits, their sums and the losses are float32, what is kept of a chunk and multiplied out is
+  /// bfloat16.
   ///
   /// - Parameters:
   ///   - x: `[N, d]`.
@@ -17,64 +19,77 @@ extension Tape {
   public func projectedCrossEntropy(
     _ x: Tensor, head: Parameter, targets: [Int32], weight: Float = 1
   ) -> (mean: Double, losses: [Float]) {
-    let (rows, classes) = (x.rows, head.shape[0])
+    let (rows, d, classes) = (x.rows, x.columns, head.shape[0])
     precondition(
-      x.columns == head.shape[1] && rows == targets.count,
+      d == head.shape[1] && rows == targets.count,
       "projectedCrossEntropy: \(x.shape), \(head.shape), \(targets.count) targets")
     let counted = targets.lazy.filter { $0 >= 0 }.count
     let scale = weight / Float(max(counted, 1))
     var losses = [Float](repeating: 0, count: rows)
     let dX = isRecording && x.needsGradient ? Tensor(uninitialised: x.shape) : nil
     timed("head + cross-entropy") {
-      let chunks = Tiling(rows, target: min(max(chunkFloats / classes, 256), 4096))
-      let form = HeadChunk(rows: chunks.longest, classes: classes)
+      let elements = engine.dtype == .bf16 ? 2 * chunkFloats : chunkFloats
+      let chunks = Tiling(rows, target: min(max(elements / classes, 256), 4096))
+      let form = HeadChunk(rows: chunks.longest, classes: classes, engine.dtype)
+      let (input, weights) = (engine.operand(x), engine.operand(head.value))
       for index in 0..<chunks.count {
         let chunk = chunks[index]
         losses.withUnsafeMutableBufferPointer { losses in
           targets.withUnsafeBufferPointer { targets in
             let pl = losses.baseAddress! + chunk.lowerBound
             let pt = targets.baseAddress! + chunk.lowerBound
-            headLosses(x, head, chunk, form, targets: pt, scale: scale, losses: pl)
+            headLosses(input, weights, chunk, form, d, targets: pt, scale: scale, losses: pl)
           }
         }
-        if isRecording { headGradients(x, head, chunk, form, dX) }
+        if isRecording { headGradients(input, weights, chunk, form, d, dX, head) }
       }
     }
     let mean = losses.reduce(0.0) { $0 + Double($1) } / Double(max(counted, 1))
+    let slot = x.slot
     recordLoss("cross-entropy", value: mean, weight: weight) { [self] in
-      if let dX { accumulate(dX, into: x) }
+      if let dX { accumulate(dX, into: slot) }
     }
     return (mean, losses)
   }
 
   /// The losses of a chunk; its buffer then holds the gradient of the logits.
   private func headLosses(
-    _ x: Tensor, _ head: Parameter, _ chunk: Range<Int>, _ form: HeadChunk,
+    _ x: Operand, _ weights: Operand, _ chunk: Range<Int>, _ form: HeadChunk, _ d: Int,
     targets: UnsafePointer<Int32>, scale: Float, losses: UnsafeMutablePointer<Float>
   ) {
-    let (d, classes, slices) = (x.columns, form.classes, form.slices)
-    let (px, pw) = (x.pointer + chunk.lowerBound * d, head.value.pointer)
+    let (classes, slices) = (form.classes, form.slices)
+    let (px, pw) = (x.pointer + chunk.lowerBound * d, weights.pointer)
     let (logits, maxima, sums) = (form.logits.pointer, form.maxima.pointer, form.sums.pointer)
     let targetLogits = form.targetLogits.pointer
     let rowTiles = Tiling(chunk.count, target: form.rowTarget)
     let stride = form.rows
-    engine.pool.run(rowTiles.count * slices.count) { task, _ in
+    let scratch = engine.scratch(
+      slot: 0, count: engine.dtype == .bf16 ? rowTiles.longest * slices.longest : 0)
+    engine.pool.run(rowTiles.count * slices.count) { task, worker in
       let (r, s) = (rowTiles[task % rowTiles.count], task / rowTiles.count)
       let slice = slices[s]
-      let tile = logits + r.lowerBound * classes + slice.lowerBound
-      engine.product(
-        false, true, r.count, slice.count, d, px + r.lowerBound * d, d, pw + slice.lowerBound * d,
-        d, tile, classes)
-      mmoe_exp_slice(
-        tile, classes, targets + r.lowerBound, slice.lowerBound, maxima + s * stride + r.lowerBound,
-        sums + s * stride + r.lowerBound, targetLogits + r.lowerBound, r.count, slice.count)
+      let (input, rows) = (px + r.lowerBound * d, pw + slice.lowerBound * d)
+      let (pt, pl) = (targets + r.lowerBound, targetLogits + r.lowerBound)
+      let at = s * stride + r.lowerBound
+      switch logits + (r.lowerBound * classes + slice.lowerBound) {
+      case .float32(let tile):
+        engine.product(false, true, r.count, slice.count, d, input, d, rows, d, tile, classes)
+        mmoe_exp_slice(
+          tile, classes, pt, slice.lowerBound, maxima + at, sums + at, pl, r.count, slice.count)
+      case .bf16(let tile):
+        let exact = scratch[worker]
+        engine.product(false, true, r.count, slice.count, d, input, d, rows, d, exact, slice.count)
+        mmoe_exp_slice_bf16(
+          tile, classes, exact, pt, slice.lowerBound, maxima + at, sums + at, pl, r.count,
+          slice.count)
+      }
     }
     let recording = isRecording
     engine.forRowTiles(chunk.count, target: 16) { r, _, _ in
       for row in r {
         guard targets[row] >= 0 else {
           losses[row] = 0
-          if recording { (logits + row * classes).update(repeating: 0, count: classes) }
+          if recording { (logits + row * classes).fillZero(classes) }
           continue
         }
         var top = -Float.infinity
@@ -85,20 +100,21 @@ extension Tape {
         losses[row] = logSum - targetLogits[row]
         guard recording else { continue }
         for s in 0..<slices.count {
-          let part = logits + row * classes + slices[s].lowerBound
-          mmoe_scale(part, part, scale * exp(maxima[s * stride + row] - logSum), slices[s].count)
+          let factor = scale * exp(maxima[s * stride + row] - logSum)
+          (logits + (row * classes + slices[s].lowerBound)).scale(factor, slices[s].count)
         }
-        logits[row * classes + Int(targets[row])] -= scale
+        (logits + (row * classes + Int(targets[row]))).subtract(scale)
       }
     }
   }
 
   /// Multiplies a chunk's gradient out: its rows of `dX` and its share of `dW`, those that are wanted.
   private func headGradients(
-    _ x: Tensor, _ head: Parameter, _ chunk: Range<Int>, _ form: HeadChunk, _ dX: Tensor?
+    _ x: Operand, _ weights: Operand, _ chunk: Range<Int>, _ form: HeadChunk, _ d: Int, _ dX: Tensor?,
+    _ head: Parameter
   ) {
-    let (d, classes, slices) = (x.columns, form.classes, form.slices)
-    let (px, pw) = (x.pointer + chunk.lowerBound * d, head.value.pointer)
+    let (classes, slices) = (form.classes, form.slices)
+    let (px, pw) = (x.pointer + chunk.lowerBound * d, weights.pointer)
     let (pg, pd) = (form.logits.pointer, dX.map { $0.pointer + chunk.lowerBound * d })
     let dW = head.gradientTarget()
     let rowTiles = Tiling(chunk.count, target: 256)
@@ -128,17 +144,19 @@ private struct HeadChunk {
   let rows: Int
   let classes: Int
   let slices: Tiling
-  let logits: Tensor
+  let logits: Operand
   /// `[slices, rows]`.
   let maxima: Tensor
   let sums: Tensor
   let targetLogits: Tensor
 
-  init(rows: Int, classes: Int) {
+  init(rows: Int, classes: Int, _ dtype: DType) {
     self.rows = rows
     self.classes = classes
-    slices = Tiling(classes, target: 4096)
-    logits = Tensor(uninitialised: [rows, classes])
+    // With bfloat16 a tile of float32 logits passes through scratch that should stay in the cache.
+    slices = Tiling(classes, target: dtype == .bf16 ? 1024 : 4096)
+    rowTarget = dtype == .bf16 || slices.count == 1 ? 192 : rows
+    logits = Operand(uninitialised: rows * classes, dtype)
     maxima = Tensor(uninitialised: [slices.count, rows])
     sums = Tensor(uninitialised: [slices.count, rows])
     targetLogits = Tensor(uninitialised: [rows])
@@ -146,5 +164,33 @@ private struct HeadChunk {
 
   /// Rows of a tile: a small vocabulary is one slice, so that rows must give the threads work; a large one has slices
   /// enough, and each packs its weights once.
-  var rowTarget: Int { slices.count == 1 ? 192 : rows }
+  let rowTarget: Int
+}
+
+extension Operand.Elements {
+  fileprivate func fillZero(_ count: Int) {
+    switch self {
+    case .float32(let p): p.update(repeating: 0, count: count)
+    case .bf16(let p): p.update(repeating: 0, count: count)
+    }
+  }
+
+  fileprivate func scale(_ factor: Float, _ count: Int) {
+    switch self {
+    case .float32(let p): mmoe_scale(p, p, factor, count)
+    case .bf16(let p): mmoe_scale_bf16(p, factor, count)
+    }
+  }
+
+  /// Subtracts from the first element.
+  fileprivate func subtract(_ value: Float) {
+    switch self {
+    case .float32(let p): p[0] -= value
+    case .bf16(let p):
+      var exact: Float = 0
+      mmoe_decode_bf16(&exact, p, 1)
+      exact -= value
+      mmoe_encode_bf16(p, &exact, 1)
+    }
+  }
 }

@@ -112,12 +112,13 @@ extension Tape {
         }
       }
     }
+    let (slot, rows) = (x.slot, x.rows)
     record("permute", y, definedRows: source.count) { [self] dY in
-      guard let dX = gradientTarget(x) else { return }
+      guard let dX = gradientTarget(slot) else { return }
       let pd = dY.pointer
       position.withUnsafeBufferPointer { buffer in
         let pp = buffer.baseAddress!
-        engine.forRowTiles(x.rows, target: 512) { r, _, _ in
+        engine.forRowTiles(rows, target: 512) { r, _, _ in
           let t = r.lowerBound
           mmoe_combine_rows(
             dX.pointer + t * d, pd, pp + t * k, nil, dX.beta == 0 ? 0 : 1, r.count, k, d)
@@ -150,6 +151,7 @@ extension Tape {
         }
       }
     }
+    let baseSlot = base?.slot
     record("combine", y) { [self] dY in
       let dX = Tensor(uninitialised: x.shape)
       let dGates = Tensor(uninitialised: gates.shape)
@@ -165,7 +167,7 @@ extension Tape {
       }
       accumulate(dX, into: x)
       accumulate(dGates, into: gates)
-      if let base { accumulate(dY, into: base) }
+      if let baseSlot { accumulate(dY, into: baseSlot) }
     }
     return y
   }

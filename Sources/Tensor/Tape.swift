@@ -73,13 +73,14 @@ public final class Tape {
     inspect(name, output, rows: definedRows)
     if !hasMetTrainable { hasMetTrainable = parameters.contains { $0?.isFrozen == false } }
     guard isRecording, hasMetTrainable else { return }
-    output.needsGradient = true
+    let slot = output.slot
+    slot.isNeeded = true
     adjoints.append(
       (
         name, scope,
         {
-          guard let gradient = output.gradient else { return }
-          output.gradient = nil
+          guard let gradient = slot.gradient else { return }
+          slot.gradient = nil
           adjoint(gradient)
         }
       ))
@@ -110,28 +111,38 @@ public final class Tape {
     if isRecording { adjoints.append((name, scope, adjoint)) }
   }
 
-  /// Where an adjoint writes the gradient of `tensor`: a new buffer to overwrite (beta 0), or the one already
+  /// Where an adjoint writes the gradient of a tensor: a new buffer to overwrite (beta 0), or the one already
   /// there to add to (beta 1). Nil when no gradient is wanted.
-  public func gradientTarget(_ tensor: Tensor) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
-    guard tensor.needsGradient else { return nil }
-    if let gradient = tensor.gradient { return (gradient.pointer, 1) }
-    let gradient = Tensor(uninitialised: tensor.shape)
-    tensor.gradient = gradient
+  public func gradientTarget(_ slot: GradientSlot) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+    guard slot.isNeeded else { return nil }
+    if let gradient = slot.gradient { return (gradient.pointer, 1) }
+    let gradient = Tensor(uninitialised: slot.shape)
+    slot.gradient = gradient
     return (gradient.pointer, 0)
   }
 
-  /// Adds `gradient` to that of `tensor`. The first one is adopted, not copied: the caller must be its only
+  /// Adds `gradient` to that of a tensor. The first one is adopted, not copied: the caller must be its only
   /// other user and must not write to it afterwards.
-  public func accumulate(_ gradient: Tensor, into tensor: Tensor) {
-    guard tensor.needsGradient else { return }
-    guard let existing = tensor.gradient else {
-      tensor.gradient =
-        gradient.shape == tensor.shape
+  public func accumulate(_ gradient: Tensor, into slot: GradientSlot) {
+    guard slot.isNeeded else { return }
+    guard let existing = slot.gradient else {
+      slot.gradient =
+        gradient.shape == slot.shape
         ? gradient
-        : Tensor(shape: tensor.shape, storage: gradient.storage, offset: gradient.offset)
+        : Tensor(shape: slot.shape, storage: gradient.storage, offset: gradient.offset)
       return
     }
     engine.addInPlace(existing, gradient)
+  }
+
+  /// `gradientTarget` of an adjoint that keeps the tensor's values.
+  public func gradientTarget(_ tensor: Tensor) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+    gradientTarget(tensor.slot)
+  }
+
+  /// `accumulate` of an adjoint that keeps the tensor's values.
+  public func accumulate(_ gradient: Tensor, into tensor: Tensor) {
+    accumulate(gradient, into: tensor.slot)
   }
 
   private func inspect(_ name: String, _ output: Tensor, rows: Int?) {

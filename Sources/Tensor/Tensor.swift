@@ -1,5 +1,15 @@
 import CKernels
 
+/// Where the gradient of a tensor arrives during the backward pass.
+public final class GradientSlot {
+  let shape: [Int]
+  var gradient: Tensor?
+  /// Whether a backward pass needs to reach the tensor.
+  var isNeeded = false
+
+  init(_ shape: [Int]) { self.shape = shape }
+}
+
 /// A row-major float32 array and, while a tape records, the gradient that flows back into it.
 ///
 /// Tensors are touched once per operation, never per element: loops live in C kernels.
@@ -11,10 +21,18 @@ public final class Tensor: @unchecked Sendable {
   public let offset: Int
   /// The number of elements.
   public let count: Int
+  /// Where its gradient arrives. Adjoints that need no values hold on to this alone, so that the values can go.
+  public let slot: GradientSlot
   /// dLoss/dSelf, set during the backward pass.
-  public internal(set) var gradient: Tensor?
+  public internal(set) var gradient: Tensor? {
+    get { slot.gradient }
+    set { slot.gradient = newValue }
+  }
   /// Whether a backward pass needs to reach this tensor.
-  public internal(set) var needsGradient = false
+  public internal(set) var needsGradient: Bool {
+    get { slot.isNeeded }
+    set { slot.isNeeded = newValue }
+  }
 
   /// An uninitialised tensor.
   public init(uninitialised shape: [Int]) {
@@ -22,6 +40,7 @@ public final class Tensor: @unchecked Sendable {
     count = shape.reduce(1, *)
     storage = Storage(count: count)
     offset = 0
+    slot = GradientSlot(shape)
   }
 
   /// A view of a part of a storage.
@@ -30,6 +49,7 @@ public final class Tensor: @unchecked Sendable {
     count = shape.reduce(1, *)
     self.storage = storage
     self.offset = offset
+    slot = GradientSlot(shape)
     precondition(offset + count <= storage.count, "tensor view outside its storage")
   }
 

@@ -19,7 +19,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Images or windows of text of a step; the preset's by default.") var batch: Int?
     @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
     var settings: [String] = []
-    @Flag(help: "Also print the time of every operation.") var profile = false
+    @Flag(help: "Also print time, FLOPs and bytes of every operation.") var profile = false
     @Flag(help: "End with one line of JSON.") var json = false
 
     func validate() throws {
@@ -36,14 +36,12 @@ struct BenchCommand: ParsableCommand {
       try RunConfig.table.set(
         flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings, in: &config)
       try config.validate()
-      let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
-      let timeline = profile ? Timeline() : nil
+      let engine = try config.tensor.makeEngine()
       let result = try StepBenchmark(
         config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
         batch: config.data.batch, steps: steps
-      ).run(engine: engine, timeline: timeline)
+      ).run(engine: engine, profiled: profile)
       let output = StandardStream.output
-      if let timeline { output.write(OperationProfile(timeline).text(steps: steps)) }
       output.write(result.text)
       if json { output.line(JSONValue.line(result)) }
     }
@@ -83,9 +81,10 @@ struct BenchCommand: ParsableCommand {
       var config = RunConfig()
       try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
       try RunConfig.table.set(settings, in: &config)
+      if let threads { config.tensor.threads = threads }
       let result = try GenerationBenchmark.run(
         config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
-        engine: Engine(threads: threads ?? config.tensor.threads, backend: config.tensor.blas.backend))
+        engine: config.tensor.makeEngine())
       StandardStream.output.line(
         "\(preset) \(result.variant), \(result.experts) experts: \(HumanFormat.fixed(result.tokensPerSecond, 1)) tokens/s after a prompt of \(prompt) in \(HumanFormat.fixed(result.promptMs, 1)) ms; \(result.threads) threads"
       )

@@ -1,6 +1,8 @@
 import ArgumentParser
 import MMoETrain
 
+extension OffloadMode: ExpressibleByArgument {}
+
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue texts with a language model.")
@@ -15,11 +17,23 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Makes tokens seen before less probable; 1 = off.") var repetitionPenalty = 1.0
   @Option(help: "Seed of the draws.") var seed: UInt64 = 0
   @Option(help: "End before this text; repeatable.") var stop: [String] = []
+  @Option(
+    help: "Keep experts in the checkpoint: none, blocking (read when needed) or async (read from the gate's choice on)."
+  )
+  var offload = OffloadMode.none
+  @Option(help: "With --offload: experts kept in memory, of all layers together; a quarter by default.")
+  var expertCache: Int?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Flag(help: "Print a line of JSON for each prompt, with ids and speed.") var json = false
 
   func validate() throws {
     if tokens < 1 { throw ValidationError("--tokens is \(tokens); at least 1 is needed") }
+    if let expertCache, expertCache < 1 || offload == .none {
+      throw ValidationError(
+        expertCache < 1
+          ? "--expert-cache is \(expertCache); at least 1 is needed"
+          : "--expert-cache needs --offload blocking or async")
+    }
   }
 
   func run() throws {
@@ -31,6 +45,8 @@ struct GenerateCommand: ParsableCommand {
       temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed)
     options.stops = stop
     options.threads = threads
+    options.offload = offload
+    options.expertCache = expertCache
     options.printsJSON = json
     try GenerateSession(options).run()
   }

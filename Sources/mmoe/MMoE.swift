@@ -9,6 +9,6 @@ import ArgumentParser
       TrainCommand.self, EvalCommand.self, CheckpointCommand.self, GenerateCommand.self, ModelCommand.self,
       PresetsCommand.self,
       ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,
-      ParityCommand.self, TokenizerCommand.self, StudyCommand.self, NotebookCommand.self,
+      ParityCommand.self, TokenizerCommand.self, StudyCommand.self, AnalyzeCommand.self, NotebookCommand.self,
     ])
 }

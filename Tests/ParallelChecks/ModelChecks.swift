@@ -20,6 +20,25 @@ func checkRanks(_ bench: Bench) throws {
   }
 }
 
+/// The same with a bank that two layers share, sources three blocks back, and identity experts.
+func checkBanksAndSources(_ bench: Bench) throws {
+  var shared = bench.config("dgmoe")
+  shared.moe.bankLayers = 2
+  var far = bench.config("hierarchical")
+  (far.moe.sources, far.moe.first) = ([.position2, RouteSource("3:attention")!], 3)
+  var identities = bench.config("scmoe")
+  identities.moe.identityExperts = 2
+  for (what, config) in [("one bank", shared), ("far sources", far), ("identities", identities)] {
+    let alone = try bench.train(config, team: nil, steps: 10)
+    for overlap in [OverlapStrategy.shortcut, .pipelined(2)] {
+      for group in Set([bench.world.size, max(1, bench.world.size / 2)]).sorted() {
+        let together = try bench.train(config, team: bench.team(config, overlap, group: group), steps: 10)
+        compare(bench, "\(what) \(overlap) group \(group)", together, alone)
+      }
+    }
+  }
+}
+
 /// Tokens of all ranks go to the experts of one, which leaves the others without any.
 func checkUneven(_ bench: Bench) throws {
   for (variant, magnet) in [("top1", Float(5)), ("scmoe", 5), ("top2", 5)] {

@@ -13,7 +13,7 @@ class Case:
     name: str
     kind: str                 # operation, routing, moe, pair, model
     about: str
-    meta: dict = field(default_factory=dict)     # Python numbers; int and float differ in the file
+    meta: dict = field(default_factory=dict)     # Python numbers or tuples; int and float differ in the file
     inputs: dict = field(default_factory=dict)   # float64 or int64 arrays
     weights: dict = field(default_factory=dict)  # float64 arrays
     variant: str = None       # pairs and models
@@ -49,7 +49,7 @@ def read_case(path):
     for name, value in stored.items():
         group, _, rest = name.partition("/")
         if group == "meta" and rest != "capacity":  # the capacity follows from the other numbers
-            case.meta[rest] = value[0].item()
+            case.meta[rest] = value[0].item() if value.size == 1 else tuple(value.tolist())
         elif group in ("inputs", "weights"):
             getattr(case, group)[rest] = value
         else:

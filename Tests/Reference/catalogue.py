@@ -9,6 +9,7 @@ import numpy as np
 
 import draw
 from evaluate import evaluate
+from pairs import AFTER_ATTENTION, INPUT, OUTPUT
 
 # Probability margin by which every expert is chosen, so that float32 code chooses the same.
 MARGIN = 1e-3
@@ -48,7 +49,7 @@ def anything(results):
 
 def arrays(results, field):
     """Arrays of one routing field, over all gates of the case."""
-    return [v for path, v in results.items() if path.split("/")[-1].rstrip("12") == field]
+    return [v for path, v in results.items() if path.split("/")[-1].rstrip("123") == field]
 
 
 def drops(results):
@@ -76,6 +77,9 @@ def well_conditioned(results):
 
 # Names.
 
+STATES = {INPUT: "in", AFTER_ATTENTION: "attn", OUTPUT: "out"}
+
+
 def gate_tags(options):
     tags = []
     if options.get("capacity_factor"):
@@ -94,9 +98,12 @@ def pair_name(variant, options):
         tags.append(f"cg{options['combine']}")
     for option, tag in (("coef_current", "current"), ("preceding_norm", "prenorm"),
                         ("post_norm", "postnorm"), ("one_gate", "onegate"),
-                        ("unconstrained", "unconstrained")):
+                        ("unconstrained", "unconstrained"), ("identity_experts", "identity")):
         if options.get(option):
             tags.append(tag)
+    if "sources" in options:
+        tags.append("from" + "".join(f"_{back}{STATES[state]}" for back, state in
+                                     zip(options["sources"][::2], options["sources"][1::2])))
     tags += gate_tags(options)
     if options.get("causal") == 0:
         tags.append("noncausal")
@@ -198,6 +205,17 @@ def pairs():
         yield "dgmoe", {"capacity_factor": factor}
     yield "dgmoe", {"capacity_factor": 0.5, "one_gate": 1, "unconstrained": 1}
 
+    for variant, k in (("top1", 1), ("top2", 2), ("shared", 1), ("scmoe", 1), ("scmoe2", 2), ("dgmoe", 1)):
+        yield variant, {"k": k, "identity_experts": 2}
+    yield "top2", {"k": 2, "identity_experts": 2, "capacity_factor": 0.5}
+    yield "scmoe", {"k": 1, "identity_experts": 1, "combine": 1}
+
+    for sources in ((1, INPUT, 1, AFTER_ATTENTION), (1, OUTPUT, 0, AFTER_ATTENTION),
+                    (0, INPUT, 1, AFTER_ATTENTION, 1, INPUT)):
+        yield "hierarchical", {"sources": sources}
+    yield "hierarchical", {"sources": (1, INPUT, 1, AFTER_ATTENTION), "combine": 1}
+    yield "hierarchical", {"sources": (1, INPUT, 1, AFTER_ATTENTION), "identity_experts": 2}
+
 
 def models():
     """(name without its backbone, variant, options); each is made with both backbones."""
@@ -205,6 +223,13 @@ def models():
         yield variant, variant, {"k": k}
     for position in (1, 2, 3):
         yield f"scmoe_pos{position}", "scmoe", {"shortcut_pos": position}
+    for variant, k in (("top2", 2), ("dgmoe", 1), ("scmoe", 1)):
+        yield f"{variant}_one_bank", variant, {"k": k, "bank_pairs": 2}
+    yield "scmoe_identity", "scmoe", {"identity_experts": 1}
+    yield "hierarchical", "hierarchical", {"sources": (1, INPUT, 1, AFTER_ATTENTION)}
+    # Blocks 0 and 1 are dense; the experts stand in block 3.
+    yield "hierarchical_far", "hierarchical", {"sources": (3, AFTER_ATTENTION, 2, OUTPUT), "first_pair": 1}
+    yield "hierarchical_from_embedding", "hierarchical", {"sources": (2, OUTPUT, 1, INPUT), "bank_pairs": 2}
 
 
 def pair_accept(variant, options):
@@ -223,6 +248,10 @@ def all_recipes():
     for kind, build in (("routing", draw.routing), ("moe", draw.moe)):
         for name, accept, options in gates():
             yield f"{kind}_{name}", Recipe(partial(build, **options), accept)
+    for k, factor in ((1, 0.0), (2, 0.0), (2, 0.5)):
+        options = dict(k=k, E=4, T=14, renorm=1, capacity_factor=factor, shape="spread", identities=2)
+        yield ("_".join([f"moe_identity_top{k}", *gate_tags(options)]),
+               Recipe(partial(draw.moe, **options), drops if factor else anything))
     for variant, options in pairs():
         yield (pair_name(variant, options),
                Recipe(partial(draw.pair, variant=variant, options=options), pair_accept(variant, options)))

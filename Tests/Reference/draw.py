@@ -8,7 +8,8 @@ import numpy as np
 
 from casefile import Case
 from layers import LAYER_NORM_EPS
-from pairs import WITH_SHARED, WITH_SHORTCUT
+from models import bank_owner
+from pairs import WITH_SHARED, WITH_SHORTCUT, numbered, source_norm, sources_in_order
 
 AUX_COEF = 0.01
 
@@ -90,9 +91,9 @@ def routing(name, rng, k, E, T, renorm, capacity_factor, shape):
                 ties=shape in ("ties", "all_equal"))
 
 
-def moe(name, rng, k, E, T, renorm, capacity_factor, shape, D=6, hidden=10):
+def moe(name, rng, k, E, T, renorm, capacity_factor, shape, D=6, hidden=10, identities=0):
     x = rng.normal(size=(T, D))
-    weights = draw_weights(rng, {"gate": (E, D), **expert_shapes(E, D, hidden)})
+    weights = draw_weights(rng, {"gate": (E + identities, D), **expert_shapes(E, D, hidden)})
     gate = weights["gate"]
     if shape in ("ties", "all_equal"):
         # Sixteenths: sums of their products are exact in float32 too, whatever the order, so a
@@ -111,6 +112,8 @@ def moe(name, rng, k, E, T, renorm, capacity_factor, shape, D=6, hidden=10):
         else:
             gate[UNWANTED, 0] = -4
     meta = {"k": k, "renorm": renorm, "capacity_factor": capacity_factor, "aux_coef": AUX_COEF}
+    if identities:
+        meta["identity_experts"] = identities
     return Case(name, "moe", "MoE layer alone; loss = sum(y*dy) + 0.01*aux", meta,
                 {"x": x, "dy": rng.normal(size=(T, D))}, weights,
                 ties=shape in ("ties", "all_equal"))
@@ -127,6 +130,8 @@ def pair(name, rng, variant, options, B=2, T=7, D=8, hidden=12, E=4):
 
 
 def model(name, rng, backbone, variant, options, D=6, hidden=10, E=3, pairs=2):
+    """Options of the model: `first_pair`, the pairs before it are dense; `bank_pairs`, how many pairs
+    share one bank of experts, which stands under the first of them."""
     meta = {**{o: PAIR_META[o] for o in ("heads", "k", "renorm", "shortcut_pos", "aux_coef")},
             **options, **MODEL_ADAM}
     about = ("whole model, two pairs; loss = mean xent + 0.01*aux; then AdamW steps with clipping "
@@ -144,9 +149,11 @@ def model(name, rng, backbone, variant, options, D=6, hidden=10, E=3, pairs=2):
                   "head.weight": (classes, D), "head.bias": (classes,)}
         about += "patches row-major, each flattened (channel, row, column); mean pool"
     shapes.update({"pos": (T, D), **norm_shapes("ln_f", D)})
-    one_pair = pair_shapes(variant, {**PAIR_META, **options}, D, hidden, E)
     for i in range(pairs):
-        shapes.update({f"pairs.{i}.{part}": shape for part, shape in one_pair.items()})
+        own = "dense" if i < meta.get("first_pair", 0) else variant
+        one_pair = pair_shapes(own, {**PAIR_META, **options}, D, hidden, E)
+        shapes.update({f"pairs.{i}.{part}": shape for part, shape in one_pair.items()
+                       if bank_owner(i, meta) == i or not part.startswith("experts.")})
     return Case(name, "model", about, meta, inputs, draw_weights(rng, shapes), variant, backbone)
 
 
@@ -179,14 +186,18 @@ def pair_shapes(variant, meta, D, hidden, E):
               **mlp_shapes("mlp1", D, hidden)}
     if variant == "dense":
         return {**shapes, **mlp_shapes("mlp2", D, hidden)}
-    shapes["gate"] = (E, D)
-    if variant == "dgmoe" and not meta["one_gate"]:
-        shapes["gate2"] = (E, D)
+    choices = E + meta.get("identity_experts", 0)
+    calls = len(meta["sources"]) // 2 if variant == "hierarchical" else 1
+    for i in range(2 if variant == "dgmoe" and not meta["one_gate"] else calls):
+        shapes[numbered("gate", i)] = (choices, D)
     shapes.update(expert_shapes(E, D, hidden))
     if variant in WITH_SHARED:
         shapes.update(mlp_shapes("shared", D, hidden))
     if variant in WITH_SHORTCUT and not meta["preceding_norm"]:
         shapes.update(norm_shapes("ln_sc", D))
+    if variant == "hierarchical":
+        for i, source in enumerate(sources_in_order(meta["sources"])):
+            shapes.update(norm_shapes(source_norm(i, *source), D))
     if meta["combine"]:
         shapes["coef"] = (meta["combine"], D)  # CG-1 has one coefficient, CG-2 two
     if meta["post_norm"]:

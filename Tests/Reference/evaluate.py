@@ -136,7 +136,7 @@ def routing(case, n, decisions):
 def moe(case, n, decisions):
     meta = case.meta
     r = route(gate_logits(n["x"], n["gate"]), decisions, meta["k"], meta["renorm"],
-              meta["capacity_factor"])
+              meta["capacity_factor"], identities=meta.get("identity_experts", 0))
     y = run_experts(n["x"], n, r)
     results = {"outputs/y": y.value, "outputs/aux": r.aux.value, **routing_results("routing", r)}
     return Forward(results, {"": (y * case.inputs["dy"]).sum() + meta["aux_coef"] * r.aux})

@@ -1,6 +1,7 @@
 """Whole models: embedding, pairs of blocks, final norm, head, mean cross-entropy."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,14 +13,20 @@ from pairs import PairOptions, pair
 def model(case, w, decisions):
     """Logits, loss (balance losses included) and summed aux of a model case, as nodes."""
     gpt = case.backbone == "gpt"
-    options = PairOptions(case.variant, case.meta["heads"], causal=int(gpt), k=case.meta["k"],
-                          renorm=case.meta["renorm"], shortcut_pos=case.meta["shortcut_pos"])
+    meta = case.meta
+    options = PairOptions(case.variant, meta["heads"], causal=int(gpt), k=meta["k"], renorm=meta["renorm"],
+                          shortcut_pos=meta["shortcut_pos"], identity_experts=meta.get("identity_experts", 0),
+                          sources=meta.get("sources", ()))
+    dense = replace(options, variant="dense")
     h = embed_tokens(case.inputs["x"], w) if gpt else embed_patches(case.inputs["x"], w)
     aux = as_node(0.0)
+    blocks = []
     for i in range(pair_count(w)):
-        prefix = f"pairs.{i}."
-        own = {name[len(prefix):]: node for name, node in w.items() if name.startswith(prefix)}
-        h, pair_aux, _, _ = pair(h, own, options, decisions)
+        own = {**part(w, f"pairs.{bank_owner(i, meta)}.", "experts."), **part(w, f"pairs.{i}.")}
+        is_dense = i < meta.get("first_pair", 0)
+        out, pair_aux, states, _ = pair(h, own, dense if is_dense else options, decisions, blocks)
+        blocks += [(h, states["h1"], states["x1"]), (states["x1"], states["h2"], out)]
+        h = out
         aux = aux + pair_aux
     h = layer_norm(h, w["ln_f.weight"], w["ln_f.bias"])
 
@@ -30,6 +37,17 @@ def model(case, w, decisions):
     classes = logits.shape[-1]
     errors = cross_entropy_rows(logits.reshape(-1, classes), case.inputs["y"].reshape(-1))
     return logits, errors.mean() + case.meta["aux_coef"] * aux, aux
+
+
+def part(w, prefix, below=""):
+    """The weights under a prefix, without it."""
+    return {name[len(prefix):]: node for name, node in w.items() if name.startswith(prefix + below)}
+
+
+def bank_owner(pair, meta):
+    """The pair whose experts a pair uses: the first of every `bank_pairs` that have experts."""
+    first = meta.get("first_pair", 0)
+    return pair if pair < first else pair - (pair - first) % meta.get("bank_pairs", 1)
 
 
 def embed_tokens(x, w):

@@ -54,8 +54,9 @@ class Routing:
     aux: Node             # balance loss
 
 
-def route(logits, decisions, k, renorm, capacity_factor, forbidden=None):
-    """Routes tokens by their gate logits (T, E)."""
+def route(logits, decisions, k, renorm, capacity_factor, forbidden=None, identities=0):
+    """Routes tokens by their gate logits (T, E); the last `identities` of the E choices hold no rows
+    and drop none."""
     T, E = logits.shape
     probs = softmax(logits)
     experts = decisions.choose(probs.value, k, forbidden)
@@ -69,6 +70,7 @@ def route(logits, decisions, k, renorm, capacity_factor, forbidden=None):
     capacity = math.ceil(capacity_factor * T * k / E)
     place = queue_places(experts, E)
     kept = (place < capacity) if capacity > 0 else np.ones((T, k), dtype=bool)
+    kept |= experts >= E - identities
     return Routing(probs, experts, gates, kept.astype(np.int64), place, capacity,
                    balance_loss(probs, experts))
 
@@ -106,19 +108,22 @@ def gate_logits(x, gate):
 
 
 def run_experts(x, w, routing):
-    """Sum over the kept choices of gate times expert output; a dropped choice adds nothing.
+    """Sum over the kept choices of gate times expert output; a dropped choice adds nothing, one past
+    the bank's experts is an identity and gives x.
 
     x: (T, D) -> (T, D).
     """
     T, D = x.shape
     bank = [{f"expert.{part}": w[f"experts.{part}"][e]
              for part in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")}
-            for e in range(routing.probs.shape[1])]
+            for e in range(w["experts.fc1.weight"].shape[0])]
     rows = []
     for t in range(T):
         row = as_node(np.zeros((1, D)))
         for j, e in enumerate(routing.experts[t]):
             if routing.kept[t, j]:
-                row = row + routing.gates[t, j] * mlp(x[t:t + 1], bank[e], "expert")
+                token = x[t:t + 1]
+                row = row + routing.gates[t, j] * (
+                    mlp(token, bank[e], "expert") if e < len(bank) else token)
         rows.append(row)
     return stack(rows).reshape(T, D)

@@ -8,6 +8,13 @@ public struct GradientCheck: CustomStringConvertible {
   /// ‖gradient‖₂, the expected size of a derivative along a random direction of ±1.
   public let norm: Double
 
+  public init(name: String, analytic: Double, numeric: Double, norm: Double) {
+    self.name = name
+    self.analytic = analytic
+    self.numeric = numeric
+    self.norm = norm
+  }
+
   /// Difference over the larger magnitude. A direction that happens to be nearly orthogonal to the gradient has a
   /// tiny derivative, which rounding would drown: it is measured by what a direction usually gives.
   public var error: Double {

@@ -55,6 +55,12 @@ void mmoe_activate(mmoe_activation kind, float *pre, const float *bias, float *a
 /// sums (null for none).
 void mmoe_activate_backward(mmoe_activation kind, float *pre, const float *grad, float *activated,
                             float *columnSums, long rows, long hidden);
+/// mmoe_activate with bfloat16 results: kept = pre + bias (null for nowhere), and activated.
+void mmoe_activate_bf16(mmoe_activation kind, const float *pre, const float *bias, uint16_t *kept,
+                        uint16_t *activated, long rows, long hidden);
+/// mmoe_activate_backward over a bfloat16 `pre`; the column sums are those of the unrounded gradient.
+void mmoe_activate_backward_bf16(mmoe_activation kind, uint16_t *pre, const float *grad, uint16_t *activated,
+                                 float *columnSums, long rows, long hidden);
 /// sums[c] (+= when `accumulate`) sum over rows of x[r,c]
 void mmoe_column_sums(float *sums, const float *x, long rows, long columns, long ld,
                       int accumulate);
@@ -108,6 +114,13 @@ void mmoe_rotary(float *x, const float *angles, float sign, long heads, long wid
 /// that maximum and the sum, and the target's logit where it lies in this slice.
 void mmoe_exp_slice(float *logits, long ld, const int32_t *targets, long firstClass, float *maxima,
                     float *sums, float *targetLogits, long rows, long columns);
+/// The same of a slice that stands alone, [rows, columns], its exponentials written in bfloat16 to rows `ld` apart; the
+/// sums are those of the unrounded ones.
+void mmoe_exp_slice_bf16(uint16_t *exponentials, long ld, const float *logits, const int32_t *targets,
+                         long firstClass, float *maxima, float *sums, float *targetLogits, long rows,
+                         long columns);
+/// x = alpha * x in bfloat16.
+void mmoe_scale_bf16(uint16_t *x, float alpha, long n);
 /// y[out] = W[out, inner] x, rows of W `ld` apart, fixed order of additions.
 void mmoe_gemv(float *y, const float *w, const float *x, long ld, long out, long inner);
 
@@ -131,13 +144,20 @@ void mmoe_combine_backward(float *dx, float *dWeight, const float *dy, const flo
                            const int32_t *position, const float *weight, long T, long k,
                            long columns);
 
+/// Identity experts are those numbered from `first`: y[t,:] += sum of gates[t,j] with experts[t,j] >= first, times x[t,:].
+void mmoe_identity_rows(float *y, const float *x, const int32_t *experts, const float *gates, int32_t first, long T,
+                        long k, long columns);
+/// The adjoint: dx[t,:] = that sum times dy[t,:], dGates[t,j] = dy[t,:] . x[t,:] where experts[t,j] >= first, else 0.
+void mmoe_identity_backward(float *dx, float *dGates, const float *dy, const float *x, const int32_t *experts,
+                            const float *gates, int32_t first, long T, long k, long columns);
+
 /// Gradient of routing to the logits (+=), through the gates[T,k], the probabilities[T,E] and the
 /// logSumExp[T]; any of the three may be null.
 void mmoe_route_backward(float *dLogits, const float *probabilities, const int32_t *experts,
                          const float *gates, const float *dGates, const float *dProbabilities,
                          const float *dLogSumExp, long T, long E, long k, int renormalise);
 
-// ---- wire formats ------------------------------------------------------------------------------
+// ---- narrow formats -----------------------------------------------------------------------------
 
 /// float32 to bfloat16, rounded to nearest even; NaN stays NaN.
 void mmoe_encode_bf16(uint16_t *y, const float *x, long n);

@@ -12,37 +12,40 @@ public struct DispatchPlan: Sendable {
   public let k: Int
   /// Rows an expert may take, C = ceil(cf · T · k / E); nil = dropless.
   public let capacity: Int?
-  /// Choices of each expert before and after drops.
+  /// Choices of each expert before drops, identity experts at the end.
   public let load: [Int]
+  /// Rows of each expert after drops, `[E]`.
   public let kept: [Int]
   /// In part `c`, expert `e` has the sorted rows `offsets[c][e]..<offsets[c][e + 1]`.
   public let offsets: [[Int]]
   /// `[T · k]`, place in the expert's queue before drops.
   public let place: [Int32]
-  /// `[T · k]`, sorted row of each pair, −1 where dropped.
+  /// `[T · k]`, sorted row of each pair, −1 where dropped or an identity.
   public let position: [Int32]
   /// Token of each sorted row.
   public let source: [Int32]
 
   /// - Parameters:
   ///   - experts: `[T · k]`, best first.
-  ///   - capacityFactor: 0 = dropless.
+  ///   - expertCount: E, those that take rows.
+  ///   - identities: choices numbered from E on that take none.
+  ///   - capacityFactor: 0 = dropless; C shares the pairs out over experts and identities.
   ///   - priority: `[T]`, higher goes first; nil = token order.
   ///   - chunks: parts that the rows are cut into.
   public init(
-    experts: [Int32], tokens: Int, k: Int, expertCount: Int, capacityFactor: Double = 0,
+    experts: [Int32], tokens: Int, k: Int, expertCount: Int, identities: Int = 0, capacityFactor: Double = 0,
     priority: [Float]? = nil, chunks: Int = 1
   ) {
     self.tokens = tokens
     self.k = k
     capacity =
       capacityFactor > 0
-      ? Int((capacityFactor * Double(tokens * k) / Double(expertCount)).rounded(.up)) : nil
+      ? Int((capacityFactor * Double(tokens * k) / Double(expertCount + identities)).rounded(.up)) : nil
     let limit = capacity ?? Int.max
     let order = priority.map { p in
       (0..<tokens).sorted { p[$0] != p[$1] ? p[$0] > p[$1] : $0 < $1 }
     }
-    var load = [Int](repeating: 0, count: expertCount)
+    var load = [Int](repeating: 0, count: expertCount + identities)
     let pairs = tokens * k
     place = [Int32](unsafeUninitializedCapacity: pairs) { places, count in
       experts.withUnsafeBufferPointer { experts in
@@ -58,15 +61,15 @@ public struct DispatchPlan: Sendable {
       count = pairs
     }
     self.load = load
-    kept = load.map { min($0, limit) }
+    kept = load.prefix(expertCount).map { min($0, limit) }
     offsets = DispatchPlan.offsets(kept, chunks: chunks)
     let rows = offsets.last!.last!
     var source = [Int32](repeating: 0, count: rows)
     position = [Int32](unsafeUninitializedCapacity: pairs) { [place, kept, offsets] positions, count in
       for pair in 0..<pairs {
         let at = Int(place[pair])
-        if at < limit {
-          let expert = Int(experts[pair])
+        let expert = Int(experts[pair])
+        if at < limit && expert < expertCount {
           var chunk = 0
           if chunks > 1 {
             while at >= DispatchPlan.queueStart(kept[expert], chunk + 1, of: chunks) { chunk += 1 }
@@ -106,6 +109,8 @@ public struct DispatchPlan: Sendable {
 
   /// Rows after drops.
   public var rows: Int { offsets.last!.last! }
+  /// Pairs that were not dropped.
+  public var keptPairs: Int { rows + load[kept.count...].reduce(0, +) }
   /// Share of pairs dropped.
-  public var dropped: Double { 1 - Double(rows) / Double(max(tokens * k, 1)) }
+  public var dropped: Double { 1 - Double(keptPairs) / Double(max(tokens * k, 1)) }
 }

@@ -4,6 +4,7 @@ import MMoETensor
 /// fc1 `[e, hidden, d]` (SwiGLU: `[e, 2 hidden, d]`), fc2 `[e, d, hidden]`. Paths and initial values do not depend on how
 /// many live here.
 package struct Experts {
+  package let path: String
   package let w1, w2: Parameter
   package let b1, b2: Parameter?
   private let activation: Activation
@@ -13,6 +14,7 @@ package struct Experts {
     _ store: ParameterStore, _ path: String, _ config: ModelConfig, local: Range<Int>? = nil
   ) {
     let share = ExpertShare(local: local ?? 0..<config.moe.experts, of: config.moe.experts)
+    self.path = path
     activation = config.activation
     let (width, hidden) = (config.width, config.expertHidden)
     func weight(_ name: String, _ out: Int, _ inner: Int, scale: Double = 1) -> Parameter {

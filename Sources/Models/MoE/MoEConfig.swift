@@ -36,16 +36,26 @@ public enum CoefficientInput: String, CaseIterable, Sendable, Codable {
 
 /// The mixture-of-experts part of a model.
 public struct MoEConfig: Sendable, Equatable {
-  /// A name of the variant table: dense, top1, top2, …, shared, scmoe, scmoe2, dgmoe.
+  /// A name of the variant table: dense, top1, top2, …, shared, scmoe, scmoe2, dgmoe, hierarchical.
   public var variant = "top2"
   /// Where ScMoE's shortcut starts: 1 the preceding block's output, 2 its state after attention, 3 its input.
   public var position = 2
+  /// Where the routes of `hierarchical` start, any number of blocks back.
+  public var sources: [RouteSource] = [.position3, .position2]
   /// Routed experts of a layer.
   public var experts = 8
+  /// Further choices of the gate that return their input, weighted: tokens that need no expert cost none
+  /// (LongCat-Flash's zero-computation experts). Numbered after the experts.
+  public var identityExperts = 0
   /// Hidden width of an expert; 0 = the dense MLP's.
   public var hidden = 0
   /// An MoE in every n-th block: 2 = blocks 1, 3, 5 …; 1 = all.
   public var every = 2
+  /// The first block with an MoE; 0 = block `every` − 1.
+  public var first = 0
+  /// MoE layers one after the other that share one bank of experts, each with gates of its own (the paper's
+  /// DGMoE-Share); 1 = a bank each.
+  public var bankLayers = 1
   /// C = ceil(cf · T · k / E) rows an expert in training, T the local tokens; 0 = dropless.
   public var capacityFactor = 0.0
   /// The same in evaluation.
@@ -74,4 +84,9 @@ public struct MoEConfig: Sendable, Equatable {
   public var constrained = true
 
   public init() {}
+
+  /// What a gate chooses from: experts and identities.
+  public var choices: Int { experts + identityExperts }
+  /// The first block with an MoE.
+  public var firstBlock: Int { first == 0 ? every - 1 : first }
 }

@@ -6,6 +6,7 @@ public struct BlockState {
   public let normed: Tensor?
   /// The second norm of the block that the state belongs to; nil for the embedding's output.
   let norm: Norm?
+  let place: StreamState
 }
 
 /// A route that has left: gated and dispatched.
@@ -41,19 +42,19 @@ package final class MoELayer {
   private let routers: [Router]
   package let experts: Experts
   private let shared: FeedForward?
-  private let shortcutNorm: Norm?
+  /// One a route; nil where the source has a normed form.
+  private let shortcutNorms: [Norm?]
   private let postNorm: Norm?
   private let coefficient: Parameter?
   private let dispatcher: any Dispatcher
 
   init(
     _ store: ParameterStore, _ path: String, model: ModelConfig, block: Int,
-    variant: MoEVariant, dispatcher: any Dispatcher
+    variant: MoEVariant, bank: Experts?, dispatcher: any Dispatcher
   ) {
     config = model.moe
     self.variant = variant
     self.block = block
-    self.dispatcher = dispatcher
     let width = model.width
     var routers: [Router] = []
     for (index, route) in variant.routes.enumerated() {
@@ -66,15 +67,17 @@ package final class MoELayer {
       }
     }
     self.routers = routers
-    experts = Experts(
-      store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
+    experts =
+      bank
+      ?? Experts(store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
+    self.dispatcher = dispatcher.serving(bank: experts.path)
     shared =
       variant.sharedExpert
       ? FeedForward(store, path + ".shared", model) : nil
-    let hasShortcut = variant.routes.contains { $0.source != .current }
-    shortcutNorm =
-      hasShortcut && config.shortcutNorm == .own
-      ? Norm(store, path + ".shortcut_norm", model) : nil
+    shortcutNorms = variant.routes.enumerated().map { index, route in
+      guard route.source != .current, model.moe.shortcutNorm == .own else { return nil }
+      return Norm(store, path + (index == 0 ? ".shortcut_norm" : ".shortcut_norm\(index + 1)"), model)
+    }
     postNorm =
       config.postNorm ? Norm(store, path + ".post_norm", model) : nil
     coefficient =
@@ -96,10 +99,15 @@ package final class MoELayer {
     let place = pass.tape.scope
     pass.tape.scope = "blocks.\(block)"
     defer { pass.tape.scope = place }
-    let normed = norm(source, of: route, pass.tape)
+    let path = StreamPath.route(block: block, index: index, blocksBack: route.source.blocksBack)
+    let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
     let routing = routers[index](
       normed, exclude: exclude, block: block, route: index, chunks: schedule.chunks, pass)
+    pass.observer?.routed(
+      ObservedCall(
+        block: block, route: index, source: source.place, normed: normed, routing: routing,
+        selectionBias: routers[index].selectionBias?.values))
     let flight = dispatcher.beginDispatch(normed, routing.plan, pass.tape)
     return RouteInFlight(normed: normed, routing: routing, flight: flight, schedule: schedule)
   }
@@ -142,16 +150,20 @@ package final class MoELayer {
   /// Experts, combine and the shared expert: the block's output `[T, d]`.
   ///
   /// - Parameters:
-  ///   - h: the state after attention; u: its normed form.
+  ///   - current: the state after attention.
   ///   - branchScales: stochastic depth, one factor a sample; nil = keep all.
+  ///   - operatorDone: to be called after the shared expert, which routes into later blocks hide behind as well.
   func finish(
-    _ routes: [RouteInFlight], h: Tensor, u: Tensor, branchScales: [Float]?, _ pass: ForwardPass
+    _ routes: [RouteInFlight], current: BlockState, branchScales: [Float]?, _ pass: ForwardPass,
+    operatorDone: () -> Void
   ) -> Tensor {
     let tape = pass.tape
+    let h = pass.value(of: current, along: .residual)
     func runShared(residual: Tensor?) -> Tensor? {
       guard let shared else { return nil }
+      let u = pass.view(of: current, along: .sharedExpert).normed!
       let output = shared(u, tape, residual: residual, name: "shared expert")
-      operatorDone(routes, tape)
+      operatorDone()
       return output
     }
     func addRoutes(to base: Tensor?) -> Tensor {
@@ -161,6 +173,9 @@ package final class MoELayer {
         sum = tape.combineRows(
           awaitOutputs(route, tape), gates: route.routing.choice.gates,
           position: route.routing.plan.position, base: sum)
+        if config.identityExperts > 0 {
+          sum = tape.identityExperts(route.normed, route.routing.choice, first: config.experts, base: sum!)
+        }
       }
       return sum!
     }
@@ -170,7 +185,9 @@ package final class MoELayer {
     }
     var joined: Tensor
     if let coefficient, let dense = runShared(residual: nil) {
-      let z = config.coefficientInput == .routed ? routes[0].normed : u
+      let z =
+        config.coefficientInput == .routed
+        ? routes[0].normed : pass.view(of: current, along: .coefficient).normed!
       joined = tape.coefficientGate(
         config.combine, shared: dense, routed: addRoutes(to: nil), z: z, weight: coefficient)
     } else {
@@ -187,9 +204,9 @@ package final class MoELayer {
     }
   }
 
-  private func norm(_ source: BlockState, of route: Route, _ tape: Tape) -> Tensor {
-    if route.source == .current { return source.normed! }
-    if let shortcutNorm { return shortcutNorm(source.value, tape) }
+  private func norm(_ source: BlockState, of route: Int, _ tape: Tape) -> Tensor {
+    if variant.routes[route].source == .current { return source.normed! }
+    if let own = shortcutNorms[route] { return own(source.value, tape) }
     // LongCat-Flash: the tensor that the preceding block's MLP reads, where it is the same state.
     return source.normed ?? source.norm?(source.value, tape) ?? source.value
   }

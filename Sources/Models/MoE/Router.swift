@@ -10,7 +10,7 @@ public struct Routing {
 /// A linear gate in float32 with softmax over all experts and top-k choice.
 package final class Router {
   package let weight: Parameter
-  /// `[E]`, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
+  /// One value a choice, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
   package let selectionBias: Tensor?
   let config: MoEConfig
   let k: Int
@@ -18,12 +18,12 @@ package final class Router {
   private var loadSinceUpdate: [Int]
 
   package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
-    weight = store.weight(path + ".weight", [config.experts, width])
+    weight = store.weight(path + ".weight", [config.choices, width])
     selectionBias =
-      config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.experts) : nil
+      config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.choices) : nil
     self.config = config
     self.k = k
-    loadSinceUpdate = Array(repeating: 0, count: config.experts)
+    loadSinceUpdate = Array(repeating: 0, count: config.choices)
   }
 
   /// Routes `x` `[T, d]`.
@@ -36,7 +36,7 @@ package final class Router {
     _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int = 1, _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
-    let logits = tape.linear(x, weight: weight, name: "gate")
+    let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
     if config.routing == .uniform {
       return uniform(logits, exclude: exclude, block: block, route: route, chunks: chunks, pass)
     }
@@ -46,24 +46,27 @@ package final class Router {
       noisy, k: k, renormalise: config.renormalise && k > 1,
       selectionBias: selectionBias?.values, exclude: exclude)
     let factor = pass.isTraining ? config.capacityFactor : config.evalCapacityFactor
-    let plan = DispatchPlan(
-      experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
-      capacityFactor: factor, priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
-    let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.experts)
+    let plan = tape.timed("plan") {
+      DispatchPlan(
+        experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
+        identities: config.identityExperts, capacityFactor: factor,
+        priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
+    }
+    let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.choices)
     let spread =
       config.balance == .importanceLoad
       ? ExpectedLoad(choice, logits: logits, noisyLogits: noisy, noise: deviation, tape.engine) : nil
     // Balance is one of the global batch: ranks and shares of it must not matter.
-    var sums = RoutingSums(plan, experts: config.experts)
+    var sums = RoutingSums(plan, experts: config.choices)
     sums.firstChoices = config.balance == .firstChoice ? firstChoices(choice) : []
-    sums.entropy = meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens)
+    sums.entropy = tape.timed("entropy") { meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens) }
     sums.importance = spread?.importance ?? []
     sums.expectedLoad = spread?.load ?? []
     pass.sum(sums.vector) { [self] totals in
       sums.vector = totals
-      let auxiliary = auxiliaryLosses(choice, sums: sums, spread: spread, pass)
+      let auxiliary = pass.tape.timed("balance") { auxiliaryLosses(choice, sums: sums, spread: spread, pass) }
       if pass.isTraining && selectionBias != nil {
-        for e in 0..<config.experts { loadSinceUpdate[e] += Int(sums.load[e]) }
+        for e in 0..<config.choices { loadSinceUpdate[e] += Int(sums.load[e]) }
       }
       pass.routings.append(sums.report(block: block, route: route, auxiliary: auxiliary))
     }
@@ -102,8 +105,8 @@ package final class Router {
   /// once after each optimiser step.
   package func updateSelectionBias() {
     guard let selectionBias, !weight.isFrozen else { return }
-    let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.experts)
-    for e in 0..<config.experts {
+    let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.choices)
+    for e in 0..<config.choices {
       let error = mean - Double(loadSinceUpdate[e])
       let sign: Float = error > 0 ? 1 : error < 0 ? -1 : 0
       selectionBias.pointer[e] += Float(config.biasRate) * sign
@@ -118,7 +121,7 @@ package final class Router {
     let random = CounterRandom(
       seed: pass.seed, purpose: .gateNoise, a: UInt64(pass.step), b: UInt64(block * 8 + route))
     let noise = Tensor(uninitialised: shape)
-    let scale = Float(config.gateNoise) / Float(config.experts)
+    let scale = Float(config.gateNoise) / Float(config.choices)
     // Numbered by the token's place in the global batch.
     let first = pass.shard.index * noise.count
     for i in 0..<noise.count { noise.pointer[i] = scale * random.normal(UInt64(first + i)) }
@@ -128,7 +131,7 @@ package final class Router {
   private func uniform(
     _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int, _ pass: ForwardPass
   ) -> Routing {
-    let (tokens, count) = (logits.rows, config.experts)
+    let (tokens, count) = (logits.rows, config.choices)
     let experts = (0..<tokens * k).map { pair in
       let expert = Int32(pair % count)
       return exclude?[pair / k] == expert ? (expert + 1) % Int32(count) : expert
@@ -139,7 +142,8 @@ package final class Router {
       probabilities: flat, logSumExp: Tensor.zeros([tokens]), tokens: tokens, expertCount: count,
       k: k)
     let plan = DispatchPlan(
-      experts: experts, tokens: tokens, k: k, expertCount: count, chunks: chunks)
+      experts: experts, tokens: tokens, k: k, expertCount: config.experts,
+      identities: config.identityExperts, chunks: chunks)
     var sums = RoutingSums(plan, experts: count)
     sums.entropy = log(Double(count)) * Double(tokens)
     pass.sum(sums.vector) { totals in
@@ -150,14 +154,14 @@ package final class Router {
   }
 
   private func firstChoices(_ choice: GateChoice) -> [Double] {
-    var load = [Double](repeating: 0, count: config.experts)
+    var load = [Double](repeating: 0, count: config.choices)
     for t in 0..<choice.tokens { load[Int(choice.experts[t * k])] += 1 }
     return load
   }
 
   private func bestProbabilities(_ choice: GateChoice) -> [Float] {
     (0..<choice.tokens).map { t in
-      choice.probabilities.pointer[t * config.experts + Int(choice.experts[t * k])]
+      choice.probabilities.pointer[t * config.choices + Int(choice.experts[t * k])]
     }
   }
 

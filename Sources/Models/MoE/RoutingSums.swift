@@ -17,7 +17,7 @@ struct RoutingSums {
   init(_ plan: DispatchPlan, experts: Int) {
     self.experts = experts
     load = plan.load.map(Double.init)
-    kept = Double(plan.rows)
+    kept = Double(plan.keptPairs)
     pairs = Double(plan.tokens * plan.k)
     tokens = Double(plan.tokens)
   }

@@ -14,6 +14,44 @@ public struct RouteSource: Sendable, Hashable {
   public static let position2 = RouteSource(blocksBack: 1, site: .afterAttention)
   /// The preceding block's input.
   public static let position3 = RouteSource(blocksBack: 1, site: .input)
+
+  public init(blocksBack: Int, site: Site) {
+    self.blocksBack = blocksBack
+    self.site = site
+  }
+
+  /// Whether block `block` of a network has it: the first block's input is the output of block −1.
+  public func exists(before block: Int) -> Bool {
+    block >= blocksBack || (block == blocksBack - 1 && site == .output)
+  }
+}
+
+/// As text: `2:attention`, the blocks back and the site.
+extension RouteSource: LosslessStringConvertible {
+  private static let names: [(site: Site, name: String)] = [
+    (.input, "input"), (.afterAttention, "attention"), (.output, "output"),
+  ]
+
+  public init?(_ description: String) {
+    let parts = description.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2, let back = Int(parts[0]), back >= 0,
+      let site = RouteSource.names.first(where: { $0.name == parts[1] })?.site,
+      back > 0 || site != .output
+    else { return nil }
+    self.init(blocksBack: back, site: site)
+  }
+
+  public var description: String {
+    "\(blocksBack):\(RouteSource.names.first { $0.site == site }!.name)"
+  }
+}
+
+extension RouteSource: Comparable {
+  /// Earlier in the network comes first.
+  public static func < (a: RouteSource, b: RouteSource) -> Bool {
+    func place(_ source: RouteSource) -> Int { RouteSource.names.firstIndex { $0.site == source.site }! }
+    return a.blocksBack != b.blocksBack ? a.blocksBack > b.blocksBack : place(a) < place(b)
+  }
 }
 
 /// One gated call of the experts: from where, how many choices.
@@ -43,8 +81,8 @@ public struct MoEVariant: Sendable, Equatable {
 
   /// Every fixed variant; `top<k>` with another k is made by `resolve`.
   ///
-  /// `shortcut` is the source that `moe.position` names.
-  static func table(shortcut: RouteSource, constrained: Bool) -> [MoEVariant] {
+  /// - Parameter shortcut: the source that `moe.position` names.
+  static func table(_ config: MoEConfig, shortcut: RouteSource) -> [MoEVariant] {
     [
       MoEVariant(
         name: "top1", summary: "one routed expert a token", sharedExpert: false,
@@ -67,12 +105,15 @@ public struct MoEVariant: Sendable, Equatable {
       MoEVariant(
         name: "dgmoe", summary: "DGMoE: one expert for the preceding state, another for the current",
         sharedExpert: false,
-        routes: [Route(shortcut, k: 1), Route(.current, k: 1, avoidsPreviousRoute: constrained)]),
+        routes: [Route(shortcut, k: 1), Route(.current, k: 1, avoidsPreviousRoute: config.constrained)]),
+      MoEVariant(
+        name: "hierarchical", summary: "shared expert here, a routed expert from each of moe.sources",
+        sharedExpert: true, routes: config.sources.sorted().map { Route($0, k: 1) }),
     ]
   }
 
   /// All variants with the default options, for listings and tests.
-  public static var all: [MoEVariant] { table(shortcut: .position2, constrained: true) }
+  public static var all: [MoEVariant] { table(MoEConfig(), shortcut: .position2) }
 
   /// The value that a configuration names.
   /// - Throws: `ModelError` for an unknown name or position.
@@ -81,8 +122,7 @@ public struct MoEVariant: Sendable, Equatable {
     guard (1...3).contains(config.position) else {
       throw ModelError("moe.position is \(config.position); use 1, 2 or 3")
     }
-    let variants = table(
-      shortcut: positions[config.position - 1], constrained: config.constrained)
+    let variants = table(config, shortcut: positions[config.position - 1])
     if let variant = variants.first(where: { $0.name == config.variant }) { return variant }
     if config.variant.hasPrefix("top"), let k = Int(config.variant.dropFirst(3)), k >= 1 {
       return MoEVariant(
@@ -93,6 +133,9 @@ public struct MoEVariant: Sendable, Equatable {
     throw ModelError(
       "moe.variant is '\(config.variant)'; valid are \(names.joined(separator: ", ")) and top<k>")
   }
+
+  /// How many blocks back the furthest source is.
+  public var reach: Int { routes.map(\.source.blocksBack).max() ?? 0 }
 
   /// Expert calls a token makes: routed choices plus the shared expert.
   public var activeExperts: Int { routes.reduce(sharedExpert ? 1 : 0) { $0 + $1.k } }

@@ -13,11 +13,13 @@ public enum ProductBenchmark {
   }
 
   /// The larger of OpenBLAS' and oneDNN's rate at 2048³ on all threads, in GFLOP/s: the best of several rounds.
+  ///
+  /// - Parameter dtype: what the products read.
   /// - Throws: `EngineError` when no backend can be loaded.
-  public static func peak(threads: Int, seconds: Double = 0.4) throws -> Double {
+  public static func peak(threads: Int, dtype: DType = .float32, seconds: Double = 0.4) throws -> Double {
     var best = 0.0
     for backend in BLASBackend.allCases {
-      guard let engine = try? Engine(threads: threads, backend: backend) else { continue }
+      guard let engine = try? Engine(threads: threads, backend: backend, dtype: dtype) else { continue }
       best = max(best, rate(engine, m: 2048, n: 2048, k: 2048, seconds: seconds))
     }
     guard best > 0 else {
@@ -31,8 +33,8 @@ public enum ProductBenchmark {
     _ engine: Engine, transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
     seconds: Double
   ) -> Double {
-    let a = Tensor(repeating: 0.5, shape: [m, k])
-    let b = Tensor(repeating: 0.25, shape: [k, n])
+    let a = engine.operand(Tensor(repeating: 0.5, shape: [m, k]))
+    let b = engine.operand(Tensor(repeating: 0.25, shape: [k, n]))
     let c = Tensor(uninitialised: [m, n])
     var best = Double.infinity
     let start = monotonicSeconds()

@@ -13,7 +13,7 @@ public struct StepBenchmark {
     public var mode: String
     public var preset: String
     public var variant: String
-    public var dtype = "float32"
+    public var dtype: DType
     public var backend: String
     public var threads: Int
     public var batch: Int
@@ -31,9 +31,11 @@ public struct StepBenchmark {
     public var peakRssMb: Double
     /// Buffers taken from the system after the third step.
     public var systemAllocationsAfterStep3: Int
+    /// Where the time went, when asked for.
+    public var profile: StepProfile?
 
     private enum CodingKeys: String, CodingKey {
-      case mode, preset, variant, dtype, backend, threads, batch, steps
+      case mode, preset, variant, dtype, backend, threads, batch, steps, profile
       case tokensPerSecond = "tokens_per_s"
       case samplesPerSecond = "samples_per_s"
       case stepMsMedian = "step_ms_median"
@@ -70,12 +72,13 @@ public struct StepBenchmark {
 
   /// Runs three steps of warm-up and `steps` measured ones.
   ///
-  /// - Parameter timeline: receives every operation of the measured steps.
+  /// - Parameter profiled: whether every operation of the measured steps is timed.
   /// - Throws: `ModelError` for an impossible configuration.
-  public func run(engine: Engine, timeline: Timeline? = nil) throws -> Result {
+  public func run(engine: Engine, profiled: Bool = false) throws -> Result {
     let (model, forward) = try subject(engine)
     let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
 
+    let timeline = profiled ? Timeline() : nil
     let warmUp = 3
     var times: [Double] = []
     var allocations = 0
@@ -105,16 +108,21 @@ public struct StepBenchmark {
     let flops = Double(batch) * (mode == .train ? costs.trainingFLOPs : costs.forwardFLOPs)
     let sorted = times.sorted()
     let (median, best) = (sorted[sorted.count / 2], sorted[0])
-    let peak = try ProductBenchmark.peak(threads: engine.threads)
+    let peak = try ProductBenchmark.peak(threads: engine.threads, dtype: engine.dtype)
     return Result(
-      mode: mode.rawValue, preset: preset, variant: config.moe.variant,
+      mode: mode.rawValue, preset: preset, variant: config.moe.variant, dtype: engine.dtype,
       backend: engine.backendDescription, threads: engine.threads, batch: batch, steps: steps,
       tokensPerSecond: Double(batch * config.tokens) / median,
       samplesPerSecond: Double(batch) / median, stepMsMedian: median * 1e3,
       stepMsBest: best * 1e3, gflopPerStep: flops / 1e9, gflops: flops / median / 1e9,
       gflopsBest: flops / best / 1e9, peakGflops: peak, mfu: flops / median / 1e9 / peak,
       mfuBest: flops / best / 1e9 / peak, peakRssMb: resident,
-      systemAllocationsAfterStep3: allocations)
+      systemAllocationsAfterStep3: allocations,
+      profile: try timeline.map {
+        try StepProfile(
+          $0, config, batch: batch, training: mode == .train, dtype: engine.dtype,
+          steps: steps, stepSeconds: times.reduce(0, +) / Double(steps))
+      })
   }
 }
 
@@ -154,31 +162,16 @@ public func peakResidentMegabytes() -> Double {
 }
 
 extension StepBenchmark.Result {
-  /// Three lines for a terminal.
+  /// Three lines for a terminal, below the profile where there is one.
   public var text: String {
-    """
-    \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend)
-    step \(HumanFormat.fixed(stepMsMedian, 1)) ms median, \(HumanFormat.fixed(stepMsBest, 1)) best; \
-    \(HumanFormat.fixed(samplesPerSecond, 1)) samples/s, \(HumanFormat.grouped(Int(tokensPerSecond))) tokens/s
-    \(HumanFormat.fixed(gflops, 1)) of \(HumanFormat.fixed(peakGflops, 1)) GFLOP/s = MFU \
-    \(HumanFormat.percent(mfu)); peak memory \(HumanFormat.fixed(peakRssMb, 0)) MB; \
-    \(systemAllocationsAfterStep3) new buffers after step 3
+    (profile.map { $0.text + "\n" } ?? "") + """
+      \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend), \(dtype.rawValue) products
+      step \(HumanFormat.fixed(stepMsMedian, 1)) ms median, \(HumanFormat.fixed(stepMsBest, 1)) best; \
+      \(HumanFormat.fixed(samplesPerSecond, 1)) samples/s, \(HumanFormat.grouped(Int(tokensPerSecond))) tokens/s
+      \(HumanFormat.fixed(gflops, 1)) of \(HumanFormat.fixed(peakGflops, 1)) GFLOP/s = MFU \
+      \(HumanFormat.percent(mfu)); peak memory \(HumanFormat.fixed(peakRssMb, 0)) MB; \
+      \(systemAllocationsAfterStep3) new buffers after step 3
 
-    """
-  }
-}
-
-extension OperationProfile {
-  /// Time of every operation a step, the longest first; ′ marks backward parts.
-  public func text(steps: Int) -> String {
-    let total = entries.reduce(0) { $0 + $1.seconds }
-    var table = TextTable(columns: [.left("operation"), .right("ms a step"), .right("share")])
-    for entry in entries.sorted(by: { $0.seconds > $1.seconds }) {
-      table.add([
-        entry.name, HumanFormat.fixed(entry.seconds / Double(steps) * 1e3, 2),
-        HumanFormat.percent(entry.seconds / max(total, 1e-12)),
-      ])
-    }
-    return table.render() + "\n"
+      """
   }
 }

@@ -252,11 +252,14 @@ public final class LoadedCheckpoint {
 
   /// Reads all parameters and buffers into a model of the same configuration.
   ///
+  /// - Parameter leaves: which parameters stay in the file.
   /// - Throws: `HDF5Error` or `TrainError` for a dataset that is missing, of another shape, or left over.
-  public func restore(_ model: any TrainableModel) throws {
+  public func restore(
+    _ model: any TrainableModel, leaving leaves: (Parameter) -> Bool = { _ in false }
+  ) throws {
     var known: Set<String> = []
     for parameter in model.parameters {
-      try read(parameter, into: parameter.value, under: CheckpointLayout.model)
+      if !leaves(parameter) { try read(parameter, into: parameter.value, under: CheckpointLayout.model) }
       for piece in CheckpointLayout.pieces(of: parameter, allExperts: true) {
         known.insert(CheckpointLayout.model + "/" + piece.path)
       }
@@ -289,6 +292,20 @@ public final class LoadedCheckpoint {
       try read(parameter, into: moments.second, under: CheckpointLayout.secondMoment)
     }
     optimizer.stepCount = info.step
+  }
+
+  /// Where a piece of the model begins in the file.
+  ///
+  /// - Throws: `HDF5Error` when it is missing; `TrainError` when it has another shape or is not stored in one piece.
+  func fileOffset(of piece: CheckpointLayout.Piece) throws -> Int {
+    let place = CheckpointLayout.model + "/" + piece.path
+    let dataset = try reader.dataset(place)
+    guard dataset.shape == piece.shape, dataset.type == .float32, let offset = dataset.fileOffset else {
+      throw TrainError(
+        "\(file): dataset '\(place)': \(dataset.type.rawValue) of shape \(dataset.shape) found, contiguous float32 of shape \(piece.shape) expected; use --offload none"
+      )
+    }
+    return offset
   }
 
   private func read(_ parameter: Parameter, into tensor: Tensor, under group: String) throws {

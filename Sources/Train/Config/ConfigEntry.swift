@@ -70,21 +70,22 @@ extension ConfigEntry {
     _ key: String, _ path: WritableKeyPath<Root, String?> & Sendable, _ summary: String
   ) -> Self { Self(key, path, ConfigKind.text.optional, summary) }
 
+  /// A list of values that are written as words, each as `expected` says.
+  public static func list<Value: LosslessStringConvertible & Sendable>(
+    _ key: String, _ path: WritableKeyPath<Root, [Value]> & Sendable, _ expected: String, example: String,
+    _ summary: String
+  ) -> Self { Self(key, path, ConfigKind.word(expected).list(example: example), summary) }
+
   /// A list of texts without commas: `[a, b]`, on the command line also `a,b`.
   ///
-  /// - Parameter example: completes "a list such as …".
+  /// - Parameter example: stands in "a list such as […]".
   public static func strings(
     _ key: String, _ path: WritableKeyPath<Root, [String]> & Sendable, example: String, _ summary: String
-  ) -> Self {
-    let list = ConfigKind.text.list
-    return Self(
-      key, path,
-      ConfigKind(expected: "a list such as \(example)", parse: list.parse, render: list.render), summary)
-  }
+  ) -> Self { Self(key, path, ConfigKind.text.list(example: example), summary) }
 
   /// A list of whole numbers, each within the range: `[1, 2]`, on the command line also `1,2`.
   public static func ints(
     _ key: String, _ path: WritableKeyPath<Root, [Int]> & Sendable,
     range: ClosedRange<Int> = .min ... .max, _ summary: String
-  ) -> Self { Self(key, path, ConfigKind.int(in: range).list, summary) }
+  ) -> Self { Self(key, path, ConfigKind.int(in: range).list(example: "1, 2"), summary) }
 }

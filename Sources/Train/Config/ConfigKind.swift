@@ -126,6 +126,18 @@ where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
   }
 }
 
+extension ConfigKind where Value: LosslessStringConvertible {
+  static func word(_ expected: String) -> Self {
+    ConfigKind(
+      expected: expected,
+      parse: { input throws(ConfigMismatch) in
+        guard case .scalar(let word, _) = input, let value = Value(word) else { throw ConfigMismatch() }
+        return value
+      },
+      render: { RenderedValue($0.description, yaml: yamlText($0.description)) })
+  }
+}
+
 extension ConfigKind {
   /// The same values, and none.
   var optional: ConfigKind<Value?> {
@@ -138,9 +150,9 @@ extension ConfigKind {
   }
 
   /// Lists of such values: `[1, 2]`, and on the command line also `1,2`.
-  var list: ConfigKind<[Value]> {
+  func list(example: String) -> ConfigKind<[Value]> {
     ConfigKind<[Value]>(
-      expected: "a list such as [1, 2], each \(expected)",
+      expected: "a list such as [\(example)], each \(expected)",
       parse: { [parse] input throws(ConfigMismatch) in
         var values: [Value] = []
         for item in try listItems(input) {

@@ -26,7 +26,17 @@ public struct TensorConfig: Sendable, Equatable {
   /// Computing threads; nil = all cores.
   public var threads: Int?
   public var blas = BLASChoice.auto
+  /// What matrix products read.
+  public var dtype = DType.float32
   public init() {}
+
+  /// What computes with these settings.
+  ///
+  /// - Parameter threads: where the settings leave it open; nil = all cores.
+  /// - Throws: `EngineError` for what this machine or build cannot do.
+  public func makeEngine(threads fallback: Int? = nil) throws -> Engine {
+    try Engine(threads: threads ?? fallback, backend: blas.backend, dtype: dtype)
+  }
 
   public enum BLASChoice: String, CaseIterable, Sendable {
     /// oneDNN where built in, else OpenBLAS.

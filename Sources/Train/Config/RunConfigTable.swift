@@ -6,6 +6,8 @@ extension RunConfig {
   public static let table = ConfigTable<RunConfig>(
     [
       .int("seed", \.seed, range: 0 ... .max, "of initialisation, order, augmentation, noise"),
+      .choice(
+        "dtype", \.tensor.dtype, "of matrix products; bf16 needs oneDNN and a CPU with AVX512_BF16"),
       .optionalInt(
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
@@ -61,15 +63,25 @@ extension RunConfig {
   ]
 
   private static let moeEntries: [ConfigEntry<RunConfig>] = [
-    .string("moe.variant", \.model.moe.variant, "dense, top<k>, shared, scmoe, scmoe2, dgmoe"),
+    .string("moe.variant", \.model.moe.variant, "dense, top<k>, shared, scmoe, scmoe2, dgmoe, hierarchical"),
     .int(
       "moe.position", \.model.moe.position, range: 1...3,
       "shortcut source: 1 preceding output, 2 its state after attention, 3 its input"),
+    .list(
+      "moe.sources", \.model.moe.sources, "blocks back and input, attention or output",
+      example: "3:attention, 1:attention",
+      "sources of hierarchical"),
     .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
+    .int(
+      "moe.identity_experts", \.model.moe.identityExperts, range: 0...16384,
+      "choices beside the experts that return their input and cost nothing"),
     .int(
       "moe.hidden", \.model.moe.hidden, range: 0...1_048_576,
       "hidden width of an expert; 0 = the MLP's"),
     .int("moe.every", \.model.moe.every, range: 1...1024, "MoE in every n-th block"),
+    .int("moe.first", \.model.moe.first, range: 0...1024, "first block with an MoE; 0 = moe.every - 1"),
+    .int(
+      "moe.bank_layers", \.model.moe.bankLayers, range: 1...1024, "MoE layers that share one bank of experts"),
     .double(
       "moe.capacity_factor", \.model.moe.capacityFactor, range: 0...1e6,
       "C = ceil(cf T k / E) rows an expert in training; 0 = dropless"),

@@ -69,8 +69,9 @@ public struct ModelDescription {
   /// The real model's parameters, from one that is cut to as many blocks as have different forms.
   private func parameterGroups() throws -> [Group] {
     var small = config.model
-    // One period of the blocks shows every form; the rest are copies of it.
-    small.layers = min(small.layers, small.moe.variant == "dense" ? 1 : small.moe.every)
+    // The blocks up to the first with experts, and a dense one, show every form; the rest are copies.
+    small.layers = min(small.layers, small.moe.variant == "dense" ? 1 : small.moe.firstBlock + 1)
+    small.moe.bankLayers = 1
     var groups: [Group] = []
     let engine = try Engine(threads: 1)
     let parameters =
@@ -92,7 +93,9 @@ public struct ModelDescription {
       guard !groups.contains(where: { $0.path == name && $0.shape == shape }) else { continue }
       // What dense and MoE blocks share stands in all of them.
       let isShared = !words[2].hasPrefix("mlp.") && !words[2].hasPrefix("moe.")
-      let blocks = isShared ? config.model.layers : copies
+      let isBank = words[2].hasPrefix("moe.experts.")
+      let banks = (copies + config.model.moe.bankLayers - 1) / config.model.moe.bankLayers
+      let blocks = isShared ? config.model.layers : isBank ? banks : copies
       groups.append(Group(path: name, shape: shape, blocks: blocks, count: count * blocks))
     }
     return groups
@@ -113,10 +116,11 @@ extension RouteSource {
 }
 
 extension MoEVariant {
-  /// What a route's exchange can hide behind in a pair of a dense block and one with experts.
+  /// What a route's exchange can hide behind where dense blocks and blocks with experts take turns.
   func pairWindow(of route: Route) -> [String] {
-    var pair = ModelConfig()
-    (pair.layers, pair.moe.variant) = (2, name)
-    return pair.window(of: route, into: 1, variant: self).map(\.kind.rawValue)
+    var blocks = ModelConfig()
+    let last = 2 * ((route.source.blocksBack + 1) / 2) + 1
+    (blocks.layers, blocks.moe.variant) = (last + 1, name)
+    return blocks.window(of: route, into: last, variant: self).map(\.kind.rawValue)
   }
 }

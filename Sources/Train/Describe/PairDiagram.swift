@@ -33,10 +33,13 @@ struct PairDiagram {
     for (index, route) in variant.routes.enumerated() {
       let window = variant.pairWindow(of: route)
       let hidden = window.isEmpty ? "nothing to hide behind" : "hides behind " + window.joined(separator: ", ")
+      if route.source.isBeforePair {
+        lines.append("  s\(index) [shape=plain, fillcolor=none, label=\"\(route.source.words)\"];")
+      }
       lines += [
         "  r\(index) [fillcolor=\"#fbe5c8\", label=\"gate, top-\(route.k)\\ndispatch\"];",
         "  e\(index) [fillcolor=\"#fbe5c8\", label=\"experts\"];",
-        "  \(node(route.source)) -> r\(index) [color=\"#c05800\"];",
+        "  \(node(route.source, index)) -> r\(index) [color=\"#c05800\"];",
         "  r\(index) -> e\(index) -> sum [color=\"#c05800\", label=\"\(hidden)\", style=dashed];",
       ]
     }
@@ -44,13 +47,14 @@ struct PairDiagram {
   }
 
   /// The node after which a state of the pair exists.
-  private func node(_ source: RouteSource) -> String {
+  private func node(_ source: RouteSource, _ route: Int) -> String {
     switch (source.blocksBack, source.site) {
     case (0, .input), (1, .output): "m1"
     case (0, .afterAttention): "a2"
     case (1, .afterAttention): "a1"
     case (0, .output): "sum"
-    default: "in"
+    case (1, .input), (2, .output): "in"
+    default: "s\(route)"
     }
   }
 
@@ -78,6 +82,11 @@ struct PairDiagram {
       throw PlotError("\(file): cannot be written (\(systemReason(of: error))); choose another file")
     }
   }
+}
+
+extension RouteSource {
+  /// Whether it is further back than the input of the pair that ends with the route's block.
+  fileprivate var isBeforePair: Bool { self < .position3 && self != RouteSource(blocksBack: 2, site: .output) }
 }
 
 extension ModelDescription {

@@ -50,13 +50,13 @@ public struct FineTuneConfig: Sendable, Equatable {
 extension RunConfig {
   static let fineTuneEntries: [ConfigEntry<RunConfig>] = [
     .strings(
-      "finetune.freeze", \.finetune.freeze, example: "[blocks.*.attention.*, experts]",
+      "finetune.freeze", \.finetune.freeze, example: "blocks.*.attention.*, experts",
       "places that keep their values: patterns, or \(FineTuneConfig.words.map(\.word).joined(separator: ", "))"),
     .strings(
-      "finetune.train_only", \.finetune.trainOnly, example: "[head]",
+      "finetune.train_only", \.finetune.trainOnly, example: "head",
       "where given, all other places keep their values (head = linear probe)"),
     .strings(
-      "finetune.lr_scale", \.finetune.lrScale, example: "[head=10]",
+      "finetune.lr_scale", \.finetune.lrScale, example: "head=10",
       "factors on the learning rate; the first match counts"),
     .double(
       "finetune.layer_decay", \.finetune.layerDecay, range: 0.01...1,

@@ -60,7 +60,7 @@ public final class RunFolder {
     RunFolder.checkpointFile(step: step, in: path)
   }
 
-  private static func checkpointFile(step: Int, in folder: String) -> String {
+  static func checkpointFile(step: Int, in folder: String) -> String {
     let digits = String(step)
     return folder + "/step-" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits + ".h5"
   }

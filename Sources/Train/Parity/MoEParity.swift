@@ -86,6 +86,7 @@ enum MoEParity {
     config.renormalise = try reference.flag("renorm")
     config.capacityFactor = try reference.number("capacity_factor")
     config.balanceWeight = try reference.number("aux_coef")
+    config.identityExperts = try reference.integer("identity_experts", default: 0)
     let store = ParameterStore(engine: engine, seed: 0, initStd: 0.02)
     let router = Router(
       store, "gate", width: x.columns, config: config, k: try reference.integer("k"))
@@ -106,9 +107,12 @@ enum MoEParity {
     let routing = router(x, exclude: nil, block: 0, route: 0, pass)
     let flight = LocalDispatcher().beginDispatch(x, routing.plan, tape)
     flight.beginCombine(experts(flight.endDispatch(0, tape), tape), 0, tape)
-    let y = tape.combineRows(
+    var y = tape.combineRows(
       flight.endCombine(tape), gates: routing.choice.gates, position: routing.plan.position,
       base: nil)
+    if config.identityExperts > 0 {
+      y = tape.identityExperts(x, routing.choice, first: config.experts, base: y)
+    }
     tape.innerProduct(y, with: try reference.tensor("inputs/dy"))
     tape.backward()
 
@@ -120,7 +124,10 @@ enum MoEParity {
     report.compare(
       "experts", routing.choice.experts.map(Double.init), try reference.doubles("routing/experts"))
     report.compare(
-      "kept", routing.plan.position.map { $0 >= 0 ? 1.0 : 0 }, try reference.doubles("routing/kept"))
+      "kept",
+      zip(routing.plan.position, routing.choice.experts).map { position, expert in
+        position >= 0 || Int(expert) >= config.experts ? 1.0 : 0
+      }, try reference.doubles("routing/kept"))
     report.compare("grads/x", x.gradient?.values ?? [], try reference.doubles("grads/x"))
     for (name, parameter) in parameters {
       report.compare(

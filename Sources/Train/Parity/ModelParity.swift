@@ -50,7 +50,11 @@ enum ModelParity {
     case language(GPT, ids: [Int32], targets: [Int32], sequence: Int)
 
     init(_ reference: ParityCase, _ engine: Engine) throws {
-      var config = try PairNames.config(reference, prefix: "pairs.0.")
+      // Pairs before `first_pair` are dense.
+      let first = try reference.integer("first_pair", default: 0)
+      var config = try PairNames.config(reference, prefix: "pairs.\(first).")
+      config.moe.first = 2 * first + 1
+      config.moe.bankLayers = try reference.integer("bank_pairs", default: 1)
       let pairs = Set(
         try reference.names("weights").compactMap { name in
           name.hasPrefix("pairs.") ? name.split(separator: ".")[1] : nil

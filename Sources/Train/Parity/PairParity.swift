@@ -7,17 +7,15 @@ enum PairNames {
   static func path(_ name: String, firstBlock block: Int) -> String? {
     let first = "blocks.\(block)."
     let second = "blocks.\(block + 1)."
-    let exact = [
-      "gate": second + "moe.gate.weight", "gate2": second + "moe.gate2.weight",
-      "coef": second + "moe.coefficient.weight",
-    ]
-    if let path = exact[name] { return path }
+    if name == "coef" { return second + "moe.coefficient.weight" }
+    if name.hasPrefix("gate") && !name.contains(".") { return second + "moe.\(name).weight" }
+    // Of several sources, each has a norm.
+    if name.hasPrefix("ln_sc") { return second + "moe.shortcut_norm" + name.dropFirst("ln_sc".count) }
     let prefixes = [
       ("ln_a1", first + "norm1"), ("attn1", first + "attention"), ("ln_m1", first + "norm2"),
       ("mlp1", first + "mlp"), ("ln_a2", second + "norm1"), ("attn2", second + "attention"),
       ("ln_m2", second + "norm2"), ("mlp2", second + "mlp"), ("experts", second + "moe.experts"),
-      ("shared", second + "moe.shared"), ("ln_sc", second + "moe.shortcut_norm"),
-      ("ln_post", second + "moe.post_norm"),
+      ("shared", second + "moe.shared"), ("ln_post", second + "moe.post_norm"),
     ]
     for (prefix, path) in prefixes where name.hasPrefix(prefix + ".") {
       return path + name.dropFirst(prefix.count)
@@ -57,7 +55,25 @@ enum PairNames {
     config.moe.postNorm = try reference.flag("post_norm")
     config.moe.oneGate = try reference.flag("one_gate")
     config.moe.constrained = !(try reference.flag("unconstrained"))
+    config.moe.identityExperts = try reference.integer("identity_experts", default: 0)
+    if variant == "hierarchical" { config.moe.sources = try sources(reference) }
     return config
+  }
+
+  /// `meta/sources`: blocks back and state (0 input, 1 after attention, 2 output), one after the other.
+  private static func sources(_ reference: ParityCase) throws -> [RouteSource] {
+    let numbers = try reference.integers("meta/sources").map(Int.init)
+    let sites: [RouteSource.Site] = [.input, .afterAttention, .output]
+    guard numbers.count % 2 == 0 else {
+      throw TrainError("\(reference.file): meta/sources has \(numbers.count) numbers; expected two a source")
+    }
+    return try stride(from: 0, to: numbers.count, by: 2).map { at in
+      guard numbers[at] >= 0, sites.indices.contains(numbers[at + 1]) else {
+        throw TrainError(
+          "\(reference.file): meta/sources has \(numbers[at]), \(numbers[at + 1]); expected blocks back and 0, 1 or 2")
+      }
+      return RouteSource(blocksBack: numbers[at], site: sites[numbers[at + 1]])
+    }
   }
 
   /// Joins a case's weights with our parameters and fills them.

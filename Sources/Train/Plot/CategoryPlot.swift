@@ -38,7 +38,6 @@ public struct CategoryPlot: PlotPanel {
   }
 
   public func commands(named prefix: String) -> String {
-    let labels = categories.enumerated().map { "\(gnuplotText($1)) \($0)" }.joined(separator: ", ")
     var curves: [String] = []
     if points.contains(where: { !$0.isEmpty }) {
       curves.append("$\(prefix)_points using ($1-0.12):2 notitle with points linecolor '#0072B2' pointtype 6")
@@ -51,7 +50,7 @@ public struct CategoryPlot: PlotPanel {
     return """
       set xrange [-0.6:\(Double(categories.count) - 0.4)]
       set yrange [*:*]
-      set xtics rotate by -18 (\(labels)) noenhanced
+      set xtics rotate by -18 (\(gnuplotTics(categories))) noenhanced
       plot \(curves.joined(separator: ", \\\n  "))
       set xtics norotate autofreq
       """

@@ -72,5 +72,10 @@ func gnuplotText(_ text: String) -> String {
     .replacingOccurrences(of: "'", with: "''") + "'"
 }
 
+/// Words at the places 0, 1, 2 … of an axis, as `set xtics (…)` takes them.
+func gnuplotTics(_ labels: [String]) -> String {
+  labels.enumerated().map { "\(gnuplotText($1)) \($0)" }.joined(separator: ", ")
+}
+
 /// A number as gnuplot reads it.
 func gnuplotNumber(_ value: Double) -> String { value.isFinite ? "\(value)" : "NaN" }

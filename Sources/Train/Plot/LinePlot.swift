@@ -37,11 +37,13 @@ public struct LinePlot: PlotPanel {
   public var xRange: ClosedRange<Double>?
   public var yRange: ClosedRange<Double>?
   public var isLogarithmic: Bool
+  /// Words in place of numbers under the x axis, from 0; empty = numbers.
+  public var xNames: [String]
 
   public init(
     title: String, xLabel: String, yLabel: String, series: [Series],
     xRange: ClosedRange<Double>? = nil, yRange: ClosedRange<Double>? = nil,
-    isLogarithmic: Bool = false
+    isLogarithmic: Bool = false, xNames: [String] = []
   ) {
     self.title = title
     self.xLabel = xLabel
@@ -50,6 +52,7 @@ public struct LinePlot: PlotPanel {
     self.xRange = xRange
     self.yRange = yRange
     self.isLogarithmic = isLogarithmic
+    self.xNames = xNames
   }
 
   /// Curves by name, each in its own colour.
@@ -106,8 +109,10 @@ public struct LinePlot: PlotPanel {
       set xrange \(LinePlot.range(xRange))
       set yrange \(LinePlot.range(yRange))
       \(isLogarithmic ? "set logscale y" : "unset logscale y")
+      \(xNames.isEmpty ? "set xtics autofreq" : "set xtics (\(gnuplotTics(xNames))) noenhanced")
       plot \(curves.joined(separator: ", \\\n  "))
       unset logscale y
+      set xtics autofreq
       """
   }
 

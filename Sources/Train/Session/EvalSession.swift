@@ -30,7 +30,7 @@ public struct EvalSession {
 
   /// Keys that evaluation may set; all others are the checkpoint's.
   private static let changeable: Set<String> = [
-    "tensor.threads", "tensor.blas", "data.batch", "data.workers", "data.on_bad_image",
+    "dtype", "tensor.threads", "tensor.blas", "data.batch", "data.workers", "data.on_bad_image",
     "moe.eval_capacity_factor", "text.eval_stride", "text.field", "text.documents", "text.validation_share",
   ]
 
@@ -53,7 +53,7 @@ public struct EvalSession {
         "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation can set \(EvalSession.changeable.sorted().joined(separator: ", "))"
       )
     }
-    let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
+    let engine = try config.tensor.makeEngine()
     if options.choices != nil || options.lastWord != nil {
       try zeroShot(checkpoint, engine: engine)
       return

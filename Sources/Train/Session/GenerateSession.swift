@@ -13,6 +13,10 @@ public struct GenerateSession {
     public var sampling = SamplingOptions()
     public var stops: [String] = []
     public var threads: Int?
+    /// Where routed experts are.
+    public var offload = OffloadMode.none
+    /// Experts kept in memory, of all layers together; nil = a quarter of them.
+    public var expertCache: Int?
     public var printsJSON = false
     public init() {}
   }
@@ -36,7 +40,10 @@ public struct GenerateSession {
   public func run() throws {
     try options.sampling.validate()
     let engine = try Engine(threads: options.threads)
-    let language = try LoadedLanguageModel(options.checkpoint, engine: engine)
+    let offloading = try OffloadedModel(
+      options.checkpoint, options.offload, experts: options.expertCache, engine: engine)
+    let language = try offloading?.language ?? LoadedLanguageModel(options.checkpoint, engine: engine)
+    defer { offloading?.cache.close() }
     var generator = TextGenerator(
       language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops)
     var (made, seconds) = (0, 0.0)
@@ -48,9 +55,11 @@ public struct GenerateSession {
       }
       var continuation = ""
       let outcome = try generator.run(prompt, tokens: options.tokens) { part in
+        try offloading?.cache.check()
         continuation += part
         if !options.printsJSON { output.write(part) }
       }
+      try offloading?.cache.check()
       made += outcome.ids.count
       seconds += outcome.seconds
       guard options.printsJSON else { continue }
@@ -62,6 +71,10 @@ public struct GenerateSession {
         ]).line)
     }
     if !options.printsJSON { output.line() }
+    if let report = offloading?.cache.report {
+      if options.printsJSON { output.line(JSONValue.object(["offload": report.json]).line) }
+      for line in report.lines { errors.line(line) }
+    }
     errors.line(
       "\(made) tokens in \(HumanFormat.duration(seconds)), \(HumanFormat.fixed(Double(made) / max(seconds, 1e-9), 1)) tokens/s, \(engine.threads) threads"
     )
@@ -97,8 +110,14 @@ struct LoadedLanguageModel {
     self.tokenizer = tokenizer
   }
 
+  /// - Parameters:
+  ///   - dispatcher: how rows and experts come together.
+  ///   - leaves: which parameters stay in the file.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is damaged or holds another kind of model.
-  init(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
+  init(
+    _ checkpoint: LoadedCheckpoint, engine: Engine, dispatcher: any Dispatcher = LocalDispatcher(),
+    leaving leaves: (Parameter) -> Bool = { _ in false }
+  ) throws {
     let file = checkpoint.file
     guard checkpoint.info.config.model.kind == .gpt else {
       throw TrainError(
@@ -107,8 +126,9 @@ struct LoadedLanguageModel {
     }
     let tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
     self.init(
-      model: try GPT(checkpoint.info.config.model, seed: nil, engine: engine), tokenizer: tokenizer)
-    try checkpoint.restore(model)
+      model: try GPT(checkpoint.info.config.model, seed: nil, engine: engine, dispatcher: dispatcher),
+      tokenizer: tokenizer)
+    try checkpoint.restore(model, leaving: leaves)
   }
 
   /// The ids of a prompt; of an empty one, what a document begins after.

@@ -81,6 +81,7 @@ public struct TrainSession {
       return 0
     }
     try DryRun.requireMemory(for: config)
+    let engine = try config.tensor.makeEngine(threads: TrainSession.threads(of: world))
     world.timeout = config.parallel.timeout
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }
@@ -89,9 +90,6 @@ public struct TrainSession {
     if world.rank == 0 { world.barrier(patiently: true) }
     if checkpoint == nil { data.adapt(&config, human) }
 
-    let engine = try Engine(
-      threads: config.tensor.threads ?? TrainSession.threads(of: world),
-      backend: config.tensor.blas.backend)
     let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
     let team =
       world.size > 1
@@ -109,7 +107,7 @@ public struct TrainSession {
       )
     }
     human.line(
-      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription)"
+      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
     )
     if let folder { human.line("run folder \(folder.path)") }
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }

@@ -164,11 +164,13 @@ public struct StudySession {
     return settings
   }
 
-  /// Everything that decides a result, as 64 bits; the number of threads does not.
+  /// Everything that decides a result and differs from a setting's default, as 64 bits: a setting that a later version
+  /// adds leaves finished rows valid. The number of threads decides nothing.
   private func fingerprint(_ config: RunConfig) -> String {
     var config = config
     config.tensor = TensorConfig()
-    let text = "\(plan.task.rawValue)\n\(plan.data ?? options.data ?? "")\n\(RunConfig.table.yaml(config))"
+    let settings = RunConfig.table.differences(RunConfig(), config).map { "\($0.key)=\($0.second)" }
+    let text = ([plan.task.rawValue, plan.data ?? options.data ?? ""] + settings).joined(separator: "\n")
     // FNV-1a.
     let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     return String(hash, radix: 16)

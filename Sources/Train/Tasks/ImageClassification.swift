@@ -169,6 +169,33 @@ public final class ImageClassification: TrainingTask {
   }
 }
 
+extension ImageClassification: ProbedTask {
+  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
+    let all = validation.set
+    let set = ImageSet(
+      split: all.split, classes: all.classes, images: spread(samples, over: all.count).map { all.images[$0] })
+    let loader = try ImageLoader(
+      ImageSource(set, policy: config.data.onBadImage), options: options(.none), order: .evaluation)
+    let size = config.model.vision
+    let (classes, side, first) = (folder.classes, size.image / size.patch, size.classToken ? 1 : 0)
+    while let batch = try loader.next() {
+      let pass = pass()
+      _ = pass.tape.crossEntropy(vision(batch.pixels, pass), targets: batch.labels, weight: pass.lossWeight)
+      let rows = batch.labels.flatMap { Array(repeating: $0, count: size.tokens) }
+      let places = batch.labels.flatMap { _ in (0..<size.tokens).map { Int32($0 - first) } }
+      try body(
+        ProbedBatch(
+          pass: pass, counted: batch.count,
+          labels: [
+            RowLabels(name: "class", count: classes.count, values: rows, describe: { classes[$0] }),
+            RowLabels(
+              name: "patch", count: side * side, values: places,
+              describe: { "row \($0 / side) column \($0 % side)" }),
+          ]))
+    }
+  }
+}
+
 extension RunConfig {
   /// Checks what no single key can.
   ///

@@ -134,3 +134,30 @@ public final class LanguageModelling: TrainingTask {
     return String(reflecting: start) + " → " + String(reflecting: text)
   }
 }
+
+extension LanguageModelling: ProbedTask {
+  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
+    let windows = try SlidingWindows(validation, length: context, stride: context)
+    let places = spread(samples, over: windows.count)
+    let kinds = try (0..<tokenizer.vocabularySize).map { try TokenClass(of: Int32($0), tokenizer) }
+    let words = { [tokenizer] (id: Int) in String(decoding: (try? tokenizer.bytes(of: Int32(id))) ?? [], as: UTF8.self)
+    }
+    for start in stride(from: 0, to: places.count, by: microBatch) {
+      let batches = try places[start..<min(start + microBatch, places.count)].map {
+        try windows.batch(first: $0, size: 1)
+      }
+      let (inputs, targets) = (batches.flatMap(\.inputs), batches.flatMap(\.targets))
+      let pass = pass()
+      _ = language.loss(inputs, targets: targets, sequence: context, pass)
+      try body(
+        ProbedBatch(
+          pass: pass, counted: targets.count { $0 >= 0 },
+          labels: [
+            RowLabels(
+              name: "kind", count: TokenClass.allCases.count, values: inputs.map { kinds[Int($0)].number },
+              describe: { TokenClass.allCases[$0].rawValue }),
+            RowLabels(name: "token", count: tokenizer.vocabularySize, values: inputs, describe: words),
+          ]))
+    }
+  }
+}

@@ -45,9 +45,9 @@ public struct TextGenerator {
   ///   - prompt: at least one token, at most the context.
   ///   - tokens: how many to make at most.
   ///   - emit: receives whole characters as they come.
-  /// - Throws: `TrainError` for a prompt of no token or longer than the context.
+  /// - Throws: `TrainError` for a prompt of no token or longer than the context; what `emit` throws.
   public mutating func run(
-    _ prompt: [Int32], tokens: Int, emit: (String) -> Void
+    _ prompt: [Int32], tokens: Int, emit: (String) throws -> Void
   ) throws -> Outcome {
     let context = model.config.text.context
     guard 1...context ~= prompt.count else {
@@ -76,7 +76,7 @@ public struct TextGenerator {
       // A model may know more ids than its tokenizer; they stand for no text.
       let bytes = Int(id) < tokenizer.vocabularySize ? try tokenizer.bytes(of: id) : []
       let (shown, isStopped) = stopper.add(stream.add(bytes))
-      if !shown.isEmpty { emit(shown) }
+      if !shown.isEmpty { try emit(shown) }
       if isStopped {
         reason = .stop
         break
@@ -91,7 +91,7 @@ public struct TextGenerator {
     }
     if reason != .stop {
       let rest = stopper.add(stream.finish())
-      emit(rest.isStopped ? rest.shown : rest.shown + stopper.finish())
+      try emit(rest.isStopped ? rest.shown : rest.shown + stopper.finish())
     }
     return Outcome(
       ids: Array(history.dropFirst(prompt.count)), reason: reason, promptSeconds: ready - began,

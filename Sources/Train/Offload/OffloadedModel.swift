@@ -1,0 +1,29 @@
+import MMoEModels
+import MMoETensor
+
+/// A language model whose routed experts stay in its checkpoint.
+struct OffloadedModel {
+  let language: LoadedLanguageModel
+  let cache: ExpertCache
+
+  /// Nil in the mode `none`.
+  ///
+  /// - Parameter experts: how many may be in memory; nil = a quarter of them.
+  /// - Throws: `TrainError` for a model without experts or a folder of another layout; what opening the checkpoint throws.
+  init?(_ path: String, _ mode: OffloadMode, experts: Int?, engine: Engine) throws {
+    guard mode != .none else { return nil }
+    guard !HubModel.isOne(path) else {
+      throw TrainError("\(path): --offload reads experts from a checkpoint of `mmoe train`; use --offload none")
+    }
+    let checkpoint = try LoadedCheckpoint(path)
+    guard checkpoint.info.config.model.moe.variant != "dense" else {
+      throw TrainError("\(path): the model is dense and has no experts to offload; use --offload none")
+    }
+    let dispatcher = OffloadDispatcher()
+    language = try LoadedLanguageModel(checkpoint, engine: engine, dispatcher: dispatcher, leaving: \.isOffloadable)
+    let places = try ExpertFile.places(of: language.model.parameters, in: checkpoint)
+    let all = places.values.reduce(0) { $0 + $1.count }
+    cache = ExpertCache(mode, capacity: experts ?? max(1, all / 4), places: places, file: try ExpertFile(path))
+    dispatcher.cache = cache
+  }
+}

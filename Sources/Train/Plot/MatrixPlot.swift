@@ -1,0 +1,75 @@
+/// A labelled matrix as a field of colours from pale to dark, with its numbers where there is room for them.
+public struct MatrixPlot: PlotPanel {
+  public var title: String
+  public var xLabel: String
+  public var yLabel: String
+  public var valueLabel: String
+  /// From the top down and from the left; `values` is row by row, and NaN stays blank.
+  public var rows: [String]
+  public var columns: [String]
+  public var values: [[Double]]
+  /// What the palest and the darkest colour stand for.
+  public var range: ClosedRange<Double>
+
+  public init(
+    title: String, xLabel: String = "", yLabel: String = "", valueLabel: String, rows: [String], columns: [String],
+    values: [[Double]], range: ClosedRange<Double>
+  ) {
+    self.title = title
+    self.xLabel = xLabel
+    self.yLabel = yLabel
+    self.valueLabel = valueLabel
+    self.rows = rows
+    self.columns = columns
+    self.values = values
+    self.range = range
+  }
+
+  public var isEmpty: Bool { !values.contains { $0.contains(where: \.isFinite) } }
+
+  /// Whether numbers can be read in the cells.
+  private var showsNumbers: Bool { columns.count <= 16 && rows.count <= 24 }
+
+  public func data(named prefix: String) -> String {
+    var text = "$\(prefix) << EOD\n"
+    for (y, row) in values.enumerated() {
+      for (x, value) in row.enumerated() {
+        // The colour of a value out of range is the nearest one; the number stays what it is.
+        let shown = min(max(value, range.lowerBound), range.upperBound)
+        text += "\(x) \(y) \(gnuplotNumber(value.isFinite ? shown : .nan))\n"
+      }
+    }
+    text += "EOD\n$\(prefix)_numbers << EOD\n"
+    for (y, row) in values.enumerated() where showsNumbers {
+      for (x, value) in row.enumerated() where value.isFinite {
+        text += "\(x) \(y) \(gnuplotNumber(value)) \(HumanFormat.fixed(value, 2))\n"
+      }
+    }
+    return text + "EOD\n"
+  }
+
+  public func commands(named prefix: String) -> String {
+    let middle = gnuplotNumber((range.lowerBound + range.upperBound) / 2)
+    let numbers =
+      showsNumbers
+      ? ", \\\n  $\(prefix)_numbers using 1:2:4:($3 > \(middle) ? 0xffffff : 0x222222) notitle with labels textcolor rgb variable font 'DejaVu Sans,10'"
+      : ""
+    return """
+      set xrange [-0.5:\(Double(columns.count) - 0.5)]
+      set yrange [\(Double(rows.count) - 0.5):-0.5]
+      set xtics (\(gnuplotTics(columns))) noenhanced \(columns.contains { $0.count > 6 } ? "rotate by -25" : "norotate")
+      set ytics (\(gnuplotTics(rows))) noenhanced
+      unset grid
+      set palette defined (0 '#fff5eb', 0.5 '#6baed6', 1 '#08306b')
+      set cbrange [\(gnuplotNumber(range.lowerBound)):\(gnuplotNumber(range.upperBound))]
+      set cblabel \(gnuplotText(valueLabel)) noenhanced offset 0.7,0
+      set cbtics autofreq
+      set colorbox user size screen 0.015,graph 1 origin graph 1.015,graph 0
+      plot $\(prefix) using 1:2:3 notitle with image\(numbers)
+      set xtics norotate autofreq
+      set ytics autofreq
+      set grid
+      unset colorbox
+      """
+  }
+}

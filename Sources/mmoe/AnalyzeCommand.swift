@@ -1,0 +1,59 @@
+import ArgumentParser
+import MMoETrain
+
+struct AnalyzeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "analyze", abstract: "What the layers of trained models do: routing, similarity, gradients.",
+    discussion: """
+      Models are checkpoints, or folders of runs, whose checkpoints then are points over training (train with \
+      checkpoint.keep high enough). Several are compared. Tables go to --out as CSV, pictures as PNG.
+      """,
+    subcommands: [Routing.self, Similarity.self, Gradients.self])
+
+  struct AnalysisOptions: ParsableArguments {
+    @Argument(help: "Checkpoints, or folders of runs.") var models: [String]
+    @Option(help: "Where tables and pictures go.") var out: String
+    @Option(help: "Validation data; the embedded data by default, or for -. Once for all models, or once a model.")
+    var data: [String] = []
+    @Option(help: "Images or windows of text, evenly spread over the validation set.") var samples = 256
+    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @Flag(help: "End with one line of JSON on standard output.") var json = false
+
+    func validate() throws {
+      if samples < 1 { throw ValidationError("--samples is \(samples); at least 1 is needed") }
+    }
+
+    func run(_ kind: AnalysisSession.Kind) throws {
+      var options = AnalysisSession.Options()
+      options.kind = kind
+      options.models = models
+      options.data = data
+      options.samples = samples
+      options.out = out
+      options.threads = threads
+      options.printsJSON = json
+      try AnalysisSession(options).run()
+    }
+  }
+
+  struct Routing: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Load, entropy, gate scores, what experts specialise in, stability, and what two calls agree in.")
+    @OptionGroup var options: AnalysisOptions
+    func run() throws { try options.run(.routing) }
+  }
+
+  struct Similarity: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Cosines between the states of the residual stream, and what attention and MLP or MoE change.")
+    @OptionGroup var options: AnalysisOptions
+    func run() throws { try options.run(.similarity) }
+  }
+
+  struct Gradients: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Norms of the loss's gradient in every state, and along every path that reads it.")
+    @OptionGroup var options: AnalysisOptions
+    func run() throws { try options.run(.gradients) }
+  }
+}
