@@ -38,7 +38,10 @@ struct HDF5Index: Sendable {
   mutating func complete(from parts: [String: HDF5Reader]) throws {
     for (path, name) in links {
       guard let part = parts[name], let place = places[path] else { continue }
-      datasets[place] = try part.dataset(path)
+      let found = try part.dataset(path)
+      // Its place is one in another file.
+      datasets[place] = HDF5Dataset(
+        path: path, type: found.type, shape: found.shape, count: found.count, fileOffset: nil)
     }
   }
 

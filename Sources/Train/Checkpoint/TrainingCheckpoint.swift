@@ -300,6 +300,11 @@ public final class LoadedCheckpoint {
   func fileOffset(of piece: CheckpointLayout.Piece) throws -> Int {
     let place = CheckpointLayout.model + "/" + piece.path
     let dataset = try reader.dataset(place)
+    guard parts.count == 1 else {
+      throw TrainError(
+        "\(file): its experts are in \(parts.count - 1) files beside it, expected one file to read them from; write it with `mmoe checkpoint merge`"
+      )
+    }
     guard dataset.shape == piece.shape, dataset.type == .float32, let offset = dataset.fileOffset else {
       throw TrainError(
         "\(file): dataset '\(place)': \(dataset.type.rawValue) of shape \(dataset.shape) found, contiguous float32 of shape \(piece.shape) expected; use --offload none"
