@@ -36,8 +36,9 @@ import Testing
     let grown = arena.grown
     try step()
     #expect(arena.grown == grown)
-    let whole = arena.take(grown)
-    #expect(whole?.grew == false)
+    let rest = arena.take(grown)
+    let whole = try #require(rest)
+    #expect(!whole.grew)
     let beyond = arena.take(1 << 30)
     #expect(beyond == nil, "beyond the capacity")
   }
