@@ -12,7 +12,8 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + parallelEntries,
+    ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
+      + parallelEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
@@ -25,7 +26,8 @@ extension RunConfig {
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
-    .choice("model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens"),
+    .choice(
+      "model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens, multimodal = images and texts"),
     .int("model.layers", \.model.layers, range: 1...512, "transformer blocks"),
     .int("model.width", \.model.width, range: 1...65536, "model width d"),
     .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
@@ -48,9 +50,11 @@ extension RunConfig {
     .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels"),
     .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input"),
     .int(
-      "model.classes", \.model.vision.classes, range: 1...1_000_000,
+      "model.classes", \.model.vision.classes, range: 0...1_000_000,
       "classes of the head; follows the data in training"),
     .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling"),
+    .int(
+      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"),
     .double(
       "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
       "largest drop rate of residual branches, in the last block"),
@@ -72,6 +76,9 @@ extension RunConfig {
       example: "3:attention, 1:attention",
       "sources of hierarchical"),
     .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
+    .optionalString(
+      "moe.groups", \.model.moe.groups,
+      "named groups of the experts, such as vision:4,language:2,shared:2; a token enters its modality's and shared"),
     .int(
       "moe.identity_experts", \.model.moe.identityExperts, range: 0...16384,
       "choices beside the experts that return their input and cost nothing"),
@@ -134,6 +141,18 @@ extension RunConfig {
     .int(
       "text.eval_tokens", \.text.evalTokens, range: 0 ... .max,
       "validation tokens used during training; 0 = all"),
+  ]
+
+  private static let objectiveEntries: [ConfigEntry<RunConfig>] = [
+    .double(
+      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its image"),
+    .double(
+      "objective.contrastive", \.objective.contrastive, range: 0...1e6,
+      "weight of images finding texts and texts images"),
+    .double(
+      "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"),
+    .double(
+      "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"),
   ]
 
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [

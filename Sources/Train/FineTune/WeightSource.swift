@@ -54,12 +54,7 @@ struct HubWeights: WeightSource {
   init(_ hub: HubModel) throws {
     self.hub = hub
     // A model whose memory nobody touches: its parameters say which arrays there are.
-    let engine = try Engine(threads: 1)
-    let parameters =
-      switch hub.model.kind {
-      case .gpt: try GPT(hub.model, seed: nil, engine: engine).parameters
-      case .vit: try VisionTransformer(hub.model, seed: nil, engine: engine).parameters
-      }
+    let parameters = try hub.model.makeModel(seed: nil, engine: Engine(threads: 1)).parameters
     try hub.requireKnownTensors(parameters)
     var places: [String: (parameter: Parameter, expert: Int?)] = [:]
     var arrays: [(name: String, shape: [Int])] = []

@@ -66,6 +66,7 @@ struct HubExport {
       guard model.bias else { throw refuse("model.bias", "false", "true") }
       guard model.keyValueHeads == model.heads else { throw refuse("model.kv_heads", "\(model.kvHeads)", "0") }
       return .gpt2
+    case .multimodal: throw refuse("model.kind", "multimodal", "vit or gpt")
     }
   }
 

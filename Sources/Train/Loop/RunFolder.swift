@@ -137,18 +137,19 @@ extension RunFolder {
   /// The latest loadable checkpoint of a run: `--resume` with a folder, a checkpoint file, or nothing (the task's
   /// latest run under `checkpoints/`). A file that is cut or damaged is passed over for the one before it.
   ///
+  /// - Parameter option: of the command line, for messages.
   /// - Returns: the file, and what was passed over.
   /// - Throws: `TrainError` when there is none.
   public static func checkpointToResume(
-    _ run: String, task: String, under root: String
+    _ run: String, task: String, under root: String, option: String = "--resume"
   ) throws -> (file: String, passedOver: [String]) {
     var folder = run
     if run.isEmpty {
-      folder = try latestRun(of: task, under: root)
+      folder = try latestRun(of: task, under: root, option)
     } else {
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: run, isDirectory: &isFolder) else {
-        throw TrainError("--resume \(run): no such run or checkpoint; expected a folder under \(root)")
+        throw TrainError("\(option) \(run): no such run or checkpoint; expected a folder under \(root)")
       }
       if !isFolder.boolValue { return (run, []) }
     }
@@ -166,10 +167,10 @@ extension RunFolder {
     }
     let damaged = passedOver.first.map { " (\($0))" } ?? ""
     throw TrainError(
-      "--resume \(folder): no loadable checkpoint step-*.h5 in it\(damaged); start a new run")
+      "\(option) \(folder): no loadable checkpoint step-*.h5 in it\(damaged); start a new run")
   }
 
-  private static func latestRun(of task: String, under root: String) throws -> String {
+  private static func latestRun(of task: String, under root: String, _ option: String) throws -> String {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
     func age(_ name: String) -> Date? {
       let folder = root + "/" + name
@@ -180,7 +181,7 @@ extension RunFolder {
     let newest = names.compactMap { name in age(name).map { (name, $0) } }.max { $0.1 < $1.1 }
     guard let newest else {
       throw TrainError(
-        "--resume: found no run of the task \(task) with a checkpoint under \(root); name one")
+        "\(option): found no run of the task \(task) with a checkpoint under \(root); name one")
     }
     return root + "/" + newest.0
   }
