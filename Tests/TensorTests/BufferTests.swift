@@ -19,7 +19,8 @@ import Testing
           arena.give(address, bytes)
         } else {
           let bytes = 1 + Int(random.uniform(UInt64(2 * i + 1)) * 3e6)
-          let address = try #require(arena.take(bytes)).address
+          let taken = arena.take(bytes)
+          let address = try #require(taken).address
           #expect(UInt(bitPattern: address) % 64 == 0)
           for other in live {
             #expect(address + bytes <= other.address || other.address + other.bytes <= address)
@@ -35,7 +36,8 @@ import Testing
     let grown = arena.grown
     try step()
     #expect(arena.grown == grown)
-    let whole = try #require(arena.take(grown))
+    let taken = arena.take(grown)
+    let whole = try #require(taken)
     #expect(!whole.grew)
     #expect(arena.take(1 << 30) == nil, "beyond the capacity")
   }
