@@ -2,7 +2,7 @@
 // Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
 // C libraries and their Debian packages: OpenBLAS libopenblas-dev, oneDNN libdnnl-dev (optional),
 // libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
-// libopenmpi-dev. `scripts/mmoe` installs them.
+// libopenmpi-dev, FreeType libfreetype-dev, HarfBuzz libharfbuzz-dev. `scripts/mmoe` installs them.
 import Foundation
 import PackageDescription
 
@@ -43,6 +43,13 @@ let package = Package(
     .target(
       name: "CHDF5", dependencies: ["CLibHDF5"], path: "Sources/CHDF5",
       linkerSettings: [.linkedLibrary("xxhash")]),
+    .systemLibrary(
+      name: "CLibFreeType", path: "Sources/CLibFreeType", pkgConfig: "freetype2",
+      providers: [.apt(["libfreetype-dev"])]),
+    .systemLibrary(
+      name: "CLibHarfBuzz", path: "Sources/CLibHarfBuzz", pkgConfig: "harfbuzz",
+      providers: [.apt(["libharfbuzz-dev"])]),
+    .target(name: "CGlyphs", dependencies: ["CLibFreeType", "CLibHarfBuzz"], path: "Sources/CGlyphs"),
     .target(name: "CHash", path: "Sources/CHash", linkerSettings: [.linkedLibrary("xxhash")]),
     .target(
       name: "CCompress", path: "Sources/CCompress",
@@ -54,7 +61,7 @@ let package = Package(
 
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
     .target(
-      name: "MMoEData", dependencies: ["MMoETensor", "CPNG", "CHash", "CCompress"], path: "Sources/Data"),
+      name: "MMoEData", dependencies: ["MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"], path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
     .target(
       name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],

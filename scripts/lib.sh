@@ -1,12 +1,14 @@
 # What scripts/mmoe, scripts/test and scripts/bench-vs-pytorch share. Sourced with $root set.
 
 # Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels.
-build_packages="libopenblas-dev libdnnl-dev libpng-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev pkg-config"
+build_packages="libopenblas-dev libdnnl-dev libpng-dev libfreetype-dev libharfbuzz-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev pkg-config"
 run_packages="gnuplot-nox fonts-dejavu-core openmpi-bin"
 # The text that --task lm learns without --data.
 language_packages="wordnet-base"
+# The pictures and names that --task multimodal learns without --data.
+emoji_packages="fonts-noto-color-emoji unicode-data"
 # The independent float64 reference of the tests is written in Python; zstd packs text for them; iproute2 limits links.
-test_packages="python3-numpy python3-h5py zstd iproute2 $language_packages"
+test_packages="python3-numpy python3-h5py zstd iproute2 $language_packages $emoji_packages"
 
 # One set of flags for program and tests, so that one build serves both.
 swift_flags="-c release -Xswiftc -enable-testing"
@@ -20,6 +22,7 @@ fail() {
 packages_for() {
   case " $* " in
     *" --task lm "* | *" --task=lm "*) printf '%s\n' "$language_packages" ;;
+    *" --task multimodal "* | *" --task=multimodal "* | *" data import emoji "*) printf '%s\n' "$emoji_packages" ;;
     *" --svg "* | *" --svg="*) printf 'graphviz\n' ;;
   esac
 }

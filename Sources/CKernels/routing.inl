@@ -19,6 +19,7 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
       float bestScore = 0;
       for (long e = 0; e < E; e++) {
         if (exclude && exclude[t] == e) continue;
+        if (z[e] <= MMOE_FOREIGN) continue;
         int taken = 0;
         for (long i = 0; i < j; i++) taken |= experts[t * k + i] == e;
         if (taken) continue;

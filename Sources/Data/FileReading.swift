@@ -39,7 +39,7 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
 /// Writes a whole file, replacing what is there.
 ///
 /// - Throws: `DataError` naming the file and the system's reason.
-func writeFile(_ path: String, _ bytes: [UInt8]) throws {
+package func writeFile(_ path: String, _ bytes: [UInt8]) throws {
   let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
   guard descriptor >= 0 else { throw DataError("\(path): cannot be written: \(systemMessage())") }
   defer { close(descriptor) }

@@ -5,9 +5,9 @@ import Synchronization
 ///
 /// While it is filled it is locked; one without a lock was left by a process that died and goes when the next folder
 /// of this name is made.
-final class StagedFolder {
+package final class StagedFolder {
   /// Where to write.
-  let path: String
+  package let path: String
   /// The name that it takes.
   let final: String
   private let lock: Int32
@@ -17,7 +17,7 @@ final class StagedFolder {
 
   /// - Parameter name: must not exist, or be an empty folder. A trailing slash does not matter.
   /// - Throws: `DataError` when something is there already, or the parent folder cannot be written.
-  init(for name: String) throws {
+  package init(for name: String) throws {
     var name = name
     // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
     while name.count > 1 && name.hasSuffix("/") { name.removeLast() }
@@ -47,7 +47,7 @@ final class StagedFolder {
   /// Gives the folder its name.
   ///
   /// - Throws: `DataError` when a folder of that name was filled meanwhile.
-  func commit() throws {
+  package func commit() throws {
     if lock >= 0 { fsync(lock) }
     // Replaces an empty folder, fails for one that was filled meanwhile.
     guard rename(path, final) == 0 else {

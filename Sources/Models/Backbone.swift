@@ -53,9 +53,10 @@ package final class Backbone {
 
   /// - Parameters:
   ///   - x: `[B · T, d]`; sequence: T.
+  ///   - layout: sequences of different lengths, instead of such of T.
   ///   - caches: one a block, of the sequence that `x` continues, in generation.
   package func callAsFunction(
-    _ x: Tensor, sequence: Int, caches: [KeyValueCache]? = nil, _ pass: ForwardPass
+    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, caches: [KeyValueCache]? = nil, _ pass: ForwardPass
   ) -> Tensor {
     let tape = pass.tape
     var inFlight: [Int: [RouteInFlight]] = [:]
@@ -85,16 +86,16 @@ package final class Backbone {
       }
       let entered = BlockState(value: x, normed: nil, norm: block.norm2, place: .output(index - 1))
       reached(index, .input, entered)
-      let scales = branchScales(index, samples: x.rows / sequence, pass)
+      let scales = branchScales(index, samples: layout?.spans.count ?? x.rows / sequence, layout, pass)
       let normed = block.norm1(pass.value(of: entered, along: .attention), tape)
       let residual = pass.value(of: entered, along: .residual)
       var h: Tensor
       if let attentionScales = scales?.attention {
-        let branch = block.attention(normed, tape, sequence: sequence, residual: nil)
+        let branch = block.attention(normed, tape, sequence: sequence, layout: layout, residual: nil)
         h = tape.add(residual, tape.scaleRows(branch, scales: attentionScales))
       } else {
         h = block.attention(
-          normed, tape, sequence: sequence, residual: residual, cache: caches?[index])
+          normed, tape, sequence: sequence, layout: layout, residual: residual, cache: caches?[index])
       }
       h = pass.reached(.afterAttention(index), h)
       let mixed = BlockState(
@@ -126,7 +127,7 @@ package final class Backbone {
   /// Stochastic depth (Huang et al., arXiv 1603.09382): a sample's branch is dropped with a rate that grows linearly
   /// with depth; kept ones are divided by the keep probability.
   private func branchScales(
-    _ index: Int, samples: Int, _ pass: ForwardPass
+    _ index: Int, samples: Int, _ layout: SequenceLayout?, _ pass: ForwardPass
   ) -> (attention: [Float], body: [Float])? {
     guard pass.isTraining, config.stochasticDepth > 0, config.layers > 1, index > 0 else {
       return nil
@@ -137,9 +138,12 @@ package final class Backbone {
     // Numbered by the sample's place in the global batch.
     let shard = pass.shard
     func draw(_ offset: Int) -> [Float] {
-      (0..<samples).map {
+      let scales: [Float] = (0..<samples).map {
         random.uniform(UInt64(offset + shard.index * samples + $0)) < rate ? 0 : 1 / (1 - rate)
       }
+      // Sequences of different lengths: a scale for each row.
+      guard let layout else { return scales }
+      return layout.spans.enumerated().flatMap { Array(repeating: scales[$0], count: $1.length) }
     }
     return (draw(0), draw(samples * shard.count))
   }

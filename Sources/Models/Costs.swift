@@ -25,6 +25,10 @@ public struct ModelCosts: Sendable {
     switch config.kind {
     case .vit: addVisionEnds(config)
     case .gpt: addTextEnds(config)
+    case .multimodal:
+      addVisionEnds(config)
+      addTextEnds(config)
+      addFusionEnds(config)
     }
     var layersWithExperts = 0
     for index in 0..<config.layers {
@@ -80,11 +84,28 @@ public struct ModelCosts: Sendable {
     let qkv = (config.heads + 2 * config.keyValueHeads) * config.headWidth
     add(d * qkv + d * d + 2 * normSize(config) + (config.bias ? qkv + d : 0))
     addProducts(d * qkv + d * d, rows: tokens)
-    // Causal: position t sees t + 1 of them.
-    let pairs = config.kind == .gpt ? Double(tokens) * Double(tokens + 1) / 2 : Double(tokens) * Double(tokens)
-    forwardFLOPs += 4 * pairs * Double(d)
+    forwardFLOPs += 4 * visiblePairs(config) * Double(d)
     // Two norms, Q K V, the mixed heads, both residual sums, log-sum-exp a head.
     activationFloats += Double(tokens) * Double(2 * d + qkv + d + 2 * d + config.heads)
+  }
+
+  /// Pairs of a position and one that it sees. Causal: position t sees t + 1 of them.
+  private func visiblePairs(_ config: ModelConfig) -> Double {
+    let (patches, text) = (Double(config.vision.tokens), Double(config.text.context))
+    let causal = text * (text + 1) / 2
+    switch config.kind {
+    case .vit: return patches * patches
+    case .gpt: return causal
+    case .multimodal: return patches * patches + patches * text + causal
+    }
+  }
+
+  /// Where images and texts are compared. The class head is the vision end's; the two ends share the last norm.
+  private mutating func addFusionEnds(_ config: ModelConfig) {
+    let projections = 2 * config.fusion.embedding * config.width
+    add(projections + 1)
+    addProducts(projections, rows: 1)
+    add(-normSize(config))
   }
 
   /// - Parameters: copies: perceptrons that are stored; active: those that a token meets.

@@ -12,6 +12,8 @@ public final class ForwardPass {
   public let lossWeight: Float
   /// What every route did, in the order of the network; loads are those of all ranks.
   public internal(set) var routings: [RoutingReport] = []
+  /// The modality of every token, set by models of several before their blocks run; nil = of one only.
+  public var modalities: TokenModalities?
   /// The ranks that compute this pass together; nil = this process alone.
   public let coordinator: (any PassCoordinator)?
   /// Who looks on; nil = nobody.
@@ -55,6 +57,9 @@ public struct RoutingReport: Sendable {
   public let entropy: Double
   /// Unweighted auxiliary losses by name: balance, z_loss.
   public let auxiliary: [String: Float]
+  /// Choices of each expert by the tokens of each modality, in the order of the model's modalities; empty where there is
+  /// one only.
+  public let modalityLoad: [[Int]]
 
   /// Largest load over the mean one.
   public var imbalance: Double {

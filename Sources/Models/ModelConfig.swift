@@ -12,6 +12,8 @@ public enum ModelKind: String, CaseIterable, Sendable, Codable {
   case vit
   /// Tokens to next tokens.
   case gpt
+  /// Images and texts in one transformer.
+  case multimodal
 }
 
 /// What norms compute.
@@ -60,6 +62,17 @@ public struct TextConfig: Sendable, Equatable {
   public init() {}
 }
 
+/// The ends that join images and texts.
+public struct FusionConfig: Sendable, Equatable {
+  /// Width in which images and texts are compared.
+  public var embedding = 128
+
+  public init() {}
+
+  /// The modalities of an image's patches and of a text's tokens.
+  public static let modalities = ["vision", "language"]
+}
+
 /// A transformer: its blocks, the mixture of experts in them, and the ends of its kind.
 public struct ModelConfig: Sendable, Equatable {
   public var kind = ModelKind.vit
@@ -82,6 +95,7 @@ public struct ModelConfig: Sendable, Equatable {
   public var initStd = 0.02
   public var vision = VisionConfig()
   public var text = TextConfig()
+  public var fusion = FusionConfig()
   public var moe = MoEConfig()
 
   public init() {}
@@ -94,8 +108,14 @@ public struct ModelConfig: Sendable, Equatable {
   /// Factor on the initial deviation of layers that write to the residual stream: 1 / √(2 layers) in language models,
   /// so that its variance does not grow with depth (GPT-2).
   public var residualScale: Double { kind == .gpt ? 1 / Double(2 * layers).squareRoot() : 1 }
-  /// Tokens of one sample: an image's patches, or a window of text.
-  public var tokens: Int { kind == .vit ? vision.tokens : text.context }
+  /// Tokens of one sample: an image's patches, a window of text, or an image with the longest text.
+  public var tokens: Int {
+    switch kind {
+    case .vit: vision.tokens
+    case .gpt: text.context
+    case .multimodal: vision.tokens + text.context
+    }
+  }
   /// Whether block `index` carries the mixture of experts.
   public func isMoE(_ index: Int) -> Bool {
     moe.variant != "dense" && index >= moe.firstBlock && (index - moe.firstBlock) % moe.every == 0
@@ -117,18 +137,25 @@ public struct ModelConfig: Sendable, Equatable {
     try require(
       stochasticDepth >= 0 && stochasticDepth < 1,
       "model.stochastic_depth is \(stochasticDepth); it must be at least 0 and below 1")
-    switch kind {
-    case .vit:
+    if kind != .gpt {
       try require(
         vision.patch >= 1 && vision.image % vision.patch == 0,
         "model.patch is \(vision.patch), which does not divide model.image \(vision.image); choose a divisor")
-      try require(vision.classes >= 1, "model.classes is \(vision.classes); at least 1 is needed")
-    case .gpt:
+      try require(
+        vision.classes >= (kind == .multimodal ? 0 : 1), "model.classes is \(vision.classes); at least 1 is needed")
+    }
+    if kind != .vit {
       try require(text.vocabulary >= 1, "model.vocabulary is \(text.vocabulary); at least 1 is needed")
       try require(text.context >= 1, "model.context is \(text.context); at least 1 is needed")
       try require(
         text.positions == .learned || headWidth % 2 == 0,
         "model.positions is rotary, which turns pairs, but a head is \(headWidth) wide; choose model.heads so that model.width / model.heads is even"
+      )
+    }
+    if kind == .multimodal {
+      try require(
+        text.positions == .learned && !vision.classToken,
+        "model.kind is multimodal, which has learned positions and no class token; set model.positions=learned and model.class_token=false"
       )
     }
     try validateMoE()
@@ -138,6 +165,11 @@ public struct ModelConfig: Sendable, Equatable {
     func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
       if !condition { throw ModelError(message()) }
     }
+    let modalities = kind == .multimodal ? FusionConfig.modalities : []
+    try require(
+      !modalities.isEmpty || (moe.groups == nil && moe.balance != .entropy),
+      "\(moe.groups == nil ? "moe.balance is entropy" : "moe.groups is \(moe.groups!)"), but model.kind \(kind.rawValue) has one modality; use model.kind=multimodal"
+    )
     guard moe.variant != "dense" else { return }
     let variant = try MoEVariant.resolve(moe)
     try require(moe.experts >= 1, "moe.experts is \(moe.experts); at least 1 is needed")
@@ -146,6 +178,17 @@ public struct ModelConfig: Sendable, Equatable {
       moe.every <= layers,
       "moe.every is \(moe.every), more than model.layers \(layers): no block would have experts; lower it or use moe.variant=dense"
     )
+    if let text = moe.groups {
+      let groups = try ExpertGroups(text)
+      try require(
+        groups.count == moe.experts,
+        "moe.groups \(text) has \(groups.count) experts, moe.experts is \(moe.experts); set moe.experts=\(groups.count)"
+      )
+      try require(moe.routing == .learned, "moe.routing is uniform, which knows no groups; set moe.groups=none")
+      for route in variant.routes {
+        try groups.require(modalities, choices: route.k + (route.avoidsPreviousRoute ? 1 : 0))
+      }
+    }
     try require(
       moe.firstBlock < layers,
       "moe.first is \(moe.first), but model.layers is \(layers): no block would have experts; use at most \(layers - 1)"

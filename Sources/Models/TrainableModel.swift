@@ -9,3 +9,17 @@ public protocol TrainableModel: AnyObject {
   /// Moves the routers' selection biases; called after each optimiser step.
   func updateSelectionBiases()
 }
+
+extension ModelConfig {
+  /// The model of this kind.
+  ///
+  /// - Parameter seed: of the random weights; nil leaves them unset.
+  /// - Throws: `ModelError` for an impossible configuration.
+  public func makeModel(seed: UInt64?, engine: Engine) throws -> any TrainableModel {
+    switch kind {
+    case .vit: try VisionTransformer(self, seed: seed, engine: engine)
+    case .gpt: try GPT(self, seed: seed, engine: engine)
+    case .multimodal: try MultimodalTransformer(self, seed: seed, engine: engine)
+    }
+  }
+}

@@ -8,16 +8,19 @@ public struct PairCosts: Sendable, Equatable {
   public var mlp: Double
   /// The routed experts of one choice a token.
   public var expert: Double
-  /// One direction of the exchange of one choice a token.
+  /// One direction of the exchange of one choice a token, without its latency.
   public var exchange: Double
+  /// What an exchange costs beside its bytes, however many choices it carries.
+  public var latency: Double
   /// Backward over forward time of an operator.
   public var backward = 2.0
 
-  public init(attention: Double, mlp: Double, expert: Double, exchange: Double) {
+  public init(attention: Double, mlp: Double, expert: Double, exchange: Double, latency: Double = 0) {
     self.attention = attention
     self.mlp = mlp
     self.expert = expert
     self.exchange = exchange
+    self.latency = latency
   }
 
   /// Costs in units of an expert's time in which top-2's exchange takes the given share of MoE time (experts and
@@ -38,6 +41,8 @@ public struct ClusterShape: Sendable, Equatable {
   public var linkBetween: Double
   /// Seconds that each message costs.
   public var latency: Double
+  /// Seconds that an all-to-all costs beside its bytes: a message to every other rank.
+  public var exchangeLatency: Double { Double(ranks - 1) * latency }
 
   public init(
     ranks: Int, ranksPerNode: Int, linkInside: Double, linkBetween: Double, latency: Double
@@ -49,12 +54,12 @@ public struct ClusterShape: Sendable, Equatable {
     self.latency = latency
   }
 
-  /// One direction of an all-to-all in which each rank has `bytes` for all ranks together, spread evenly.
+  /// The bytes of one direction of an all-to-all in which each rank has `bytes` for all ranks together, spread evenly.
   public func exchangeSeconds(bytes: Double) -> Double {
     let inside = Double(min(ranks, ranksPerNode) - 1) / Double(ranks) * bytes
     // A node's ranks share its way out.
     let outside = Double(max(ranks - ranksPerNode, 0)) / Double(ranks) * bytes * Double(ranksPerNode)
-    return Double(ranks - 1) * latency + max(inside / linkInside, outside / linkBetween)
+    return max(inside / linkInside, outside / linkBetween)
   }
 }
 
@@ -87,7 +92,8 @@ public enum PairSimulator {
       }
       let forward = RouteTimes(
         window: window, experts: costs.expert * Double(route.k),
-        dispatch: costs.exchange * Double(route.k), combine: costs.exchange * Double(route.k))
+        dispatch: costs.exchange * Double(route.k) + costs.latency,
+        combine: costs.exchange * Double(route.k) + costs.latency, latency: costs.latency)
       let passes = training ? [forward, forward.scaled(computation: costs.backward)] : [forward]
       let outcomes = run(passes, strategy)
       exchange += outcomes.reduce(0) { $0 + $1.exchange }

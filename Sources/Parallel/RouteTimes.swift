@@ -7,12 +7,15 @@ public struct RouteTimes: Sendable, Equatable, Codable {
   public var experts: Double
   public var dispatch: Double
   public var combine: Double
+  /// The part of each exchange that does not shrink when its rows are cut into parts.
+  public var latency: Double
 
-  public init(window: [Double], experts: Double, dispatch: Double, combine: Double) {
+  public init(window: [Double], experts: Double, dispatch: Double, combine: Double, latency: Double = 0) {
     self.window = window
     self.experts = experts
     self.dispatch = dispatch
     self.combine = combine
+    self.latency = latency
   }
 
   /// The backward pass in the order of the forward one: operators and experts take their own times, and the gradients of
@@ -20,7 +23,7 @@ public struct RouteTimes: Sendable, Equatable, Codable {
   public func scaled(computation: Double) -> RouteTimes {
     RouteTimes(
       window: window.map { $0 * computation }, experts: experts * computation, dispatch: dispatch,
-      combine: combine)
+      combine: combine, latency: latency)
   }
 }
 
@@ -103,12 +106,13 @@ public enum ScheduleSimulator {
   /// - Parameter first: number of the route's first transfer.
   public static func steps(_ times: RouteTimes, _ schedule: RouteSchedule, first: Int = 0) -> [Step] {
     let n = schedule.chunks
-    var steps: [Step] = (0..<n).map { .start(first + $0, times.dispatch / Double(n)) }
+    func part(_ exchange: Double) -> Double { (exchange - times.latency) / Double(n) + times.latency }
+    var steps: [Step] = (0..<n).map { .start(first + $0, part(times.dispatch)) }
     var experts: [Step] = []
     for chunk in 0..<n {
       experts += [
         .wait(first + chunk), .compute(times.experts / Double(n)),
-        .start(first + n + chunk, times.combine / Double(n)),
+        .start(first + n + chunk, part(times.combine)),
       ]
     }
     let waits = (0..<n).map { Step.wait(first + n + $0) }

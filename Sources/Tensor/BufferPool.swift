@@ -1,22 +1,17 @@
 import Foundation
 import Synchronization
 
-/// MADV_HUGEPAGE, which the C library guards by a feature macro.
-private let adviseHugePages: Int32 = 14
-
-/// Recycles 64-byte aligned float buffers in size classes, so that a steady-state training step
-/// takes no storage from the system.
+/// Recycles 64-byte aligned float buffers, so that a steady-state training step takes no storage from the system.
 ///
-/// A request is rounded up to one of eight classes per power of two (at most 12.5 % waste) and served from the
-/// class's free list. Buffers of 1 MiB and more are aligned to 2 MiB and advised to use huge pages:
-/// first-touch page faults are what makes the first steps slow.
+/// Large requests are cut from an arena. Small ones are rounded up to one of eight classes per power of two (at most
+/// 12.5 % waste) and served from the class's free list: their number is large and their sum is not.
 public final class BufferPool: Sendable {
   /// The pool that every tensor uses.
   public static let shared = BufferPool()
 
   /// What the pool has done so far; the difference between two steps is what the metrics log.
   public struct Statistics: Sendable, Equatable {
-    /// Buffers taken from the system since the start.
+    /// How often the pool took storage from the system.
     public var systemAllocations = 0
     /// Bytes held by the pool, in use or free.
     public var reservedBytes = 0
@@ -29,11 +24,16 @@ public final class BufferPool: Sendable {
   private struct State: Sendable {
     var free: [Int: [UInt]] = [:]
     var statistics = Statistics()
+    // Twice the machine's memory: what does not fit runs out of memory, not of addresses.
+    var arena = BufferArena(capacity: Int(min(2 * ProcessInfo.processInfo.physicalMemory, 1 << 45)))
   }
+
+  /// Requests from here on come from the arena.
+  static let largeBytes = 1 << 18
 
   private let state = Mutex(State())
 
-  /// The number of bytes that a request of `bytes` occupies.
+  /// The number of bytes that a small request of `bytes` occupies.
   public static func sizeClass(_ bytes: Int) -> Int {
     guard bytes > 512 else { return 512 }
     let exponent = Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount
@@ -43,22 +43,30 @@ public final class BufferPool: Sendable {
 
   public var statistics: Statistics { state.withLock { $0.statistics } }
 
+  private static func occupied(_ bytes: Int) -> Int {
+    bytes < largeBytes ? sizeClass(bytes) : BufferArena.size(bytes)
+  }
+
   /// Returns a buffer of at least `bytes` bytes, uninitialised.
   func take(_ bytes: Int) -> UnsafeMutableRawPointer {
-    let size = BufferPool.sizeClass(bytes)
+    let size = BufferPool.occupied(bytes)
     let address: UInt? = state.withLock {
       $0.statistics.usedBytes += size
       $0.statistics.peakUsedBytes = max($0.statistics.peakUsedBytes, $0.statistics.usedBytes)
-      return $0.free[size]?.popLast()
+      guard bytes >= BufferPool.largeBytes else { return $0.free[size]?.popLast() }
+      let before = $0.arena.grown
+      guard let (address, grew) = $0.arena.take(bytes) else { return nil }
+      if grew {
+        $0.statistics.systemAllocations += 1
+        $0.statistics.reservedBytes += $0.arena.grown - before
+      }
+      return UInt(bitPattern: address)
     }
     if let address { return UnsafeMutableRawPointer(bitPattern: address)! }
-    let huge = size >= 1 << 20
     var raw: UnsafeMutableRawPointer?
-    let status = posix_memalign(&raw, huge ? 2 << 20 : 64, size)
-    guard status == 0, let raw else {
+    guard bytes < BufferPool.largeBytes, posix_memalign(&raw, 64, size) == 0, let raw else {
       fatalError("out of memory: \(size) bytes for one buffer; lower the batch or the model size")
     }
-    if huge { madvise(raw, size, adviseHugePages) }
     state.withLock {
       $0.statistics.systemAllocations += 1
       $0.statistics.reservedBytes += size
@@ -68,10 +76,15 @@ public final class BufferPool: Sendable {
 
   /// Gives a buffer of a request of `bytes` bytes back.
   func give(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
-    let size = BufferPool.sizeClass(bytes)
+    let size = BufferPool.occupied(bytes)
+    let address = UInt(bitPattern: pointer)
     state.withLock {
       $0.statistics.usedBytes -= size
-      $0.free[size, default: []].append(UInt(bitPattern: pointer))
+      if bytes < BufferPool.largeBytes {
+        $0.free[size, default: []].append(address)
+      } else {
+        $0.arena.give(UnsafeMutableRawPointer(bitPattern: address)!, bytes)
+      }
     }
   }
 }

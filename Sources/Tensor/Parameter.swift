@@ -29,8 +29,15 @@ public final class Parameter {
   public let decays: Bool
   /// Whether it keeps its value in training: nothing computes its gradient, and the gradient takes no memory.
   public var isFrozen = false
-  /// dLoss/dValue; meaningful while `hasGradient`.
-  public private(set) lazy var gradient = Tensor(uninitialised: value.shape)
+  /// dLoss/dValue; meaningful while `hasGradient`, and only then does it have storage: between backward passes
+  /// activations use it.
+  public var gradient: Tensor {
+    if let current { return current }
+    let fresh = Tensor(uninitialised: value.shape)
+    current = fresh
+    return fresh
+  }
+  private var current: Tensor?
   /// False until a backward pass has written the gradient of this step.
   public private(set) var hasGradient = false
 
@@ -46,7 +53,10 @@ public final class Parameter {
   public var count: Int { value.count }
 
   /// Forgets the gradient; the next backward pass overwrites it, so nothing is filled with zeros.
-  public func clearGradient() { hasGradient = false }
+  public func clearGradient() {
+    hasGradient = false
+    current = nil
+  }
 
   /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0); nil where it is frozen.
   func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {

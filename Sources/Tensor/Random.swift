@@ -21,6 +21,8 @@ public struct CounterRandom: Sendable {
     case dropout = 10
     case split = 11
     case window = 12
+    case groupMember = 13
+    case caption = 14
   }
 
   private let key0: UInt32

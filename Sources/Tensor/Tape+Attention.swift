@@ -1,50 +1,65 @@
 import CKernels
 
 extension Tape {
-  /// Multi-head self-attention from fused projections, `softmax(Q Kᵀ / √dₕ) V` for each head.
-  ///
-  /// One task a (sequence, key-value head); scores exist for one block of queries at a time and are recomputed in
-  /// the backward pass from the stored log-sum-exp, so that no `T × T` matrix is kept.
+  /// Multi-head self-attention from fused projections, `softmax(Q Kᵀ / √dₕ) V` for each head, of sequences of one length.
   ///
   /// - Parameters:
-  ///   - qkv: `[B · T, (heads + 2 keyValueHeads) · w]`: in every row the heads of Q, of K, of V, each `w` wide.
   ///   - sequence: T.
-  ///   - keyValueHeads: divides `heads`; query head `h` reads key-value head `h / (heads / keyValueHeads)`
-  ///     (grouped-query attention, Ainslie et al., arXiv 2305.13245).
   ///   - causal: whether position `t` sees only positions `≤ t`.
   /// - Returns: `[B · T, heads · w]`.
   public func attention(
     _ qkv: Tensor, sequence: Int, heads: Int, keyValueHeads: Int, causal: Bool
   ) -> Tensor {
-    let rows = qkv.rows
+    attention(
+      qkv, layout: SequenceLayout(rows: qkv.rows, sequence: sequence, causal: causal), heads: heads,
+      keyValueHeads: keyValueHeads)
+  }
+
+  /// Multi-head self-attention within the sequences of a layout.
+  ///
+  /// One task a (sequence, key-value head); scores exist for one block of queries at a time and are recomputed in
+  /// the backward pass from the stored log-sum-exp, so that no `T × T` matrix is kept.
+  ///
+  /// - Parameters:
+  ///   - qkv: `[rows, (heads + 2 keyValueHeads) · w]`: in every row the heads of Q, of K, of V, each `w` wide.
+  ///   - layout: the sequences, and what their positions see.
+  ///   - keyValueHeads: divides `heads`; query head `h` reads key-value head `h / (heads / keyValueHeads)`
+  ///     (grouped-query attention, Ainslie et al., arXiv 2305.13245).
+  /// - Returns: `[rows, heads · w]`.
+  public func attention(
+    _ qkv: Tensor, layout: SequenceLayout, heads: Int, keyValueHeads: Int
+  ) -> Tensor {
     let form = HeadLayout(qkv, heads: heads, keyValueHeads: keyValueHeads)
-    precondition(rows % sequence == 0, "attention: \(qkv.shape), T=\(sequence)")
-    let (batch, width, d, ld) = (rows / sequence, form.width, form.queryColumns, form.columns)
+    precondition(qkv.rows == layout.rows, "attention: \(qkv.shape), sequences of \(layout.rows) rows")
+    let (width, d, ld) = (form.width, form.queryColumns, form.columns)
     let scale = 1 / Float(width).squareRoot()
-    let blocks = Tiling(sequence, target: 128)
+    let spans = layout.spans
+    let blocks = spans.map(AttentionBlock.blocks)
+    let longest = blocks.reduce(0) { max($0, $1.map(\.rows.count).max() ?? 0) }
+    let scores = blocks.reduce(0) { most, own in max(most, own.map { $0.rows.count * $0.keys }.max() ?? 0) }
     let y = Tensor(uninitialised: Array(qkv.shape.dropLast()) + [d])
-    let logSumExp = Tensor(uninitialised: [batch * heads, sequence])
-    let isCausal: Int32 = causal ? 1 : 0
+    // Heads of a sequence one after the other.
+    let logSumExp = Tensor(uninitialised: [heads * layout.rows])
     let input = timed("attention") {
       let input = engine.operand(qkv)
       let (pq, py, pl) = (input.pointer, y.pointer, logSumExp.pointer)
-      let scratch = engine.scratch(slot: 0, count: blocks.longest * sequence)
-      let rounded = engine.scratch(slot: 1, count: blocks.longest * sequence)
-      engine.pool.run(batch * heads) { task, worker in
+      let scratch = engine.scratch(slot: 0, count: scores)
+      let rounded = engine.scratch(slot: 1, count: scores)
+      engine.pool.run(spans.count * heads) { task, worker in
         let (b, h) = (task / heads, task % heads)
-        let row = pq + b * sequence * ld
+        let span = spans[b]
+        let row = pq + span.start * ld
         let (q, k, v) = (row + h * width, row + form.key(h), row + form.value(h))
-        let out = py + b * sequence * d + h * width
+        let out = py + span.start * d + h * width
+        let sums = pl + span.start * heads + h * span.length
         let scores = scratch[worker]
-        for block in 0..<blocks.count {
-          let r = blocks[block]
-          let keys = causal ? r.upperBound : sequence
+        for block in blocks[b] {
+          let (r, keys) = (block.rows, block.keys)
           engine.product(
             false, true, r.count, keys, width, alpha: scale, q + r.lowerBound * ld, ld, k, ld,
             scores, keys)
           mmoe_softmax_rows(
-            scores, pl + task * sequence + r.lowerBound, r.count, keys, keys, isCausal,
-            r.lowerBound)
+            scores, sums + r.lowerBound, r.count, keys, keys, block.isCausal ? 1 : 0, r.lowerBound)
           engine.product(
             false, false, r.count, width, keys,
             engine.operand(scores, r.count * keys, scratch: rounded[worker]), keys, v, ld,
@@ -61,16 +76,15 @@ extension Tape {
       let (pq, py, pl) = (input.pointer, y.pointer, logSumExp.pointer)
       let (pd, pg) = (dOutput.pointer, dQKV.pointer)
       let scratch = [
-        engine.scratch(slot: 0, count: blocks.longest * sequence),
-        engine.scratch(slot: 1, count: blocks.longest * sequence),
-        engine.scratch(slot: 2, count: blocks.longest),
-        engine.scratch(slot: 3, count: blocks.longest * sequence),
+        engine.scratch(slot: 0, count: scores), engine.scratch(slot: 1, count: scores),
+        engine.scratch(slot: 2, count: longest), engine.scratch(slot: 3, count: scores),
       ]
       // The heads of a group add to the same gradients of K and V, so they share a task.
       let group = heads / keyValueHeads
-      engine.pool.run(batch * keyValueHeads) { task, worker in
+      engine.pool.run(spans.count * keyValueHeads) { task, worker in
         let (b, first) = (task / keyValueHeads, task % keyValueHeads * group)
-        let (row, dRow) = (pq + b * sequence * ld, pg + b * sequence * ld)
+        let span = spans[b]
+        let (row, dRow) = (pq + span.start * ld, pg + span.start * ld)
         let (k, v) = (row + form.key(first), row + form.value(first))
         let (dK, dV) = (dRow + form.key(first), dRow + form.value(first))
         let (probabilities, dScores, dots, rounded) = (
@@ -78,11 +92,12 @@ extension Tape {
         )
         for h in first..<first + group {
           let (q, dQ) = (row + h * width, dRow + h * width)
-          let startOut = b * sequence * d + h * width
-          // Causal blocks go from the last one, which reaches every key, so that its beta = 0 writes all.
-          for (turn, block) in (0..<blocks.count).reversed().enumerated() {
-            let r = blocks[block]
-            let keys = causal ? r.upperBound : sequence
+          let startOut = span.start * d + h * width
+          let sums = pl + span.start * heads + h * span.length
+          // From the last block, which reaches every key, so that its beta = 0 writes all.
+          for (turn, block) in blocks[b].reversed().enumerated() {
+            let (r, keys) = (block.rows, block.keys)
+            let isCausal: Int32 = block.isCausal ? 1 : 0
             let beta: Float = turn == 0 && h == first ? 0 : 1
             let rowQ = r.lowerBound * ld
             let dO = pd + (startOut + r.lowerBound * d)
@@ -90,8 +105,7 @@ extension Tape {
               false, true, r.count, keys, width, alpha: scale, q + rowQ, ld, k, ld,
               probabilities, keys)
             mmoe_softmax_recompute(
-              probabilities, pl + (b * heads + h) * sequence + r.lowerBound, r.count, keys, keys,
-              isCausal, r.lowerBound)
+              probabilities, sums + r.lowerBound, r.count, keys, keys, isCausal, r.lowerBound)
             let atOut = startOut + r.lowerBound * d
             mmoe_row_dots(dots, dY.pointer + atOut, py + atOut, r.count, width, d, d)
             engine.product(
@@ -113,14 +127,15 @@ extension Tape {
     return y
   }
 
-  /// Causal attention of new positions over all earlier ones of one sequence; for generation, without a gradient.
+  /// Attention of new positions over all earlier ones of one sequence; for generation, without a gradient.
   ///
   /// - Parameters:
   ///   - qkv: `[t, (heads + 2 keyValueHeads) · w]` of the next t positions; their K and V are added to the cache.
   ///   - cache: what earlier calls added; it must have room for t more.
+  ///   - causal: whether the new positions see only those before them; not so those of an image.
   /// - Returns: `[t, heads · w]`.
   public func attention(
-    _ qkv: Tensor, heads: Int, keyValueHeads: Int, cache: KeyValueCache
+    _ qkv: Tensor, heads: Int, keyValueHeads: Int, cache: KeyValueCache, causal: Bool = true
   ) -> Tensor {
     precondition(!isRecording, "attention with a cache has no gradient")
     let form = HeadLayout(qkv, heads: heads, keyValueHeads: keyValueHeads)
@@ -140,7 +155,7 @@ extension Tape {
         engine.product(
           false, true, rows, keys, width, alpha: scale, pq + h * width, ld, pk + offset, kvColumns,
           scores, keys)
-        mmoe_softmax_rows(scores, scores + rows * keys, rows, keys, keys, 1, start)
+        mmoe_softmax_rows(scores, scores + rows * keys, rows, keys, keys, causal ? 1 : 0, start)
         engine.product(
           false, false, rows, width, keys, scores, keys, pv + offset, kvColumns, py + h * width, d)
       }

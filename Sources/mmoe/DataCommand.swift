@@ -5,7 +5,9 @@ import MMoETrain
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "data", abstract: "Make and look at data sets.",
-    subcommands: [Synthesize.self, Tokenize.self, ImportBin.self, Inspect.self, Baseline.self])
+    subcommands: [
+      Synthesize.self, Tokenize.self, ImportBin.self, Import.self, Inspect.self, Baseline.self,
+    ])
 
   struct Synthesize: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -51,13 +53,19 @@ struct DataCommand: ParsableCommand {
 
   struct Baseline: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "How far a linear model and 5 nearest neighbours on raw pixels get.")
+      abstract: "How far a linear model and 5 nearest neighbours on raw pixels get; for pairs, words and colours.")
 
-    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png.") var directory: String
+    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or with captions.jsonl.")
+    var directory: String
     @Option(help: "Images are resized to this side.") var size = 32
     @Flag(help: "Print one line of JSON.") var json = false
 
     func run() throws {
+      if PairFolder.isOne(directory) {
+        let baselines = try PairBaselines(path: directory)
+        StandardStream.output.line(json ? JSONValue.line(baselines) : baselines.text)
+        return
+      }
       let baselines = try PixelBaselines(path: directory, imageSize: size)
       StandardStream.output.line(json ? JSONValue.line(baselines) : baselines.text)
     }

@@ -5,9 +5,10 @@ struct EvalCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval", abstract: "Evaluate a checkpoint on a validation set.")
 
-  @Option(help: "The checkpoint's task: imagenet-subset or lm.") var task: String
+  @Option(help: "The checkpoint's task: imagenet-subset, lm or multimodal.") var task: String
   @Option(help: "A checkpoint, such as checkpoints/RUN/best.h5.") var checkpoint: String
-  @Option(help: "Folder with val/<class>/*.png, or a text; the embedded data by default.") var data: String?
+  @Option(help: "Folder with val/<class>/*.png or captions.jsonl, or a text; the embedded data by default.") var data:
+    String?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Option(name: .customLong("set"), help: "key=value, such as moe.eval_capacity_factor=1.25.")
   var settings: [String] = []

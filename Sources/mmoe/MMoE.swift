@@ -6,7 +6,8 @@ import ArgumentParser
     commandName: "mmoe",
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
     subcommands: [
-      TrainCommand.self, EvalCommand.self, GenerateCommand.self, ModelCommand.self, PresetsCommand.self,
+      TrainCommand.self, EvalCommand.self, CheckpointCommand.self, GenerateCommand.self, CaptionCommand.self,
+      RetrieveCommand.self, ModelCommand.self, PresetsCommand.self,
       ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,
       ParityCommand.self, TokenizerCommand.self, StudyCommand.self, AnalyzeCommand.self, NotebookCommand.self,
     ])

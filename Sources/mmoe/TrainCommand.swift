@@ -9,10 +9,13 @@ struct TrainCommand: ParsableCommand {
       saved.
       """)
 
-  @Option(help: "What to train: imagenet-subset or lm.") var task: String
+  @Option(help: "What to train: imagenet-subset, lm or multimodal.") var task: String
   @Option(help: "A preset's name (`mmoe presets`) or a YAML file.") var preset: String?
-  @Option(help: "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards.") var data:
-    String?
+  @Option(
+    help:
+      "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards; for multimodal a folder with captions.jsonl."
+  )
+  var data: String?
   @Option(help: "The run's folder.") var out: String?
   @Option(
     help: "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, …).")

@@ -7,7 +7,7 @@ import Testing
   /// Folder under Sources, and the modules of ours that its files may import.
   static let mayImport: [String: Set<String>] = [
     "Tensor": ["CKernels", "CBLAS"],
-    "Data": ["MMoETensor", "CPNG", "CHash", "CCompress"],
+    "Data": ["MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
     "Models": ["MMoETensor"],
     "Parallel": ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
     "HDF5": ["CHDF5"],

@@ -40,6 +40,10 @@ import Testing
     Case("unknown task", ["train", "--task", "imagenet"], "imagenet", "imagenet-subset"),
     Case(
       "no backend", set("tensor.blas=mkl"), "tensor.blas", "onednn"),
+    Case(
+      "no bfloat16 products", set("dtype=bf16", "tensor.blas=openblas"), "dtype is bf16", "openblas",
+      "dtype=float32"),
+    Case("unknown type", set("dtype=fp16"), "dtype", "fp16", "bf16"),
   ]
 
   private func expectOneLine(
@@ -50,6 +54,19 @@ import Testing
     let lines = result.errors.split(separator: "\n")
     #expect(lines.count == 1, "\(result.errors)")
     for word in words { #expect(result.errors.contains(word), "no '\(word)' in: \(result.errors)") }
+  }
+
+  /// oneDNN obeys this variable and sees no newer instructions; without oneDNN the line names the library.
+  @Test func bfloat16NeedsTheCPU() throws {
+    let scratch = ScratchFolder()
+    let result = try ProgramRunner.run(
+      ["DNNL_MAX_CPU_ISA=AVX2", ProgramRunner.program] + BadInputTests.set("dtype=bf16") + ["--out", scratch("run")],
+      program: "/usr/bin/env")
+    #expect(result.status == 1)
+    #expect(result.errors.split(separator: "\n").count == 1, "\(result.errors)")
+    #expect(result.errors.contains("dtype is bf16, but "))
+    #expect(result.errors.contains("give") && result.errors.contains("dtype=float32"))
+    #expect(!FileManager.default.fileExists(atPath: scratch("run")))
   }
 
   @Test(arguments: configurations) func impossibleConfiguration(_ wrong: Case) throws {

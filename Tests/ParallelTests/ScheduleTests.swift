@@ -57,6 +57,11 @@ import Testing
     #expect(run(.sequential).hidden == 0)
     let parts = run(RouteSchedule(chunks: 4, slot: 0, awaitsAtOnce: true))
     #expect(parts.seconds == 10 && parts.exposed == 2)
+    // Every part pays the latency: four of 2.5 each way, of which the link still carries four when all experts are done.
+    let slow = RouteTimes(window: [], experts: 8, dispatch: 4, combine: 4, latency: 2)
+    #expect(ScheduleSimulator.run(ScheduleSimulator.steps(slow, .sequential)).seconds == 16)
+    let cut = ScheduleSimulator.steps(slow, RouteSchedule(chunks: 4, slot: 0, awaitsAtOnce: true))
+    #expect(ScheduleSimulator.run(cut).seconds == 20)
   }
 
   /// Backward, starts become waits: twice the computation hides the same exchange.

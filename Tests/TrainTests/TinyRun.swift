@@ -33,7 +33,7 @@ struct TinyRun {
     into folder: String, resuming checkpoint: String? = nil,
     change: (any TrainableModel) -> Void = { _ in }
   ) throws -> Trainer.Outcome {
-    let engine = try Engine(threads: threads, backend: backend)
+    let engine = try Engine(threads: threads, backend: backend, dtype: config.tensor.dtype)
     let loaded = try checkpoint.map(LoadedCheckpoint.init)
     let task = try ImageClassification(config, data: TinyRun.data.path, engine: engine)
     let run =

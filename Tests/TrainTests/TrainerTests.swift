@@ -54,6 +54,45 @@ import Testing
     }
   }
 
+  static let hasBFloat16 = (try? Engine(threads: 1, dtype: .bf16)) != nil
+
+  /// bfloat16 products: losses near float32's and not the same, the same bits for any number of threads, and the
+  /// checkpoint says so.
+  @Test(.enabled(if: hasBFloat16, "this CPU or build has no bfloat16 products")) func trainsInBFloat16() throws {
+    let settings = ["train.steps=6", "data.workers=1"]
+    try TinyRun(settings).train(into: scratch("float32"))
+    var run = try TinyRun(settings + ["dtype=bf16"])
+    for threads in [1, 2, 5] {
+      run.threads = threads
+      try run.train(into: scratch("\(threads)"))
+    }
+    let losses = try TinyRun.losses(scratch("1"))
+    for threads in [2, 5] {
+      #expect(try TinyRun.losses(scratch("\(threads)")) == losses)
+      #expect(try arrays(scratch("\(threads)")) == arrays(scratch("1")))
+    }
+    for (found, exact) in zip(losses, try TinyRun.losses(scratch("float32"))) {
+      #expect(abs(found - exact) < 0.01 && found != exact)
+    }
+    #expect(try LoadedCheckpoint(scratch("2") + "/step-0000006.h5").info.config.tensor.dtype == .bf16)
+  }
+
+  @Test(.enabled(if: hasBFloat16, "this CPU or build has no bfloat16 products")) func overfitsInBFloat16() throws {
+    let run = try TinyRun([
+      "dtype=bf16", "moe.variant=scmoe", "data.overfit=1", "train.steps=120", "optimizer.lr=5e-3",
+      "train.eval_every=1000", "checkpoint.every=1000",
+    ])
+    #expect(try run.train(into: scratch("run")).trainLoss < 0.02)
+  }
+
+  @Test(.enabled(if: hasBFloat16, "this CPU or build has no bfloat16 products")) func benchmarkNamesBFloat16() throws {
+    let result = try ProgramRunner.run([
+      "bench", "train", "--preset", "debug", "--set", "dtype=bf16", "--steps", "5", "--json",
+    ])
+    #expect(result.output.contains("\"dtype\":\"bf16\""))
+    #expect(result.output.contains("\"system_allocations_after_step3\":0"))
+  }
+
   private func arrays(_ folder: String) throws -> [String: [Float]] {
     let reader = try CheckpointFile.open(folder + "/step-0000006.h5")
     return try Dictionary(

@@ -126,7 +126,11 @@ void mmoe_gemv(float *y, const float *w, const float *x, long ld, long out, long
 
 // ---- mixture of experts ------------------------------------------------------------------------
 
-/// Softmax over all experts and top-k choice per token. `selectionBias` (null for none) is added to the
+/// The logit of an expert that a token may not take: finite, so that sums of p * z stay numbers.
+#define MMOE_FOREIGN (-1e30f)
+
+/// Softmax over all experts and top-k choice per token; experts with the logit MMOE_FOREIGN have the probability 0 and are
+/// never chosen, whatever the bias. `selectionBias` (null for none) is added to the
 /// probabilities for the choice only. `exclude` (null for none) holds one expert a token may not take.
 /// Ties go to the lower index.
 /// probabilities[T,E]; experts[T,k] best first; gates[T,k], divided by their sum when `renormalise`.

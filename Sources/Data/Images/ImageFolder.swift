@@ -7,6 +7,9 @@ public struct ImageSet: Sendable {
   public let classes: [String]
   /// Every image's path and label, sorted by class, then by name.
   public let images: [Entry]
+  /// Images of which training draws one in a pass over the data, such as the variants of one emoji; nil = every image
+  /// stands for itself.
+  public let groups: [[Int]]?
 
   /// One image file.
   public struct Entry: Sendable, Equatable {
@@ -19,13 +22,16 @@ public struct ImageSet: Sendable {
     }
   }
 
-  public init(split: DatasetSplit, classes: [String], images: [Entry]) {
+  public init(split: DatasetSplit, classes: [String], images: [Entry], groups: [[Int]]? = nil) {
     self.split = split
     self.classes = classes
     self.images = images
+    self.groups = groups
   }
 
   public var count: Int { images.count }
+  /// Images that a pass over the data shows in training.
+  public var drawnCount: Int { groups?.count ?? count }
 }
 
 /// A folder of PNG files in the ImageFolder layout: `train/<class>/*.png` and `val/<class>/*.png`.

@@ -1,3 +1,5 @@
+import MMoETensor
+
 /// Renders views of images as normalised square float inputs: separable triangle filter, widened when
 /// minifying (antialiased), exact where the scale is one.
 ///
@@ -118,6 +120,15 @@ final class Resampler {
       sum += weights[channel] * rest
     }
     return sum / Float(plane)
+  }
+}
+
+extension PNGImage {
+  /// The largest centred square as evaluation shows it to a model, `[1, 3, side, side]`.
+  public func input(side: Int, normalisation: PixelNormalisation) -> Tensor {
+    let tensor = Tensor(uninitialised: [1, 3, side, side])
+    Resampler(side: side, normalisation: normalisation).render(self, ImageView(centreOf: self), into: tensor.pointer)
+    return tensor
   }
 }
 

@@ -21,7 +21,9 @@ struct SampleEntry: Equatable, Sendable {
 
 /// The arithmetic of a loader's stream: from a step to the samples of this rank's batch.
 final class SampleOrder: Sendable {
+  /// Images, or groups of which each gives one.
   let images: Int
+  private let groups: [[Int]]?
   private let order: LoaderOrder
   private let batch: Int
   private let seed: UInt64
@@ -30,9 +32,18 @@ final class SampleOrder: Sendable {
   // The two epochs that a batch can span.
   private let permutations = Mutex<[(epoch: Int, order: [Int])]>([])
 
-  init(order: LoaderOrder, images: Int, batch: Int, seed: UInt64, rank: Int, ranks: Int) {
+  convenience init(order: LoaderOrder, set: ImageSet, batch: Int, seed: UInt64, rank: Int, ranks: Int) {
+    self.init(
+      order: order, images: order == .evaluation ? set.count : set.drawnCount, batch: batch, seed: seed, rank: rank,
+      ranks: ranks, groups: order == .evaluation ? nil : set.groups)
+  }
+
+  init(
+    order: LoaderOrder, images: Int, batch: Int, seed: UInt64, rank: Int, ranks: Int, groups: [[Int]]? = nil
+  ) {
     self.order = order
     self.images = images
+    self.groups = groups
     self.batch = batch
     self.seed = seed
     self.rank = rank
@@ -62,15 +73,21 @@ final class SampleOrder: Sendable {
   /// The entry at a position of the endless training stream.
   private func shuffled(_ position: Int) -> SampleEntry {
     let epoch = position / images
-    return permutations.withLock { kept in
-      if let known = kept.first(where: { $0.epoch == epoch }) {
-        return SampleEntry(index: known.order[position % images], epoch: epoch)
-      }
+    let drawn = permutations.withLock { kept in
+      if let known = kept.first(where: { $0.epoch == epoch }) { return known.order[position % images] }
       let random = CounterRandom(seed: seed, purpose: .shuffle, a: UInt64(epoch))
       let order = random.permutation(images)
       if kept.count == 2 { kept.removeFirst() }
       kept.append((epoch, order))
-      return SampleEntry(index: order[position % images], epoch: epoch)
+      return order[position % images]
     }
+    return SampleEntry(index: member(of: drawn, epoch: epoch), epoch: epoch)
+  }
+
+  /// The image that a group gives in an epoch.
+  private func member(of drawn: Int, epoch: Int) -> Int {
+    guard let group = groups?[drawn] else { return drawn }
+    let random = CounterRandom(seed: seed, purpose: .groupMember, a: UInt64(epoch), b: UInt64(drawn))
+    return group[random.integer(0, below: group.count)]
   }
 }

@@ -65,9 +65,11 @@ struct SelfAttention {
 
   /// - Parameters:
   ///   - x: `[B · T, d]`; sequence: T; residual: added to the output.
-  ///   - cache: earlier positions of the one sequence that `x` continues.
+  ///   - layout: sequences of different lengths, instead of such of T.
+  ///   - cache: earlier positions of the one sequence that `x` continues; a layout says what the new ones see.
   func callAsFunction(
-    _ x: Tensor, _ tape: Tape, sequence: Int, residual: Tensor?, cache: KeyValueCache? = nil
+    _ x: Tensor, _ tape: Tape, sequence: Int, layout: SequenceLayout? = nil, residual: Tensor?,
+    cache: KeyValueCache? = nil
   ) -> Tensor {
     let projected = qkv(x, tape, name: "qkv")
     if let angles {
@@ -77,7 +79,11 @@ struct SelfAttention {
     }
     let mixed =
       if let cache {
-        tape.attention(projected, heads: heads, keyValueHeads: keyValueHeads, cache: cache)
+        tape.attention(
+          projected, heads: heads, keyValueHeads: keyValueHeads, cache: cache,
+          causal: layout.map { $0.spans[0].prefix == 0 } ?? true)
+      } else if let layout {
+        tape.attention(projected, layout: layout, heads: heads, keyValueHeads: keyValueHeads)
       } else {
         tape.attention(
           projected, sequence: sequence, heads: heads, keyValueHeads: keyValueHeads, causal: causal)

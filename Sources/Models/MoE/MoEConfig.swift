@@ -8,6 +8,8 @@ public enum BalanceLossKind: String, CaseIterable, Sendable, Codable {
   case firstChoice = "first_choice"
   /// Mean of CV²(importance) and, with gate noise, CV²(load) (Shazeer et al. 2017).
   case importanceLoad = "importance_load"
+  /// Local and global entropy of each modality (LIMoE); for models of several modalities.
+  case entropy
   case none
 }
 
@@ -44,6 +46,8 @@ public struct MoEConfig: Sendable, Equatable {
   public var sources: [RouteSource] = [.position3, .position2]
   /// Routed experts of a layer.
   public var experts = 8
+  /// Named groups of the experts, such as `vision:4,language:2,shared:2`; nil = every token may take every expert.
+  public var groups: String?
   /// Further choices of the gate that return their input, weighted: tokens that need no expert cost none
   /// (LongCat-Flash's zero-computation experts). Numbered after the experts.
   public var identityExperts = 0

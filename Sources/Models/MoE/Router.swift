@@ -13,6 +13,8 @@ package final class Router {
   /// One value a choice, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
   package let selectionBias: Tensor?
   let config: MoEConfig
+  /// Nil = every token may take every expert.
+  private let groups: ExpertGroups?
   let k: Int
   /// Choices of each expert since the bias was last updated.
   private var loadSinceUpdate: [Int]
@@ -22,6 +24,8 @@ package final class Router {
     selectionBias =
       config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.choices) : nil
     self.config = config
+    // Validated with the model.
+    groups = config.groups.flatMap { try? ExpertGroups($0) }
     self.k = k
     loadSinceUpdate = Array(repeating: 0, count: config.choices)
   }
@@ -37,6 +41,10 @@ package final class Router {
   ) -> Routing {
     let tape = pass.tape
     let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
+    let allowed = pass.modalities.map { modalities in modalities.names.map(allowedExperts) }
+    if groups != nil, let allowed, let modalities = pass.modalities {
+      tape.confine(logits, kinds: modalities.of, allowed: allowed)
+    }
     if config.routing == .uniform {
       return uniform(logits, exclude: exclude, block: block, route: route, chunks: chunks, pass)
     }
@@ -62,9 +70,12 @@ package final class Router {
     sums.entropy = tape.timed("entropy") { meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens) }
     sums.importance = spread?.importance ?? []
     sums.expectedLoad = spread?.load ?? []
+    if let modalities = pass.modalities { sums.modalities = ModalitySums(choice, modalities) }
     pass.sum(sums.vector) { [self] totals in
       sums.vector = totals
-      let auxiliary = pass.tape.timed("balance") { auxiliaryLosses(choice, sums: sums, spread: spread, pass) }
+      let auxiliary = pass.tape.timed("balance") {
+        auxiliaryLosses(choice, sums: sums, spread: spread, allowed: allowed, pass)
+      }
       if pass.isTraining && selectionBias != nil {
         for e in 0..<config.choices { loadSinceUpdate[e] += Int(sums.load[e]) }
       }
@@ -77,14 +88,20 @@ package final class Router {
   ///
   /// - Parameter sums: of all ranks.
   private func auxiliaryLosses(
-    _ choice: GateChoice, sums: RoutingSums, spread: ExpectedLoad?, _ pass: ForwardPass
+    _ choice: GateChoice, sums: RoutingSums, spread: ExpectedLoad?, allowed: [[Bool]]?, _ pass: ForwardPass
   ) -> [String: Float] {
     var auxiliary: [String: Float] = [:]
     let weight = Float(config.balanceWeight) * pass.lossWeight
     switch config.balance {
     case .none: break
-    case .allChoices:
-      auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.load, weight: weight)
+    case .allChoices, .entropy:
+      if let modalities = pass.modalities, let allowed {
+        auxiliary["balance"] = pass.tape.modalityBalanceLoss(
+          config.balance, choice, modalities, sums: sums.modalities, allowed: allowed.map { $0.count { $0 } },
+          weight: weight, ranks: pass.shard.count)
+      } else {
+        auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.load, weight: weight)
+      }
     case .firstChoice:
       auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.firstChoices, weight: weight)
     case .importanceLoad:
@@ -112,6 +129,13 @@ package final class Router {
       selectionBias.pointer[e] += Float(config.biasRate) * sign
       loadSinceUpdate[e] = 0
     }
+  }
+
+  /// Whether tokens of a modality may take each choice.
+  private func allowedExperts(_ modality: String) -> [Bool] {
+    let own = groups?.allowed(modality) ?? Array(repeating: true, count: config.experts)
+    // Identity experts are open to all.
+    return own + Array(repeating: true, count: config.identityExperts)
   }
 
   private func gateNoise(

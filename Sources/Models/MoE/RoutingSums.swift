@@ -8,6 +8,7 @@ struct RoutingSums {
   /// Summed probabilities and expected tokens of each expert; empty where no loss asks for them.
   var importance: [Double] = []
   var expectedLoad: [Double] = []
+  var modalities = ModalitySums()
   /// Summed over tokens, in nats.
   var entropy = 0.0
   private var kept: Double
@@ -24,7 +25,7 @@ struct RoutingSums {
 
   /// All sums in a fixed order.
   var vector: [Double] {
-    get { [entropy, kept, pairs, tokens] + load + firstChoices + importance + expectedLoad }
+    get { [entropy, kept, pairs, tokens] + load + firstChoices + importance + expectedLoad + modalities.vector }
     set {
       (entropy, kept, pairs, tokens) = (newValue[0], newValue[1], newValue[2], newValue[3])
       var rest = newValue[4...]
@@ -36,12 +37,16 @@ struct RoutingSums {
       firstChoices = take(firstChoices.count)
       importance = take(importance.count)
       expectedLoad = take(expectedLoad.count)
+      modalities.vector = Array(rest)
     }
   }
 
   func report(block: Int, route: Int, auxiliary: [String: Float]) -> RoutingReport {
     RoutingReport(
       block: block, route: route, load: load.map { Int($0) }, dropped: 1 - kept / max(pairs, 1),
-      entropy: entropy / max(tokens, 1), auxiliary: auxiliary)
+      entropy: entropy / max(tokens, 1), auxiliary: auxiliary,
+      modalityLoad: modalities.tokens.indices.map { m in
+        modalities.load[m * experts..<(m + 1) * experts].map { Int($0) }
+      })
   }
 }

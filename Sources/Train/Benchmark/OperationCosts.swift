@@ -37,6 +37,8 @@ struct OperationCosts {
     switch config.kind {
     case .vit: addVisionEnds()
     case .gpt: addTextEnds()
+    case .multimodal:
+      throw ModelError("model.kind is multimodal, whose operations have no count; leave out --profile")
     }
     addNorm()
     for block in 0..<config.layers {

@@ -87,7 +87,8 @@ public enum SimulationReport {
       return PairCosts(
         attention: 8 * square * own / flops, mlp: 16 * square * own / flops,
         expert: 16 * square * own / flops,
-        exchange: ranks == 1 ? 0 : cluster.exchangeSeconds(bytes: own * Double(width * valueBytes)))
+        exchange: ranks == 1 ? 0 : cluster.exchangeSeconds(bytes: own * Double(width * valueBytes)),
+        latency: cluster.exchangeLatency)
     }
 
     private static let cases: [(label: String, variant: String, strategy: OverlapStrategy)] = [

@@ -150,6 +150,20 @@ extension StepBenchmark {
           _ = model.loss(Array(ids.dropLast()), targets: Array(ids.dropFirst()), sequence: sequence, pass)
         }
       )
+    case .multimodal:
+      let model = try MultimodalTransformer(config, seed: 1, engine: engine)
+      let (vision, text) = (config.vision, config.text)
+      let images = Tensor(uninitialised: [batch, vision.channels, vision.image, vision.image])
+      for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
+      let ids = (0..<text.context).map { Int32(random.integer(UInt64($0), below: text.vocabulary)) }
+      let sequences = (0..<batch).map { PackedSequences.Sequence(image: $0, text: ids) }
+      return (
+        model,
+        { pass in
+          let states = model(PackedSequences(images: images, sequences), pass)
+          _ = model.nextTokenLoss(states, targets: sequences.map(\.text), weight: 1, pass.tape)
+        }
+      )
     }
   }
 }

@@ -13,6 +13,7 @@ public struct RunConfig: Sendable, Equatable {
   public var data = DataConfig()
   public var text = TextDataConfig()
   public var tokenizer = TokenizerConfig()
+  public var objective = ObjectiveConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
   public var finetune = FineTuneConfig()
@@ -161,6 +162,25 @@ public struct TokenizerConfig: Sendable, Equatable {
   public init() {}
 }
 
+/// What a model of images and texts is trained for: weights in the objective, 0 = not at all.
+public struct ObjectiveConfig: Sendable, Equatable {
+  /// Next tokens of a caption after its image.
+  public var caption = 1.0
+  /// Images find their texts, and texts their images.
+  public var contrastive = 1.0
+  /// Labels of images, where the data has them.
+  public var classification = 0.1
+  /// Next tokens of a caption alone.
+  public var language = 0.1
+  public init() {}
+
+  static let nothing: ObjectiveConfig = {
+    var none = ObjectiveConfig()
+    (none.caption, none.contrastive, none.classification, none.language) = (0, 0, 0, 0)
+    return none
+  }()
+}
+
 /// The loop.
 public struct LoopConfig: Sendable, Equatable {
   /// Optimiser steps; nil = `epochs`.
@@ -184,5 +204,9 @@ public struct CheckpointConfig: Sendable, Equatable {
   public var keep = 2
   /// Of the others those are kept too whose step it divides; 0 = none.
   public var keepEvery = 0
+  /// Each rank writes its experts to a file of its own beside the checkpoint.
+  public var shards = false
+  /// Write beside the training, from a copy in memory.
+  public var background = false
   public init() {}
 }

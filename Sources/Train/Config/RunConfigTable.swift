@@ -12,7 +12,8 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + parallelEntries,
+    ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
+      + parallelEntries,
     listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
@@ -20,12 +21,13 @@ extension RunConfig {
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
     "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
-    "checkpoint.keep_every",
+    "checkpoint.keep_every", "checkpoint.shards", "checkpoint.background",
     "text.eval_tokens", "parallel.expert", "parallel.overlap", "parallel.wire", "parallel.timeout",
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
-    .choice("model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens"),
+    .choice(
+      "model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens, multimodal = images and texts"),
     .int("model.layers", \.model.layers, range: 1...512, "transformer blocks"),
     .int("model.width", \.model.width, range: 1...65536, "model width d"),
     .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
@@ -48,9 +50,11 @@ extension RunConfig {
     .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels"),
     .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input"),
     .int(
-      "model.classes", \.model.vision.classes, range: 1...1_000_000,
+      "model.classes", \.model.vision.classes, range: 0...1_000_000,
       "classes of the head; follows the data in training"),
     .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling"),
+    .int(
+      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"),
     .double(
       "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
       "largest drop rate of residual branches, in the last block"),
@@ -72,6 +76,9 @@ extension RunConfig {
       example: "3:attention, 1:attention",
       "sources of hierarchical"),
     .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
+    .optionalString(
+      "moe.groups", \.model.moe.groups,
+      "named groups of the experts, such as vision:4,language:2,shared:2; a token enters its modality's and shared"),
     .int(
       "moe.identity_experts", \.model.moe.identityExperts, range: 0...16384,
       "choices beside the experts that return their input and cost nothing"),
@@ -136,6 +143,18 @@ extension RunConfig {
       "validation tokens used during training; 0 = all"),
   ]
 
+  private static let objectiveEntries: [ConfigEntry<RunConfig>] = [
+    .double(
+      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its image"),
+    .double(
+      "objective.contrastive", \.objective.contrastive, range: 0...1e6,
+      "weight of images finding texts and texts images"),
+    .double(
+      "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"),
+    .double(
+      "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"),
+  ]
+
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [
     .double("optimizer.lr", \.optimizer.lr, range: 0...1e3, "peak learning rate of AdamW"),
     .double("optimizer.beta1", \.optimizer.beta1, range: 0...0.999999, "first moment's decay"),
@@ -192,5 +211,11 @@ extension RunConfig {
     .int(
       "checkpoint.keep_every", \.checkpoint.keepEvery, range: 0 ... .max,
       "of older checkpoints those whose step this divides are kept too; 0 = none"),
+    .bool(
+      "checkpoint.shards", \.checkpoint.shards,
+      "each rank writes its experts to a file of its own, NAME.rNN.h5, to which the checkpoint links"),
+    .bool(
+      "checkpoint.background", \.checkpoint.background,
+      "write beside the training, from a copy in memory (as large as weights and moments); not with shards"),
   ]
 }

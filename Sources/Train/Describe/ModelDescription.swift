@@ -74,10 +74,7 @@ public struct ModelDescription {
     small.moe.bankLayers = 1
     var groups: [Group] = []
     let engine = try Engine(threads: 1)
-    let parameters =
-      small.kind == .vit
-      ? try VisionTransformer(small, seed: nil, engine: engine).parameters
-      : try GPT(small, seed: nil, engine: engine).parameters
+    let parameters = try small.makeModel(seed: nil, engine: engine).parameters
     for parameter in parameters {
       let (path, shape) = (parameter.path, parameter.shape)
       let words = path.split(separator: ".", maxSplits: 2).map(String.init)

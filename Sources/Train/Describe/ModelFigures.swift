@@ -26,8 +26,12 @@ struct ModelFigures {
   var stepFLOPs: Double { costs.trainingFLOPs * Double(batch) }
 
   func add(to table: inout TextTable) {
-    let (unit, units) = kind == .vit ? ("an image", 1.0) : ("a token", Double(tokens))
-    let samples = kind == .vit ? "images" : "windows of \(tokens) tokens"
+    let (unit, units, samples) =
+      switch kind {
+      case .vit: ("an image", 1.0, "images")
+      case .gpt: ("a token", Double(tokens), "windows of \(tokens) tokens")
+      case .multimodal: ("a pair", 1.0, "pairs of \(tokens) tokens")
+      }
     table.add(["parameters", HumanFormat.grouped(costs.parameters)])
     table.add(["active parameters a token", HumanFormat.grouped(costs.activeParameters)])
     table.add(["FLOPs \(unit), forward", HumanFormat.count(costs.forwardFLOPs / units)])

@@ -35,7 +35,9 @@ struct CheckpointWeights: WeightSource {
   var arrays: [(name: String, shape: [Int])] { checkpoint.modelArrays() }
 
   func tokenizer() throws -> (any Tokenizer)? {
-    model.kind == .gpt ? try TokenizerAttachments.load(checkpoint.info.attachments) : nil
+    // One that was imported without a tokenizer has none.
+    let files = checkpoint.info.attachments
+    return model.kind == .gpt && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
   }
 
   func floats(_ name: String) throws -> [Float] { try checkpoint.modelArray(name) }
@@ -52,12 +54,7 @@ struct HubWeights: WeightSource {
   init(_ hub: HubModel) throws {
     self.hub = hub
     // A model whose memory nobody touches: its parameters say which arrays there are.
-    let engine = try Engine(threads: 1)
-    let parameters =
-      switch hub.model.kind {
-      case .gpt: try GPT(hub.model, seed: nil, engine: engine).parameters
-      case .vit: try VisionTransformer(hub.model, seed: nil, engine: engine).parameters
-      }
+    let parameters = try hub.model.makeModel(seed: nil, engine: Engine(threads: 1)).parameters
     try hub.requireKnownTensors(parameters)
     var places: [String: (parameter: Parameter, expert: Int?)] = [:]
     var arrays: [(name: String, shape: [Int])] = []

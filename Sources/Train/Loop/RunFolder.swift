@@ -79,8 +79,32 @@ public final class RunFolder {
   /// - Returns: the files that were removed.
   @discardableResult
   func prune(keeping count: Int, every: Int) -> [String] {
-    RunFolder.steps(in: path).dropLast(count).filter { every == 0 || $0 % every != 0 }
-      .map { checkpointFile(step: $0) }.filter { unlink($0) == 0 }
+    var removed: [String] = []
+    for step in RunFolder.steps(in: path).dropLast(count) where every == 0 || step % every != 0 {
+      let file = checkpointFile(step: step)
+      // The best checkpoint's links name the parts by its step.
+      if !parts(of: file).isEmpty, RunFolder.isSame(file, bestFile) { continue }
+      if unlink(file) == 0 { removed.append(file) }
+    }
+    // Also those that a run left which died before the checkpoint that belongs to them.
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    for name in names where name.hasPrefix("step-") && CheckpointPart.isName(name) {
+      let stem = name.dropLast(3).prefix { $0 != "." }
+      if !names.contains("\(stem).h5") || removed.contains("\(path)/\(stem).h5") { unlink("\(path)/\(name)") }
+    }
+    return removed
+  }
+
+  private func parts(of file: String) -> [String] {
+    let stem = (file as NSString).lastPathComponent.dropLast(3)
+    return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter {
+      $0.hasPrefix("\(stem).r") && CheckpointPart.isName($0)
+    }
+  }
+
+  private static func isSame(_ first: String, _ second: String) -> Bool {
+    var (a, b) = (stat(), stat())
+    return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev
   }
 
   /// Gives a checkpoint the second name `best.h5`; no bytes are copied.
@@ -113,18 +137,19 @@ extension RunFolder {
   /// The latest loadable checkpoint of a run: `--resume` with a folder, a checkpoint file, or nothing (the task's
   /// latest run under `checkpoints/`). A file that is cut or damaged is passed over for the one before it.
   ///
+  /// - Parameter option: of the command line, for messages.
   /// - Returns: the file, and what was passed over.
   /// - Throws: `TrainError` when there is none.
   public static func checkpointToResume(
-    _ run: String, task: String, under root: String
+    _ run: String, task: String, under root: String, option: String = "--resume"
   ) throws -> (file: String, passedOver: [String]) {
     var folder = run
     if run.isEmpty {
-      folder = try latestRun(of: task, under: root)
+      folder = try latestRun(of: task, under: root, option)
     } else {
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: run, isDirectory: &isFolder) else {
-        throw TrainError("--resume \(run): no such run or checkpoint; expected a folder under \(root)")
+        throw TrainError("\(option) \(run): no such run or checkpoint; expected a folder under \(root)")
       }
       if !isFolder.boolValue { return (run, []) }
     }
@@ -133,7 +158,8 @@ extension RunFolder {
     for step in steps(in: folder).reversed() {
       let file = checkpointFile(step: step, in: folder)
       do {
-        _ = try CheckpointFile.verify(file)
+        // With all its parts.
+        _ = try CheckpointFile.open(file)
         return (file, passedOver)
       } catch let error as HDF5Error {
         passedOver.append(error.description)
@@ -141,10 +167,10 @@ extension RunFolder {
     }
     let damaged = passedOver.first.map { " (\($0))" } ?? ""
     throw TrainError(
-      "--resume \(folder): no loadable checkpoint step-*.h5 in it\(damaged); start a new run")
+      "\(option) \(folder): no loadable checkpoint step-*.h5 in it\(damaged); start a new run")
   }
 
-  private static func latestRun(of task: String, under root: String) throws -> String {
+  private static func latestRun(of task: String, under root: String, _ option: String) throws -> String {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
     func age(_ name: String) -> Date? {
       let folder = root + "/" + name
@@ -155,7 +181,7 @@ extension RunFolder {
     let newest = names.compactMap { name in age(name).map { (name, $0) } }.max { $0.1 < $1.1 }
     guard let newest else {
       throw TrainError(
-        "--resume: found no run of the task \(task) with a checkpoint under \(root); name one")
+        "\(option): found no run of the task \(task) with a checkpoint under \(root); name one")
     }
     return root + "/" + newest.0
   }

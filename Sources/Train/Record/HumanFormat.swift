@@ -39,7 +39,9 @@ public enum HumanFormat {
 
   /// A number with so many digits after the point.
   public static func fixed(_ value: Double, _ digits: Int) -> String {
-    String(format: "%.\(digits)f", value)
+    let text = String(format: "%.\(digits)f", value)
+    // No sign on what rounds to zero.
+    return text.hasPrefix("-") && !text.contains { "123456789".contains($0) } ? String(text.dropFirst()) : text
   }
 
   /// A whole number with commas: `12,345`.

@@ -7,7 +7,11 @@ public struct PresetListing {
   public init(_ loader: PresetLoader) { self.loader = loader }
 
   private func input(_ model: ModelConfig) -> String {
-    model.kind == .vit ? "\(model.vision.image) px" : "\(model.text.context) tokens"
+    switch model.kind {
+    case .vit: "\(model.vision.image) px"
+    case .gpt: "\(model.text.context) tokens"
+    case .multimodal: "\(model.vision.image) px, \(model.text.context) tokens"
+    }
   }
 
   /// - Throws: `ConfigError` or `ModelError` for a preset that is wrong.

@@ -6,6 +6,7 @@ import MMoETensor
 public enum TaskKind: String, CaseIterable, Sendable {
   case imagenetSubset = "imagenet-subset"
   case lm
+  case multimodal
 
   /// - Throws: `TrainError` naming the valid ones.
   public init(named name: String) throws {
@@ -21,11 +22,18 @@ public enum TaskKind: String, CaseIterable, Sendable {
     switch self {
     case .imagenetSubset: "vit-shapes"
     case .lm: "gpt-wordnet"
+    case .multimodal: "pairs-emoji"
     }
   }
 
   /// The kind of model that it trains.
-  var modelKind: ModelKind { self == .lm ? .gpt : .vit }
+  var modelKind: ModelKind {
+    switch self {
+    case .imagenetSubset: .vit
+    case .lm: .gpt
+    case .multimodal: .multimodal
+    }
+  }
 
   /// - Throws: `TrainError` when a preset is made for another task.
   func requireModel(_ config: RunConfig, preset: String) throws {
@@ -55,6 +63,9 @@ public enum TaskKind: String, CaseIterable, Sendable {
         try TextData(
           path ?? EmbeddedText.prepare(sink: sink), config,
           attachments: checkpoint?.info.attachments ?? attachments, sink)
+      case .multimodal:
+        try PairData(
+          path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments)
       }
     try checkpoint?.requireVocabulary(data.vocabulary, data: data.path)
     return data

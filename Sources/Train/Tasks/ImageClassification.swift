@@ -82,11 +82,7 @@ public final class ImageClassification: TrainingTask {
   public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
 
   public var notes: [String] {
-    [training, validation].compactMap { $0 }.compactMap { source in
-      let bad = source.statistics.bad
-      guard let first = bad.min(by: { $0.key < $1.key }) else { return nil }
-      return "\(bad.count) unreadable \(source.set.split.rawValue) images skipped, such as \(first.value)"
-    }
+    [training, validation].compactMap { $0?.badImagesNote }
   }
 
   public func startTraining(atMicroBatch index: Int) throws {
@@ -169,6 +165,15 @@ public final class ImageClassification: TrainingTask {
   }
 }
 
+extension ImageSource {
+  /// What was left out as unreadable; nil = nothing.
+  var badImagesNote: String? {
+    let bad = statistics.bad
+    guard let first = bad.min(by: { $0.key < $1.key }) else { return nil }
+    return "\(bad.count) unreadable \(set.split.rawValue) images skipped, such as \(first.value)"
+  }
+}
+
 extension ImageClassification: ProbedTask {
   func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
     let all = validation.set
@@ -203,6 +208,10 @@ extension RunConfig {
   public func validate() throws {
     try model.validate()
     _ = try parallel.options()
+    guard model.kind != .multimodal || objective != .nothing else {
+      throw TrainError(
+        "objective.caption, .contrastive, .classification and .language are 0: there is nothing to learn; raise one")
+    }
     _ = try finetune.factors()
     guard data.batch % train.accumulation == 0 else {
       throw TrainError(

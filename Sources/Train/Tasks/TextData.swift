@@ -57,6 +57,13 @@ struct TextData: TaskData {
     _ config: TokenizerConfig, text: String, _ options: CorpusTokenizer.Options, cache: String,
     _ sink: any TextSink
   ) throws -> any Tokenizer {
+    guard config.kind == .bpe, config.path == nil else { return try tokenizer(config) }
+    return try CorpusPreparation.learnedTokenizer(
+      data: text, vocabulary: config.vocabulary, cache: cache, options: options, note: { sink.line($0) })
+  }
+
+  /// The tokenizer of a configuration that asks for none to be learned.
+  static func tokenizer(_ config: TokenizerConfig) throws -> any Tokenizer {
     switch (config.kind, config.path) {
     case (.byte, nil): return ByteTokenizer()
     case (.byte, let path?):
@@ -73,9 +80,7 @@ struct TextData: TaskData {
       }
       return found
     case (.bpe, let path?): return try TokenizerFiles.load(path)
-    case (.bpe, nil):
-      return try CorpusPreparation.learnedTokenizer(
-        data: text, vocabulary: config.vocabulary, cache: cache, options: options, note: { sink.line($0) })
+    case (.bpe, nil): preconditionFailure("a tokenizer that is learned needs its text")
     }
   }
 }

@@ -1,0 +1,79 @@
+import MMoETensor
+
+/// What a multimodal model reads in one pass: sequences of an image's patches, a text, or both, side by side without
+/// padding.
+public struct PackedSequences {
+  /// One sequence: patches first, then the text.
+  public struct Sequence: Sendable, Equatable {
+    /// Which of the images stands at its beginning; nil = none. Each image stands in one sequence.
+    public let image: Int?
+    /// Ids that are read, such as the begin token and a caption; may be empty after an image.
+    public let text: [Int32]
+
+    public init(image: Int? = nil, text: [Int32] = []) {
+      precondition(image != nil || !text.isEmpty, "a sequence of nothing")
+      (self.image, self.text) = (image, text)
+    }
+  }
+
+  /// `[I, channels, S, S]`, normalised; nil = no images.
+  public let images: Tensor?
+  public let sequences: [Sequence]
+
+  public init(images: Tensor?, _ sequences: [Sequence]) {
+    (self.images, self.sequences) = (images, sequences)
+  }
+}
+
+/// Where the parts of packed sequences stand among the rows.
+struct PackedPlan {
+  let layout: SequenceLayout
+  /// Row of every patch, in the order of the images.
+  let patchRows: [Int32]
+  /// Row, id and position of every token of text, in the order of the sequences.
+  let textRows: [Int32]
+  let ids: [Int32]
+  let positions: [Int32]
+  /// Rows of each image, in the order of the images.
+  let imageRanges: [Range<Int>]
+  /// Rows of each sequence's text; empty ones of images alone included.
+  let textRanges: [Range<Int>]
+  /// 0 = a patch, 1 = a token of text: `FusionConfig.modalities`.
+  let modalities: [Int32]
+
+  /// - Parameter patches: of an image.
+  init(_ sequences: [PackedSequences.Sequence], images: Int, patches: Int) {
+    var spans: [SequenceLayout.Span] = []
+    var imageRanges = [Range<Int>](repeating: 0..<0, count: images)
+    var (textRanges, textRows, ids, positions): ([Range<Int>], [Int32], [Int32], [Int32]) = ([], [], [], [])
+    var modalities: [Int32] = []
+    var row = 0
+    for sequence in sequences {
+      let prefix = sequence.image == nil ? 0 : patches
+      if let image = sequence.image {
+        precondition(imageRanges[image].isEmpty, "image \(image) stands in two sequences")
+        imageRanges[image] = row..<row + patches
+      }
+      let text = row + prefix..<row + prefix + sequence.text.count
+      textRanges.append(text)
+      textRows += text.map(Int32.init)
+      ids += sequence.text
+      positions += sequence.text.indices.map(Int32.init)
+      modalities += Array(repeating: 0, count: prefix) + Array(repeating: 1, count: text.count)
+      spans.append(SequenceLayout.Span(start: row, length: prefix + text.count, prefix: prefix))
+      row = text.upperBound
+    }
+    precondition(imageRanges.allSatisfy { !$0.isEmpty }, "an image that no sequence shows")
+    layout = SequenceLayout(spans)
+    patchRows = imageRanges.flatMap { $0.map(Int32.init) }
+    (self.imageRanges, self.textRanges, self.textRows) = (imageRanges, textRanges, textRows)
+    (self.ids, self.positions, self.modalities) = (ids, positions, modalities)
+  }
+}
+
+/// What the blocks made of packed sequences.
+public struct PackedStates {
+  /// `[rows, d]` after the last norm.
+  let rows: Tensor
+  let plan: PackedPlan
+}

@@ -1,0 +1,158 @@
+import CKernels
+import Foundation
+
+/// Operations on sequences of different lengths that lie side by side.
+extension Tape {
+  /// The rows of one tensor at the places that a plan names, and zeros elsewhere.
+  ///
+  /// - Parameters:
+  ///   - places: the row of the result for every row of `x`, each once.
+  ///   - count: rows of the result.
+  public func placeRows(_ x: Tensor, at places: [Int32], of count: Int) -> Tensor {
+    permuteRows(x, source: Tape.inverse(places, count: count), position: places, k: 1, capacity: count)
+  }
+
+  /// Some rows of a tensor, each at most once.
+  public func selectRows(_ x: Tensor, _ rows: [Int32]) -> Tensor {
+    permuteRows(x, source: rows, position: Tape.inverse(rows, count: x.rows), k: 1, capacity: rows.count)
+  }
+
+  /// Where each of `count` things stands in a list; −1 where it does not.
+  private static func inverse(_ places: [Int32], count: Int) -> [Int32] {
+    var inverse = [Int32](repeating: -1, count: count)
+    for (index, place) in places.enumerated() { inverse[Int(place)] = Int32(index) }
+    return inverse
+  }
+
+  /// One row a range of rows: its mean.
+  ///
+  /// - Parameter ranges: not empty, apart from each other.
+  /// - Returns: `[ranges, d]`.
+  public func meanRows(_ x: Tensor, of ranges: [Range<Int>]) -> Tensor {
+    let d = x.columns
+    let y = Tensor(uninitialised: [ranges.count, d])
+    timed("mean") {
+      let (px, py) = (x.pointer, y.pointer)
+      engine.pool.run(ranges.count) { index, _ in
+        let range = ranges[index]
+        let out = py + index * d
+        mmoe_column_sums(out, px + range.lowerBound * d, range.count, d, d, 0)
+        mmoe_scale(out, out, 1 / Float(range.count), d)
+      }
+    }
+    let slot = x.slot
+    record("mean", y) { [self] dY in
+      guard let dX = gradientTarget(slot) else { return }
+      if dX.beta == 0 { engine.fillZero(dX.pointer, count: slot.shape.reduce(1, *)) }
+      let pd = dY.pointer
+      engine.pool.run(ranges.count) { index, _ in
+        for row in ranges[index] {
+          mmoe_axpy(dX.pointer + row * d, pd + index * d, 1 / Float(ranges[index].count), d)
+        }
+      }
+    }
+    return y
+  }
+
+  /// Sets the logits of experts that a token may not take to `MMOE_FOREIGN`, in place: their probability is 0, they are
+  /// never chosen, and no gradient reaches them.
+  ///
+  /// - Parameters:
+  ///   - logits: `[T, E]`.
+  ///   - kinds: `[T]`, a row of `allowed` for each token.
+  ///   - allowed: `[kinds][E]`.
+  public func confine(_ logits: Tensor, kinds: [Int32], allowed: [[Bool]]) {
+    let count = logits.columns
+    precondition(kinds.count == logits.rows, "confine: \(logits.shape), \(kinds.count) kinds")
+    func apply(_ pointer: UnsafeMutablePointer<Float>, _ value: Float) {
+      kinds.withUnsafeBufferPointer { kinds in
+        for (t, kind) in kinds.enumerated() {
+          for (e, isOwn) in allowed[Int(kind)].enumerated() where !isOwn { pointer[t * count + e] = value }
+        }
+      }
+    }
+    timed("confine") { apply(logits.pointer, MMOE_FOREIGN) }
+    record("confine", [logits]) {
+      if let gradient = logits.gradient { apply(gradient.pointer, 0) }
+    }
+  }
+
+  /// The symmetric contrastive loss of CLIP (Radford et al., arXiv 2103.00020): rows are normalised, similarities scaled by
+  /// `exp(logScale)`, and every row of one side must find its row of the other side among all.
+  ///
+  /// - Parameters:
+  ///   - a, b: `[B, d]`; row `i` of one belongs to row `i` of the other.
+  ///   - logScale: `[1]`; its exponential counts as at most 100.
+  ///   - weight: of this term in the objective.
+  /// - Returns: the mean of both sides' cross-entropy, in nats, and the share of rows of both sides that found theirs.
+  public func contrastiveLoss(
+    _ a: Tensor, _ b: Tensor, logScale: Parameter, weight: Float = 1
+  ) -> (loss: Double, accuracy: Double) {
+    precondition(a.shape == b.shape, "contrastiveLoss: \(a.shape) and \(b.shape)")
+    let (n, d) = (a.rows, a.columns)
+    let (u, v) = (normalisedRows(a), normalisedRows(b))
+    let bound = Float(100)
+    let scale = min(exp(logScale.value.item), bound)
+    // Similarities, then their gradient; both sides' softmax.
+    let cosines = Tensor(uninitialised: [n, n])
+    let dCosines = Tensor(uninitialised: [n, n])
+    var (loss, right) = (0.0, 0)
+    timed("contrastive") {
+      let (pc, pg) = (cosines.pointer, dCosines.pointer)
+      engine.product(false, true, n, n, d, u.rows.pointer, d, v.rows.pointer, d, pc, n)
+      let side = Tensor(uninitialised: [n, n])
+      let targets = (0..<n).map(Int32.init)
+      var losses = [Float](repeating: 0, count: n)
+      var ranks = [Int32](repeating: 0, count: n)
+      for isTransposed in [false, true] {
+        for i in 0..<n {
+          for j in 0..<n { side.pointer[i * n + j] = scale * (isTransposed ? pc[j * n + i] : pc[i * n + j]) }
+        }
+        mmoe_cross_entropy(side.pointer, targets, &losses, &ranks, weight / Float(2 * n), 0, n, n)
+        loss += losses.reduce(0.0) { $0 + Double($1) } / Double(2 * n)
+        right += ranks.count { $0 == 0 }
+        for i in 0..<n {
+          for j in 0..<n {
+            if isTransposed {
+              pg[j * n + i] += side.pointer[i * n + j]
+            } else {
+              pg[i * n + j] = side.pointer[i * n + j]
+            }
+          }
+        }
+      }
+    }
+    recordLoss("contrastive", value: loss, weight: weight) { [self] in
+      let pg = dCosines.pointer
+      if let dScale = logScale.gradientTarget() {
+        // Where the bound holds, the scale has no gradient.
+        let own = scale < bound ? Float(engine.dot(dCosines, cosines)) * scale : 0
+        dScale.pointer[0] = (dScale.beta == 0 ? 0 : dScale.pointer[0]) + own
+      }
+      mmoe_scale(pg, pg, scale, n * n)
+      for (isTransposed, x, own, other) in [(false, a, u, v), (true, b, v, u)] where x.needsGradient {
+        let gradient = Tensor(uninitialised: [n, d])
+        engine.product(isTransposed, false, n, d, n, pg, n, other.rows.pointer, d, gradient.pointer, d)
+        // Through y = x / |x|: dx = (dy − y (y · dy)) / |x|.
+        for row in 0..<n {
+          let (g, y) = (gradient.pointer + row * d, own.rows.pointer + row * d)
+          mmoe_axpy(g, y, -dot(g, y, d), d)
+          mmoe_scale(g, g, 1 / own.norms[row], d)
+        }
+        accumulate(gradient, into: x)
+      }
+    }
+    return (loss, Double(right) / Double(max(2 * n, 1)))
+  }
+
+  private func normalisedRows(_ x: Tensor) -> (rows: Tensor, norms: [Float]) {
+    let d = x.columns
+    let rows = Tensor(uninitialised: x.shape)
+    let norms = (0..<x.rows).map { row -> Float in
+      let norm = max(dot(x.pointer + row * d, x.pointer + row * d, d).squareRoot(), 1e-12)
+      mmoe_scale(rows.pointer + row * d, x.pointer + row * d, 1 / norm, d)
+      return norm
+    }
+    return (rows, norms)
+  }
+}

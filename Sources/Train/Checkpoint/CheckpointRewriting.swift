@@ -1,0 +1,90 @@
+import Foundation
+import MMoEHDF5
+import MMoEModels
+import MMoETensor
+
+/// `mmoe checkpoint average` and `prune`, and the writing of weights that no model in memory holds.
+public enum CheckpointRewriting {
+  /// Writes the element-wise mean of several checkpoints' weights, without optimiser state ("model soups", Wortsman et
+  /// al., arXiv 2203.05482). Configuration, step and names are the last one's.
+  ///
+  /// - Parameter paths: checkpoints or runs' folders, at least two, of the same arrays and names.
+  /// - Throws: `TrainError` naming what differs; `HDF5Error` for a file that is missing or damaged, or cannot be written.
+  public static func average(_ paths: [String], to out: String) throws {
+    let checkpoints = try paths.map { try LoadedCheckpoint(RunFolder.checkpoint(at: $0)) }
+    guard let last = checkpoints.last, checkpoints.count > 1 else {
+      throw TrainError("average: \(paths.count) checkpoints, expected at least two")
+    }
+    let arrays = last.modelArrays()
+    for other in checkpoints.dropLast() {
+      let names = other.modelArrays()
+      guard names.map(\.name) == arrays.map(\.name), names.map(\.shape) == arrays.map(\.shape) else {
+        let found = zip(names, arrays).first { $0.name != $1.name || $0.shape != $1.shape }
+        throw TrainError(
+          "\(other.file): \(found.map { "\($0.0.name) \($0.0.shape)" } ?? "\(names.count) arrays") where \(last.file) has \(found.map { "\($0.1.name) \($0.1.shape)" } ?? "\(arrays.count)"); average checkpoints of one model"
+        )
+      }
+      guard other.info.vocabulary == last.info.vocabulary else {
+        throw TrainError(
+          "\(other.file): its \(last.info.vocabulary.keys.sorted().joined(separator: ", ")) differ from those of \(last.file); average checkpoints of one data set"
+        )
+      }
+    }
+    var info = last.info
+    info.best = nil
+    try TrainingCheckpoint.write(info, arrays: arrays, to: out) { name in
+      var sum = try checkpoints[0].modelArray(name).map(Double.init)
+      for checkpoint in checkpoints.dropFirst() {
+        for (i, value) in try checkpoint.modelArray(name).enumerated() { sum[i] += Double(value) }
+      }
+      return sum.map { Float($0 / Double(checkpoints.count)) }
+    }
+  }
+
+  /// Writes a checkpoint again, with its experts shared out among files beside it or all in one file: what as many ranks
+  /// would have written, or one.
+  ///
+  /// - Parameter parts: files of experts; 1 = none.
+  /// - Returns: the files that were written, with their lengths in bytes.
+  /// - Throws: `HDF5Error` or `TrainError` for a file that is missing or damaged, has no experts to share out, or cannot
+  ///   be written.
+  public static func reshard(_ path: String, parts: Int, to out: String) throws -> [(file: String, bytes: Int)] {
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
+    let config = checkpoint.info.config
+    let experts = config.model.moe.variant == "dense" ? 0 : config.model.moe.experts
+    guard parts <= max(experts, 1) else {
+      throw TrainError(
+        "--ranks is \(parts), but \(checkpoint.file) has \(experts) experts a layer; give at most as many")
+    }
+    let engine = try Engine(threads: 1)
+    let model: any TrainableModel =
+      switch config.model.kind {
+      case .gpt: try GPT(config.model, seed: nil, engine: engine)
+      case .vit: try VisionTransformer(config.model, seed: nil, engine: engine)
+      }
+    try checkpoint.restore(model)
+    var optimizer: AdamW?
+    if checkpoint.trainedNumbers > 0 {
+      let plan = try UpdatePlan(config.finetune, model.parameters, layers: config.model.layers)
+      let restored = AdamW(model.parameters, config: config.optimizer, engine: engine, plan: plan)
+      try checkpoint.restore(restored, of: model)
+      optimizer = restored
+    }
+    try TrainingCheckpoint.save(checkpoint.info, TrainingState(model, optimizer), to: out, parts: parts)
+    return try LoadedCheckpoint(out).parts
+  }
+
+  /// Removes a run's older checkpoints.
+  ///
+  /// - Parameters:
+  ///   - keep: so many latest ones stay.
+  ///   - every: so do those whose step it divides; 0 = none. `best.h5` always stays.
+  /// - Returns: the files that were removed.
+  /// - Throws: `TrainError` for a folder that is none of a run's, or in which a process trains.
+  public static func prune(_ folder: String, keep: Int, every: Int) throws -> [String] {
+    guard !RunFolder.steps(in: folder).isEmpty else {
+      throw TrainError("\(folder): no checkpoint step-*.h5 in it, expected a run's folder")
+    }
+    return try RunFolder(locking: folder).prune(keeping: keep, every: every)
+  }
+}

@@ -1,0 +1,188 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// A model of ours as a folder of Hugging Face's layout: the way back of `HubModel`.
+struct HubExport {
+  let model: ModelConfig
+  let family: HubConfig.Kind
+  private let names: HubNames
+
+  /// - Throws: `TrainError` naming the setting that none of the known families has.
+  init(_ model: ModelConfig) throws {
+    self.model = model
+    family = try HubExport.family(of: model)
+    let prefix =
+      switch family {
+      case .gpt2: "transformer."
+      case .vit: "vit."
+      case .llama, .mixtral: "model."
+      }
+    names = HubNames(family: family, config: model, prefix: prefix)
+  }
+
+  /// The family that computes what a model does.
+  private static func family(of model: ModelConfig) throws -> HubConfig.Kind {
+    func refuse(_ key: String, _ found: String, _ expected: String) -> TrainError {
+      TrainError(
+        "\(key) is \(found), expected \(expected) for a folder of Hugging Face's layout; give --out a name that ends in .safetensors"
+      )
+    }
+    let isLlama = model.norm == .rms
+    let isMixture = model.moe.variant != "dense"
+    if isMixture {
+      let variant = try MoEVariant.resolve(model.moe)
+      // Mixtral: all blocks, k of the current state's experts, their weights divided by their sum.
+      let isMixtral =
+        !variant.sharedExpert && variant.routes.count == 1 && variant.routes[0].source == .current
+        && variant.routes[0].k > 1 && model.moe.every == 1 && isLlama
+      guard isMixtral else {
+        throw refuse(
+          "moe.variant", "\(model.moe.variant) in every \(model.moe.every). block", "dense, or Mixtral's form")
+      }
+      guard model.moe.renormalise else { throw refuse("moe.renormalise", "false", "true") }
+      guard !model.moe.postNorm else { throw refuse("moe.post_norm", "true", "false") }
+      guard !model.bias else { throw refuse("model.bias", "true", "false") }
+      guard model.moe.evalCapacityFactor == 0 else {
+        throw refuse("moe.eval_capacity_factor", "\(model.moe.evalCapacityFactor)", "0")
+      }
+    }
+    switch model.kind {
+    case .vit:
+      guard model.norm == .layer else { throw refuse("model.norm", "rms", "layer") }
+      guard model.vision.classToken else { throw refuse("model.class_token", "false", "true") }
+      guard model.bias else { throw refuse("model.bias", "false", "true") }
+      guard model.activation != .swiglu else { throw refuse("model.activation", "swiglu", "gelu_erf") }
+      guard model.keyValueHeads == model.heads else { throw refuse("model.kv_heads", "\(model.kvHeads)", "0") }
+      return .vit
+    case .gpt where isLlama:
+      guard model.activation == .swiglu else { throw refuse("model.activation", model.activation.rawValue, "swiglu") }
+      guard model.text.positions == .rotary else { throw refuse("model.positions", "learned", "rotary") }
+      return isMixture ? .mixtral : .llama
+    case .gpt:
+      guard model.activation != .swiglu else { throw refuse("model.activation", "swiglu", "gelu") }
+      guard model.text.positions == .learned else { throw refuse("model.positions", "rotary", "learned") }
+      guard model.bias else { throw refuse("model.bias", "false", "true") }
+      guard model.keyValueHeads == model.heads else { throw refuse("model.kv_heads", "\(model.kvHeads)", "0") }
+      return .gpt2
+    case .multimodal: throw refuse("model.kind", "multimodal", "vit or gpt")
+    }
+  }
+
+  /// The content of `config.json`.
+  func config(classes: [String]?, endOfText: Int32?) -> JSONValue {
+    var fields: [String: JSONValue] = ["model_type": .string(family.rawValue), "dtype": "float32"]
+    func set(_ values: [String: JSONValue]) { fields.merge(values) { $1 } }
+    let activation: JSONValue =
+      switch model.activation {
+      case .gelu: "gelu_new"
+      case .geluErf: "gelu"
+      case .quickGelu: "quick_gelu"
+      case .swiglu: "silu"
+      }
+    let text = model.text
+    let end: JSONValue = endOfText.map { .int(Int($0)) } ?? .null
+    switch family {
+    case .gpt2:
+      set([
+        "architectures": .array(["GPT2LMHeadModel"]), "n_layer": .int(model.layers), "n_embd": .int(model.width),
+        "n_head": .int(model.heads), "n_inner": .int(model.mlpHidden), "n_positions": .int(text.context),
+        "vocab_size": .int(text.vocabulary), "activation_function": activation,
+        "layer_norm_epsilon": .double(model.normEpsilon), "tie_word_embeddings": .bool(text.tiedHead),
+        "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0, "bos_token_id": end, "eos_token_id": end,
+      ])
+    case .llama, .mixtral:
+      set([
+        "architectures": .array([family == .llama ? "LlamaForCausalLM" : "MixtralForCausalLM"]),
+        "num_hidden_layers": .int(model.layers), "hidden_size": .int(model.width),
+        "num_attention_heads": .int(model.heads), "num_key_value_heads": .int(model.keyValueHeads),
+        "head_dim": .int(model.headWidth), "hidden_act": activation, "rms_norm_eps": .double(model.normEpsilon),
+        "max_position_embeddings": .int(text.context), "vocab_size": .int(text.vocabulary),
+        "rope_theta": .double(text.rotaryBase), "tie_word_embeddings": .bool(text.tiedHead),
+        "intermediate_size": .int(family == .llama ? model.mlpHidden : model.expertHidden), "bos_token_id": end,
+        "eos_token_id": end,
+      ])
+      if family == .llama {
+        set(["attention_bias": .bool(model.bias), "mlp_bias": .bool(model.bias)])
+      } else {
+        let k = (try? MoEVariant.resolve(model.moe).routes[0].k) ?? 2
+        set(["num_local_experts": .int(model.moe.experts), "num_experts_per_tok": .int(k), "sliding_window": .null])
+      }
+    case .vit:
+      let names = classes ?? (0..<model.vision.classes).map { "LABEL_\($0)" }
+      set([
+        "architectures": .array(["ViTForImageClassification"]), "num_hidden_layers": .int(model.layers),
+        "hidden_size": .int(model.width), "num_attention_heads": .int(model.heads),
+        "intermediate_size": .int(model.mlpHidden), "hidden_act": activation,
+        "layer_norm_eps": .double(model.normEpsilon), "image_size": .int(model.vision.image),
+        "patch_size": .int(model.vision.patch), "num_channels": .int(model.vision.channels), "qkv_bias": true,
+        "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0,
+        "id2label": .object(Dictionary(uniqueKeysWithValues: names.enumerated().map { ("\($0)", .string($1)) })),
+        "label2id": .object(
+          Dictionary(names.enumerated().map { ($1, .int($0)) }, uniquingKeysWith: { first, _ in first })),
+      ])
+    }
+    return .object(fields)
+  }
+
+  /// Calls `body` with every tensor of the layout.
+  ///
+  /// - Parameter values: the numbers of one of our arrays, by its name in checkpoints.
+  /// - Throws: what `values` and `body` throw.
+  func forEachTensor(
+    _ arrays: [(name: String, shape: [Int])], values: (String) throws -> [Float],
+    _ body: (_ name: String, _ shape: [Int], [Float]) throws -> Void
+  ) throws {
+    for (name, shape) in arrays {
+      let all = try values(name)
+      let (path, experts) = HubExport.parameter(of: name)
+      let parts = try names.parts(of: path, experts: experts)
+      let rows = split(shape[0], path, parts.count)
+      let columns = all.count / max(shape[0], 1)
+      var at = 0
+      for (part, count) in zip(parts, rows) {
+        let slice = Array(all[at * columns..<(at + count) * columns])
+        at += count
+        if part.isTransposed {
+          try body(part.name, [columns, count], HubExport.transposed(slice, rows: count, columns: columns))
+        } else {
+          try body(part.name, hubShape(path, [count] + shape.dropFirst()), slice)
+        }
+      }
+    }
+  }
+
+  /// `blocks.1.moe.experts.0007.fc1.weight` → `blocks.1.moe.experts.fc1.weight` and 7.
+  private static func parameter(of name: String) -> (path: String, experts: Range<Int>) {
+    guard let found = PathPattern("*.moe.experts.*.fc*").captures(in: name), let expert = Int(found[1]) else {
+      return (name, 0..<0)
+    }
+    return ("\(found[0]).moe.experts.fc\(found[2])", expert..<expert + 1)
+  }
+
+  /// How many rows each of a parameter's tensors has: Q, K and V by their heads, gate and up alike.
+  private func split(_ rows: Int, _ path: String, _ parts: Int) -> [Int] {
+    guard parts == 3, path.contains(".attention.qkv.") else { return Array(repeating: rows / parts, count: parts) }
+    let keys = model.keyValueHeads * model.headWidth
+    return [rows - 2 * keys, keys, keys]
+  }
+
+  /// Axes of size 1 and spatial ones that the layout has beyond ours.
+  private func hubShape(_ path: String, _ shape: [Int]) -> [Int] {
+    guard family == .vit else { return shape }
+    switch path {
+    case "class_token": return [1, 1] + shape
+    case "position_embedding": return [1] + shape
+    case "patch_embedding.weight":
+      return [shape[0], model.vision.channels, model.vision.patch, model.vision.patch]
+    default: return shape
+    }
+  }
+
+  private static func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {
+    var result = [Float](repeating: 0, count: values.count)
+    for r in 0..<rows { for c in 0..<columns { result[c * rows + r] = values[r * columns + c] } }
+    return result
+  }
+}

@@ -1,0 +1,30 @@
+import MMoEModels
+import MMoETensor
+
+/// Captions, token by token: always the most probable one.
+struct CaptionGenerator {
+  let model: MultimodalTransformer
+  let tokens: CaptionTokens
+  let engine: Engine
+
+  /// What the model says about an image `[1, channels, S, S]`.
+  ///
+  /// - Throws: `DataError` when the tokenizer does not know an id of the model.
+  func caption(_ image: Tensor, coordinator: (any PassCoordinator)? = nil) throws -> String {
+    let caches = model.makeCaches()
+    func pass() -> ForwardPass {
+      ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+    }
+    model.read(image, caches: caches, pass())
+    let sampler = TokenSampler(SamplingOptions(temperature: 0))
+    var ids: [Int32] = []
+    var next = tokens.border
+    while ids.count < model.config.text.context - 1 {
+      let logits = model.next([next], position: ids.count, caches: caches, pass())
+      next = sampler.next(logits, history: [], position: ids.count)
+      if next == tokens.border || Int(next) >= tokens.tokenizer.vocabularySize { break }
+      ids.append(next)
+    }
+    return try tokens.decode(ids)
+  }
+}

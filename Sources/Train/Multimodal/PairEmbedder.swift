@@ -1,0 +1,55 @@
+import Foundation
+import MMoEModels
+import MMoETensor
+
+/// Images and texts where a model compares them, as unit vectors.
+struct PairEmbedder {
+  let model: MultimodalTransformer
+  let tokens: CaptionTokens
+  let engine: Engine
+  /// Sequences of a pass.
+  let batch: Int
+
+  /// `[texts, embedding]`, and the sum of the losses of their next tokens with the number of these.
+  func texts(_ ids: [[Int32]], coordinator: (any PassCoordinator)? = nil) -> (
+    vectors: [[Float]], loss: Double, count: Int
+  ) {
+    var vectors: [[Float]] = []
+    var (loss, count) = (0.0, 0)
+    for start in stride(from: 0, to: ids.count, by: batch) {
+      let part = ids[start..<min(start + batch, ids.count)]
+      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+      let states = model(
+        PackedSequences(images: nil, part.map { PackedSequences.Sequence(text: [tokens.border] + $0) }), pass)
+      vectors += PairEmbedder.unitRows(model.textEmbeddings(states, of: Array(0..<part.count), pass.tape))
+      let result = model.nextTokenLoss(states, targets: part.map { $0 + [tokens.border] }, weight: 1, pass.tape)
+      loss += result.losses.reduce(0.0) { $0 + Double($1) }
+      count += result.losses.count
+    }
+    return (vectors, loss, count)
+  }
+
+  /// `[I, embedding]` of images `[I, channels, S, S]`.
+  func images(_ pixels: Tensor) -> [[Float]] {
+    let pass = ForwardPass(Tape(engine, recording: false), training: false)
+    let states = model(
+      PackedSequences(images: pixels, (0..<pixels.shape[0]).map { PackedSequences.Sequence(image: $0) }), pass)
+    return PairEmbedder.unitRows(model.imageEmbeddings(model.imageMeans(states, pass.tape), pass.tape))
+  }
+
+  static func unitRows(_ x: Tensor) -> [[Float]] {
+    let (values, d) = (x.values, x.columns)
+    return (0..<x.rows).map { row in
+      let own = values[row * d..<(row + 1) * d]
+      let norm = max(own.reduce(0) { $0 + $1 * $1 }.squareRoot(), 1e-12)
+      return own.map { $0 / norm }
+    }
+  }
+
+  /// The cosine of two unit vectors.
+  static func similarity(_ a: [Float], _ b: [Float]) -> Float {
+    var sum: Float = 0
+    for i in a.indices { sum += a[i] * b[i] }
+    return sum
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import MMoEData
+import MMoEParallel
+import MMoETensor
+
+/// A folder of pairs with the tokenizer of its captions.
+struct PairData: TaskData {
+  let path: String
+  let folder: PairFolder
+  let tokenizer: any Tokenizer
+
+  /// - Parameter attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
+  /// - Throws: `DataError` or `TrainError` for what is wrong with the folder or the tokenizer.
+  init(_ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?) throws {
+    self.path = path
+    folder = try PairFolder(path: path, validationShare: config.text.validationShare)
+    tokenizer =
+      try attachments.map(TokenizerAttachments.load) ?? PairData.tokenizer(config.tokenizer, captions: folder[.train])
+  }
+
+  /// The tokenizer that the configuration asks for.
+  private static func tokenizer(_ config: TokenizerConfig, captions: PairSet) throws -> any Tokenizer {
+    guard config.kind == .bpe, config.path == nil else { return try TextData.tokenizer(config) }
+    // With a space before it a word is the same token wherever it stands.
+    let text = captions.images.flatMap(\.captions).map { PairData.text(of: $0) + "\n" }.joined()
+    var trainer = BytePairTrainer([UInt8](text.utf8))
+    return try trainer.train(vocabularySize: config.vocabulary)
+  }
+
+  /// What is tokenized of a caption.
+  static func text(of caption: String) -> String { " " + caption }
+
+  var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": folder.labels] }
+
+  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+    if tokenizer.vocabularySize != config.model.text.vocabulary {
+      sink.line(
+        "note: the tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens; embedding and head get as many (model.vocabulary was \(config.model.text.vocabulary))"
+      )
+      config.model.text.vocabulary = tokenizer.vocabularySize
+    }
+    if folder.labels.count != config.model.vision.classes {
+      sink.line(
+        "note: \(path) has \(folder.labels.count) labels; the head gets as many (model.classes was \(config.model.vision.classes))"
+      )
+      config.model.vision.classes = folder.labels.count
+    }
+  }
+
+  func makeJob(
+    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+  ) throws -> any TrainingTask {
+    try PairLearning(config, data: self, training: training, engine: engine, team: team)
+  }
+}
+
+/// Captions as a model reads and says them: what begins a text also ends it.
+struct CaptionTokens: Sendable {
+  let tokenizer: any Tokenizer
+  /// Begins and ends every caption.
+  let border: Int32
+
+  init(_ tokenizer: any Tokenizer) {
+    self.tokenizer = tokenizer
+    border = tokenizer.endOfText ?? tokenizer.encode("\n")[0]
+  }
+
+  func encode(_ caption: String) -> [Int32] {
+    tokenizer.encode(PairData.text(of: caption)).filter { $0 != border }
+  }
+
+  func decode(_ ids: [Int32]) throws -> String {
+    String(decoding: try tokenizer.decode(ids), as: UTF8.self).trimmingCharacters(in: .whitespaces)
+  }
+
+  /// The ids of all captions of a set.
+  ///
+  /// - Parameter context: the longest text that the model reads; the border before the caption counts.
+  /// - Throws: `TrainError` naming the line of a caption that is longer.
+  func encode(_ set: PairSet, context: Int) throws -> [[[Int32]]] {
+    try set.images.map { image in
+      try image.captions.map { caption in
+        let ids = encode(caption)
+        guard ids.count < context else {
+          throw TrainError(
+            "\(image.place): the caption '\(caption.prefix(40))…' has \(ids.count) tokens, expected at most \(context - 1) for model.context \(context); shorten it or raise model.context"
+          )
+        }
+        return ids
+      }
+    }
+  }
+}

@@ -1,0 +1,288 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoEParallel
+import MMoETensor
+
+/// `multimodal`: images and their captions in one transformer, for captions, retrieval and labels.
+///
+/// A step reads every image with its caption, and every caption alone: the first for the caption's next tokens, the image's
+/// vector and its label (patches never see the text), the second for the text's vector and language modelling.
+public final class PairLearning: TrainingTask {
+  public static let taskName = "multimodal"
+
+  public let name = PairLearning.taskName
+  public let unit = "pairs"
+  public var model: any TrainableModel { fused }
+  public let unitsPerStep: Int
+  public let stepsPerEpoch: Int
+  public let flopsPerStep: Double
+  public let vocabulary: [String: [String]]
+  public let attachments: [String: [UInt8]]
+  public let bestMetric = (name: "recall_at_10", higherIsBetter: true, isShare: true)
+  public let headlines = [
+    (metric: "image_to_text_recall_at_10", label: "image to text recall@10", isShare: true),
+    (metric: "text_to_image_recall_at_10", label: "text to image", isShare: true),
+    (metric: "caption_f1", label: "caption F1", isShare: false),
+  ]
+
+  let fused: MultimodalTransformer
+  let tokens: CaptionTokens
+  let config: RunConfig
+  private let engine: Engine
+  private let team: RankTeam?
+  let validation: PairSet
+  private let validationSource: ImageSource
+  let validationCaptions: [[[Int32]]]
+  private let training: (source: ImageSource, captions: [[[Int32]]])?
+  private var loader: PairLoader?
+  private var batch: PairBatch?
+  private var ranks: Int { team?.world.size ?? 1 }
+  /// Pairs of a pass on this rank.
+  private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
+
+  /// - Parameters:
+  ///   - training: whether the training part is needed too.
+  ///   - team: the ranks that train together; nil = this process alone. Each compares its own pairs with each other.
+  /// - Throws: `DataError` for what is wrong with the pairs; `ModelError` or `TrainError` for an impossible
+  ///   configuration.
+  init(
+    _ config: RunConfig, data: PairData, training isTraining: Bool, engine: Engine, team: RankTeam? = nil
+  ) throws {
+    try config.validate()
+    try config.requireDivisible(by: team?.world.size ?? 1)
+    guard data.tokenizer.vocabularySize <= config.model.text.vocabulary else {
+      throw TrainError(
+        "\(data.path): its tokenizer \(data.tokenizer.fingerprint) has \(data.tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary); use data of the model's tokenizer"
+      )
+    }
+    (self.config, self.engine, self.team) = (config, engine, team)
+    tokens = CaptionTokens(data.tokenizer)
+    vocabulary = data.vocabulary
+    attachments = try TokenizerAttachments.make(data.tokenizer)
+    let context = config.model.text.context
+    let cache = config.data.cacheMB * 1_000_000
+    validation = data.folder[.val]
+    validationCaptions = try tokens.encode(validation, context: context)
+    validationSource = ImageSource(
+      validation.imageSet, cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
+    if isTraining {
+      let set = data.folder[.train]
+      training = (
+        ImageSource(set.imageSet, cacheBytes: cache / 5 * 4, policy: config.data.onBadImage),
+        try tokens.encode(set, context: context)
+      )
+    } else {
+      training = nil
+    }
+    fused = try MultimodalTransformer(
+      config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
+    unitsPerStep = config.data.batch
+    stepsPerEpoch = ImageLoader.stepsPerEpoch(
+      images: training?.source.set.drawnCount ?? 0, batchSize: config.data.batch)
+    flopsPerStep = try PairLearning.flops(
+      config, captions: (training?.captions ?? validationCaptions).flatMap { $0 })
+  }
+
+  /// Arithmetic of a step with captions of the mean length, with images and alone.
+  private static func flops(_ config: RunConfig, captions: [[Int32]]) throws -> Double {
+    var pair = config.model
+    pair.text.context = max(1, 1 + captions.reduce(0) { $0 + $1.count } / max(captions.count, 1))
+    var text = pair
+    (text.kind, text.moe.groups) = (.gpt, nil)
+    if text.moe.balance == .entropy { text.moe.balance = .none }
+    return try (ModelCosts(pair).trainingFLOPs + ModelCosts(text).trainingFLOPs) * Double(config.data.batch)
+  }
+
+  public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
+
+  public var notes: [String] {
+    [training?.source, validationSource].compactMap { $0?.badImagesNote }
+  }
+
+  public func startTraining(atMicroBatch index: Int) throws {
+    guard let training else { preconditionFailure("opened for evaluation only") }
+    loader = try PairLoader(
+      training.source, captions: training.captions, options: options(config.data.augmentation),
+      order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
+  }
+
+  public func nextMicroBatch() throws { batch = try loader?.next() }
+
+  public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
+    guard let batch else { preconditionFailure("forward before nextMicroBatch") }
+    let weights = config.objective
+    let count = batch.captions.count
+    func text(_ caption: [Int32]) -> [Int32] { [tokens.border] + caption }
+    let pairs = batch.captions.enumerated().map {
+      PackedSequences.Sequence(image: $0, text: weights.caption > 0 ? text($1) : [])
+    }
+    let needsTexts = weights.contrastive > 0 || weights.language > 0
+    let texts = needsTexts ? batch.captions.map { PackedSequences.Sequence(text: text($0)) } : []
+    let states = fused(PackedSequences(images: batch.images.pixels, pairs + texts), pass)
+
+    let targets = batch.captions.map { $0 + [tokens.border] }
+    func none(_ targets: [Int32]) -> [Int32] { targets.map { _ in -1 } }
+    func weight(_ value: Double) -> Float { Float(value) * pass.lossWeight }
+    var losses: [(name: String, weight: Double, value: Double)] = []
+    var metrics: [(name: String, value: Double)] = []
+    if weights.caption > 0 {
+      let all = targets + (needsTexts ? targets.map(none) : [])
+      let result = fused.nextTokenLoss(states, targets: all, weight: weight(weights.caption), pass.tape)
+      losses.append(("caption", weights.caption, result.mean))
+    }
+    if weights.language > 0 {
+      let all = (weights.caption > 0 ? targets.map(none) : targets.map { _ in [] }) + targets
+      let result = fused.nextTokenLoss(states, targets: all, weight: weight(weights.language), pass.tape)
+      losses.append(("language", weights.language, result.mean))
+    }
+    let means = fused.imageMeans(states, pass.tape)
+    if weights.contrastive > 0 {
+      let result = fused.contrastiveLoss(
+        images: fused.imageEmbeddings(means, pass.tape),
+        texts: fused.textEmbeddings(states, of: Array(count..<2 * count), pass.tape),
+        weight: weight(weights.contrastive), pass.tape)
+      losses.append(("contrastive", weights.contrastive, result.loss))
+      metrics.append(("train_match", result.accuracy))
+    }
+    if weights.classification > 0, let logits = fused.classLogits(means, pass.tape) {
+      let result = pass.tape.crossEntropy(
+        logits, targets: batch.images.labels, smoothing: Float(config.train.labelSmoothing),
+        weight: weight(weights.classification))
+      losses.append(("classification", weights.classification, result.loss))
+      metrics.append((MetricName.trainTop1, result.accuracy(top: 1)))
+    }
+    // The loss is that of captions, as in evaluation; without them the sum of what is trained.
+    let total = losses.reduce(0) { $0 + $1.weight * $1.value }
+    let loss = losses.first { $0.name == "caption" }?.value ?? total
+    return [(MetricName.trainLoss, loss)] + losses.map { ("train_\($0.name)_loss", $0.value) } + metrics
+  }
+
+  /// Captions of every validation image, retrieval within every gallery, labels.
+  public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+    let found = try readValidation(progress)
+    let embedder = PairEmbedder(model: fused, tokens: tokens, engine: engine, batch: microBatch)
+    // The losses of texts are those of the first captions, as with images.
+    let alone = embedder.texts(found.indices.map { validationCaptions[$0][0] }, coordinator: team)
+    var metrics: [(name: String, value: Double)] = [
+      ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
+    ]
+    if found.labelled > 0 { metrics.append(("top1", Double(found.correct) / Double(found.labelled))) }
+    metrics += try galleries(found, embedder)
+    return Evaluation(
+      loss: found.captionLoss, metrics: metrics, count: found.indices.count,
+      skipped: validation.count - found.indices.count)
+  }
+
+  /// What the model made of the validation images.
+  private struct Found {
+    /// Of readable images.
+    var indices: [Int] = []
+    var vectors: [[Float]] = []
+    var captions: [String] = []
+    /// Mean over tokens.
+    var captionLoss = 0.0
+    var (labelled, correct) = (0, 0)
+  }
+
+  private func readValidation(_ progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Found {
+    var found = Found()
+    var (loss, count) = (0.0, 0)
+    let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine)
+    // Every rank reads everything: experts need all of them at every pass.
+    var options = options(.none)
+    (options.rank, options.ranks) = (0, 1)
+    let loader = try PairLoader(validationSource, captions: validationCaptions, options: options, order: .evaluation)
+    while let batch = try loader.next() {
+      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
+      let sequences = batch.captions.enumerated().map {
+        PackedSequences.Sequence(image: $0, text: [tokens.border] + $1)
+      }
+      let states = fused(PackedSequences(images: batch.images.pixels, sequences), pass)
+      let result = fused.nextTokenLoss(
+        states, targets: batch.captions.map { $0 + [tokens.border] }, weight: 1, pass.tape)
+      loss += result.losses.reduce(0.0) { $0 + Double($1) }
+      count += result.losses.count
+      let means = fused.imageMeans(states, pass.tape)
+      found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(means, pass.tape))
+      if let logits = fused.classLogits(means, pass.tape) {
+        let ranks = pass.tape.crossEntropy(logits, targets: batch.images.labels).ranks
+        found.labelled += ranks.count { $0 >= 0 }
+        found.correct += ranks.count { $0 == 0 }
+      }
+      for place in 0..<batch.images.count {
+        found.captions.append(try generator.caption(batch.images.pixels.sample(place), coordinator: team))
+      }
+      found.indices += batch.images.indices
+      progress?(found.indices.count, validation.count)
+    }
+    guard !found.indices.isEmpty else {
+      throw TrainError("\(validation.images[0].path): no readable validation image; replace them")
+    }
+    found.captionLoss = loss / Double(max(count, 1))
+    return found
+  }
+
+  /// Captions, and recall both ways within every gallery; the first one's are the run's.
+  private func galleries(_ found: Found, _ embedder: PairEmbedder) throws -> [(name: String, value: Double)] {
+    let keys = try validation.pictureHashes()
+    let place = Dictionary(uniqueKeysWithValues: found.indices.enumerated().map { ($1, $0) })
+    var metrics: [(name: String, value: Double)] = []
+    for (number, gallery) in validation.galleries.enumerated() {
+      let members = gallery.members.filter { place[$0] != nil }
+      let texts = members.flatMap { index in validationCaptions[index].map { (image: index, ids: $0) } }
+      let vectors = embedder.texts(texts.map(\.ids), coordinator: team).vectors
+      func similarity(_ image: Int, _ text: Int) -> Float {
+        PairEmbedder.similarity(found.vectors[place[members[image]]!], vectors[text])
+      }
+      func belong(_ image: Int, _ text: Int) -> Bool { keys[members[image]] == keys[texts[text].image] }
+      let toText = RetrievalRanks(
+        queries: members.count, gallery: texts.count, similarity: similarity, isRight: belong)
+      let toImage = RetrievalRanks(
+        queries: texts.count, gallery: members.count, similarity: { similarity($1, $0) }, isRight: { belong($1, $0) })
+      let suffix = number == 0 ? "" : "_\(gallery.name)"
+      if number == 0 { metrics.append(("recall_at_10", (toText.recall(at: 10) + toImage.recall(at: 10)) / 2)) }
+      for k in PairBaselines.cutoffs {
+        metrics.append(("image_to_text_recall_at_\(k)\(suffix)", toText.recall(at: k)))
+        metrics.append(("text_to_image_recall_at_\(k)\(suffix)", toImage.recall(at: k)))
+      }
+      let scores = CaptionScores(
+        members.map { found.captions[place[$0]!] }, references: members.map { validation.images[$0].captions })
+      metrics += [
+        ("caption_exact\(suffix)", scores.exactMatch), ("caption_f1\(suffix)", scores.tokenF1),
+        ("caption_bleu4\(suffix)", scores.bleu4), ("caption_cider\(suffix)", scores.cider),
+      ]
+      metrics += [("gallery_images\(suffix)", Double(members.count)), ("gallery_texts\(suffix)", Double(texts.count))]
+    }
+    return metrics
+  }
+
+  /// What the model says about the first validation images.
+  public func sample() throws -> String? {
+    var options = options(.none)
+    (options.rank, options.ranks, options.batchSize) = (0, 1, min(4, validation.count))
+    let loader = try PairLoader(validationSource, captions: validationCaptions, options: options, order: .evaluation)
+    guard let batch = try loader.next() else { return nil }
+    let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine)
+    return try batch.images.indices.enumerated().map { place, index in
+      let said = try generator.caption(batch.images.pixels.sample(place), coordinator: team)
+      return "\(String(reflecting: validation.images[index].captions[0])) → \(String(reflecting: said))"
+    }.joined(separator: ", ")
+  }
+
+  func options(_ augmentation: Augmentation) -> LoaderOptions {
+    LoaderOptions(
+      batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
+      augmentation: augmentation, normalisation: config.data.pixelNormalisation,
+      threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks)
+  }
+}
+
+extension Tensor {
+  /// One sample of a batch `[B, …]` as a batch of its own, in the same storage.
+  func sample(_ index: Int) -> Tensor {
+    let rest = Array(shape.dropFirst())
+    let size = rest.reduce(1, *)
+    return Tensor(shape: [1] + rest, storage: storage, offset: offset + index * size)
+  }
+}

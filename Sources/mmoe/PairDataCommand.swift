@@ -1,0 +1,33 @@
+import ArgumentParser
+import MMoEData
+import MMoETrain
+
+extension DataCommand {
+  struct Import: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Make data sets from what Debian packages hold.", subcommands: [Emoji.self])
+  }
+
+  struct Emoji: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Emoji as PNG files with their names in captions.jsonl.",
+      discussion: """
+        Pictures of fonts-noto-color-emoji, names and groups of unicode-data. Variants of one emoji (skin tone, gender, the \
+        same picture) are never on both sides.
+        """)
+
+    @Option(help: "The folder to make.") var out: String
+    @Option(help: "A font of colour bitmaps.") var font = EmojiImport.Options().font
+    @Option(help: "Unicode's emoji-test.txt.") var list = EmojiImport.Options().list
+    @Option(help: "Emoji held out for validation, without their variants.") var heldOut = EmojiImport.Options().heldOut
+    @Option(help: "Flags held out for validation.") var heldOutFlags = EmojiImport.Options().heldOutFlags
+    @Option(help: "Another seed holds out others.") var seed: UInt64 = 0
+
+    func run() throws {
+      var options = EmojiImport.Options()
+      (options.font, options.list, options.seed) = (font, list, seed)
+      (options.heldOut, options.heldOutFlags) = (heldOut, heldOutFlags)
+      try EmbeddedPairs.write(EmojiImport(options), to: out, sink: StandardStream.output)
+    }
+  }
+}

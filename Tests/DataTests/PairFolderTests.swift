@@ -1,0 +1,109 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import MMoEData
+
+/// Folders of pairs: what their lines mean, how they are divided, and what is wrong with them.
+@Suite struct PairFolderTests {
+  private func folder(_ lines: [String], images: [String]) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    for (index, name) in images.enumerated() {
+      try folder.write(
+        name, PNGImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 40 * index), 9, 200]).encoded())
+    }
+    try folder.write(PairFolder.fileName, [UInt8](lines.joined(separator: "\n").utf8))
+    return folder
+  }
+
+  @Test func linesOfOneImageAddUp() throws {
+    let folder = try folder(
+      [
+        #"{"image": "b.png", "caption": "a dog", "label": "animal", "group": "g", "split": "train"}"#, "",
+        #"{"image": "a.png", "caption": "one", "captions": ["one", "two"], "split": "val", "gallery": "small"}"#,
+        #"{"image": "b.png", "caption": "the dog", "label": "animal", "group": "g", "split": "train", "other": [1]}"#,
+        #"{"image": "c.png", "caption": "left out", "label": "thing", "split": "none"}"#,
+      ], images: ["a.png", "b.png", "c.png"])
+    let pairs = try PairFolder(path: folder.path)
+    #expect(pairs.labels == ["animal", "thing"])
+    #expect(pairs[.train].images.map(\.captions) == [["a dog", "the dog"]])
+    #expect(pairs[.train].images[0].label == 0)
+    #expect(pairs[.val].images.map(\.captions) == [["one", "two"]])
+    #expect(pairs[.val].images[0].label == -1)
+    #expect(pairs[.val].galleries.map(\.name) == ["small"])
+  }
+
+  /// Without a split a group stays together, and both parts get some.
+  @Test func groupsAreDividedAsAWhole() throws {
+    let names = (0..<60).map { "\($0).png" }
+    let lines = names.enumerated().map { #"{"image": "\#($1)", "caption": "x", "group": "g\#($0 / 3)"}"# }
+    let folder = try folder(lines, images: names)
+    let pairs = try PairFolder(path: folder.path, validationShare: 0.3)
+    let (train, val) = (Set(pairs[.train].images.map(\.group)), Set(pairs[.val].images.map(\.group)))
+    #expect(train.isDisjoint(with: val))
+    #expect(pairs[.train].count + pairs[.val].count == 60)
+    #expect(pairs[.train].groups.allSatisfy { $0.count == 3 })
+    #expect((1...12).contains(val.count))
+  }
+
+  @Test(arguments: [
+    (#"{"image": "gone.png", "caption": "x"}"#, ["captions.jsonl:2", "gone.png", "missing"]),
+    (#"{"image": "b.png", "caption": "  "}"#, ["captions.jsonl:2", "b.png", "empty"]),
+    (#"{"image": "b.png"}"#, ["captions.jsonl:2", "b.png", "caption"]),
+    (#"{"caption": "x"}"#, ["captions.jsonl:2", "image"]),
+    (#"{"image": "b.png", "caption": "x""#, ["captions.jsonl:2", "JSON"]),
+    (#"{"image": 3, "caption": "x"}"#, ["captions.jsonl:2", "image"]),
+    (#"["b.png"]"#, ["captions.jsonl:2", "JSON"]),
+    (#"{"image": "b.png", "caption": "x", "split": "test"}"#, ["captions.jsonl:2", "test", "train, val"]),
+    (#"{"image": "a.png", "caption": "x", "split": "val"}"#, ["captions.jsonl:2", "a.png", "split"]),
+    (#"{"image": "a.png", "caption": "x", "label": "l", "split": "train"}"#, ["captions.jsonl:2", "label", "'l'"]),
+  ])
+  func wrongLines(line: String, words: [String]) throws {
+    let folder = try folder(
+      [#"{"image": "a.png", "caption": "x", "split": "train"}"#, line], images: ["a.png", "b.png"])
+    let found = try #require(message { _ = try PairFolder(path: folder.path) })
+    for word in words { #expect(found.contains(word), "\(found)") }
+    #expect(!found.contains("\n"))
+  }
+
+  @Test func imagesWithoutCaptionsAndEmptyFolders() throws {
+    let unnamed = try folder(
+      [#"{"image": "a.png", "caption": "x", "split": "train"}"#], images: ["a.png", "b.png", "sub/c.png"])
+    #expect(message { _ = try PairFolder(path: unnamed.path) }?.contains("b.png: no line") == true)
+    let oneSide = try folder([#"{"image": "a.png", "caption": "x", "split": "train"}"#], images: ["a.png"])
+    #expect(message { _ = try PairFolder(path: oneSide.path) }?.contains("no pairs for val") == true)
+    let empty = try folder([""], images: [])
+    #expect(message { _ = try PairFolder(path: empty.path) }?.contains("no pairs in it") == true)
+    #expect(message { _ = try PairFolder(path: empty.path + "/nowhere") }?.contains("captions.jsonl") == true)
+  }
+
+  /// One member of a group a pass, another one in another pass; captions drawn by the step; the same for any threads.
+  @Test func loaderDrawsOneOfAGroup() throws {
+    let names = (0..<12).map { "\($0).png" }
+    let lines = names.enumerated().map {
+      #"{"image": "\#($1)", "captions": ["one", "two"], "group": "g\#($0 / 3)", "split": "\#($0 < 9 ? "train" : "val")"}"#
+    }
+    let folder = try folder(lines, images: names)
+    let set = try PairFolder(path: folder.path)[.train]
+    let captions: [[[Int32]]] = (0..<9).map { [[Int32($0)], [Int32($0), 100]] }
+    func batches(threads: Int, from step: Int) throws -> [(indices: [Int], captions: [[Int32]])] {
+      let options = LoaderOptions(batchSize: 3, imageSize: 4, seed: 5, threads: threads)
+      let loader = try PairLoader(
+        ImageSource(set.imageSet), captions: captions, options: options, order: .training(startStep: step))
+      return try (step..<40).map { _ in
+        let batch = try #require(try loader.next())
+        return (batch.images.indices, batch.captions)
+      }
+    }
+    let all = try batches(threads: 1, from: 0)
+    for batch in all {
+      #expect(Set(batch.indices.map { $0 / 3 }) == [0, 1, 2])
+      for (index, caption) in zip(batch.indices, batch.captions) { #expect(captions[index].contains(caption)) }
+    }
+    #expect(Set(all.flatMap(\.indices)) == Set(0..<9))
+    #expect(Set(all.flatMap { $0.captions.map(\.count) }) == [1, 2])
+    let later = try batches(threads: 3, from: 7)
+    #expect(later.map(\.indices) == all[7...].map(\.indices))
+    #expect(later.map(\.captions) == all[7...].map(\.captions))
+  }
+}

@@ -1,0 +1,183 @@
+import MMoETensor
+import TestSupport
+import Testing
+
+@testable import MMoEModels
+
+/// Images and texts in one transformer: who sees whom, and which experts take whom.
+@Suite struct MultimodalTests {
+  let engine = try! Engine(threads: 2)
+
+  static func config(variant: String = "top2", groups: String? = "vision:3,language:2,shared:1") -> ModelConfig {
+    var config = ModelConfig()
+    config.kind = .multimodal
+    (config.layers, config.width, config.heads) = (4, 24, 4)
+    (config.vision.image, config.vision.patch, config.vision.classes) = (8, 4, 3)
+    (config.text.vocabulary, config.text.context, config.fusion.embedding) = (37, 8, 10)
+    (config.moe.variant, config.moe.experts, config.moe.groups) = (variant, 6, groups)
+    (config.moe.balance, config.initStd) = (.entropy, 0.2)
+    return config
+  }
+
+  static let images = randomTensor([2, 3, 8, 8], seed: 9)
+  static let text: [Int32] = [3, 9, 27, 7]
+  static func batch(_ text: [Int32] = MultimodalTests.text, images: Tensor = MultimodalTests.images) -> PackedSequences
+  {
+    PackedSequences(
+      images: images,
+      [.init(image: 1, text: text), .init(image: 0), .init(text: [3, 5, 1]), .init(text: text)])
+  }
+
+  func pass(recording: Bool = false) -> ForwardPass { ForwardPass(Tape(engine, recording: recording), training: false) }
+
+  private func rows(_ model: MultimodalTransformer, _ batch: PackedSequences) -> [[Float]] {
+    let states = model(batch, pass())
+    let (values, d) = (states.rows.values, model.config.width)
+    return (0..<states.rows.rows).map { Array(values[$0 * d..<($0 + 1) * d]) }
+  }
+
+  private func differing(_ a: [[Float]], _ b: [[Float]]) -> Set<Int> {
+    Set(a.indices.filter { row in zip(a[row], b[row]).contains { abs($0 - $1) > 1e-4 } })
+  }
+
+  /// Rows: 4 patches and 4 tokens, 4 patches, 3 tokens, 4 tokens.
+  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name))
+  func whoSeesWhom(variant: String) throws {
+    let model = try MultimodalTransformer(
+      MultimodalTests.config(variant: variant, groups: variant == "dense" ? nil : "vision:3,language:2,shared:1"),
+      seed: 3, engine: engine)
+    let before = rows(model, MultimodalTests.batch())
+    // A token changes itself and what follows in its own sequences: no patch, nothing earlier, no other sequence.
+    var text = MultimodalTests.text
+    text[2] = 11
+    #expect(differing(before, rows(model, MultimodalTests.batch(text))) == [6, 7, 17, 18])
+    // A patch changes all patches of its image and the text after it.
+    let images = MultimodalTests.images.copy()
+    images.pointer[3 * 64 + 63] += 3
+    #expect(differing(before, rows(model, MultimodalTests.batch(images: images))) == Set(0...7))
+  }
+
+  /// With the image and alone: through the caches token by token as in one piece.
+  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name))
+  func cachedLogitsAgree(variant: String) throws {
+    var config = MultimodalTests.config(variant: variant)
+    if variant == "dense" { config.moe.groups = nil }
+    let model = try MultimodalTransformer(config, seed: 3, engine: engine)
+    let caches = model.makeCaches()
+    let image = Tensor(Array(MultimodalTests.images.values[192...]), shape: [1, 3, 8, 8])
+    model.read(image, caches: caches, pass())
+    let whole = pass()
+    let states = model(PackedSequences(images: image, [.init(image: 0, text: MultimodalTests.text)]), whole)
+    for (position, id) in MultimodalTests.text.enumerated() {
+      let logits = model.next([id], position: position, caches: caches, pass()).values
+      // The loss of each target is log-sum-exp less its logit: differences of logits are compared.
+      var target = [Int32](repeating: -1, count: MultimodalTests.text.count)
+      target[position] = 5
+      let tape = whole.tape
+      let five = Double(model.nextTokenLoss(states, targets: [target], weight: 1, tape).mean)
+      target[position] = 20
+      let twenty = Double(model.nextTokenLoss(states, targets: [target], weight: 1, tape).mean)
+      #expect(abs(Double(logits[5] - logits[20]) - (twenty - five)) < 1e-3, "position \(position)")
+    }
+  }
+
+  /// No token reaches a foreign group, in any variant.
+  @Test(arguments: MoEVariant.all.map(\.name)) func tokensStayInTheirGroups(variant: String) throws {
+    var config = MultimodalTests.config(variant: variant, groups: "vision:3,language:3,shared:0")
+    config.moe.gateNoise = 5
+    config.moe.biasRate = 0.5
+    let model = try MultimodalTransformer(config, seed: 3, engine: engine)
+    for step in 0..<3 {
+      let pass = ForwardPass(Tape(engine, recording: false), training: true, seed: 1, step: step)
+      _ = model(MultimodalTests.batch(), pass)
+      model.updateSelectionBiases()
+      #expect(!pass.routings.isEmpty)
+      for routing in pass.routings {
+        #expect(
+          routing.modalityLoad[0][3...].allSatisfy { $0 == 0 } && routing.modalityLoad[1][..<3].allSatisfy { $0 == 0 })
+        #expect(routing.load.reduce(0, +) == routing.modalityLoad.joined().reduce(0, +))
+      }
+    }
+  }
+
+  /// A third modality is a third name: the router is not touched.
+  @Test func thirdModality() throws {
+    var config = MoEConfig()
+    (config.experts, config.groups, config.balance) = (7, "vision:2,language:2,audio:2,shared:1", .entropy)
+    let store = ParameterStore(engine: engine, seed: 1, initStd: 0.5)
+    let router = Router(store, "gate", width: 8, config: config, k: 2)
+    let pass = ForwardPass(Tape(engine, recording: false), training: true)
+    pass.modalities = TokenModalities(names: ["vision", "language", "audio"], of: [0, 1, 2, 2, 1, 0, 2, 2])
+    _ = router(randomTensor([8, 8], seed: 2), exclude: nil, block: 0, route: 0, pass)
+    let load = pass.routings[0].modalityLoad
+    #expect(load.map { $0.reduce(0, +) } == [4, 4, 8])
+    for (m, own) in [[0, 1, 6], [2, 3, 6], [4, 5, 6]].enumerated() {
+      for e in 0..<7 where !own.contains(e) { #expect(load[m][e] == 0) }
+    }
+  }
+
+  /// Two tokens of one modality over its two experts, one of another with a single one; by hand.
+  @Test func balanceByHand() {
+    let p = Tensor([0.9, 0.1, 0, 0.3, 0.7, 0, 0, 0, 1], shape: [3, 3])
+    let choice = GateChoice(
+      experts: [0, 1, 2], gates: Tensor.zeros([3, 1]), probabilities: p, logSumExp: Tensor.zeros([3]), tokens: 3,
+      expertCount: 3, k: 1)
+    let modalities = TokenModalities(names: ["vision", "language"], of: [0, 0, 1])
+    let sums = ModalitySums(choice, modalities)
+    func loss(_ kind: BalanceLossKind) -> Float {
+      Tape(engine, recording: false).modalityBalanceLoss(
+        kind, choice, modalities, sums: sums, allowed: [2, 1], weight: 1, ranks: 1)
+    }
+    // Means 0.6 and 0.4: H = 0.673012; tokens 0.325083 and 0.610864; log 2 = 0.693147.
+    #expect(abs(loss(.entropy) - (0.467974 + 0.693147 - 0.673012)) < 1e-5)
+    // 2/3 · 2 (0.5 · 0.6 + 0.5 · 0.4) + 1/3 · 1.
+    #expect(abs(loss(.allChoices) - 1) < 1e-6)
+  }
+
+  /// All gradients of all objectives through the whole model.
+  @Test(arguments: ["top2", "scmoe", "dgmoe"], [BalanceLossKind.entropy, .allChoices])
+  func gradients(variant: String, balance: BalanceLossKind) throws {
+    var config = MultimodalTests.config(variant: variant)
+    (config.moe.balance, config.moe.balanceWeight) = (balance, 0.3)
+    var checks: [GradientCheck]?
+    for seed in UInt64(5)...16 where checks == nil {
+      let model = try MultimodalTransformer(config, seed: seed, engine: engine)
+      checks = checkRoutedGradients(engine: engine, parameters: model.parameters) { tape in
+        let pass = ForwardPass(tape, training: true)
+        let states = model(
+          PackedSequences(
+            images: MultimodalTests.images,
+            [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
+          pass)
+        _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
+        let means = model.imageMeans(states, tape)
+        _ = model.contrastiveLoss(
+          images: model.imageEmbeddings(means, tape), texts: model.textEmbeddings(states, of: [2, 3], tape),
+          weight: 0.7,
+          tape)
+        _ = tape.crossEntropy(model.classLogits(means, tape)!, targets: [2, 0])
+        return pass.routings.map(\.load)
+      }
+    }
+    for check in try #require(checks) { #expect(check.error < 3e-2, "\(check)") }
+  }
+
+  /// The count from the configuration is that of the model.
+  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name)) func costsCountParameters(variant: String) throws {
+    var config = MultimodalTests.config(variant: variant)
+    if variant == "dense" { (config.moe.groups, config.moe.balance) = (nil, .none) }
+    let model = try MultimodalTransformer(config, seed: 1, engine: engine)
+    #expect(try ModelCosts(config).parameters == model.parameters.reduce(0) { $0 + $1.count })
+  }
+
+  /// What cannot be is said in one line that names the field.
+  @Test(arguments: [
+    ("vision:3,language:2,shared:2", "moe.experts is 6"), ("vision:6,language:0,shared:0", "language 0 experts"),
+    ("vision:3,langage:2,shared:1", "langage"), ("vision:3,vision:3", "twice"), ("vision", "'vision'"),
+    ("vision:-1,shared:7", "-1"), ("vision:5,language:0,shared:1", "language 1 experts"),
+  ])
+  func impossibleGroups(groups: String, words: String) {
+    let error = #expect(throws: ModelError.self) { try MultimodalTests.config(groups: groups).validate() }
+    #expect(error?.description.contains(words) == true, "\(error?.description ?? "")")
+  }
+}

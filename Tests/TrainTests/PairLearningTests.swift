@@ -1,0 +1,145 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoETensor
+import TestSupport
+import Testing
+
+@testable import MMoETrain
+
+/// Training on images with captions, in this process.
+@Suite struct PairLearningTests {
+  /// 24 pictures of one colour, or two side by side, with what they show; the last 6 are held out.
+  static let data: (folder: ScratchFolder, path: String) = {
+    let folder = ScratchFolder()
+    let colours: [(String, [UInt8])] = [
+      ("red", [230, 20, 30]), ("green", [20, 200, 40]), ("blue", [30, 40, 220]), ("white", [250, 250, 250]),
+      ("black", [5, 5, 5]),
+    ]
+    var lines: [String] = []
+    let kinds = (0..<24).map { ($0 % 5, $0 / 5 % 5) }
+    for (index, (left, right)) in kinds.enumerated() {
+      let pixels = (0..<16 * 16).flatMap { colours[$0 % 16 < 8 ? left : right].1 }
+      let name = "\(index).png"
+      try! Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+        to: URL(fileURLWithPath: folder(name)))
+      let caption = left == right ? "all \(colours[left].0)" : "\(colours[left].0) and \(colours[right].0)"
+      lines.append(
+        "{\"image\": \"\(name)\", \"caption\": \"\(caption)\", \"label\": \"\(colours[left].0)\", \"split\": \"\(index < 18 ? "train" : "val")\"}"
+      )
+    }
+    try! lines.joined(separator: "\n").write(toFile: folder("captions.jsonl"), atomically: true, encoding: .utf8)
+    return (folder, folder.path)
+  }()
+
+  private static func config(_ settings: [String] = []) throws -> RunConfig {
+    var config = RunConfig()
+    try RunConfig.table.apply(ProjectHome.presets.preset("pairs-emoji"), to: &config)
+    try RunConfig.table.set(
+      [
+        "model.layers=2", "model.width=32", "model.heads=2", "model.image=16", "model.patch=4", "model.context=24",
+        "model.embedding=16", "tokenizer.kind=byte", "moe.experts=4", "moe.groups=vision:2,language:1,shared:1",
+        "moe.variant=top2", "data.batch=6", "data.crop_padding=1", "schedule.warmup=5", "train.steps=6",
+        "train.eval_every=3", "train.sample_every=0", "checkpoint.every=1", "checkpoint.keep=100",
+      ] + settings, in: &config)
+    return config
+  }
+
+  @discardableResult
+  private func train(
+    _ settings: [String], into folder: String, threads: Int = 2, resuming checkpoint: String? = nil
+  ) throws -> Trainer.Outcome {
+    let engine = try Engine(threads: threads)
+    let loaded = try checkpoint.map(LoadedCheckpoint.init)
+    var config = try loaded?.info.config ?? PairLearningTests.config(settings)
+    let data = try PairData(PairLearningTests.data.path, config, attachments: loaded?.info.attachments)
+    try loaded?.requireVocabulary(data.vocabulary, data: data.path)
+    data.adapt(&config, TextBuffer())
+    let task = try data.makeJob(config, training: true, engine: engine, team: nil)
+    let run = loaded == nil ? try RunFolder(creating: folder) : try RunFolder(locking: folder)
+    return try Trainer(
+      task, preset: "pairs-emoji", config: config, engine: engine, folder: run, resuming: loaded, sink: TextBuffer()
+    ).run()
+  }
+
+  /// The first batch is learned by heart, by every variant.
+  @Test(arguments: ["top2", "scmoe", "dgmoe"]) func overfits(variant: String) throws {
+    let scratch = ScratchFolder()
+    let outcome = try train(
+      [
+        "data.overfit=1", "train.steps=70", "train.eval_every=70", "checkpoint.every=70", "optimizer.lr=5e-3",
+        "moe.variant=\(variant)", "schedule.kind=constant",
+      ], into: scratch("run"))
+    #expect(outcome.trainLoss < 0.6, "loss \(outcome.trainLoss)")
+  }
+
+  /// The same bits for any number of threads, and after an interruption.
+  @Test func resumesWithTheSameBits() throws {
+    let scratch = ScratchFolder()
+    try train([], into: scratch("whole"))
+    try train([], into: scratch("again"), threads: 1)
+    for step in [3, 6] {
+      #expect(
+        try bytes(scratch("whole/step-000000\(step).h5")) == bytes(scratch("again/step-000000\(step).h5")),
+        "step \(step)")
+    }
+    try FileManager.default.removeItem(atPath: scratch("again/step-0000006.h5"))
+    for step in 4...5 { try FileManager.default.removeItem(atPath: scratch("again/step-000000\(step).h5")) }
+    try train([], into: scratch("again"), resuming: scratch("again/step-0000003.h5"))
+    #expect(try bytes(scratch("whole/step-0000006.h5")) == bytes(scratch("again/step-0000006.h5")))
+  }
+
+  /// Metrics of the whole validation set, and captions that the program says from the checkpoint alone.
+  @Test func evaluatesAndCaptions() throws {
+    let scratch = ScratchFolder()
+    let outcome = try train([], into: scratch("run"))
+    let evaluation = try #require(outcome.evaluation)
+    #expect(evaluation.count == 6)
+    #expect(evaluation["gallery_images"] == 6 && evaluation["gallery_texts"] == 6)
+    // Six answers: every right one is among the first ten.
+    #expect(evaluation["text_to_image_recall_at_10"] == 1 && evaluation["image_to_text_recall_at_10"] == 1)
+    for name in ["caption_loss", "language_loss", "caption_f1", "caption_bleu4", "caption_cider", "top1"] {
+      #expect(evaluation[name]?.isFinite == true, "\(name)")
+    }
+    let output = TextBuffer()
+    var options = CaptionSession.Options()
+    options.checkpoint = outcome.checkpoint
+    options.images = [PairLearningTests.data.folder("0.png")]
+    options.printsJSON = true
+    try CaptionSession(options, output: output).run()
+    #expect(output.text.contains("\"caption\""))
+    var query = RetrieveSession.Options()
+    (query.checkpoint, query.query, query.images) = (scratch("run"), "red and blue", PairLearningTests.data.path)
+    (query.sheet, query.count) = (scratch("sheet.png"), 3)
+    let lines = TextBuffer()
+    try RetrieveSession(query, output: lines).run()
+    #expect(lines.text.contains("best 3 of 24"))
+    #expect(try PNGImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
+  }
+
+  /// Words and colours alone tell these pictures apart.
+  @Test func baselines() throws {
+    let gallery = try PairBaselines(path: PairLearningTests.data.path).galleries[0]
+    #expect(gallery.images == 6 && gallery.texts == 6)
+    #expect(gallery.textToImage == gallery.textToImage.sorted() && gallery.textToImage[2] == 1)
+    #expect(gallery.textToImage[0] > 1.0 / 6)
+    // Held out are pictures 18 to 23: five captions of three words, "and" in each; "black" is as good and comes later.
+    #expect(gallery.word == "and" && abs(gallery.wordF1 - 5 * 0.5 / 6) < 1e-12)
+  }
+
+  @Test func saysWhatIsWrong() throws {
+    let engine = try Engine(threads: 1)
+    let config = try PairLearningTests.config(["model.context=8"])
+    let data = try PairData(PairLearningTests.data.path, config, attachments: nil)
+    let error = #expect(throws: TrainError.self) {
+      try data.makeJob(config, training: true, engine: engine, team: nil)
+    }
+    #expect(error?.description.contains("captions.jsonl:") == true)
+    #expect(error?.description.contains("model.context 8") == true)
+    #expect(throws: TrainError.self) {
+      _ = try PairLearningTests.config(
+        ["objective.caption=0", "objective.contrastive=0", "objective.classification=0", "objective.language=0"]
+      ).validate()
+    }
+  }
+}
