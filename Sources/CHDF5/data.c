@@ -43,6 +43,15 @@ static hid_t create(hid_t file, const char *path, mmoe_h5_type type, int rank,
   return dataset;
 }
 
+bool mmoe_h5_link(mmoe_h5_id file, const char *path, const char *other, char *fault) {
+  const hid_t links = H5Pcreate(H5P_LINK_CREATE);
+  H5Pset_create_intermediate_group(links, 1);
+  H5Pset_char_encoding(links, H5T_CSET_UTF8);
+  const herr_t status = H5Lcreate_external(other, path, file, path, links, H5P_DEFAULT);
+  H5Pclose(links);
+  return status >= 0 || mmoe_h5_fail_library(fault, "cannot write link", path);
+}
+
 /// Writes the whole dataset and closes it.
 static bool write_and_close(hid_t dataset, const char *path, mmoe_h5_type type, const void *values,
                             char *fault) {

@@ -109,7 +109,7 @@ static bool copy_file(int from, int to, uint64_t file_bytes, char *fault) {
   const hid_t source = mmoe_h5_open_named(from, fault);
   if (source < 0) return false;
   hid_t target = mmoe_h5_create_nameless(to, fault);
-  return target >= 0 && mmoe_h5_walk(source, file_bytes, copy_object, &target, fault) &&
+  return target >= 0 && mmoe_h5_walk(source, file_bytes, copy_object, NULL, &target, fault) &&
          mmoe_h5_close(target, fault);
 }
 

@@ -21,6 +21,7 @@ typedef struct {
   unsigned depth, objects;
   char path[max_path];
   mmoe_h5_visit visit;
+  mmoe_h5_visit_external external;
   void *context;
   char *fault;
 } walk;
@@ -152,6 +153,21 @@ static bool visit_object(walk *w, hid_t group, const char *name) {
   return accepted;
 }
 
+/// Tells of an external link without following it.
+static bool visit_external(walk *w, hid_t group, const char *name, size_t size) {
+  // Two names of limited length, the flags before them.
+  char value[2 * max_path];
+  unsigned flags = 0;
+  const char *file = NULL, *object = NULL;
+  if (size > sizeof value)
+    return mmoe_h5_fail(w->fault, "'%s' is a link of %zu bytes; expected at most %zu", w->path, size,
+                        sizeof value);
+  if (H5Lget_val(group, name, value, sizeof value, H5P_DEFAULT) < 0 ||
+      H5Lunpack_elink_val(value, size, &flags, &file, &object) < 0)
+    return mmoe_h5_fail_library(w->fault, "link", w->path);
+  return w->external(w->context, w->path, file, object, w->fault);
+}
+
 static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context) {
   walk *w = context;
   const size_t parent = strlen(w->path);
@@ -163,6 +179,8 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
                  max_path - 1);
   else if (++w->objects > max_objects)
     mmoe_h5_fail(w->fault, "more than %d objects", max_objects);
+  else if (info->type == H5L_TYPE_EXTERNAL && w->external)
+    accepted = visit_external(w, group, name, info->u.val_size);
   else if (info->type != H5L_TYPE_HARD)
     mmoe_h5_fail(w->fault, "'%s' is %s, which is refused; expected the object itself", w->path,
                  link_kind(info->type));
@@ -172,9 +190,10 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
   return accepted ? 0 : -1;
 }
 
-bool mmoe_h5_walk(mmoe_h5_id file, uint64_t file_bytes, mmoe_h5_visit visit, void *context,
-                  char *fault) {
-  walk w = {.file_bytes = file_bytes, .visit = visit, .context = context, .fault = fault};
+bool mmoe_h5_walk(mmoe_h5_id file, uint64_t file_bytes, mmoe_h5_visit visit,
+                  mmoe_h5_visit_external external, void *context, char *fault) {
+  walk w = {.file_bytes = file_bytes, .visit = visit, .external = external, .context = context,
+            .fault = fault};
   const hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
   if (root < 0) return mmoe_h5_fail_library(fault, "root group", "");
   const bool accepted = visit_group(&w, root);

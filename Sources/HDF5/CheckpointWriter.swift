@@ -13,6 +13,7 @@ public final class CheckpointWriter {
   /// nil once the file is complete, abandoned or failed.
   private var id: mmoe_h5_id?
   private var postponed: [Postponed] = []
+  private var parts: [CheckpointPart] = []
   /// Bytes written since the disk was last told to begin.
   private var unannounced = 0
 
@@ -103,6 +104,14 @@ public final class CheckpointWriter {
     try write(path, MMOE_H5_UINT8, [values.count], values, aligned: false)
   }
 
+  /// Makes datasets of a part that is complete datasets of this file too.
+  ///
+  /// - Throws: `HDF5Error` when the disk is full, or a path exists.
+  public func link(_ paths: [String], to part: CheckpointPart) throws {
+    for path in paths { try call { mmoe_h5_link($0, path, part.name, $1) } }
+    parts.append(part)
+  }
+
   /// Sets a string attribute (UTF-8, any length) of a group or dataset that exists; "/" is the
   /// root.
   ///
@@ -132,10 +141,13 @@ public final class CheckpointWriter {
 
   /// Completes the file, writes its user block, makes it durable and gives it its name.
   ///
-  /// - Returns: the file's length in bytes.
+  /// - Returns: the file as a part of another one.
   /// - Throws: `HDF5Error`, with the earlier file of this name unchanged.
   @discardableResult
-  public func finish() throws -> Int {
+  public func finish() throws -> CheckpointPart {
+    if !parts.isEmpty {
+      try setAttribute(CheckpointPart.attribute, parts.map(\.line).joined(separator: "\n"))
+    }
     do {
       try complete()
       let open = temporary.file
@@ -146,7 +158,7 @@ public final class CheckpointWriter {
         throw failed("cannot write its user block: \(systemReason(errno))")
       }
       try temporary.commit()
-      return length
+      return CheckpointPart(name: (file as NSString).lastPathComponent, bytes: length, checksum: checksum)
     } catch {
       temporary.remove()
       throw error

@@ -6,26 +6,44 @@ struct HDF5Index: Sendable {
   /// By increasing path.
   private(set) var datasets: [HDF5Dataset] = []
   private(set) var members: [String: [HDF5Entry]] = [:]
+  /// The file beside this one that has a dataset, by the dataset's path.
+  private(set) var links: [String: String] = [:]
   private var places: [String: Int] = [:]
 
   func dataset(_ path: String) -> HDF5Dataset? { places[path].map { datasets[$0] } }
 
   /// Walks an open file.
   ///
-  /// - Parameter bytes: the file's length, which bounds what its datasets can hold.
+  /// - Parameters:
+  ///   - bytes: the file's length, which bounds what its datasets can hold.
+  ///   - allowsParts: whether datasets may be in parts of a checkpoint beside the file; `complete` then says what they are.
   /// - Throws: `HDF5Error` for the first thing that is malformed or refused.
-  init(_ id: mmoe_h5_id, file: String, bytes: Int) throws {
+  init(_ id: mmoe_h5_id, file: String, bytes: Int, allowsParts: Bool) throws {
     let builder = Builder()
     let context = Unmanaged.passUnretained(builder).toOpaque()
     try HDF5Library.shared.call(file, .refused) { fault in
       succeeded(
-        mmoe_h5_walk(id, UInt64(bytes), visit, context, fault) || builder.problem != nil)
+        mmoe_h5_walk(id, UInt64(bytes), visit, allowsParts ? visitLink : nil, context, fault)
+          || builder.problem != nil)
     }
     if let problem = builder.problem { throw HDF5Error(.refused, file, problem) }
     self = builder.index
   }
 
   private init() {}
+
+  /// Takes the linked datasets' descriptions from the parts.
+  ///
+  /// - Throws: `HDF5Error` when a part has no such dataset.
+  mutating func complete(from parts: [String: HDF5Reader]) throws {
+    for (path, name) in links {
+      guard let part = parts[name], let place = places[path] else { continue }
+      let found = try part.dataset(path)
+      // Its place is one in another file.
+      datasets[place] = HDF5Dataset(
+        path: path, type: found.type, shape: found.shape, count: found.count, fileOffset: nil)
+    }
+  }
 
   /// Lets the walk's C function add to an index.
   fileprivate final class Builder {
@@ -50,6 +68,26 @@ struct HDF5Index: Sendable {
       }
       index.places[path] = index.datasets.count
       index.datasets.append(described)
+      link(path, .dataset)
+      return true
+    }
+
+    /// Returns whether the link was accepted: only a part of a checkpoint beside the file, and there the same path.
+    func addLink(_ name: UnsafePointer<CChar>, file: UnsafePointer<CChar>, object: UnsafePointer<CChar>) -> Bool {
+      guard let path = String(validatingCString: name), let file = String(validatingCString: file),
+        let object = String(validatingCString: object)
+      else {
+        problem = "'\(String(cString: name))': a link that is not UTF-8"
+        return false
+      }
+      guard CheckpointPart.isName(file), normalised(object) == path else {
+        problem =
+          "'\(path)' is a link to \(object.prefix(80)) of \(file.prefix(80)), which is refused; expected the same path in a file NAME.rNN.h5 beside this one"
+        return false
+      }
+      index.links[path] = file
+      index.places[path] = index.datasets.count
+      index.datasets.append(HDF5Dataset(path: path, type: .uint8, shape: [0], count: 0, fileOffset: nil))
       link(path, .dataset)
       return true
     }
@@ -85,4 +123,11 @@ private let visit: mmoe_h5_visit = { context, path, _, dataset, _ in
   guard let context, let path else { return false }
   let builder = Unmanaged<HDF5Index.Builder>.fromOpaque(context).takeUnretainedValue()
   return builder.add(path, dataset?.pointee)
+}
+
+/// Called by the walk for every external link.
+private let visitLink: mmoe_h5_visit_external = { context, path, file, object, _ in
+  guard let context, let path, let file, let object else { return false }
+  let builder = Unmanaged<HDF5Index.Builder>.fromOpaque(context).takeUnretainedValue()
+  return builder.addLink(path, file: file, object: object)
 }

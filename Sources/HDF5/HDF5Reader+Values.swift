@@ -77,6 +77,8 @@ extension HDF5Reader {
     _ dataset: HDF5Dataset, as type: mmoe_h5_type, into destination: UnsafeMutableRawPointer
   ) throws {
     guard dataset.count > 0 else { return }
+    let owner = owner(of: dataset)
+    guard owner === self else { return try owner.read(dataset, as: type, into: destination) }
     try HDF5Library.shared.call(file, .refused) { fault in
       succeeded(
         mmoe_h5_read(id, dataset.path, type, UInt64(dataset.count), destination, fault))

@@ -7,18 +7,38 @@ import Foundation
 public final class HDF5Reader: Sendable {
   /// The path that it was opened by, as errors name it.
   public let file: String
-  /// The file's length.
+  /// The file's length, without its parts.
   public let bytes: Int
   let id: mmoe_h5_id
   private let index: HDF5Index
+  /// Files beside this one that have some of its datasets, by name.
+  private let parts: [String: HDF5Reader]
 
   /// Opens a checkpoint after verifying that it is complete and unchanged.
   ///
-  /// - Throws: `HDF5Error`, see `CheckpointFile.verify`.
+  /// Its parts are opened and verified too.
+  ///
+  /// - Throws: `HDF5Error`, see `CheckpointFile.verify`; also for a part that is missing, or is not the one that belongs
+  ///   to this file.
   public convenience init(checkpoint path: String) throws {
     let file = try OpenFile(reading: path)
     _ = try CheckpointFile.verify(file, path)
-    try self.init(file, path, bytes: file.length)
+    try self.init(file, path, bytes: file.length, allowsParts: true)
+  }
+
+  /// Opens a part of the checkpoint `owner`. It has no parts itself.
+  private convenience init(part: CheckpointPart, of owner: String) throws {
+    let folder = (owner as NSString).deletingLastPathComponent
+    let path = folder.isEmpty ? part.name : folder + "/" + part.name
+    let file = try OpenFile(reading: path)
+    let found = try CheckpointFile.verify(file, path)
+    guard found.bytes == part.bytes, found.checksum == part.checksum else {
+      throw HDF5Error(
+        .damaged, path,
+        "of another step than \(owner): checksum \(String(found.checksum, radix: 16)) found, \(String(part.checksum, radix: 16)) expected; copy both again or use an earlier checkpoint"
+      )
+    }
+    try self.init(file, path, bytes: file.length, allowsParts: false)
   }
 
   /// Opens any other HDF5 file. A child process reads it first and makes a clean copy in memory,
@@ -43,12 +63,12 @@ public final class HDF5Reader: Sendable {
       return descriptor >= 0 ? descriptor : nil
     }
     let file = OpenFile(descriptor: copy)
-    try self.init(file, path, bytes: file.length)
+    try self.init(file, path, bytes: file.length, allowsParts: false)
   }
 
   private static let largestForeignFile = 4 << 30
 
-  private init(_ open: OpenFile, _ path: String, bytes: Int) throws {
+  private init(_ open: OpenFile, _ path: String, bytes: Int, allowsParts: Bool) throws {
     let id = try HDF5Library.shared.call(path, .refused) { fault in
       valid(mmoe_h5_open(open.descriptor, fault))
     }
@@ -56,12 +76,44 @@ public final class HDF5Reader: Sendable {
     self.bytes = bytes
     file = path
     do {
-      index = try HDF5Index(id, file: path, bytes: bytes)
+      var index = try HDF5Index(id, file: path, bytes: bytes, allowsParts: allowsParts)
+      parts = try HDF5Reader.parts(Set(index.links.values), of: path, id)
+      try index.complete(from: parts)
+      self.index = index
     } catch {
       HDF5Library.shared.sync { mmoe_h5_end_reading(id) }
       throw error
     }
   }
+
+  /// Opens the files that links name.
+  private static func parts(_ names: Set<String>, of path: String, _ id: mmoe_h5_id) throws -> [String: HDF5Reader] {
+    guard !names.isEmpty else { return [:] }
+    let text = try HDF5Library.shared.call(path, .refused) { fault -> String? in
+      var value = mmoe_h5_attribute()
+      guard mmoe_h5_read_attribute(id, "/", CheckpointPart.attribute, &value, fault) else { return nil }
+      defer { mmoe_h5_free(value.text) }
+      return value.text.map { String(cString: $0) } ?? ""
+    }
+    let known = text.split(separator: "\n").compactMap { CheckpointPart(line: $0) }
+    var parts: [String: HDF5Reader] = [:]
+    for name in names.sorted() {
+      guard let part = known.first(where: { $0.name == name }) else {
+        throw HDF5Error(
+          .refused, path, "links to \(name), which its attribute \(CheckpointPart.attribute) does not name")
+      }
+      parts[name] = try HDF5Reader(part: part, of: path)
+    }
+    return parts
+  }
+
+  /// The files that this one consists of, itself first.
+  public var files: [(file: String, bytes: Int)] {
+    [(file, bytes)] + parts.sorted { $0.key < $1.key }.map { ($0.value.file, $0.value.bytes) }
+  }
+
+  /// The file that has a dataset of the index.
+  func owner(of dataset: HDF5Dataset) -> HDF5Reader { index.links[dataset.path].flatMap { parts[$0] } ?? self }
 
   deinit {
     HDF5Library.shared.sync { mmoe_h5_end_reading(id) }

@@ -23,8 +23,9 @@ public enum ParallelProcess {
   /// Ranks on this host, for the share of its cores that each may use.
   public static var ranksOnThisHost: Int {
     let environment = ProcessInfo.processInfo.environment
-    let names = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"]
-    return max(1, names.compactMap { environment[$0].flatMap { Int($0) } }.first ?? 1)
+    // Slurm lists its hosts: 2, or 4(x2),3.
+    let names = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"]
+    return max(1, names.compactMap { environment[$0].flatMap { Int($0.prefix { $0.isNumber }) } }.first ?? 1)
   }
 
   /// Whether MPI runs.

@@ -67,6 +67,8 @@ public final class RankTeam: PassCoordinator {
   }
 
   public var world: Communicator { grid.world }
+  /// Ranks that share out the experts; the first ones of the world are one such group.
+  public var expertRanks: Int { grid.expertGroup.size }
   public var isRoot: Bool { world.rank == 0 }
   public var overlap: OverlapStrategy { planner.strategy }
   /// What the overlap planner decided; empty before.

@@ -75,6 +75,12 @@ extension Engine {
     return copy
   }
 
+  /// An operand as an adjoint gets it back: kept, or converted anew from a tensor that is rebuilt.
+  func recalled(_ operand: Operand, of tensor: Tensor, _ dtype: DType? = nil) -> () -> Operand {
+    guard let rebuild = tensor.rebuild else { return { operand } }
+    return { [self] in self.operand(rebuild(), dtype) }
+  }
+
   /// `count` floats of a tile as elements of an operand: themselves, or rounded into scratch on the calling thread.
   @inline(__always)
   func operand(

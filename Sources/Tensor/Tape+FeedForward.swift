@@ -61,7 +61,7 @@ extension Tape {
     let tiles = groupTiles(offsets)
     let y = Tensor(uninitialised: x.shape)
     let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
-    let input = timed(name) {
+    let recalled = timed(name) {
       let (input, weights1, weights2) = (
         engine.operand(x), engine.operand(w1.value), engine.operand(w2.value)
       )
@@ -94,13 +94,13 @@ extension Tape {
         mmoe_bias_residual(
           out, pb2.map { $0 + e * d }, pr.map { $0 + r.lowerBound * d }, r.count, d)
       }
-      return input
+      return engine.recalled(input, of: x)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
     record(name, y, of: [w1, b1, w2, b2], definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
-        dY, x: input, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
+        dY, x: recalled, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
         b2: b2, activation: activation)
       if let residualSlot { accumulate(dY, into: residualSlot) }
     }
@@ -120,24 +120,81 @@ extension Tape {
     return tiles
   }
 
+  /// The second layer's weights get their gradient before the first's, between barriers of their own, so that activated
+  /// rows and gradients of both layers and the rebuilt input never exist together: here, in the last block's experts,
+  /// memory is highest.
   private func feedForwardAdjoint(
-    _ dY: Tensor, x: Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
+    _ dY: Tensor, x: () -> Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
     tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter?, w2: Parameter,
     b2: Parameter?, activation: Activation
   ) {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
     let groups = offsets.count - 1
-    let (weights1, weights2) = (engine.operand(w1.value), engine.operand(w2.value))
-    let dOutput = engine.operand(dY)
-    let (px, pp, pd) = (x.pointer, pre.pointer, dOutput.pointer)
-    let (pw1, pw2) = (weights1.pointer, weights2.pointer)
-    let activated = Operand(uninitialised: dY.rows * hidden, engine.dtype)
     // Column sums of each tile's pre-activation gradient, taken while it is in the cache; added up per group
     // in tile order below. Sized for the worst spread over groups, so that the buffer is the same at every step.
     let partial =
       b1 == nil ? nil : Tensor(uninitialised: [dY.rows * 4 / feedForwardTile + groups, width])
-    let (pa, ps) = (activated.pointer, partial?.pointer)
+    let pp = pre.pointer
+    do {
+      let dOutput = engine.operand(dY)
+      let pd = dOutput.pointer
+      let activated = hiddenGradients(
+        dOutput, rows: dY.rows, slot: slot, pre: pre, partial: partial, tiles: tiles, w1: w1, w2: w2,
+        activation: activation)
+      let pa = activated.pointer
+      let (dW2, dB2) = (w2.gradientTarget(), b2?.gradientTarget())
+      forWeightSlices(groups, rows: d, needed: dW2 != nil || dB2 != nil) { e, o in
+        let (first, count) = (offsets[e], offsets[e + 1] - offsets[e])
+        if let dW2 {
+          engine.product(
+            true, false, o.count, hidden, count, pd + first * d + o.lowerBound, d,
+            pa + first * hidden, hidden, beta: dW2.beta,
+            dW2.pointer + (e * d + o.lowerBound) * hidden, hidden)
+        }
+        if let dB2 {
+          mmoe_column_sums(
+            dB2.pointer + e * d + o.lowerBound, dY.pointer + first * d + o.lowerBound, count, o.count, d,
+            dB2.beta == 0 ? 0 : 1)
+        }
+      }
+    }
+    let (dW1, dB1) = (w1.gradientTarget(), b1?.gradientTarget())
+    guard dW1 != nil || dB1 != nil else { return }
+    let input = x()
+    let (px, ps) = (input.pointer, partial?.pointer)
+    var tileStarts = Array(repeating: 0, count: groups + 1)
+    for tile in tiles { tileStarts[tile.group + 1] += 1 }
+    for g in 0..<groups { tileStarts[g + 1] += tileStarts[g] }
+    forWeightSlices(groups, rows: width, needed: true) { [tileStarts] e, o in
+      let (first, count) = (offsets[e], offsets[e + 1] - offsets[e])
+      if let dW1 {
+        engine.product(
+          true, false, o.count, d, count, pp + first * width + o.lowerBound, width,
+          px + first * d, d, beta: dW1.beta,
+          dW1.pointer + (e * width + o.lowerBound) * d, d)
+      }
+      if let dB1, let ps {
+        let own = tileStarts[e]..<tileStarts[e + 1]
+        mmoe_column_sums(
+          dB1.pointer + e * width + o.lowerBound,
+          ps + own.lowerBound * width + o.lowerBound, own.count, o.count, width,
+          dB1.beta == 0 ? 0 : 1)
+      }
+    }
+  }
+
+  /// Turns `pre` into its gradient, writes that of the input, and returns the activated rows.
+  private func hiddenGradients(
+    _ dOutput: Operand, rows: Int, slot: GradientSlot, pre: Operand, partial: Tensor?,
+    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, w2: Parameter, activation: Activation
+  ) -> Operand {
+    let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
+    let hidden = w2.shape[w2.shape.count - 1]
+    let (weights1, weights2) = (engine.operand(w1.value), engine.operand(w2.value))
+    let activated = Operand(uninitialised: rows * hidden, engine.dtype)
+    let (pp, pd, pa, ps) = (pre.pointer, dOutput.pointer, activated.pointer, partial?.pointer)
+    let (pw1, pw2) = (weights1.pointer, weights2.pointer)
     let dX = gradientTarget(slot)
     let scratch = engine.scratch(slot: 0, count: feedForwardTile * hidden)
     engine.pool.run(tiles.count) { tile, worker in
@@ -161,48 +218,16 @@ extension Tape {
           pw1 + e * width * d, d, beta: dX.beta, dX.pointer + r.lowerBound * d, d)
       }
     }
-    let (dW1, dB1) = (w1.gradientTarget(), b1?.gradientTarget())
-    let (dW2, dB2) = (w2.gradientTarget(), b2?.gradientTarget())
-    guard dW1 != nil || dB1 != nil || dW2 != nil || dB2 != nil else { return }
-    // Few groups are cut into slices of the weights' rows, so that there is work for every thread.
-    let slices1 = Tiling(width, target: groups >= 4 ? width : max(64, width / 4))
-    let slices2 = Tiling(d, target: groups >= 4 ? d : max(64, d / 4))
-    let perGroup = slices1.count + slices2.count
-    var tileStarts = Array(repeating: 0, count: groups + 1)
-    for tile in tiles { tileStarts[tile.group + 1] += 1 }
-    for g in 0..<groups { tileStarts[g + 1] += tileStarts[g] }
-    engine.pool.run(groups * perGroup) { [tileStarts] task, _ in
-      let (e, slice) = (task / perGroup, task % perGroup)
-      let (first, count) = (offsets[e], offsets[e + 1] - offsets[e])
-      if slice < slices1.count {
-        let o = slices1[slice]
-        if let dW1 {
-          engine.product(
-            true, false, o.count, d, count, pp + first * width + o.lowerBound, width,
-            px + first * d, d, beta: dW1.beta,
-            dW1.pointer + (e * width + o.lowerBound) * d, d)
-        }
-        if let dB1, let ps {
-          let own = tileStarts[e]..<tileStarts[e + 1]
-          mmoe_column_sums(
-            dB1.pointer + e * width + o.lowerBound,
-            ps + own.lowerBound * width + o.lowerBound, own.count, o.count, width,
-            dB1.beta == 0 ? 0 : 1)
-        }
-      } else {
-        let o = slices2[slice - slices1.count]
-        if let dW2 {
-          engine.product(
-            true, false, o.count, hidden, count, pd + first * d + o.lowerBound, d,
-            pa + first * hidden, hidden, beta: dW2.beta,
-            dW2.pointer + (e * d + o.lowerBound) * hidden, hidden)
-        }
-        if let dB2 {
-          mmoe_column_sums(
-            dB2.pointer + e * d + o.lowerBound, dY.pointer + first * d + o.lowerBound, count, o.count, d,
-            dB2.beta == 0 ? 0 : 1)
-        }
-      }
-    }
+    return activated
+  }
+
+  /// Runs `body` over the rows of every group's weights; few groups are cut into slices, so that there is work for every
+  /// thread.
+  private func forWeightSlices(
+    _ groups: Int, rows: Int, needed: Bool, _ body: (_ group: Int, _ rows: Range<Int>) -> Void
+  ) {
+    guard needed else { return }
+    let slices = Tiling(rows, target: groups >= 4 ? rows : max(64, rows / 4))
+    engine.pool.run(groups * slices.count) { task, _ in body(task / slices.count, slices[task % slices.count]) }
   }
 }

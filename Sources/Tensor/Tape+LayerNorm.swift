@@ -8,9 +8,9 @@ extension Tape {
     _ x: Tensor, weight: Parameter, bias: Parameter, epsilon: Float = 1e-5
   ) -> Tensor {
     let (rows, d) = (x.rows, x.columns)
-    let y = Tensor(uninitialised: x.shape)
     let statistics = Tensor(uninitialised: [2, rows])
-    timed("layer norm") {
+    let compute = { [engine] in
+      let y = Tensor(uninitialised: x.shape)
       let (px, py, ps) = (x.pointer, y.pointer, statistics.pointer)
       let (pg, pb) = (weight.value.pointer, bias.value.pointer)
       engine.forRowTiles(rows, target: 256) { r, _, _ in
@@ -18,7 +18,10 @@ extension Tape {
         mmoe_layer_norm(
           py + at * d, px + at * d, pg, pb, ps + at, ps + rows + at, epsilon, r.count, d)
       }
+      return y
     }
+    let y = timed("layer norm") { compute() }
+    y.rebuild = compute
     record("layer norm", y, of: [weight, bias]) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, statistics.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
@@ -51,15 +54,18 @@ extension Tape {
   /// - Parameters: x: `[…, d]`; weight (γ): `[d]`.
   public func rmsNorm(_ x: Tensor, weight: Parameter, epsilon: Float) -> Tensor {
     let (rows, d) = (x.rows, x.columns)
-    let y = Tensor(uninitialised: x.shape)
     let rstd = Tensor(uninitialised: [rows])
-    timed("rms norm") {
+    let compute = { [engine] in
+      let y = Tensor(uninitialised: x.shape)
       let (px, py, ps, pg) = (x.pointer, y.pointer, rstd.pointer, weight.value.pointer)
       engine.forRowTiles(rows, target: 256) { r, _, _ in
         let at = r.lowerBound
         mmoe_rms_norm(py + at * d, px + at * d, pg, ps + at, epsilon, r.count, d)
       }
+      return y
     }
+    let y = timed("rms norm") { compute() }
+    y.rebuild = compute
     record("rms norm", y, of: [weight]) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, rstd.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)

@@ -21,7 +21,7 @@ extension Tape {
       return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
     }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
-    let input = timed(name) {
+    let recalled = timed(name) {
       let (input, weights) = (engine.operand(x, dtype), engine.operand(weight.value, dtype))
       let (px, pw, py) = (input.pointer, weights.pointer, y.pointer)
       let (pb, pr) = (bias?.value.pointer, residual?.pointer)
@@ -32,11 +32,12 @@ extension Tape {
         mmoe_bias_residual(
           py + r.lowerBound * out, pb, pr.map { $0 + r.lowerBound * out }, r.count, out)
       }
-      return input
+      return engine.recalled(input, of: x, dtype)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
     record(name, y, of: [weight, bias]) { [self] dY in
       let (weights, dOutput) = (engine.operand(weight.value, dtype), engine.operand(dY, dtype))
+      let input = recalled()
       let (px, pw, pd) = (input.pointer, weights.pointer, dOutput.pointer)
       let dX = gradientTarget(slot)
       let dW = weight.gradientTarget()

@@ -137,7 +137,7 @@ extension Tape {
 }
 
 /// Floats of a chunk's logits: large enough that reading the head's weights once a chunk costs little.
-private let chunkFloats = 1 << 25
+private let chunkFloats = 1 << 24
 
 /// The buffers of one chunk of rows, used for all of them in turn.
 private struct HeadChunk {

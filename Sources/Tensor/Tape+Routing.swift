@@ -102,8 +102,8 @@ extension Tape {
     _ x: Tensor, source: [Int32], position: [Int32], k: Int, capacity: Int
   ) -> Tensor {
     let d = x.columns
-    let y = Tensor(uninitialised: [capacity, d])
-    timed("permute") {
+    let gather = { [engine] (x: Tensor) in
+      let y = Tensor(uninitialised: [capacity, d])
       let (px, py) = (x.pointer, y.pointer)
       source.withUnsafeBufferPointer { buffer in
         guard let ps = buffer.baseAddress else { return }
@@ -111,7 +111,10 @@ extension Tape {
           mmoe_gather_rows(py + r.lowerBound * d, px, ps + r.lowerBound, r.count, d)
         }
       }
+      return y
     }
+    let y = timed("permute") { gather(x) }
+    if let rebuild = x.rebuild { y.rebuild = { gather(rebuild()) } }
     let (slot, rows) = (x.slot, x.rows)
     record("permute", y, definedRows: source.count) { [self] dY in
       guard let dX = gradientTarget(slot) else { return }

@@ -28,6 +28,8 @@ public final class Tensor: @unchecked Sendable {
     get { slot.gradient }
     set { slot.gradient = newValue }
   }
+  /// Computes the same values again, bit for bit: for adjoints that read them, where that takes less than keeping them.
+  var rebuild: (() -> Tensor)?
   /// Whether a backward pass needs to reach this tensor.
   public internal(set) var needsGradient: Bool {
     get { slot.isNeeded }

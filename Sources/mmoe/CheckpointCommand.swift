@@ -5,7 +5,9 @@ struct CheckpointCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "checkpoint", abstract: "Look into checkpoints, compare, average and convert them.",
     discussion: "Where a checkpoint is expected, a run's folder stands for its best one.",
-    subcommands: [Info.self, List.self, Diff.self, Verify.self, Average.self, Convert.self, Prune.self])
+    subcommands: [
+      Info.self, List.self, Diff.self, Verify.self, Average.self, Convert.self, Merge.self, Split.self, Prune.self,
+    ])
 
   struct Info: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Task, step, size, names and origin of a checkpoint.")
@@ -72,6 +74,33 @@ struct CheckpointCommand: ParsableCommand {
     func run() throws {
       StandardStream.output.line(try CheckpointConversion.convert(source, to: out))
     }
+  }
+
+  struct Merge: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "One file of a checkpoint that several ranks wrote.")
+
+    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @Option(help: "The checkpoint to write.") var out: String
+
+    func run() throws { CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: 1, to: out)) }
+  }
+
+  struct Split: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "A checkpoint as so many ranks would write it.")
+
+    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @Option(help: "Files NAME.rNN.h5 among which the experts are shared out.") var ranks: Int
+    @Option(help: "The checkpoint to write, NAME.h5.") var out: String
+
+    func validate() throws {
+      if ranks < 2 { throw ValidationError("--ranks is \(ranks), expected at least 2; merge writes one file") }
+    }
+
+    func run() throws { CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: ranks, to: out)) }
+  }
+
+  fileprivate static func report(_ files: [(file: String, bytes: Int)]) {
+    for (file, bytes) in files { StandardStream.output.line("\(file)  \(HumanFormat.bytes(bytes))") }
   }
 
   struct Prune: ParsableCommand {

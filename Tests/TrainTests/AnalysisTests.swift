@@ -195,6 +195,8 @@ import Testing
       failure(["a", "b", "c"], ["x", "y"]).contains("--data: 2 given for 3 models; give one for all, or one a model"))
     #expect(failure([scratch("none.h5")], []).contains("none.h5"))
     try TinyRun(["moe.variant=dense", "train.steps=1"]).train(into: scratch("dense"))
-    #expect(failure([scratch("dense")], [TinyRun.data.path]).contains("moe.variant is dense, so nothing is routed"))
+    #expect(
+      failure([scratch("dense")], [TinyRun.data.path]).contains(
+        "step-0000001.h5: moe.variant is dense, so nothing is routed"))
   }
 }

@@ -75,12 +75,17 @@ void mmoe_h5_discard(mmoe_h5_id file);
 typedef bool (*mmoe_h5_visit)(void *context, const char *path, mmoe_h5_id object,
                               const mmoe_h5_dataset *dataset, char *fault);
 
+/// Called for every external link, which is not followed: its path, the file and the object that it
+/// names; returns false to stop, with `fault` set.
+typedef bool (*mmoe_h5_visit_external)(void *context, const char *path, const char *file,
+                                       const char *object, char *fault);
+
 /// Visits the whole tree and refuses what could read other files, run plugins or exhaust memory:
-/// links that are not hard links, virtual and external storage, filters that are not built in,
-/// element types outside mmoe_h5_type, ranks above MMOE_H5_MAX_RANK, more bytes than `file_bytes`
-/// accounts for.
-bool mmoe_h5_walk(mmoe_h5_id file, uint64_t file_bytes, mmoe_h5_visit visit, void *context,
-                  char *fault);
+/// links that are not hard links (external ones only with `external` NULL), virtual and external
+/// storage, filters that are not built in, element types outside mmoe_h5_type, ranks above
+/// MMOE_H5_MAX_RANK, more bytes than `file_bytes` accounts for.
+bool mmoe_h5_walk(mmoe_h5_id file, uint64_t file_bytes, mmoe_h5_visit visit,
+                  mmoe_h5_visit_external external, void *context, char *fault);
 
 // ---- data.c
 
@@ -96,6 +101,9 @@ bool mmoe_h5_write(mmoe_h5_id file, const char *path, mmoe_h5_type type, int ran
 /// Writes the values of a dataset that exists.
 bool mmoe_h5_fill(mmoe_h5_id file, const char *path, mmoe_h5_type type, const void *values,
                   char *fault);
+
+/// Creates a link to the object `path` of another file, and the groups above it.
+bool mmoe_h5_link(mmoe_h5_id file, const char *path, const char *other, char *fault);
 
 // ---- attributes.c; `object` is a path, "/" the root
 

@@ -16,6 +16,8 @@ protocol Analysis {
   associatedtype Measurement
   /// The word on the command line.
   static var name: String { get }
+  /// Whether models without experts have nothing to show.
+  static var needsExperts: Bool { get }
   /// Changes what the model is run with; its weights' shapes must stay.
   static func adapt(_ config: inout ModelConfig)
   /// Measures the model as it is now.
@@ -26,6 +28,7 @@ protocol Analysis {
 }
 
 extension Analysis {
+  static var needsExperts: Bool { false }
   static func adapt(_ config: inout ModelConfig) {}
 }
 

@@ -79,10 +79,12 @@ enum RoutingFigures {
       ], width: 1100, height: 520)
   }
 
-  /// Which share of each class or kind every expert takes, layer by layer, for the first model.
+  /// Which share of each class or kind every expert takes, for the first model: all calls where they are few, else those
+  /// of the first and the last layer.
   static func specialisation(_ series: [Series]) -> PlotFigure? {
     guard let one = series.first, let labels = one.last.labels.first, labels.count <= 32 else { return nil }
-    let panels = one.last.calls.map { call in
+    let (all, ends) = (one.last.calls, [one.last.blocks.first, one.last.blocks.last])
+    let panels = all.filter { all.count <= 4 || ends.contains($0.block) }.map { call in
       let counts = call.counts(labels)
       let totals = (0..<labels.count).map { label in counts.reduce(0) { $0 + $1[label] } }
       let rows = (0..<labels.count).filter { totals[$0] > 0 }

@@ -136,13 +136,9 @@ final class RoutingObserver: PassObserver {
   /// Compares, for each layer with experts, its state after attention with the earlier states that its routes start
   /// from; where they have none, with the preceding block's state after attention, as arXiv 2404.05019 does.
   ///
-  /// - Throws: `TrainError` for a model without experts.
+  /// - Throws: `ModelError` for an unknown variant.
   init(_ config: ModelConfig, engine: Engine) throws {
     self.engine = engine
-    guard config.moe.variant != "dense" else {
-      throw TrainError(
-        "moe.variant is dense, so nothing is routed; use a checkpoint with experts, or `analyze similarity`")
-    }
     let earlier = try MoEVariant.resolve(config.moe).routes.map(\.source).filter { $0 != .current }
     for block in 0..<config.layers where config.isMoE(block) {
       var sources = Set(earlier.map { StreamState.source($0, of: block) })
@@ -180,6 +176,7 @@ final class RoutingObserver: PassObserver {
 
 enum RoutingAnalysis: Analysis {
   static let name = "routing"
+  static let needsExperts = true
 
   static func measure(
     _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine

@@ -19,8 +19,10 @@ struct CheckpointLayout {
     /// First element within the parameter.
     let offset: Int
     let count: Int
-    let isExpert: Bool
+    /// The global number of the expert that it belongs to.
+    let expert: Int?
 
+    var isExpert: Bool { expert != nil }
     /// The path with dots, as patterns and reports name it: `blocks.1.moe.experts.0007.fc1.weight`.
     var name: String { path.replacing("/", with: ".") }
   }
@@ -36,7 +38,7 @@ struct CheckpointLayout {
     let path = parameter.path.replacing(".", with: "/")
     guard let share = parameter.experts, let marker = path.range(of: "/experts/") else {
       return [
-        Piece(path: path, shape: parameter.shape, offset: 0, count: parameter.count, isExpert: false)
+        Piece(path: path, shape: parameter.shape, offset: 0, count: parameter.count, expert: nil)
       ]
     }
     let count = parameter.count / parameter.shape[0]
@@ -45,7 +47,7 @@ struct CheckpointLayout {
       Piece(
         path: path[..<marker.upperBound] + number(expert) + "/" + path[marker.upperBound...],
         shape: Array(parameter.shape.dropFirst()), offset: (expert - experts.lowerBound) * count, count: count,
-        isExpert: true)
+        expert: expert)
     }
   }
 

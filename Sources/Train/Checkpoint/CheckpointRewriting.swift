@@ -1,5 +1,7 @@
 import Foundation
 import MMoEHDF5
+import MMoEModels
+import MMoETensor
 
 /// `mmoe checkpoint average` and `prune`, and the writing of weights that no model in memory holds.
 public enum CheckpointRewriting {
@@ -37,6 +39,39 @@ public enum CheckpointRewriting {
       }
       return sum.map { Float($0 / Double(checkpoints.count)) }
     }
+  }
+
+  /// Writes a checkpoint again, with its experts shared out among files beside it or all in one file: what as many ranks
+  /// would have written, or one.
+  ///
+  /// - Parameter parts: files of experts; 1 = none.
+  /// - Returns: the files that were written, with their lengths in bytes.
+  /// - Throws: `HDF5Error` or `TrainError` for a file that is missing or damaged, has no experts to share out, or cannot
+  ///   be written.
+  public static func reshard(_ path: String, parts: Int, to out: String) throws -> [(file: String, bytes: Int)] {
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
+    let config = checkpoint.info.config
+    let experts = config.model.moe.variant == "dense" ? 0 : config.model.moe.experts
+    guard parts <= max(experts, 1) else {
+      throw TrainError(
+        "--ranks is \(parts), but \(checkpoint.file) has \(experts) experts a layer; give at most as many")
+    }
+    let engine = try Engine(threads: 1)
+    let model: any TrainableModel =
+      switch config.model.kind {
+      case .gpt: try GPT(config.model, seed: nil, engine: engine)
+      case .vit: try VisionTransformer(config.model, seed: nil, engine: engine)
+      }
+    try checkpoint.restore(model)
+    var optimizer: AdamW?
+    if checkpoint.trainedNumbers > 0 {
+      let plan = try UpdatePlan(config.finetune, model.parameters, layers: config.model.layers)
+      let restored = AdamW(model.parameters, config: config.optimizer, engine: engine, plan: plan)
+      try checkpoint.restore(restored, of: model)
+      optimizer = restored
+    }
+    try TrainingCheckpoint.save(checkpoint.info, TrainingState(model, optimizer), to: out, parts: parts)
+    return try LoadedCheckpoint(out).parts
   }
 
   /// Removes a run's older checkpoints.

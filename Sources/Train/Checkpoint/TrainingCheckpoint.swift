@@ -51,35 +51,73 @@ public enum TrainingCheckpoint {
 
   /// Writes a checkpoint; an earlier file of the name stays until the new one is complete and on the disk.
   ///
-  /// - Parameter team: the ranks that hold the model together. All must call; the first one writes, and the file is that
-  ///   of a process alone.
+  /// - Parameters:
+  ///   - team: the ranks that hold the model together. All must call; the first one writes, and the file is that of a
+  ///     process alone.
+  ///   - parts: files that share out the experts beside the first one; with a team, which must then have as many ranks
+  ///     in an expert group, each writes its own. 1 = everything in one file.
   /// - Throws: `HDF5Error` when it cannot be written.
-  public static func save(
-    _ info: CheckpointInfo, model: any TrainableModel, optimizer: AdamW?, to file: String,
-    team: RankTeam? = nil
+  static func save(
+    _ info: CheckpointInfo, _ state: TrainingState, to file: String, team: RankTeam? = nil, parts: Int = 1
   ) throws {
+    if parts > 1 { return try save(info, state, to: file, team: team, inParts: parts) }
     if let team, !team.isRoot {
       // The same arrays in the same order as below.
-      for parameter in model.parameters { _ = team.gather(parameter, parameter.value) }
-      if let optimizer {
-        for (parameter, moments) in optimizer.state(of: model) { _ = team.gather(parameter, moments.first) }
-        for (parameter, moments) in optimizer.state(of: model) { _ = team.gather(parameter, moments.second) }
-      }
+      for array in state.arrays { _ = team.gather(array.parameter, array.values) }
       return
     }
     let writer = try CheckpointWriter(path: file)
-    try write(model.parameters.map { ($0, $0.value) }, under: CheckpointLayout.model, writer, team)
-    for (path, value) in model.buffers {
-      try writer.writeFloats(
-        CheckpointLayout.model + "/" + path.replacing(".", with: "/"), shape: value.shape,
-        value.pointer)
+    for array in state.arrays {
+      let values = team?.gather(array.parameter, array.values) ?? array.values
+      for piece in CheckpointLayout.pieces(of: array.parameter, allExperts: true) {
+        try writer.writeFloats(
+          array.group + "/" + piece.path, shape: piece.shape, values.pointer + piece.offset, aligned: piece.isExpert)
+      }
     }
-    if let optimizer {
-      let moments = optimizer.state(of: model)
-      try write(moments.map { ($0, $1.first) }, under: CheckpointLayout.firstMoment, writer, team)
-      try write(moments.map { ($0, $1.second) }, under: CheckpointLayout.secondMoment, writer, team)
+    try finish(writer, info, state)
+  }
+
+  /// Writes the parts first: a checkpoint that exists has all that belongs to it.
+  private static func save(
+    _ info: CheckpointInfo, _ state: TrainingState, to file: String, team: RankTeam?, inParts count: Int
+  ) throws {
+    func part(_ piece: CheckpointLayout.Piece, _ parameter: Parameter) -> Int? {
+      piece.expert.map { $0 * count / (parameter.experts?.total ?? 1) }
     }
-    try finish(writer, info)
+    // Copies in other expert groups are equal.
+    let rank = team?.world.rank
+    let own = rank.map { $0 < count ? [$0] : [] } ?? Array(0..<count)
+    var written = try own.map { number in
+      let writer = try CheckpointWriter(path: CheckpointPart.path(of: file, number: number))
+      for array in state.arrays where array.parameter.experts != nil {
+        for piece in CheckpointLayout.pieces(of: array.parameter) where part(piece, array.parameter) == number {
+          try writer.writeFloats(
+            array.group + "/" + piece.path, shape: piece.shape, array.values.pointer + piece.offset, aligned: true)
+        }
+      }
+      return try writer.finish()
+    }
+    if let team {
+      // Disks may keep some ranks waiting for others.
+      team.world.barrier(patiently: true)
+      let lines = team.world.allGather(written.flatMap { Array($0.line.utf8) })
+      written = lines.compactMap { CheckpointPart(line: String(decoding: $0, as: UTF8.self)) }
+      guard team.isRoot else { return }
+    }
+    let writer = try CheckpointWriter(path: file)
+    var linked = Array(repeating: [String](), count: count)
+    for array in state.arrays {
+      for piece in CheckpointLayout.pieces(of: array.parameter, allExperts: true) {
+        let path = array.group + "/" + piece.path
+        if let number = part(piece, array.parameter) {
+          linked[number].append(path)
+        } else {
+          try writer.writeFloats(path, shape: piece.shape, array.values.pointer + piece.offset)
+        }
+      }
+    }
+    for (paths, part) in zip(linked, written) { try writer.link(paths, to: part) }
+    try finish(writer, info, state)
   }
 
   /// Writes a checkpoint without optimiser state from arrays that no model holds.
@@ -101,8 +139,12 @@ public enum TrainingCheckpoint {
     try finish(writer, info)
   }
 
-  /// Writes what stands beside the arrays, and completes the file.
-  private static func finish(_ writer: CheckpointWriter, _ info: CheckpointInfo) throws {
+  /// Writes what stands beside the parameters, and completes the file.
+  private static func finish(_ writer: CheckpointWriter, _ info: CheckpointInfo, _ state: TrainingState? = nil) throws {
+    for (path, value) in state?.buffers ?? [] {
+      try writer.writeFloats(
+        CheckpointLayout.model + "/" + path.replacing(".", with: "/"), shape: value.shape, value.pointer)
+    }
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       try writer.writeBytes(
         CheckpointLayout.vocabulary + "/" + name, [UInt8](words.joined(separator: "\n").utf8))
@@ -125,20 +167,6 @@ public enum TrainingCheckpoint {
     }
     try writer.finish()
   }
-
-  private static func write(
-    _ arrays: [(Parameter, Tensor)], under group: String, _ writer: CheckpointWriter,
-    _ team: RankTeam?
-  ) throws {
-    for (parameter, own) in arrays {
-      let values = team?.gather(parameter, own) ?? own
-      for piece in CheckpointLayout.pieces(of: parameter, allExperts: true) {
-        try writer.writeFloats(
-          group + "/" + piece.path, shape: piece.shape, values.pointer + piece.offset,
-          aligned: piece.isExpert)
-      }
-    }
-  }
 }
 
 /// A verified checkpoint, open for reading.
@@ -157,7 +185,7 @@ public final class LoadedCheckpoint {
 
   public var file: String { reader.file }
   /// The files that it consists of, with their lengths in bytes.
-  var parts: [(file: String, bytes: Int)] { [(file, reader.bytes)] }
+  var parts: [(file: String, bytes: Int)] { reader.files }
   /// Numbers that have optimiser state.
   var trainedNumbers: Int {
     reader.datasets.filter { $0.path.hasPrefix(CheckpointLayout.firstMoment + "/") }.reduce(0) { $0 + $1.count }
@@ -259,7 +287,7 @@ public final class LoadedCheckpoint {
       throw TrainError(
         "\(file): holds no optimiser state, so training cannot go on from it; resume from another checkpoint")
     }
-    for (parameter, moments) in optimizer.state(of: model) {
+    for (parameter, moments) in optimizer.state(of: model.parameters) {
       try read(parameter, into: moments.first, under: CheckpointLayout.firstMoment)
       try read(parameter, into: moments.second, under: CheckpointLayout.secondMoment)
     }
@@ -272,6 +300,11 @@ public final class LoadedCheckpoint {
   func fileOffset(of piece: CheckpointLayout.Piece) throws -> Int {
     let place = CheckpointLayout.model + "/" + piece.path
     let dataset = try reader.dataset(place)
+    guard parts.count == 1 else {
+      throw TrainError(
+        "\(file): its experts are in \(parts.count - 1) files beside it, expected one file to read them from; write it with `mmoe checkpoint merge`"
+      )
+    }
     guard dataset.shape == piece.shape, dataset.type == .float32, let offset = dataset.fileOffset else {
       throw TrainError(
         "\(file): dataset '\(place)': \(dataset.type.rawValue) of shape \(dataset.shape) found, contiguous float32 of shape \(piece.shape) expected; use --offload none"
@@ -306,12 +339,5 @@ public final class LoadedCheckpoint {
         "\(data): its \(name) differ from the checkpoint's (\(other.count) against \(expected.count); number \(place) is \(word(other)), expected \(word(expected))); use the data that \(file) was trained on"
       )
     }
-  }
-}
-
-extension AdamW {
-  /// The parameters that are trained, with their moments.
-  fileprivate func state(of model: any TrainableModel) -> [(Parameter, (first: Tensor, second: Tensor))] {
-    zip(model.parameters, moments).compactMap { parameter, moments in moments.map { (parameter, $0) } }
   }
 }

@@ -204,5 +204,9 @@ public struct CheckpointConfig: Sendable, Equatable {
   public var keep = 2
   /// Of the others those are kept too whose step it divides; 0 = none.
   public var keepEvery = 0
+  /// Each rank writes its experts to a file of its own beside the checkpoint.
+  public var shards = false
+  /// Write beside the training, from a copy in memory.
+  public var background = false
   public init() {}
 }

@@ -21,7 +21,7 @@ extension RunConfig {
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
     "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
-    "checkpoint.keep_every",
+    "checkpoint.keep_every", "checkpoint.shards", "checkpoint.background",
     "text.eval_tokens", "parallel.expert", "parallel.overlap", "parallel.wire", "parallel.timeout",
   ]
 
@@ -211,5 +211,11 @@ extension RunConfig {
     .int(
       "checkpoint.keep_every", \.checkpoint.keepEvery, range: 0 ... .max,
       "of older checkpoints those whose step this divides are kept too; 0 = none"),
+    .bool(
+      "checkpoint.shards", \.checkpoint.shards,
+      "each rank writes its experts to a file of its own, NAME.rNN.h5, to which the checkpoint links"),
+    .bool(
+      "checkpoint.background", \.checkpoint.background,
+      "write beside the training, from a copy in memory (as large as weights and moments); not with shards"),
   ]
 }

@@ -79,8 +79,32 @@ public final class RunFolder {
   /// - Returns: the files that were removed.
   @discardableResult
   func prune(keeping count: Int, every: Int) -> [String] {
-    RunFolder.steps(in: path).dropLast(count).filter { every == 0 || $0 % every != 0 }
-      .map { checkpointFile(step: $0) }.filter { unlink($0) == 0 }
+    var removed: [String] = []
+    for step in RunFolder.steps(in: path).dropLast(count) where every == 0 || step % every != 0 {
+      let file = checkpointFile(step: step)
+      // The best checkpoint's links name the parts by its step.
+      if !parts(of: file).isEmpty, RunFolder.isSame(file, bestFile) { continue }
+      if unlink(file) == 0 { removed.append(file) }
+    }
+    // Also those that a run left which died before the checkpoint that belongs to them.
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    for name in names where name.hasPrefix("step-") && CheckpointPart.isName(name) {
+      let stem = name.dropLast(3).prefix { $0 != "." }
+      if !names.contains("\(stem).h5") || removed.contains("\(path)/\(stem).h5") { unlink("\(path)/\(name)") }
+    }
+    return removed
+  }
+
+  private func parts(of file: String) -> [String] {
+    let stem = (file as NSString).lastPathComponent.dropLast(3)
+    return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter {
+      $0.hasPrefix("\(stem).r") && CheckpointPart.isName($0)
+    }
+  }
+
+  private static func isSame(_ first: String, _ second: String) -> Bool {
+    var (a, b) = (stat(), stat())
+    return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev
   }
 
   /// Gives a checkpoint the second name `best.h5`; no bytes are copied.
@@ -134,7 +158,8 @@ extension RunFolder {
     for step in steps(in: folder).reversed() {
       let file = checkpointFile(step: step, in: folder)
       do {
-        _ = try CheckpointFile.verify(file)
+        // With all its parts.
+        _ = try CheckpointFile.open(file)
         return (file, passedOver)
       } catch let error as HDF5Error {
         passedOver.append(error.description)

@@ -37,6 +37,8 @@ public final class Trainer {
   private let totalSteps: Int
   private let firstStep: Int
   private var best: (value: Double, step: Int)?
+  /// The checkpoint that is being written meanwhile.
+  private var saving: BackgroundSave?
   private var hasReportedOverlap = false
   /// Whether some parameters keep their values.
   private let hasFrozen: Bool
@@ -134,14 +136,18 @@ public final class Trainer {
           progress.note("step \(step)  sample: \(text)")
         }
         try files?.recorder.flush(step: step)
+        if saving?.isDone == true { try finishSaving() }
         if isLast || best?.step == step || isDue(step, every: config.checkpoint.every) {
           checkpoint = try save(step)
         }
+        if isLast { try finishSaving() }
         progress.exclude(seconds: monotonicSeconds() - stepped)
         if isLast { break }
       }
     } catch {
       progress.finish()
+      // What went wrong first is what is said; the last good checkpoint still gets its name.
+      try? finishSaving()
       throw error
     }
     progress.finish()
@@ -298,16 +304,41 @@ public final class Trainer {
     let info = CheckpointInfo(
       task: task.name, preset: preset, config: portable, step: step, best: best,
       vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription)
-    let file = files?.folder.checkpointFile(step: step) ?? ""
+    try finishSaving()
+    // Every rank may write a part beside it.
+    let own = files?.folder.checkpointFile(step: step) ?? ""
+    let file = team.map { String(decoding: $0.world.broadcast(Array(own.utf8), patiently: true), as: UTF8.self) } ?? own
     // Metrics first: a resumed run must find every step up to its checkpoint.
     try files?.recorder.synchronize()
-    try TrainingCheckpoint.save(
-      info, model: task.model, optimizer: optimizer, to: file, team: team)
-    if let folder = files?.folder {
-      if best?.step == step { try folder.markBest(step: step) }
-      folder.prune(keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery)
+    let state = TrainingState(task.model, optimizer)
+    let parts = config.checkpoint.shards ? team?.expertRanks ?? 1 : 1
+    if config.checkpoint.background, parts == 1 {
+      let copy = state.copied(team)
+      if files != nil {
+        saving = BackgroundSave(step: step) { try TrainingCheckpoint.save(info, copy, to: file) }
+      }
+      return file
     }
+    try TrainingCheckpoint.save(info, state, to: file, team: team, parts: parts)
+    try keepHouse(after: step)
     team?.world.barrier(patiently: true)
     return file
+  }
+
+  /// Waits for the checkpoint that is being written.
+  ///
+  /// - Throws: what writing it threw.
+  private func finishSaving() throws {
+    guard let saving else { return }
+    self.saving = nil
+    try saving.wait()
+    try keepHouse(after: saving.step)
+  }
+
+  /// Names the best checkpoint and removes old ones, once that of `step` is complete.
+  private func keepHouse(after step: Int) throws {
+    guard let folder = files?.folder else { return }
+    if best?.step == step { try folder.markBest(step: step) }
+    folder.prune(keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery)
   }
 }

@@ -78,6 +78,11 @@ public struct AnalysisSession {
     let first = try LoadedCheckpoint(files[0])
     var config = first.info.config
     config.train.accumulation = 1
+    guard !A.needsExperts || config.model.moe.variant != "dense" else {
+      throw TrainError(
+        "\(files[0]): moe.variant is dense, so nothing is routed; expected a model with experts, or use `mmoe analyze similarity`"
+      )
+    }
     A.adapt(&config.model)
     if let threads = options.threads { config.tensor.threads = threads }
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
