@@ -57,11 +57,7 @@ public enum CheckpointRewriting {
         "--ranks is \(parts), but \(checkpoint.file) has \(experts) experts a layer; give at most as many")
     }
     let engine = try Engine(threads: 1)
-    let model: any TrainableModel =
-      switch config.model.kind {
-      case .gpt: try GPT(config.model, seed: nil, engine: engine)
-      case .vit: try VisionTransformer(config.model, seed: nil, engine: engine)
-      }
+    let model = try config.model.makeModel(seed: nil, engine: engine)
     try checkpoint.restore(model)
     var optimizer: AdamW?
     if checkpoint.trainedNumbers > 0 {
