@@ -4,9 +4,13 @@ import sys
 
 import h5py
 
+
+def arrays(group, path=""):
+    for name, item in group.items():  # follows links to parts, which visititems does not
+        yield from [(path + name, item)] if hasattr(item, "shape") else arrays(item, f"{path}{name}.")
+
+
 with h5py.File(sys.argv[1], "r") as file:
     print(f"{file.attrs['task']}, step {file.attrs['step']}, {file.attrs['variant']}")
-    model = {}
-    file["model"].visititems(lambda path, item: model.update({path: item}) if hasattr(item, "shape") else None)
-    for path, array in model.items():
+    for path, array in arrays(file["model"]):
         print(f"{path:60} {str(array.shape):20} rms {(array[...] ** 2).mean() ** 0.5:.4f}")

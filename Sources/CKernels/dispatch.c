@@ -2,7 +2,10 @@
 #include "CKernels.h"
 
 #if defined(__x86_64__)
-static int level(void) {
+// Resolvers run before a sanitizer is ready.
+#define EARLY __attribute__((no_sanitize("address", "memory", "thread", "undefined")))
+
+EARLY static int level(void) {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("x86-64-v4")) return 4;
   return __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
@@ -10,7 +13,7 @@ static int level(void) {
 
 #define BIND(name)                                                             \
   extern __typeof__(name) name##_v4, name##_v3, name##_base;                   \
-  static __typeof__(&name) resolve_##name(void) {                              \
+  EARLY static __typeof__(&name) resolve_##name(void) {                        \
     int l = level();                                                           \
     return l == 4 ? name##_v4 : l == 3 ? name##_v3 : name##_base;              \
   }                                                                            \

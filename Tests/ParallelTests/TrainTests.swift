@@ -53,6 +53,27 @@ import Testing
     #expect(evaluated.status == 0 && evaluated.output.contains("36 images"), "\(evaluated.errors)")
   }
 
+  /// Two ranks write their experts to files of their own; four and one go on from them, and one file is made of them.
+  @Test func savesInPartsThatAnyNumberOfRanksReads() throws {
+    guard RankRunner.isAvailable else { return }
+    let folder = ScratchFolder()
+    func run(_ more: [String], ranks: Int) throws {
+      let result = try RankRunner.run("mmoe", training(more), ranks: ranks)
+      #expect(result.status == 0, "\(result.errors)")
+    }
+    try run(["--steps", "4", "--out", folder("parts"), "--set", "checkpoint.shards=true"], ranks: 2)
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder("parts"))
+    #expect(["step-0000004.h5", "step-0000004.r00.h5", "step-0000004.r01.h5"].allSatisfy(names.contains))
+    try run(["--steps", "4", "--out", folder("whole")], ranks: 2)
+    let merged = try ProgramRunner.run([
+      "checkpoint", "merge", folder("parts/step-0000004.h5"), "--out", folder("merged.h5"),
+    ])
+    #expect(merged.status == 0, "\(merged.errors)")
+    let difference = try ProgramRunner.run(["checkpoint", "diff", folder("merged.h5"), folder("whole/step-0000004.h5")])
+    #expect(difference.output.contains(" 0 differ"), "\(difference.output)")
+    for ranks in [4, 1] { try run(["--steps", "\(9 - ranks)", "--resume", folder("parts")], ranks: ranks) }
+  }
+
   @Test func differentConfigurationsAreRefused() throws {
     guard RankRunner.isAvailable else { return }
     let folder = ScratchFolder()

@@ -66,8 +66,8 @@ extension GradientAnalysis {
     return PlotFigure(
       title: "Gradient of the loss in the residual stream",
       panels: [
-        panel("Norm over all tokens", "‖dE/dx‖", relative: false),
-        panel("Relative to the last state's", "‖dE/dx‖ ÷ ‖dE/dx_L‖", relative: true),
+        panel("Norm", "‖dE/dx‖", relative: false),
+        panel("Relative", "‖dE/dx‖ ÷ ‖dE/dx_L‖", relative: true),
       ], width: 1000, height: 860)
   }
 

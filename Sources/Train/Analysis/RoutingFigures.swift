@@ -29,13 +29,13 @@ enum RoutingFigures {
       title: one.label,
       panels: [
         LinePlot(
-          title: "Tokens whose two calls would take the same expert", xLabel: "step", yLabel: "share",
+          title: "Both calls, same expert", xLabel: "step", yLabel: "share",
           series: curves { $0.sameExpertShare($1) }, xRange: range, yRange: 0...1),
         LinePlot(
-          title: "Distance of preceding and current state", xLabel: "step", yLabel: "L2, mean over tokens",
+          title: "Distance of the states", xLabel: "step", yLabel: "L2, mean over tokens",
           series: curves { $0.distance($1)?.meanDistance }, xRange: range),
         LinePlot(
-          title: "Choices as at the checkpoint before", xLabel: "step", yLabel: "share", series: stability,
+          title: "Choices kept", xLabel: "step", yLabel: "share", series: stability,
           xRange: range, yRange: 0...1),
       ], width: 1100, height: 1200)
   }

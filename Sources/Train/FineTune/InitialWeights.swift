@@ -40,7 +40,7 @@ struct InitialWeights {
 
   /// The tokenizer's files for a new run that chooses none itself.
   func attachments(_ settings: [String]) -> [String: [UInt8]]? {
-    settings.contains { $0.hasPrefix("tokenizer.") } || source.model.kind != .gpt ? nil : checkpoint?.info.attachments
+    settings.contains { $0.hasPrefix("tokenizer.") } || source.model.kind == .vit ? nil : checkpoint?.info.attachments
   }
 
   /// Fills a new run's model and says what became of every array.
@@ -54,7 +54,7 @@ struct InitialWeights {
   ) throws {
     let target = WeightTransfer.Target(
       model: config.model, classes: job.vocabulary["classes"],
-      tokenizer: config.model.kind == .gpt ? try TokenizerAttachments.load(job.attachments) : nil)
+      tokenizer: config.model.kind == .vit ? nil : try TokenizerAttachments.load(job.attachments))
     let transfer = try WeightTransfer(
       source, rules: TransferRules(map), target: target, noise: config.finetune.noise, seed: UInt64(config.seed))
     let report = try transfer.fill(job.model)

@@ -37,7 +37,7 @@ struct CheckpointWeights: WeightSource {
   func tokenizer() throws -> (any Tokenizer)? {
     // One that was imported without a tokenizer has none.
     let files = checkpoint.info.attachments
-    return model.kind == .gpt && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
+    return model.kind != .vit && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
   }
 
   func floats(_ name: String) throws -> [Float] { try checkpoint.modelArray(name) }

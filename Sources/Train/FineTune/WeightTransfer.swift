@@ -155,7 +155,7 @@ struct WeightTransfer {
         return .unfit("none of the \(to.count) classes is among the source's \(from.count)")
       }
       return .resized(rows)
-    case ("token_embedding", .gpt), ("head.weight", .gpt):
+    case ("token_embedding", .gpt), ("token_embedding", .multimodal), ("head.weight", .gpt):
       guard let from = sourceTokenizer, let to = target.tokenizer, from.fingerprint != to.fingerprint else {
         return nil
       }
