@@ -88,7 +88,7 @@ import Testing
   ) -> StudyRow {
     StudyRow(
       purpose: purpose, variant: variant, seed: seed, learningRate: rate, configuration: "", steps: 9,
-      validationLoss: loss, metrics: ["top1": 0.5], seconds: seed == 0 ? nil : 10, parameters: 100,
+      validationLoss: loss, metrics: ["top1": 0.5], trainLoss: 0.5, cpuSeconds: seed == 0 ? nil : 10, parameters: 100,
       activeParameters: 60,
       flops: 1e9)
   }
@@ -109,7 +109,7 @@ import Testing
     let (halfWidth, detectable) = (try #require(difference.halfWidth), try #require(difference.detectable))
     #expect(abs(halfWidth - 4.30265 * unit) < 1e-6)
     #expect(abs(detectable - 5.36331 * unit) < 1e-6)
-    #expect(a.seconds == 10)
+    #expect(a.cpuSeconds == 10)
     #expect(lines[1].difference == nil && lines[1].mean == 3.75)
     #expect(lines[2].diverged == 1 && lines[2].difference?.halfWidth == nil)
     let text = StudySummary(plan, rows).text()

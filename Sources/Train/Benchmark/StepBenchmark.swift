@@ -168,13 +168,6 @@ extension StepBenchmark {
   }
 }
 
-/// The largest resident size of this process so far, in 10⁶ bytes.
-public func peakResidentMegabytes() -> Double {
-  var usage = rusage()
-  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-  return Double(usage.ru_maxrss) * 1024 / 1e6
-}
-
 extension StepBenchmark.Result {
   /// Three lines for a terminal, below the profile where there is one.
   public var text: String {

@@ -19,17 +19,22 @@ struct StudyRow: Codable, Equatable, Sendable {
   var validationLoss: Double?
   /// The task's other validation metrics.
   var metrics: [String: Double]
-  /// Of the run; nil where it was interrupted and went on.
-  var seconds: Double?
+  /// Mean training loss of the last steps, on what the loader gave (augmented in vision).
+  var trainLoss: Double?
+  /// Processor time of the whole run on all threads, evaluations included: unlike the clock it says the same when other
+  /// programs compute beside it. Nil where the run was interrupted and went on.
+  var cpuSeconds: Double?
   var parameters: Int
   var activeParameters: Int
   /// Floating-point operations of the whole training.
   var flops: Double
 
   enum CodingKeys: String, CodingKey {
-    case purpose, variant, seed, configuration, steps, metrics, seconds, parameters, flops
+    case purpose, variant, seed, configuration, steps, metrics, parameters, flops
     case learningRate = "learning_rate"
     case validationLoss = "val_loss"
+    case trainLoss = "train_loss"
+    case cpuSeconds = "cpu_seconds"
     case activeParameters = "active_parameters"
   }
 }

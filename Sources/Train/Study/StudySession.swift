@@ -138,11 +138,13 @@ public struct StudySession {
     let result = TextBuffer()
     var row = StudyRow(
       purpose: job.purpose, variant: job.variant.name, seed: job.seed, learningRate: job.learningRate,
-      configuration: configuration, steps: 0, validationLoss: nil, metrics: [:], seconds: nil, parameters: 0,
+      configuration: configuration, steps: 0, validationLoss: nil, metrics: [:], parameters: 0,
       activeParameters: 0, flops: 0)
+    let start = processCPUSeconds()
     do {
       guard try TrainSession(training, output: result, errors: human).run() == 0 else { return false }
-      try fill(&row, from: result.text, goesOn: goesOn)
+      if !goesOn { row.cpuSeconds = processCPUSeconds() - start }
+      try fill(&row, from: result.text)
     } catch let error as TrainError where error.isDivergence {
       human.line("diverged: \(error)")
     }
@@ -176,7 +178,7 @@ public struct StudySession {
     return String(hash, radix: 16)
   }
 
-  private func fill(_ row: inout StudyRow, from text: String, goesOn: Bool) throws {
+  private func fill(_ row: inout StudyRow, from text: String) throws {
     let line = text.split(separator: "\n").last.map(String.init) ?? ""
     let fields = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any] ?? [:]
     guard let loss = fields["val_loss"] as? Double, let steps = fields["steps"] as? Int,
@@ -189,7 +191,7 @@ public struct StudySession {
     let costs = try ModelCosts(info.config.model)
     row.steps = steps
     row.validationLoss = loss
-    row.seconds = goesOn ? nil : fields["seconds"] as? Double
+    row.trainLoss = fields["train_loss"] as? Double
     row.parameters = costs.parameters
     row.activeParameters = costs.activeParameters
     row.flops = costs.trainingFLOPs * Double(info.config.data.batch) * Double(steps)

@@ -26,8 +26,10 @@ struct StudySummary {
     let parameters: Int
     let activeParameters: Int
     let flops: Double
-    /// Of a run that was not interrupted; nil where all were.
-    let seconds: Double?
+    /// Mean training loss of the last steps.
+    let trainLoss: Double?
+    /// Processor time of a run that was not interrupted; nil where all were.
+    let cpuSeconds: Double?
     let metrics: [String: Double]
   }
 
@@ -52,7 +54,7 @@ struct StudySummary {
       guard let last = own.last(where: { $0.validationLoss != nil }) ?? own.last else { return nil }
       let seen = losses[variant.name] ?? [:]
       let values = seen.sorted { $0.key < $1.key }.map(\.value)
-      let times = own.compactMap(\.seconds)
+      let times = own.compactMap(\.cpuSeconds)
       var metrics: [String: Double] = [:]
       for name in last.metrics.keys {
         metrics[name] = StudySummary.mean(own.compactMap { $0.metrics[name] })
@@ -65,7 +67,8 @@ struct StudySummary {
           StudySummary.difference(seen, losses[$0] ?? [:], to: $0, confidence: plan.confidence)
         },
         parameters: last.parameters, activeParameters: last.activeParameters, flops: last.flops,
-        seconds: StudySummary.mean(times), metrics: metrics)
+        trainLoss: StudySummary.mean(own.compactMap(\.trainLoss)), cpuSeconds: StudySummary.mean(times),
+        metrics: metrics)
     }
   }
 
@@ -136,10 +139,10 @@ struct StudySummary {
     let metrics = Set(lines.flatMap(\.metrics.keys)).sorted()
     var columns: [TextTable.Column] = [
       .left("variant"), .right("lr"), .right("seeds"), .right("val loss"), .right("sd"), .left("against"),
-      .right("difference"), .left("\(level) % interval"), .right("detectable"),
+      .right("difference"), .left("\(level) % interval"), .right("detectable"), .right("train loss"),
     ]
     columns += metrics.map { .right($0) }
-    columns += [.right("parameters"), .right("active"), .right("FLOPs"), .right("a run")]
+    columns += [.right("parameters"), .right("active"), .right("FLOPs"), .right("CPU time")]
     var table = TextTable(columns: columns)
     func fixed(_ value: Double?, _ digits: Int = 4) -> String { value.map { HumanFormat.fixed($0, digits) } ?? "–" }
     for line in lines {
@@ -152,12 +155,12 @@ struct StudySummary {
       let detectable: String = difference.map { fixed($0.detectable) } ?? ""
       var cells: [String] = [
         line.variant, "\(line.learningRate)", seeds, fixed(line.mean), fixed(line.deviation), against,
-        difference.map { signed($0.mean) } ?? "", interval ?? "", detectable,
+        difference.map { signed($0.mean) } ?? "", interval ?? "", detectable, fixed(line.trainLoss),
       ]
       cells += metrics.map { fixed(line.metrics[$0]) }
       cells += [
         HumanFormat.count(line.parameters), HumanFormat.count(line.activeParameters), HumanFormat.count(line.flops),
-        line.seconds.map { HumanFormat.duration($0) } ?? "–",
+        line.cpuSeconds.map { HumanFormat.duration($0) } ?? "–",
       ]
       table.add(cells)
     }
@@ -177,7 +180,8 @@ struct StudySummary {
     let metrics = Set(lines.flatMap(\.metrics.keys)).sorted()
     let head = [
       "variant", "learning_rate", "seeds", "diverged", "val_loss", "val_loss_sd", "baseline", "pairs", "difference",
-      "half_width", "detectable", "parameters", "active_parameters", "flops", "seconds",
+      "half_width", "detectable", "parameters", "active_parameters", "flops", "train_loss",
+      "cpu_seconds",
     ]
     func cell(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
     let body = lines.map { line in
@@ -185,7 +189,7 @@ struct StudySummary {
         line.variant, "\(line.learningRate)", "\(line.losses.count)", "\(line.diverged)", cell(line.mean),
         cell(line.deviation), line.difference?.baseline ?? "", line.difference.map { "\($0.pairs)" } ?? "",
         cell(line.difference?.mean), cell(line.difference?.halfWidth), cell(line.difference?.detectable),
-        "\(line.parameters)", "\(line.activeParameters)", "\(line.flops)", cell(line.seconds),
+        "\(line.parameters)", "\(line.activeParameters)", "\(line.flops)", cell(line.trainLoss), cell(line.cpuSeconds),
       ] + metrics.map { cell(line.metrics[$0]) }
     }
     return ([head + metrics] + body).map { $0.joined(separator: ",") + "\n" }.joined()
@@ -204,7 +208,8 @@ struct StudySummary {
             "difference": number(line.difference?.mean), "half_width": number(line.difference?.halfWidth),
             "detectable": number(line.difference?.detectable), "parameters": .int(line.parameters),
             "active_parameters": .int(line.activeParameters), "flops": .double(line.flops),
-            "seconds": number(line.seconds), "metrics": .object(line.metrics.mapValues { .double($0) }),
+            "train_loss": number(line.trainLoss), "cpu_seconds": number(line.cpuSeconds),
+            "metrics": .object(line.metrics.mapValues { .double($0) }),
           ])
         }),
     ])
