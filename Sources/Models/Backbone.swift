@@ -27,12 +27,11 @@ package final class Backbone {
     var blocks: [TransformerBlock] = []
     var banks: [Experts] = []
     for index in 0..<config.layers {
-      // A bank stands under the first block that uses it.
-      let bank = banks.count % config.moe.bankLayers == 0 ? nil : banks.last
+      let bank = config.bank(of: index).flatMap { $0 < banks.count ? banks[$0] : nil }
       let block = TransformerBlock(
         store, "blocks.\(index)", index: index, config: config, causal: causal,
         angles: angles, variant: config.isMoE(index) ? variant : nil, bank: bank, dispatcher: dispatcher)
-      if let moe = block.moe { banks.append(moe.experts) }
+      if let moe = block.moe, bank == nil { banks.append(moe.experts) }
       blocks.append(block)
     }
     self.blocks = blocks

@@ -30,12 +30,12 @@ public struct ModelCosts: Sendable {
       addTextEnds(config)
       addFusionEnds(config)
     }
-    var layersWithExperts = 0
+    var banks = 0
     for index in 0..<config.layers {
       addAttention(config)
-      if config.isMoE(index), let variant {
-        addMoE(config, variant, ownsBank: layersWithExperts % config.moe.bankLayers == 0)
-        layersWithExperts += 1
+      if let bank = config.bank(of: index), let variant {
+        addMoE(config, variant, ownsBank: bank == banks)
+        banks = bank + 1
       } else {
         addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
         activationFloats += Double(config.tokens * config.activation.halves * config.mlpHidden)

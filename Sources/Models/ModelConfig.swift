@@ -120,6 +120,12 @@ public struct ModelConfig: Sendable, Equatable {
   public func isMoE(_ index: Int) -> Bool {
     moe.variant != "dense" && index >= moe.firstBlock && (index - moe.firstBlock) % moe.every == 0
   }
+  /// The bank of experts that block `index` uses, from 0 in the order of the network; nil where it has none. The bank's
+  /// parameters stand under the first block that uses it.
+  public func bank(of index: Int) -> Int? {
+    guard isMoE(index) else { return nil }
+    return (index - moe.firstBlock) / moe.every / moe.bankLayers
+  }
 
   /// Checks all that can be known before data is seen.
   /// - Throws: `ModelError` naming the first impossible field.

@@ -3,19 +3,19 @@ import MMoETrain
 
 struct AnalyzeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "analyze", abstract: "What the layers of trained models do: routing, similarity, gradients.",
+    commandName: "analyze", abstract: "What the layers of trained models do: routing, similarity, gradients, sharing.",
     discussion: """
       Models are checkpoints, or folders of runs, whose checkpoints then are points over training (train with \
       checkpoint.keep high enough). Several are compared. Tables go to --out as CSV, pictures as PNG.
       """,
-    subcommands: [Routing.self, Similarity.self, Gradients.self])
+    subcommands: [Routing.self, Similarity.self, Gradients.self, Sharing.self])
 
   struct AnalysisOptions: ParsableArguments {
     @Argument(help: "Checkpoints, or folders of runs.") var models: [String]
     @Option(help: "Where tables and pictures go.") var out: String
-    @Option(help: "Validation data; the embedded data by default, or for -. Once for all models, or once a model.")
+    @Option(help: "The data; the embedded data by default, or for -. Once for all models, or once a model.")
     var data: [String] = []
-    @Option(help: "Images or windows of text, evenly spread over the validation set.") var samples = 256
+    @Option(help: "Images or windows of text, evenly spread over the set.") var samples = 256
     @Option(help: "Computing threads; all cores by default.") var threads: Int?
     @Flag(help: "End with one line of JSON on standard output.") var json = false
 
@@ -55,5 +55,13 @@ struct AnalyzeCommand: ParsableCommand {
       abstract: "Norms of the loss's gradient in every state, and along every path that reads it.")
     @OptionGroup var options: AnalysisOptions
     func run() throws { try options.run(.gradients) }
+  }
+
+  struct Sharing: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract:
+        "What models gain and lose that share a bank of experts or read several sources, beside those that do not.")
+    @OptionGroup var options: AnalysisOptions
+    func run() throws { try options.run(.sharing) }
   }
 }

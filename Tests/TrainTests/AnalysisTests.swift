@@ -33,7 +33,7 @@ import Testing
     let task = try ImageClassification(run.config, data: TinyRun.data.path, training: false, engine: engine)
     let seen = Recording()
     var batches = 0
-    try task.probe(samples: 20) {
+    try task.probe(.val, samples: 20) {
       ForwardPass(Tape(engine, recording: false), training: false, observer: seen)
     } _: { batch in
       batches += 1
@@ -117,6 +117,41 @@ import Testing
     #expect(moved.agreement(with: found.calls[0]) == 0.75)
   }
 
+  /// A bank under both layers with experts: its two askers, losses of both parts, and distances in blocks.
+  @Test func sharingAgainstDirectComputation() throws {
+    let run = try TinyRun([
+      "model.layers=4", "model.init_std=0.3", "data.batch=8", "moe.variant=scmoe", "moe.bank_layers=2",
+    ])
+    var config = run.config.model
+    SharingAnalysis.adapt(&config)
+    let task = try ImageClassification(run.config, data: TinyRun.data.path, training: true, engine: engine)
+    let all = 10_000
+    let found = try SharingAnalysis.measure(task, config, samples: all, engine: engine)
+    #expect(abs(found.valLoss - (try task.evaluate(progress: nil)).loss) < 1e-5)
+    #expect(found.trainLoss != found.valLoss && abs(found.gap - (found.valLoss - found.trainLoss)) < 1e-15)
+    #expect(found.parameters == task.model.parameters.reduce(0) { $0 + $1.value.count })
+
+    let cosine = found.similarity.cosine
+    #expect(abs(found.cosine(blocksApart: 2) - (cosine[0][4] + cosine[2][6] + cosine[4][8]) / 3) < 1e-12)
+    #expect(abs(found.cosine(blocksApart: 0) - 1) < 1e-6)
+    let norms = found.gradients.states.map(\.norm)
+    #expect(found.gradient(blocksBefore: 0) == 1 && found.gradient(blocksBefore: 3) == norms[2] / norms[8])
+
+    let demands = found.demands(config)
+    #expect(demands.count == 1 && demands[0].bank == 0)
+    let (lower, higher) = (found.routing.calls(of: 1)[0], found.routing.calls(of: 3)[0])
+    let same = zip(lower.choices, higher.choices).count { $0 == $1 }
+    #expect(demands[0].sameToken == Double(same) / Double(lower.tokens))
+    let loads = (0..<4).map { e in
+      [lower, higher].map { call in Double(call.choices.count { $0 == e }) / Double(call.tokens) }
+    }
+    #expect(abs(demands[0].loadOverlap - loads.reduce(0) { $0 + min($1[0], $1[1]) }) < 1e-12)
+    #expect(abs(demands[0].expected - loads.reduce(0) { $0 + $1[0] * $1[1] }) < 1e-12)
+
+    config.moe.bankLayers = 1
+    #expect(found.demands(config).isEmpty, "layers with banks of their own ask nobody else's")
+  }
+
   /// Tables whose information is known.
   @Test func associations() {
     let equal = Association.mutualInformation([[50, 0], [0, 50]])
@@ -163,16 +198,18 @@ import Testing
     let tables = [
       AnalysisSession.Kind.routing: ["calls.csv", "layers.csv", "load.csv", "specialisation.csv"],
       .similarity: ["similarity.csv", "changes.csv"], .gradients: ["gradients.csv"],
+      .sharing: ["sharing.csv", "information-flow.csv", "banks.csv", "demands.csv"],
     ]
     let pictures = [
       AnalysisSession.Kind.routing: ["over-training.png", "load.png", "scores.png", "specialisation.png"],
       .similarity: ["similarity.png", "changes.png"], .gradients: ["gradients.png", "gradient-paths.png"],
+      .sharing: ["efficiency.png", "information-flow.png", "gap.png"],
     ]
     for kind in AnalysisSession.Kind.allCases {
       let found = try analyze(kind, [images, text], data: data)
       let names = found.files.map { ($0 as NSString).lastPathComponent }
       #expect(names == tables[kind]! + pictures[kind]!)
-      for file in found.files.filter({ $0.hasSuffix(".csv") }) {
+      for file in found.files.filter({ $0.hasSuffix(".csv") && !$0.hasSuffix("demands.csv") }) {
         let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
         #expect(lines.contains { $0.hasPrefix("debug dgmoe,") } && lines.contains { $0.hasPrefix("gpt-toy top2,") })
       }

@@ -18,6 +18,8 @@ protocol Analysis {
   static var name: String { get }
   /// Whether models without experts have nothing to show.
   static var needsExperts: Bool { get }
+  /// Whether samples of the training part are looked at too.
+  static var needsTrainingPart: Bool { get }
   /// Changes what the model is run with; its weights' shapes must stay.
   static func adapt(_ config: inout ModelConfig)
   /// Measures the model as it is now.
@@ -29,6 +31,7 @@ protocol Analysis {
 
 extension Analysis {
   static var needsExperts: Bool { false }
+  static var needsTrainingPart: Bool { false }
   static func adapt(_ config: inout ModelConfig) {}
 }
 

@@ -103,7 +103,7 @@ enum GradientAnalysis: Analysis {
     _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
   ) throws -> GradientMeasurement {
     let observer = GradientObserver(engine)
-    try task.probe(samples: samples) {
+    try task.probe(.val, samples: samples) {
       // As in evaluation: no noise, nothing dropped by stochastic depth.
       ForwardPass(Tape(engine, recording: true), training: false, observer: observer)
     } _: { batch in

@@ -1,4 +1,6 @@
+import MMoEData
 import MMoEModels
+import MMoETensor
 
 /// What the rows of a model's states are, such as the classes of the images that they belong to.
 struct RowLabels {
@@ -11,9 +13,11 @@ struct RowLabels {
   let describe: (Int) -> String
 }
 
-/// Validation samples that went through the model, with the task's loss on the tape.
+/// Samples that went through the model, with the task's loss on the tape.
 struct ProbedBatch {
   let pass: ForwardPass
+  /// Mean cross-entropy in nats.
+  let loss: Double
   /// What the loss is the mean of: images, or tokens that are predicted.
   let counted: Int
   /// Each over all rows of a state, in their order.
@@ -22,12 +26,27 @@ struct ProbedBatch {
 
 /// A task whose model can be looked at.
 protocol ProbedTask: TrainingTask {
-  /// Runs the model on validation samples that are spread evenly over the set.
+  /// Runs the model on samples that are spread evenly over a part of the data, without augmentation.
   ///
   /// - Parameters:
+  ///   - part: the training part only where the task was opened with it.
   ///   - samples: images or windows of text, at most.
   ///   - pass: makes what each batch is computed with.
-  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws
+  func probe(_ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws
+}
+
+extension ProbedTask {
+  /// - Returns: the mean cross-entropy in nats over the samples of a part, nothing dropped.
+  func loss(_ part: DatasetSplit, samples: Int, engine: Engine) throws -> Double {
+    var (sum, count) = (0.0, 0)
+    try probe(part, samples: samples) {
+      ForwardPass(Tape(engine, recording: false), training: false)
+    } _: { batch in
+      sum += batch.loss * Double(batch.counted)
+      count += batch.counted
+    }
+    return sum / Double(max(count, 1))
+  }
 }
 
 /// At most `samples` places of `count`, evenly spread, ascending.

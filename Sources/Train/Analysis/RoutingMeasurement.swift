@@ -183,7 +183,7 @@ enum RoutingAnalysis: Analysis {
   ) throws -> RoutingMeasurement {
     let observer = try RoutingObserver(config, engine: engine)
     var labels: [RowLabels] = []
-    try task.probe(samples: samples) {
+    try task.probe(.val, samples: samples) {
       ForwardPass(Tape(engine, recording: false), training: false, observer: observer)
     } _: { batch in
       labels =

@@ -60,7 +60,7 @@ enum SimilarityAnalysis: Analysis {
   ) throws -> SimilarityMeasurement {
     let collector = StateCollector()
     var sums = SimilaritySums(states: 2 * config.layers + 1)
-    try task.probe(samples: samples) {
+    try task.probe(.val, samples: samples) {
       ForwardPass(Tape(engine, recording: false), training: false, observer: collector)
     } _: { _ in
       sums.add(collector.states, engine)

@@ -5,7 +5,7 @@ import MMoETensor
 /// `mmoe analyze`: what a checkpoint's layers do, or what those of a run did over training.
 public struct AnalysisSession {
   public enum Kind: String, CaseIterable, Sendable {
-    case routing, similarity, gradients
+    case routing, similarity, gradients, sharing
   }
 
   /// What the command line said.
@@ -46,6 +46,7 @@ public struct AnalysisSession {
     case .routing: try run(RoutingAnalysis.self)
     case .similarity: try run(SimilarityAnalysis.self)
     case .gradients: try run(GradientAnalysis.self)
+    case .sharing: try run(SharingAnalysis.self)
     }
   }
 
@@ -87,7 +88,7 @@ public struct AnalysisSession {
     if let threads = options.threads { config.tensor.threads = threads }
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
     let opened = try TaskKind(named: first.info.task).openData(data, config, checkpoint: first, human)
-    let job = try opened.makeJob(config, training: false, engine: engine, team: nil)
+    let job = try opened.makeJob(config, training: A.needsTrainingPart, engine: engine, team: nil)
     guard let task = job as? any ProbedTask else {
       throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")
     }

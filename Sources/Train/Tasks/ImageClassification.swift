@@ -175,8 +175,12 @@ extension ImageSource {
 }
 
 extension ImageClassification: ProbedTask {
-  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
-    let all = validation.set
+  func probe(
+    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+  ) throws {
+    guard let all = (part == .val ? validation : training)?.set else {
+      preconditionFailure("opened for evaluation only")
+    }
     let set = ImageSet(
       split: all.split, classes: all.classes, images: spread(samples, over: all.count).map { all.images[$0] })
     let loader = try ImageLoader(
@@ -185,12 +189,12 @@ extension ImageClassification: ProbedTask {
     let (classes, side, first) = (folder.classes, size.image / size.patch, size.classToken ? 1 : 0)
     while let batch = try loader.next() {
       let pass = pass()
-      _ = pass.tape.crossEntropy(vision(batch.pixels, pass), targets: batch.labels, weight: pass.lossWeight)
+      let loss = pass.tape.crossEntropy(vision(batch.pixels, pass), targets: batch.labels, weight: pass.lossWeight).loss
       let rows = batch.labels.flatMap { Array(repeating: $0, count: size.tokens) }
       let places = batch.labels.flatMap { _ in (0..<size.tokens).map { Int32($0 - first) } }
       try body(
         ProbedBatch(
-          pass: pass, counted: batch.count,
+          pass: pass, loss: loss, counted: batch.count,
           labels: [
             RowLabels(name: "class", count: classes.count, values: rows, describe: { classes[$0] }),
             RowLabels(

@@ -136,8 +136,12 @@ public final class LanguageModelling: TrainingTask {
 }
 
 extension LanguageModelling: ProbedTask {
-  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
-    let windows = try SlidingWindows(validation, length: context, stride: context)
+  func probe(
+    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+  ) throws {
+    let corpus = part == .val ? validation : training
+    guard let corpus else { preconditionFailure("opened for evaluation only") }
+    let windows = try SlidingWindows(corpus, length: context, stride: context)
     let places = spread(samples, over: windows.count)
     let kinds = try (0..<tokenizer.vocabularySize).map { try TokenClass(of: Int32($0), tokenizer) }
     let words = { [tokenizer] (id: Int) in String(decoding: (try? tokenizer.bytes(of: Int32(id))) ?? [], as: UTF8.self)
@@ -148,10 +152,10 @@ extension LanguageModelling: ProbedTask {
       }
       let (inputs, targets) = (batches.flatMap(\.inputs), batches.flatMap(\.targets))
       let pass = pass()
-      _ = language.loss(inputs, targets: targets, sequence: context, pass)
+      let loss = language.loss(inputs, targets: targets, sequence: context, pass).mean
       try body(
         ProbedBatch(
-          pass: pass, counted: targets.count { $0 >= 0 },
+          pass: pass, loss: loss, counted: targets.count { $0 >= 0 },
           labels: [
             RowLabels(
               name: "kind", count: TokenClass.allCases.count, values: inputs.map { kinds[Int($0)].number },

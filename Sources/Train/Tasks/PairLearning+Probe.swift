@@ -3,13 +3,16 @@ import MMoEModels
 import MMoETensor
 
 extension PairLearning: ProbedTask {
-  /// Validation images, each with its first caption: patches and tokens in one sequence.
-  func probe(samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws {
-    let places = spread(samples, over: validation.count)
-    let all = validation.imageSet
+  /// Images, each with its first caption: patches and tokens in one sequence.
+  func probe(
+    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+  ) throws {
+    guard let part = part == .val ? validation : training else { preconditionFailure("opened for evaluation only") }
+    let all = part.set.imageSet
+    let places = spread(samples, over: all.count)
     let set = ImageSet(split: all.split, classes: all.classes, images: places.map { all.images[$0] })
     let loader = try PairLoader(
-      ImageSource(set, policy: config.data.onBadImage), captions: places.map { validationCaptions[$0] },
+      ImageSource(set, policy: config.data.onBadImage), captions: places.map { part.captions[$0] },
       options: options(.none), order: .evaluation)
     let vision = config.model.vision
     let side = vision.image / vision.patch
@@ -21,7 +24,7 @@ extension PairLearning: ProbedTask {
           images: batch.images.pixels,
           texts.enumerated().map { PackedSequences.Sequence(image: $0, text: $1) }), pass)
       let targets = batch.captions.map { $0 + [tokens.border] }
-      _ = fused.nextTokenLoss(states, targets: targets, weight: pass.lossWeight, pass.tape)
+      let loss = fused.nextTokenLoss(states, targets: targets, weight: pass.lossWeight, pass.tape).mean
       /// A value for each patch, and one for each token, sequence by sequence.
       func rows(patch: (_ sample: Int, _ place: Int) -> Int32, token: (_ sample: Int, _ id: Int32) -> Int32) -> [Int32]
       {
@@ -30,10 +33,10 @@ extension PairLearning: ProbedTask {
         }
       }
       let labels = batch.images.labels
-      let classes = validation.labels
+      let classes = validation.set.labels
       try body(
         ProbedBatch(
-          pass: pass, counted: targets.reduce(0) { $0 + $1.count },
+          pass: pass, loss: loss, counted: targets.reduce(0) { $0 + $1.count },
           labels: [
             RowLabels(
               name: "modality", count: FusionConfig.modalities.count,

@@ -26,15 +26,27 @@ public final class PairLearning: TrainingTask {
     (metric: "caption_f1", label: "caption F1", isShare: false),
   ]
 
+  /// A split's pairs.
+  struct Part {
+    let set: PairSet
+    let source: ImageSource
+    /// Tokens of each image's captions.
+    let captions: [[[Int32]]]
+
+    fileprivate init(_ set: PairSet, _ tokens: CaptionTokens, _ config: RunConfig, cacheBytes: Int) throws {
+      self.set = set
+      source = ImageSource(set.imageSet, cacheBytes: cacheBytes, policy: config.data.onBadImage)
+      captions = try tokens.encode(set, context: config.model.text.context)
+    }
+  }
+
   let fused: MultimodalTransformer
   let tokens: CaptionTokens
   let config: RunConfig
   private let engine: Engine
   private let team: RankTeam?
-  let validation: PairSet
-  private let validationSource: ImageSource
-  let validationCaptions: [[[Int32]]]
-  private let training: (source: ImageSource, captions: [[[Int32]]])?
+  let validation: Part
+  let training: Part?
   private var loader: PairLoader?
   private var batch: PairBatch?
   private var ranks: Int { team?.world.size ?? 1 }
@@ -60,28 +72,16 @@ public final class PairLearning: TrainingTask {
     tokens = CaptionTokens(data.tokenizer)
     vocabulary = data.vocabulary
     attachments = try TokenizerAttachments.make(data.tokenizer)
-    let context = config.model.text.context
     let cache = config.data.cacheMB * 1_000_000
-    validation = data.folder[.val]
-    validationCaptions = try tokens.encode(validation, context: context)
-    validationSource = ImageSource(
-      validation.imageSet, cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
-    if isTraining {
-      let set = data.folder[.train]
-      training = (
-        ImageSource(set.imageSet, cacheBytes: cache / 5 * 4, policy: config.data.onBadImage),
-        try tokens.encode(set, context: context)
-      )
-    } else {
-      training = nil
-    }
+    validation = try Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
+    training = isTraining ? try Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
     fused = try MultimodalTransformer(
       config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
     stepsPerEpoch = ImageLoader.stepsPerEpoch(
       images: training?.source.set.drawnCount ?? 0, batchSize: config.data.batch)
     flopsPerStep = try PairLearning.flops(
-      config, captions: (training?.captions ?? validationCaptions).flatMap { $0 })
+      config, captions: (training?.captions ?? validation.captions).flatMap { $0 })
   }
 
   /// Arithmetic of a step with captions of the mean length, with images and alone.
@@ -97,7 +97,7 @@ public final class PairLearning: TrainingTask {
   public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
 
   public var notes: [String] {
-    [training?.source, validationSource].compactMap { $0?.badImagesNote }
+    [training?.source, validation.source].compactMap { $0?.badImagesNote }
   }
 
   public func startTraining(atMicroBatch index: Int) throws {
@@ -163,7 +163,7 @@ public final class PairLearning: TrainingTask {
     let found = try readValidation(progress)
     let embedder = PairEmbedder(model: fused, tokens: tokens, engine: engine, batch: microBatch)
     // The losses of texts are those of the first captions, as with images.
-    let alone = embedder.texts(found.indices.map { validationCaptions[$0][0] }, coordinator: team)
+    let alone = embedder.texts(found.indices.map { validation.captions[$0][0] }, coordinator: team)
     var metrics: [(name: String, value: Double)] = [
       ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
     ]
@@ -171,7 +171,7 @@ public final class PairLearning: TrainingTask {
     metrics += try galleries(found, embedder)
     return Evaluation(
       loss: found.captionLoss, metrics: metrics, count: found.indices.count,
-      skipped: validation.count - found.indices.count)
+      skipped: validation.set.count - found.indices.count)
   }
 
   /// What the model made of the validation images.
@@ -192,7 +192,7 @@ public final class PairLearning: TrainingTask {
     // Every rank reads everything: experts need all of them at every pass.
     var options = options(.none)
     (options.rank, options.ranks) = (0, 1)
-    let loader = try PairLoader(validationSource, captions: validationCaptions, options: options, order: .evaluation)
+    let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)
     while let batch = try loader.next() {
       let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
       let sequences = batch.captions.enumerated().map {
@@ -214,10 +214,10 @@ public final class PairLearning: TrainingTask {
         found.captions.append(try generator.caption(batch.images.pixels.sample(place), coordinator: team))
       }
       found.indices += batch.images.indices
-      progress?(found.indices.count, validation.count)
+      progress?(found.indices.count, validation.set.count)
     }
     guard !found.indices.isEmpty else {
-      throw TrainError("\(validation.images[0].path): no readable validation image; replace them")
+      throw TrainError("\(validation.set.images[0].path): no readable validation image; replace them")
     }
     found.captionLoss = loss / Double(max(count, 1))
     return found
@@ -225,12 +225,12 @@ public final class PairLearning: TrainingTask {
 
   /// Captions, and recall both ways within every gallery; the first one's are the run's.
   private func galleries(_ found: Found, _ embedder: PairEmbedder) throws -> [(name: String, value: Double)] {
-    let keys = try validation.pictureHashes()
+    let keys = try validation.set.pictureHashes()
     let place = Dictionary(uniqueKeysWithValues: found.indices.enumerated().map { ($1, $0) })
     var metrics: [(name: String, value: Double)] = []
-    for (number, gallery) in validation.galleries.enumerated() {
+    for (number, gallery) in validation.set.galleries.enumerated() {
       let members = gallery.members.filter { place[$0] != nil }
-      let texts = members.flatMap { index in validationCaptions[index].map { (image: index, ids: $0) } }
+      let texts = members.flatMap { index in validation.captions[index].map { (image: index, ids: $0) } }
       let vectors = embedder.texts(texts.map(\.ids), coordinator: team).vectors
       func similarity(_ image: Int, _ text: Int) -> Float {
         PairEmbedder.similarity(found.vectors[place[members[image]]!], vectors[text])
@@ -247,7 +247,7 @@ public final class PairLearning: TrainingTask {
         metrics.append(("text_to_image_recall_at_\(k)\(suffix)", toImage.recall(at: k)))
       }
       let scores = CaptionScores(
-        members.map { found.captions[place[$0]!] }, references: members.map { validation.images[$0].captions })
+        members.map { found.captions[place[$0]!] }, references: members.map { validation.set.images[$0].captions })
       metrics += [
         ("caption_exact\(suffix)", scores.exactMatch), ("caption_f1\(suffix)", scores.tokenF1),
         ("caption_bleu4\(suffix)", scores.bleu4), ("caption_cider\(suffix)", scores.cider),
@@ -260,13 +260,13 @@ public final class PairLearning: TrainingTask {
   /// What the model says about the first validation images.
   public func sample() throws -> String? {
     var options = options(.none)
-    (options.rank, options.ranks, options.batchSize) = (0, 1, min(4, validation.count))
-    let loader = try PairLoader(validationSource, captions: validationCaptions, options: options, order: .evaluation)
+    (options.rank, options.ranks, options.batchSize) = (0, 1, min(4, validation.set.count))
+    let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)
     guard let batch = try loader.next() else { return nil }
     let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine)
     return try batch.images.indices.enumerated().map { place, index in
       let said = try generator.caption(batch.images.pixels.sample(place), coordinator: team)
-      return "\(String(reflecting: validation.images[index].captions[0])) → \(String(reflecting: said))"
+      return "\(String(reflecting: validation.set.images[index].captions[0])) → \(String(reflecting: said))"
     }.joined(separator: ", ")
   }
 
