@@ -37,7 +37,7 @@ public struct ModelCosts: Sendable {
         addMoE(config, variant, ownsBank: bank == banks)
         banks = bank + 1
       } else {
-        addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
+        addPerceptron(config, hidden: config.mlpHidden)
         activationFloats += Double(config.tokens * config.activation.halves * config.mlpHidden)
       }
     }
@@ -51,6 +51,17 @@ public struct ModelCosts: Sendable {
 
   private mutating func addProducts(_ weights: Int, rows: Int) {
     forwardFLOPs += 2 * Double(weights) * Double(rows)
+  }
+
+  /// Adapters of `copies` weights, of which `active` are met by a token.
+  private mutating func addAdapter(
+    _ config: ModelConfig, _ place: LoRAConfig.Place, in inner: Int, out: Int, copies: Int = 1, active: Int = 1
+  ) {
+    guard config.lora.has(place) else { return }
+    let size = config.lora.rank * (inner + out)
+    add(copies * size, active: active * size)
+    addProducts(active * size, rows: config.tokens)
+    activationFloats += Double(config.tokens * active * config.lora.rank)
   }
 
   private func normSize(_ config: ModelConfig) -> Int {
@@ -84,6 +95,8 @@ public struct ModelCosts: Sendable {
     let qkv = (config.heads + 2 * config.keyValueHeads) * config.headWidth
     add(d * qkv + d * d + 2 * normSize(config) + (config.bias ? qkv + d : 0))
     addProducts(d * qkv + d * d, rows: tokens)
+    addAdapter(config, .attention, in: d, out: qkv)
+    addAdapter(config, .attention, in: d, out: d)
     forwardFLOPs += 4 * visiblePairs(config) * Double(d)
     // Two norms, Q K V, the mixed heads, both residual sums, log-sum-exp a head.
     activationFloats += Double(tokens) * Double(2 * d + qkv + d + 2 * d + config.heads)
@@ -109,19 +122,24 @@ public struct ModelCosts: Sendable {
   }
 
   /// - Parameters: copies: perceptrons that are stored; active: those that a token meets.
-  private mutating func addPerceptron(_ config: ModelConfig, hidden: Int, copies: Int, active: Int) {
+  private mutating func addPerceptron(
+    _ config: ModelConfig, hidden: Int, copies: Int = 1, active: Int = 1, adapters: LoRAConfig.Place = .mlp
+  ) {
     let (d, halves) = (config.width, config.activation.halves)
     let weights = (halves + 1) * d * hidden
     let size = weights + (config.bias ? halves * hidden + d : 0)
     add(copies * size, active: active * size)
     addProducts(active * weights, rows: config.tokens)
+    addAdapter(config, adapters, in: d, out: halves * hidden, copies: copies, active: active)
+    addAdapter(config, adapters, in: hidden, out: d, copies: copies, active: active)
   }
 
   private mutating func addMoE(_ config: ModelConfig, _ variant: MoEVariant, ownsBank: Bool) {
     let (d, moe, tokens) = (config.width, config.moe, config.tokens)
     let calls = variant.routes.reduce(0) { $0 + $1.k }
     // A choice may be an identity: counted is the most a token can meet.
-    addPerceptron(config, hidden: config.expertHidden, copies: ownsBank ? moe.experts : 0, active: calls)
+    addPerceptron(
+      config, hidden: config.expertHidden, copies: ownsBank ? moe.experts : 0, active: calls, adapters: .experts)
     add((moe.oneGate ? 1 : variant.routes.count) * moe.choices * d)
     addProducts(variant.routes.count * moe.choices * d, rows: tokens)
     if moe.shortcutNorm == .own {
@@ -133,7 +151,7 @@ public struct ModelCosts: Sendable {
     let expertRow = 2 * d + config.activation.halves * config.expertHidden + 1
     activationFloats += Double(tokens) * Double(calls * expertRow + variant.routes.count * 2 * moe.choices)
     if variant.sharedExpert {
-      addPerceptron(config, hidden: config.mlpHidden, copies: 1, active: 1)
+      addPerceptron(config, hidden: config.mlpHidden)
       activationFloats += Double(tokens) * Double(config.activation.halves * config.mlpHidden + d)
     }
   }

@@ -23,7 +23,7 @@ public final class GPT: TrainableModel {
     try config.validate()
     self.config = config
     let text = config.text
-    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd)
+    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
     embedding = store.table("token_embedding", [text.vocabulary, config.width], decays: true)
     positions =
       text.positions == .learned

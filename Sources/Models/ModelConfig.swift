@@ -73,6 +73,32 @@ public struct FusionConfig: Sendable, Equatable {
   public static let modalities = ["vision", "language"]
 }
 
+/// Low-rank adapters on weights that keep their values (LoRA, Hu et al., arXiv 2106.09685).
+public struct LoRAConfig: Sendable, Equatable {
+  /// Which weights have one.
+  public enum Place: String, CaseIterable, LosslessStringConvertible, Sendable {
+    /// Q K V and the output projection.
+    case attention
+    /// Dense perceptrons, shared experts among them.
+    case mlp
+    /// Every routed expert its own.
+    case experts
+
+    public init?(_ description: String) { self.init(rawValue: description) }
+    public var description: String { rawValue }
+  }
+
+  /// Rows of A and columns of B; 0 = no adapters.
+  public var rank = 0
+  /// The change is α / rank · B · A.
+  public var alpha = 16.0
+  public var places: [Place] = [.attention, .experts]
+
+  public init() {}
+
+  public func has(_ place: Place) -> Bool { rank > 0 && places.contains(place) }
+}
+
 /// A transformer: its blocks, the mixture of experts in them, and the ends of its kind.
 public struct ModelConfig: Sendable, Equatable {
   public var kind = ModelKind.vit
@@ -97,6 +123,7 @@ public struct ModelConfig: Sendable, Equatable {
   public var text = TextConfig()
   public var fusion = FusionConfig()
   public var moe = MoEConfig()
+  public var lora = LoRAConfig()
 
   public init() {}
 

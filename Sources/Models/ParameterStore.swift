@@ -11,8 +11,10 @@ public final class ParameterStore {
   private let seed: UInt64?
   /// Standard deviation of weights; 0 = 1 / √(fan-in).
   private let initStd: Double
+  private let lora: LoRAConfig
 
-  package init(engine: Engine, seed: UInt64?, initStd: Double) {
+  package init(engine: Engine, seed: UInt64?, initStd: Double, lora: LoRAConfig = LoRAConfig()) {
+    self.lora = lora
     self.engine = engine
     self.seed = seed
     self.initStd = initStd
@@ -28,6 +30,21 @@ public final class ParameterStore {
   ) -> Parameter {
     let std = scale * (initStd > 0 ? initStd : 1 / Double(shape.last!).squareRoot())
     return normal(path, shape, std: std, experts: experts, decays: true)
+  }
+
+  /// Gives a weight `X.weight` its adapter `X.lora_a`, normal with deviation 1 / √in, and `X.lora_b`, zeros, where the
+  /// configuration asks for one at such a place.
+  func adapt(_ weight: Parameter, _ place: LoRAConfig.Place) {
+    guard lora.has(place) else { return }
+    let path = weight.path.hasSuffix(".weight") ? String(weight.path.dropLast(7)) : weight.path
+    let (stack, out, inner) = (weight.shape.dropLast(2), weight.shape[weight.shape.count - 2], weight.shape.last!)
+    let a = normal(
+      path + ".lora_a", stack + [lora.rank, inner], std: 1 / Double(inner).squareRoot(), experts: weight.experts,
+      decays: true)
+    let b = add(
+      Parameter(
+        path: path + ".lora_b", value: Tensor.zeros(stack + [out, lora.rank]), experts: weight.experts, decays: true))
+    weight.adapter = LowRankAdapter(a: a, b: b, scale: Float(lora.alpha / Double(lora.rank)))
   }
 
   /// A learned table such as positions or a class token, normal with standard deviation 0.02.

@@ -23,7 +23,7 @@ public final class VisionTransformer: TrainableModel {
   ) throws {
     try config.validate()
     self.config = config
-    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd)
+    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
     embedding = Linear(
       store, "patch_embedding", in: config.vision.channels * config.vision.patch * config.vision.patch,
       out: config.width)

@@ -75,6 +75,12 @@ extension Engine {
     return copy
   }
 
+  /// Rounds floats to bfloat16 on the calling thread.
+  @inline(__always)
+  func round(_ values: UnsafePointer<Float>, to target: UnsafeMutablePointer<UInt16>, count: Int) {
+    mmoe_encode_bf16(target, values, count)
+  }
+
   /// An operand as an adjoint gets it back: kept, or converted anew from a tensor that is rebuilt.
   func recalled(_ operand: Operand, of tensor: Tensor, _ dtype: DType? = nil) -> () -> Operand {
     guard let rebuild = tensor.rebuild else { return { operand } }

@@ -27,6 +27,8 @@ public final class Parameter {
   public let experts: ExpertShare?
   /// Whether weight decay applies: weights of two or more axes, except embeddings of single tokens.
   public let decays: Bool
+  /// A trained change that every product with this weight adds.
+  public var adapter: LowRankAdapter?
   /// Whether it keeps its value in training: nothing computes its gradient, and the gradient takes no memory.
   public var isFrozen = false
   /// dLoss/dValue; meaningful while `hasGradient`, and only then does it have storage: between backward passes

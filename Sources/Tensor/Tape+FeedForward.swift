@@ -51,7 +51,7 @@ extension Tape {
     let hidden = w2.shape[w2.shape.count - 1]
     precondition(x.columns == d && offsets.last! <= x.rows, "\(name): \(x.shape), \(w1.shape)")
     precondition(width == hidden * activation.halves, "\(name): \(w1.shape), \(w2.shape)")
-    if !isRecording && offsets.last! <= fewRows {
+    if !isRecording && offsets.last! <= fewRows && w1.adapter == nil && w2.adapter == nil {
       return timed(name) {
         feedForwardFewRows(
           x, offsets: offsets, w1: w1, b1: b1, w2: w2, b2: b2, activation: activation,
@@ -60,6 +60,7 @@ extension Tape {
     }
     let tiles = groupTiles(offsets)
     let y = Tensor(uninitialised: x.shape)
+    let adapters = (AdapterPass(w1, rows: x.rows, engine), AdapterPass(w2, rows: x.rows, engine))
     let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
     let recalled = timed(name) {
       let (input, weights1, weights2) = (
@@ -81,6 +82,7 @@ extension Tape {
         engine.product(
           false, true, r.count, width, d, px + r.lowerBound * d, d, pw1 + e * width * d, d,
           rowPre, width)
+        adapters.0?.forward(e, r, px + r.lowerBound * d, rowPre)
         switch activated {
         case .float32(let activated):
           mmoe_activate(activation.kernel, rowPre, bias, activated, r.count, hidden)
@@ -91,17 +93,18 @@ extension Tape {
         let out = py + r.lowerBound * d
         engine.product(
           false, true, r.count, d, hidden, activated, hidden, pw2 + e * d * hidden, hidden, out, d)
+        adapters.1?.forward(e, r, activated, out)
         mmoe_bias_residual(
           out, pb2.map { $0 + e * d }, pr.map { $0 + r.lowerBound * d }, r.count, d)
       }
       return engine.recalled(input, of: x)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
-    record(name, y, of: [w1, b1, w2, b2], definedRows: offsets.last) { [self] dY in
+    record(name, y, of: [w1, b1, w2, b2, w1.adapter?.a, w2.adapter?.a], definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
         dY, x: recalled, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
-        b2: b2, activation: activation)
+        b2: b2, adapters: adapters, activation: activation)
       if let residualSlot { accumulate(dY, into: residualSlot) }
     }
     return y
@@ -126,7 +129,7 @@ extension Tape {
   private func feedForwardAdjoint(
     _ dY: Tensor, x: () -> Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
     tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter?, w2: Parameter,
-    b2: Parameter?, activation: Activation
+    b2: Parameter?, adapters: (AdapterPass?, AdapterPass?), activation: Activation
   ) {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
@@ -136,12 +139,13 @@ extension Tape {
     let partial =
       b1 == nil ? nil : Tensor(uninitialised: [dY.rows * 4 / feedForwardTile + groups, width])
     let pp = pre.pointer
+    let adjoints = (adapters.0.map(AdapterPass.Adjoint.init), adapters.1.map(AdapterPass.Adjoint.init))
     do {
       let dOutput = engine.operand(dY)
       let pd = dOutput.pointer
       let activated = hiddenGradients(
         dOutput, rows: dY.rows, slot: slot, pre: pre, partial: partial, tiles: tiles, w1: w1, w2: w2,
-        activation: activation)
+        adjoints: adjoints, activation: activation)
       let pa = activated.pointer
       let (dW2, dB2) = (w2.gradientTarget(), b2?.gradientTarget())
       forWeightSlices(groups, rows: d, needed: dW2 != nil || dB2 != nil) { e, o in
@@ -158,15 +162,17 @@ extension Tape {
             dB2.beta == 0 ? 0 : 1)
         }
       }
+      adjoints.1?.weights(offsets, pa, pd)
     }
     let (dW1, dB1) = (w1.gradientTarget(), b1?.gradientTarget())
-    guard dW1 != nil || dB1 != nil else { return }
+    guard dW1 != nil || dB1 != nil || adjoints.0 != nil else { return }
     let input = x()
+    adjoints.0?.weights(offsets, input.pointer, pp)
     let (px, ps) = (input.pointer, partial?.pointer)
     var tileStarts = Array(repeating: 0, count: groups + 1)
     for tile in tiles { tileStarts[tile.group + 1] += 1 }
     for g in 0..<groups { tileStarts[g + 1] += tileStarts[g] }
-    forWeightSlices(groups, rows: width, needed: true) { [tileStarts] e, o in
+    forWeightSlices(groups, rows: width, needed: dW1 != nil || dB1 != nil) { [tileStarts] e, o in
       let (first, count) = (offsets[e], offsets[e + 1] - offsets[e])
       if let dW1 {
         engine.product(
@@ -187,7 +193,8 @@ extension Tape {
   /// Turns `pre` into its gradient, writes that of the input, and returns the activated rows.
   private func hiddenGradients(
     _ dOutput: Operand, rows: Int, slot: GradientSlot, pre: Operand, partial: Tensor?,
-    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, w2: Parameter, activation: Activation
+    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, w2: Parameter,
+    adjoints: (AdapterPass.Adjoint?, AdapterPass.Adjoint?), activation: Activation
   ) -> Operand {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
@@ -203,6 +210,7 @@ extension Tape {
       engine.product(
         false, false, r.count, hidden, d, pd + r.lowerBound * d, d, pw2 + e * d * hidden, hidden,
         dActivated, hidden)
+      adjoints.1?.rows(e, r, pd + r.lowerBound * d, dActivated)
       let sums = ps.map { $0 + tile * width }
       switch (pp + r.lowerBound * width, pa + r.lowerBound * hidden) {
       case (.float32(let pre), .float32(let activated)):
@@ -217,6 +225,7 @@ extension Tape {
           false, false, r.count, d, width, pp + r.lowerBound * width, width,
           pw1 + e * width * d, d, beta: dX.beta, dX.pointer + r.lowerBound * d, d)
       }
+      adjoints.0?.rows(e, r, pp + r.lowerBound * width, dX.map { $0.pointer + r.lowerBound * d })
     }
     return activated
   }

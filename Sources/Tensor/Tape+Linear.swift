@@ -17,10 +17,11 @@ extension Tape {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
     precondition(residual.map { $0.count == rows * out } ?? true, "linear: residual shape")
-    if !isRecording && rows <= fewRows {
+    if !isRecording && rows <= fewRows && weight.adapter == nil {
       return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
     }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
+    let adapter = AdapterPass(weight, rows: rows, engine)
     let recalled = timed(name) {
       let (input, weights) = (engine.operand(x, dtype), engine.operand(weight.value, dtype))
       let (px, pw, py) = (input.pointer, weights.pointer, y.pointer)
@@ -31,11 +32,12 @@ extension Tape {
           py + r.lowerBound * out, out)
         mmoe_bias_residual(
           py + r.lowerBound * out, pb, pr.map { $0 + r.lowerBound * out }, r.count, out)
+        adapter?.forward(0, r, px + r.lowerBound * inner, py + r.lowerBound * out)
       }
       return engine.recalled(input, of: x, dtype)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
-    record(name, y, of: [weight, bias]) { [self] dY in
+    record(name, y, of: [weight, bias, weight.adapter?.a]) { [self] dY in
       let (weights, dOutput) = (engine.operand(weight.value, dtype), engine.operand(dY, dtype))
       let input = recalled()
       let (px, pw, pd) = (input.pointer, weights.pointer, dOutput.pointer)
@@ -67,6 +69,12 @@ extension Tape {
             false, false, r.count, inner, out, pd + r.lowerBound * out, out, pw, inner,
             beta: dX.beta, dX.pointer + r.lowerBound * inner, inner)
         }
+      }
+      if let adjoint = adapter.map(AdapterPass.Adjoint.init) {
+        engine.forRowTiles(rows) { r, _, _ in
+          adjoint.rows(0, r, pd + r.lowerBound * out, dX.map { $0.pointer + r.lowerBound * inner })
+        }
+        adjoint.weights([0, rows], px, pd)
       }
       if let residualSlot { accumulate(dY, into: residualSlot) }
     }

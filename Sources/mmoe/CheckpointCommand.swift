@@ -6,7 +6,8 @@ struct CheckpointCommand: ParsableCommand {
     commandName: "checkpoint", abstract: "Look into checkpoints, compare, average and convert them.",
     discussion: "Where a checkpoint is expected, a run's folder stands for its best one.",
     subcommands: [
-      Info.self, List.self, Diff.self, Verify.self, Average.self, Convert.self, Merge.self, Split.self, Prune.self,
+      Info.self, List.self, Diff.self, Verify.self, Average.self, Convert.self, Merge.self, Split.self,
+      MergeLoRA.self, Prune.self,
     ])
 
   struct Info: ParsableCommand {
@@ -97,6 +98,19 @@ struct CheckpointCommand: ParsableCommand {
     }
 
     func run() throws { CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: ranks, to: out)) }
+  }
+
+  struct MergeLoRA: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "merge-lora", abstract: "A whole model of one that was trained with adapters (lora.rank).")
+
+    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: String
+
+    func run() throws {
+      let count = try CheckpointRewriting.mergeAdapters(checkpoint, to: out)
+      StandardStream.output.line("adapters of \(count) weights merged in \(out)")
+    }
   }
 
   fileprivate static func report(_ files: [(file: String, bytes: Int)]) {

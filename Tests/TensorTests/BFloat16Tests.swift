@@ -132,6 +132,23 @@ private let available = (try? Engine(threads: 1, dtype: .bf16)) != nil
     }
   }
 
+  @Test func adapters() {
+    let offsets = [0, 0, 130, 130, 301]
+    func adapted(_ name: String, _ shape: [Int], seed: UInt64) -> Parameter {
+      let weight = randomParameter(name, shape, seed: seed)
+      weight.adapter = LowRankAdapter(
+        a: randomParameter(name + ".a", [shape[0], 4, shape[2]], seed: seed + 10),
+        b: randomParameter(name + ".b", [shape[0], shape[1], 4], seed: seed + 20), scale: 0.5)
+      return weight
+    }
+    let x = randomTensor([301, 24], seed: 1)
+    let (w1, w2) = (adapted("w1", [4, 40, 24], seed: 4), adapted("w2", [4, 24, 40], seed: 6))
+    let low = [w1, w2].flatMap { [$0, $0.adapter!.a, $0.adapter!.b] }
+    expectClose(low, [("x", x)], tolerance: 0.03) {
+      $0.feedForward(x, offsets: offsets, w1: w1, b1: nil, w2: w2, b2: nil)
+    }
+  }
+
   @Test(arguments: [(4, 4), (4, 2)], [false, true]) func attention(heads: (Int, Int), causal: Bool) {
     let (sequence, width) = (150, 8)
     let qkv = randomTensor([2 * sequence, (heads.0 + 2 * heads.1) * width], seed: 1)

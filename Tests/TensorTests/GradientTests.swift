@@ -49,6 +49,55 @@ import Testing
     }
   }
 
+  /// A weight with an adapter of random A and B.
+  private func adapted(_ name: String, _ shape: [Int], rank: Int, frozen: Bool, seed: UInt64) -> Parameter {
+    let weight = randomParameter(name, shape, seed: seed)
+    let (stack, out, inner) = (Array(shape.dropLast(2)), shape[shape.count - 2], shape[shape.count - 1])
+    weight.adapter = LowRankAdapter(
+      a: randomParameter(name + ".a", stack + [rank, inner], seed: seed + 100),
+      b: randomParameter(name + ".b", stack + [out, rank], seed: seed + 200), scale: 0.7)
+    weight.isFrozen = frozen
+    return weight
+  }
+
+  private func trained(_ weights: [Parameter]) -> [Parameter] {
+    weights.flatMap { [$0.isFrozen ? nil : $0, $0.adapter?.a, $0.adapter?.b].compactMap { $0 } }
+  }
+
+  @Test(arguments: [(3, 5, 7, 1), (257, 96, 33, 8)], [true, false])
+  func linearWithAdapter(size: (rows: Int, inner: Int, out: Int, rank: Int), frozen: Bool) {
+    let x = randomTensor([size.rows, size.inner], seed: 1)
+    let residual = randomTensor([size.rows, size.out], seed: 2)
+    let factors = randomTensor([size.rows, size.out], seed: 3)
+    let weight = adapted("w", [size.out, size.inner], rank: size.rank, frozen: frozen, seed: 4)
+    let run = { (tape: Tape) in tape.linear(x, weight: weight, residual: residual) }
+    expectGradients(trained([weight]), [("x", x), ("residual", residual)], step: 3e-3) { tape in
+      tape.innerProduct(run(tape), with: factors)
+    }
+    let before = run(Tape(engine, recording: false)).values
+    weight.mergeAdapter(engine)
+    #expect(relativeError(run(Tape(engine, recording: false)).values, before.map(Double.init)) < 1e-5)
+  }
+
+  @Test(arguments: [[0, 9], [0, 0, 130, 130, 301], [0, 2, 3, 4]], [true, false])
+  func feedForwardWithAdapters(offsets: [Int], frozen: Bool) {
+    let (experts, d, hidden) = (offsets.count - 1, 24, 40)
+    let x = randomTensor([offsets.last!, d], seed: 1)
+    let factors = randomTensor([offsets.last!, d], seed: 3)
+    let w1 = adapted("w1", [experts, 2 * hidden, d], rank: 3, frozen: frozen, seed: 4)
+    let b1 = randomParameter("b1", [experts, 2 * hidden], seed: 5)
+    let w2 = adapted("w2", [experts, d, hidden], rank: 3, frozen: frozen, seed: 6)
+    let run = { (tape: Tape) in
+      tape.feedForward(x, offsets: offsets, w1: w1, b1: b1, w2: w2, b2: nil, activation: .swiglu)
+    }
+    expectGradients(trained([w1, w2]) + [b1], [("x", x)], step: 3e-3) { tape in
+      tape.innerProduct(run(tape), with: factors)
+    }
+    let before = run(Tape(engine, recording: false)).values
+    for weight in [w1, w2] { weight.mergeAdapter(engine) }
+    #expect(relativeError(run(Tape(engine, recording: false)).values, before.map(Double.init)) < 1e-5)
+  }
+
   /// Rows beyond the last group, undefined where a capacity dropped choices, reach neither outputs nor gradients.
   @Test func feedForwardIgnoresRowsOfNoGroup() {
     let offsets = [0, 7, 20]

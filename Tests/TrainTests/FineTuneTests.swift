@@ -200,6 +200,65 @@ import Testing
         == words.floats("blocks.1.moe.experts.0000.fc1.weight").prefix(8))
   }
 
+  // MARK: Adapters
+
+  /// Adapters on every place of a trained model: the weights keep their bits, resuming gives the same bits, and the merged
+  /// checkpoint computes what the adapted one does.
+  @Test func adaptersTrainBesideTheWeights() throws {
+    let places = ["moe.variant=scmoe", "train.steps=12", "checkpoint.every=6"]
+    let base = try TinyRun(places)
+    try base.train(into: scratch("base"))
+    let weights = CheckpointWeights(checkpoint: try LoadedCheckpoint(scratch("base") + "/step-0000012.h5"))
+
+    let run = try TinyRun(
+      places + ["lora.rank=3", "lora.places=attention,mlp,experts", "optimizer.lr=0.01", "finetune.train_only=head"])
+    let fill: (any TrainableModel) -> Void = { model in
+      let target = WeightTransfer.Target(model: run.config.model, classes: nil, tokenizer: nil)
+      _ = try! WeightTransfer(weights, rules: TransferRules([]), target: target, noise: 0, seed: 0).fill(model)
+    }
+    try run.train(into: scratch("lora"), change: fill)
+    let file = scratch("lora") + "/step-0000012.h5"
+    let adapted = try LoadedCheckpoint(file)
+    for (name, _) in weights.arrays where !name.hasPrefix("head.") {
+      #expect(try adapted.modelArray(name) == weights.floats(name), "\(name) keeps its value")
+    }
+    let (plain, whole) = (base.config.model, run.config.model)
+    let costs = (try ModelCosts(plain), try ModelCosts(whole))
+    let model = try self.model(whole, seed: 1)
+    #expect(costs.1.parameters == model.parameters.reduce(0) { $0 + $1.count })
+    #expect(costs.0.parameters < costs.1.parameters && costs.0.trainingFLOPs < costs.1.trainingFLOPs)
+    #expect(try adapted.modelArray("blocks.1.moe.experts.0002.fc2.lora_b").contains { $0 != 0 })
+    // Only adapters and head have moments.
+    let trained = adapted.modelArrays().filter { $0.name.contains(".lora_") || $0.name.hasPrefix("head.") }
+    #expect(adapted.trainedNumbers == trained.reduce(0) { $0 + $1.shape.reduce(1, *) })
+
+    let half = try TinyRun.losses(scratch("lora"))
+    try run.train(into: scratch("half"), change: fill)
+    unlink(scratch("half") + "/step-0000012.h5")
+    try run.train(into: scratch("half"), resuming: scratch("half") + "/step-0000006.h5")
+    #expect(try TinyRun.losses(scratch("half")) == half)
+
+    func loss(_ file: String) throws -> Double {
+      let checkpoint = try LoadedCheckpoint(file)
+      let task = try ImageClassification(
+        checkpoint.info.config, data: TinyRun.data.path, training: false, engine: engine)
+      try checkpoint.restore(task.model)
+      return try task.evaluate(progress: nil).loss
+    }
+    #expect(try CheckpointRewriting.mergeAdapters(file, to: scratch("merged.h5")) == 10)
+    let merged = try LoadedCheckpoint(scratch("merged.h5"))
+    #expect(merged.modelArrays().map(\.name) == weights.arrays.map(\.name))
+    #expect(abs(try loss(file) - loss(scratch("merged.h5"))) < 1e-5)
+    #expect(try abs(loss(file) - loss(weights.path)) > 1e-3)
+
+    #expect { try CheckpointRewriting.mergeAdapters(weights.path, to: scratch("x.h5")) } throws: {
+      "\($0)".contains("lora.rank is 0, expected adapters to merge")
+    }
+    #expect { try transfer(CheckpointWeights(checkpoint: adapted), to: plain) } throws: {
+      "\($0)".contains("lora.rank 3, which this run (lora.rank 0) would lose")
+    }
+  }
+
   // MARK: Upcycling
 
   /// Where the weights of the chosen experts sum to one, a mixture of copies is the dense model.

@@ -7,9 +7,10 @@ struct Linear {
 
   init(
     _ store: ParameterStore, _ path: String, in inner: Int, out: Int, bias hasBias: Bool = true,
-    scale: Double = 1
+    scale: Double = 1, adapter: LoRAConfig.Place? = nil
   ) {
     weight = store.weight(path + ".weight", [out, inner], scale: scale)
+    if let adapter { store.adapt(weight, adapter) }
     bias = hasBias ? store.constant(path + ".bias", [out], 0) : nil
   }
 
@@ -55,10 +56,10 @@ struct SelfAttention {
     (heads, keyValueHeads) = (config.heads, config.keyValueHeads)
     qkv = Linear(
       store, path + ".qkv", in: config.width, out: (heads + 2 * keyValueHeads) * config.headWidth,
-      bias: config.bias)
+      bias: config.bias, adapter: .attention)
     proj = Linear(
       store, path + ".proj", in: config.width, out: config.width, bias: config.bias,
-      scale: config.residualScale)
+      scale: config.residualScale, adapter: .attention)
     self.causal = causal
     self.angles = angles
   }
@@ -103,10 +104,11 @@ struct FeedForward {
     activation = config.activation
     let hidden = config.mlpHidden
     fc1 = Linear(
-      store, path + ".fc1", in: config.width, out: activation.halves * hidden, bias: config.bias)
+      store, path + ".fc1", in: config.width, out: activation.halves * hidden, bias: config.bias,
+      adapter: .mlp)
     fc2 = Linear(
       store, path + ".fc2", in: hidden, out: config.width, bias: config.bias,
-      scale: config.residualScale)
+      scale: config.residualScale, adapter: .mlp)
   }
 
   func callAsFunction(_ x: Tensor, _ tape: Tape, residual: Tensor?, name: String = "mlp") -> Tensor {

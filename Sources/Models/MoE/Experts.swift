@@ -29,6 +29,7 @@ package struct Experts {
     b1 = bias(".fc1", activation.halves * hidden)
     w2 = weight(".fc2", width, hidden, scale: config.residualScale)
     b2 = bias(".fc2", width)
+    for weight in [w1, w2] { store.adapt(weight, .experts) }
   }
 
   /// Applies each expert to its rows.

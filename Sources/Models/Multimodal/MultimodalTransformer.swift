@@ -35,7 +35,7 @@ public final class MultimodalTransformer: TrainableModel {
     try config.validate()
     self.config = config
     let (vision, text, width) = (config.vision, config.text, config.width)
-    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd)
+    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
     patchEmbedding = Linear(
       store, "patch_embedding", in: vision.channels * vision.patch * vision.patch, out: width)
     patchPositions = store.table(

@@ -70,6 +70,37 @@ public enum CheckpointRewriting {
     return try LoadedCheckpoint(out).parts
   }
 
+  /// Writes a checkpoint whose adapters (`lora.rank`) are added to the weights that they change, without optimiser state:
+  /// a model like any other, which computes the same to rounding.
+  ///
+  /// - Returns: how many weights had an adapter.
+  /// - Throws: `TrainError` for a checkpoint without adapters; `HDF5Error` for a file that is missing or damaged, or
+  ///   cannot be written.
+  public static func mergeAdapters(_ path: String, to out: String) throws -> Int {
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
+    var info = checkpoint.info
+    guard info.config.model.lora.rank > 0 else {
+      throw TrainError("\(checkpoint.file): lora.rank is 0, expected adapters to merge; it is a whole model already")
+    }
+    let engine = try Engine(threads: info.config.tensor.threads)
+    let adapted = try info.config.model.makeModel(seed: nil, engine: engine)
+    try checkpoint.restore(adapted)
+    let count = adapted.parameters.count { $0.adapter != nil }
+    for parameter in adapted.parameters { parameter.mergeAdapter(engine) }
+    info.config.model.lora = LoRAConfig()
+    info.best = nil
+    let values = Dictionary(uniqueKeysWithValues: adapted.parameters.map { ($0.path, $0.value) })
+    let merged = try info.config.model.makeModel(seed: nil, engine: engine)
+    for parameter in merged.parameters {
+      parameter.value.pointer.update(from: values[parameter.path]!.pointer, count: parameter.count)
+    }
+    for (own, other) in zip(merged.buffers, adapted.buffers) {
+      own.value.pointer.update(from: other.value.pointer, count: own.value.count)
+    }
+    try TrainingCheckpoint.save(info, TrainingState(merged, nil), to: out)
+    return count
+  }
+
   /// Removes a run's older checkpoints.
   ///
   /// - Parameters:

@@ -49,12 +49,19 @@ public struct FineTuneConfig: Sendable, Equatable {
 
 extension RunConfig {
   static let fineTuneEntries: [ConfigEntry<RunConfig>] = [
+    .int(
+      "lora.rank", \.model.lora.rank, range: 0...4096,
+      "low-rank adapters, trained in place of the weights; 0 = none"),
+    .double("lora.alpha", \.model.lora.alpha, range: 0...1e6, "the change is alpha / rank B A"),
+    .list(
+      "lora.places", \.model.lora.places, "attention, mlp or experts", example: "attention, experts",
+      "weights that have an adapter"),
     .strings(
       "finetune.freeze", \.finetune.freeze, example: "blocks.*.attention.*, experts",
       "places that keep their values: patterns, or \(FineTuneConfig.words.map(\.word).joined(separator: ", "))"),
     .strings(
       "finetune.train_only", \.finetune.trainOnly, example: "head",
-      "where given, all other places keep their values (head = linear probe)"),
+      "where given, all other places keep their values (head = linear probe); adapters are always trained"),
     .strings(
       "finetune.lr_scale", \.finetune.lrScale, example: "head=10",
       "factors on the learning rate; the first match counts"),

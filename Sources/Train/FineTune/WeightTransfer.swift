@@ -35,6 +35,12 @@ struct WeightTransfer {
         "--init-from \(source.path): a model of kind \(source.model.kind.rawValue), expected \(target.model.kind.rawValue); name what to take from it with --map 'TARGET = SOURCE'"
       )
     }
+    let lora = source.model.lora
+    guard lora.rank == 0 || lora == target.model.lora else {
+      throw TrainError(
+        "--init-from \(source.path): trained with adapters, lora.rank \(lora.rank), which this run (lora.rank \(target.model.lora.rank)) would lose; merge them first with `mmoe checkpoint merge-lora`"
+      )
+    }
   }
 
   /// Fills parameters and buffers; of stacked experts those that live here.

@@ -29,6 +29,9 @@ struct HubExport {
         "\(key) is \(found), expected \(expected) for a folder of Hugging Face's layout; give --out a name that ends in .safetensors"
       )
     }
+    guard model.lora.rank == 0 else {
+      throw refuse("lora.rank", "\(model.lora.rank)", "0 (`mmoe checkpoint merge-lora`)")
+    }
     let isLlama = model.norm == .rms
     let isMixture = model.moe.variant != "dense"
     if isMixture {

@@ -19,6 +19,11 @@ struct OffloadedModel {
     guard checkpoint.info.config.model.moe.variant != "dense" else {
       throw TrainError("\(path): the model is dense and has no experts to offload; use --offload none")
     }
+    guard checkpoint.info.config.model.lora.rank == 0 else {
+      throw TrainError(
+        "\(path): lora.rank is \(checkpoint.info.config.model.lora.rank), expected 0: experts are read from the file as they are; merge them first with `mmoe checkpoint merge-lora`"
+      )
+    }
     let dispatcher = OffloadDispatcher()
     language = try LoadedLanguageModel(checkpoint, engine: engine, dispatcher: dispatcher, leaving: \.isOffloadable)
     let places = try ExpertFile.places(of: language.model.parameters, in: checkpoint)

@@ -31,7 +31,9 @@ public struct UpdatePlan {
       )
     }
     let freeze = config.freeze.flatMap(FineTuneConfig.patterns)
-    let only = config.trainOnly.flatMap(FineTuneConfig.patterns)
+    var only = config.trainOnly.flatMap(FineTuneConfig.patterns)
+    // Adapters are trained in place of the weights.
+    if parameters.contains(where: { $0.adapter != nil }) { only.append(PathPattern("*.lora_*")) }
     let rates = factors.map { (patterns: FineTuneConfig.patterns($0.place), factor: $0.factor) }
     parts = parameters.map { parameter in
       var parts: [Part] = []

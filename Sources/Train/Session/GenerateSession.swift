@@ -129,6 +129,8 @@ struct LoadedLanguageModel {
       model: try GPT(checkpoint.info.config.model, seed: nil, engine: engine, dispatcher: dispatcher),
       tokenizer: tokenizer)
     try checkpoint.restore(model, leaving: leaves)
+    // One weight is read faster than three, and a token at a time is bound by reading.
+    for parameter in model.parameters { parameter.mergeAdapter(engine) }
   }
 
   /// The ids of a prompt; of an empty one, what a document begins after.
