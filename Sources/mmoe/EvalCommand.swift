@@ -6,7 +6,7 @@ struct EvalCommand: ParsableCommand {
     commandName: "eval", abstract: "Evaluate a checkpoint on a validation set.")
 
   @Option(help: "The checkpoint's task: imagenet-subset, lm or multimodal.") var task: String
-  @Option(help: "A checkpoint, such as checkpoints/RUN/best.h5.") var checkpoint: String
+  @Option(help: "A checkpoint, or a run's folder (its best one).") var checkpoint: String
   @Option(help: "Folder with val/<class>/*.png or captions.jsonl, or a text; the embedded data by default.") var data:
     String?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?

@@ -7,7 +7,9 @@ struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue texts with a language model.")
 
-  @Option(help: "A checkpoint of `mmoe train --task lm`, or a folder with config.json and model.safetensors.")
+  @Option(
+    help:
+      "A checkpoint or a run's folder of `mmoe train --task lm`, or a folder with config.json and model.safetensors.")
   var checkpoint: String
   @Option(help: "The beginning of the text; repeatable.") var prompt: [String] = []
   @Option(help: "Tokens to make at most, for each prompt.") var tokens = 256

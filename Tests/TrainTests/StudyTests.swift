@@ -23,10 +23,11 @@ import Testing
         variants:
           a: {moe.variant: top1, seeds: [4, 0]}
           b:
-          c: {moe: {experts: 6, variant: scmoe}, baseline: a}
+          c: {moe: {experts: 6, variant: scmoe}, baseline: a, init_from: x.h5, map: [a = b, c.* = none]}
         """)
     #expect(plan.variants.map(\.name) == ["a", "b", "c"])
     #expect(plan.variants.map(\.baseline) == ["b", nil, "a"])
+    #expect(plan.variants.map(\.initFrom) == [nil, nil, "x.h5"] && plan.variants[2].map == ["a = b", "c.* = none"])
     #expect(plan.variants.map(\.seeds) == [[0, 4], [0, 1], [0, 1]])
     #expect(plan.variants.map(\.config.model.moe.experts) == [2, 2, 6])
     #expect(plan.variants.map(\.config.model.moe.variant) == ["top1", "top2", "scmoe"])
@@ -54,6 +55,7 @@ import Testing
     ),
     (head + "learning_rate: [1]\nvariants: {a: {}}", "s.yaml:3: learning_rate: expected description, task"),
     (head + "learning_rates: [1e-3]\nsearch: {seed: 1}\nvariants: {a: {}}", "search.seed: expected another than"),
+    (head + "variants:\n  a: {map: [[x]]}", "s.yaml:4: variants.a.map: expected a text"),
     (head + "learning_rates: 3\nvariants: {a: {}}", "s.yaml:3: learning_rates: expected a list of numbers, found 3"),
     ("task: lm\npreset: debug\nvariants: {a: {}}", "variant a: preset debug: model.kind is vit, expected gpt"),
   ]
@@ -158,6 +160,35 @@ import Testing
         top2:
         scmoe: {moe.variant: scmoe}
       """
+
+  /// A variant that starts from another run's weights begins with them, and keeps the form that the study gives it.
+  @Test func variantsStartFromCheckpoints() throws {
+    try TinyRun(["train.steps=9", "moe.experts=2", "train.eval_every=9"]).train(into: scratch("base"))
+    let yaml =
+      StudyTests.head + """
+        baseline: fresh
+        seeds: 1
+        settings: {train.steps: 1, schedule.warmup: 1000, moe.experts: 4}
+        variants:
+          fresh:
+          started: {init_from: \(scratch("base"))}
+          router: {init_from: \(scratch("base")), map: "blocks.*.moe.experts.* = none"}
+        """
+    #expect(try session(yaml, out: scratch("study")).0.run() == 0)
+    let rows = try StudyRecord(scratch("study/rows.jsonl")).rows
+    #expect(Set(rows.map(\.configuration)).count == 3 && Set(rows.map(\.parameters)).count == 1)
+    func expert(_ variant: String) throws -> [Float] {
+      let run = try #require(
+        try FileManager.default.contentsOfDirectory(atPath: scratch("study/runs")).first { $0.contains("-\(variant)-") }
+      )
+      return try LoadedCheckpoint(scratch("study/runs/\(run)/step-0000001.h5"))
+        .modelArray("blocks.1.moe.experts.0003.fc1.weight")
+    }
+    let base = try LoadedCheckpoint(scratch("base/step-0000009.h5")).modelArray("blocks.1.moe.experts.0001.fc1.weight")
+    func distance(_ a: [Float]) -> Float { zip(a, base).reduce(0) { max($0, abs($1.0 - $1.1)) } }
+    #expect(try distance(expert("started")) < 1e-3, "expert 3 of 4 comes from expert 1 of 2")
+    #expect(try distance(expert("fresh")) > 1e-2 && distance(expert("router")) > 1e-2)
+  }
 
   @Test(.timeLimit(.minutes(3))) func runsEverythingOnceAndGoesOn() throws {
     let (whole, output) = try session(StudyTests.small, out: scratch("whole"))

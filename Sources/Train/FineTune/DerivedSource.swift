@@ -21,6 +21,8 @@ struct DerivedSource {
       let own = source.experts(of: block)
       if own == 0 { return copy("\(block).mlp.\(rest)", source, isShared: true) }
       let names = origins(of: expert, of: experts, among: own).map { source.expert($0, of: block, rest) }
+      // Adapters have no counterpart in a model without any.
+      guard names.allSatisfy(source.contains) else { return nil }
       return DerivedSource(names: names, isShared: experts > own && expert >= own)
     }
     if source.contains(target) { return DerivedSource(names: [target], isShared: false) }

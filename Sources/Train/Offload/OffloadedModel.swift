@@ -15,7 +15,7 @@ struct OffloadedModel {
     guard !HubModel.isOne(path) else {
       throw TrainError("\(path): --offload reads experts from a checkpoint of `mmoe train`; use --offload none")
     }
-    let checkpoint = try LoadedCheckpoint(path)
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     guard checkpoint.info.config.model.moe.variant != "dense" else {
       throw TrainError("\(path): the model is dense and has no experts to offload; use --offload none")
     }
@@ -28,7 +28,8 @@ struct OffloadedModel {
     language = try LoadedLanguageModel(checkpoint, engine: engine, dispatcher: dispatcher, leaving: \.isOffloadable)
     let places = try ExpertFile.places(of: language.model.parameters, in: checkpoint)
     let all = places.values.reduce(0) { $0 + $1.count }
-    cache = ExpertCache(mode, capacity: experts ?? max(1, all / 4), places: places, file: try ExpertFile(path))
+    cache = ExpertCache(
+      mode, capacity: experts ?? max(1, all / 4), places: places, file: try ExpertFile(checkpoint.file))
     dispatcher.cache = cache
   }
 }

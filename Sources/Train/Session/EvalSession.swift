@@ -37,7 +37,7 @@ public struct EvalSession {
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
     let task = try TaskKind(named: options.task)
-    let checkpoint = try LoadedCheckpoint(options.checkpoint)
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: options.checkpoint))
     guard checkpoint.info.task == task.rawValue else {
       throw TrainError(
         "\(checkpoint.file): a checkpoint of the task \(checkpoint.info.task), expected \(task.rawValue); give --task \(checkpoint.info.task)"

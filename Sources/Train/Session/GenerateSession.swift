@@ -89,7 +89,7 @@ struct LoadedLanguageModel {
   /// - Throws: what is wrong with the file or folder, in one line.
   init(_ path: String, engine: Engine) throws {
     guard HubModel.isOne(path) else {
-      try self.init(LoadedCheckpoint(path), engine: engine)
+      try self.init(LoadedCheckpoint(RunFolder.checkpoint(at: path)), engine: engine)
       return
     }
     let hub = try HubModel(path)

@@ -13,12 +13,16 @@ import Foundation
 ///     variants:
 ///       top2: {moe.variant: top2, seeds: 8}
 ///       scmoe: {moe.variant: scmoe, baseline: top2}
+///       from-text: {init_from: checkpoints/text, map: "blocks.*.moe.experts.* = blocks.*.moe.experts.*"}
 struct StudyPlan: Sendable {
   struct Variant: Sendable {
     let name: String
     var seeds: [Int]
     /// What it is compared with; nil for the baseline itself.
     var baseline: String?
+    /// Where its runs start from, and by which rules: `--init-from` and `--map`.
+    var initFrom: String?
+    var map: [String]
     /// The whole configuration, but for seed and learning rate.
     var config: RunConfig
   }
@@ -80,7 +84,9 @@ struct StudyPlan: Sendable {
         throw fields.refuse("variants", "the name '\(name)'", "letters, digits, - and +")
       }
       var config = common
-      let settings = fields.group("variants.\(name)").filter { $0.key != "seeds" && $0.key != "baseline" }
+      let settings = fields.group("variants.\(name)").filter {
+        !["seeds", "baseline", "init_from", "map"].contains($0.key)
+      }
       try RunConfig.table.apply(settings, of: document.file, to: &config)
       for key in ["seed", "optimizer.lr"] where settings.contains(where: { $0.key == key }) {
         if key == "seed" || !learningRates.isEmpty {
@@ -96,7 +102,8 @@ struct StudyPlan: Sendable {
       variants.append(
         Variant(
           name: name, seeds: try fields.seeds(own + "seeds") ?? seeds,
-          baseline: try fields.text(own + "baseline") ?? baseline, config: config))
+          baseline: try fields.text(own + "baseline") ?? baseline, initFrom: try fields.text(own + "init_from"),
+          map: try fields.texts(own + "map"), config: config))
     }
     guard !variants.isEmpty else { throw fields.refuse("variants", "none", "at least one") }
     for index in variants.indices {
@@ -155,6 +162,15 @@ struct StudyFields {
     guard let value = value(key) else { return nil }
     guard case .scalar(let text, _) = value, !text.isEmpty else { throw refuse(key, value.found, "a text") }
     return text
+  }
+
+  /// A text, or a list of them; none where there is nothing.
+  func texts(_ key: String) throws -> [String] {
+    guard case .list(let items)? = value(key) else { return try text(key).map { [$0] } ?? [] }
+    return try items.map {
+      guard case .scalar(let text, _) = $0, !text.isEmpty else { throw refuse(key, $0.found, "a text") }
+      return text
+    }
   }
 
   func number(_ key: String, _ range: ClosedRange<Double>) throws -> Double? {

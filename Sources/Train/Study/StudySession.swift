@@ -112,7 +112,7 @@ public struct StudySession {
 
   /// - Returns: whether it is finished.
   private func runOne(_ job: Job, _ record: StudyRecord) throws -> Bool {
-    let configuration = fingerprint(job.config)
+    let configuration = fingerprint(job)
     let isFinished =
       try record.row(
         job.purpose, job.variant.name, seed: job.seed, learningRate: job.learningRate, configuration: configuration)
@@ -131,8 +131,10 @@ public struct StudySession {
       // What was stopped before its first checkpoint begins again.
       try? FileManager.default.removeItem(atPath: run)
       training.out = run
+      training.initFrom = job.variant.initFrom
+      training.map = job.variant.map
     }
-    training.settings = try settings(job.config)
+    training.settings = try settings(job)
     human.line(
       "\n\(job.purpose.rawValue) \(job.variant.name), seed \(job.seed), learning rate \(job.learningRate)")
     let result = TextBuffer()
@@ -158,21 +160,30 @@ public struct StudySession {
   }
 
   /// The preset's settings that differ, as the command line would give them.
-  private func settings(_ config: RunConfig) throws -> [String] {
+  private func settings(_ job: Job) throws -> [String] {
     var preset = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(plan.preset), to: &preset)
-    var settings = RunConfig.table.differences(preset, config).map { "\($0.key)=\($0.second)" }
+    var keys = RunConfig.table.differences(preset, job.config).map(\.key)
+    if job.variant.initFrom != nil {
+      // A model of the same kind brings its own form along, which gives way only to what is said.
+      let form = ["model.layers", "model.width", "model.heads", "model.hidden", "moe."]
+      keys += RunConfig.table.entries.map(\.key).filter { key in
+        !keys.contains(key) && form.contains { key.hasPrefix($0) }
+      }
+    }
+    var settings = RunConfig.table.resolved(job.config).filter { keys.contains($0.key) }.map { "\($0.key)=\($0.value)" }
     if let threads = options.threads { settings.append("tensor.threads=\(threads)") }
     return settings
   }
 
   /// Everything that decides a result and differs from a setting's default, as 64 bits: a setting that a later version
   /// adds leaves finished rows valid. The number of threads decides nothing.
-  private func fingerprint(_ config: RunConfig) -> String {
-    var config = config
+  private func fingerprint(_ job: Job) -> String {
+    var config = job.config
     config.tensor = TensorConfig()
     let settings = RunConfig.table.differences(RunConfig(), config).map { "\($0.key)=\($0.second)" }
-    let text = ([plan.task.rawValue, plan.data ?? options.data ?? ""] + settings).joined(separator: "\n")
+    let start = ([job.variant.initFrom].compactMap { $0 } + job.variant.map).map { "from " + $0 }
+    let text = ([plan.task.rawValue, plan.data ?? options.data ?? ""] + settings + start).joined(separator: "\n")
     // FNV-1a.
     let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     return String(hash, radix: 16)
