@@ -12,13 +12,20 @@ package final class Backbone {
   }
 
   let blocks: [TransformerBlock]
+  /// Number of the first block, in paths and everywhere else where blocks of the model have numbers.
+  private let first: Int
   private let config: ModelConfig
   private let departures: [State: [(block: Int, route: Int)]]
 
+  /// - Parameters:
+  ///   - first: number of the first block, after those of another tower.
+  ///   - cross: how many of the last blocks read another tower, and its width.
   package init(
-    _ store: ParameterStore, config: ModelConfig, causal: Bool, dispatcher: any Dispatcher
+    _ store: ParameterStore, config: ModelConfig, causal: Bool, dispatcher: any Dispatcher, first: Int = 0,
+    cross: (blocks: Int, width: Int) = (0, 0)
   ) throws {
     self.config = config
+    self.first = first
     let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
     let angles =
       config.kind == .gpt && config.text.positions == .rotary
@@ -29,8 +36,9 @@ package final class Backbone {
     for index in 0..<config.layers {
       let bank = config.bank(of: index).flatMap { $0 < banks.count ? banks[$0] : nil }
       let block = TransformerBlock(
-        store, "blocks.\(index)", index: index, config: config, causal: causal,
-        angles: angles, variant: config.isMoE(index) ? variant : nil, bank: bank, dispatcher: dispatcher)
+        store, "blocks.\(first + index)", index: first + index, config: config, causal: causal,
+        angles: angles, context: index >= config.layers - cross.blocks ? cross.width : nil,
+        variant: config.isMoE(index) ? variant : nil, bank: bank, dispatcher: dispatcher)
       if let moe = block.moe, bank == nil { banks.append(moe.experts) }
       blocks.append(block)
     }
@@ -54,8 +62,10 @@ package final class Backbone {
   ///   - x: `[B · T, d]`; sequence: T.
   ///   - layout: sequences of different lengths, instead of such of T.
   ///   - caches: one a block, of the sequence that `x` continues, in generation.
+  ///   - cross: what the blocks with cross-attention read; nil = nothing, they pass on what they get.
   package func callAsFunction(
-    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, caches: [KeyValueCache]? = nil, _ pass: ForwardPass
+    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, caches: [KeyValueCache]? = nil,
+    cross: CrossInput? = nil, _ pass: ForwardPass
   ) -> Tensor {
     let tape = pass.tape
     var inFlight: [Int: [RouteInFlight]] = [:]
@@ -75,15 +85,18 @@ package final class Backbone {
       }
     }
 
-    var x = pass.reached(.input, x)
-    reached(-1, .output, BlockState(value: x, normed: nil, norm: nil, place: .input))
+    let input = StreamState.output(first - 1)
+    var x = pass.reached(input, x)
+    reached(-1, .output, BlockState(value: x, normed: nil, norm: nil, place: input))
+    var crossed = 0
     for (index, block) in blocks.enumerated() {
-      tape.scope = "blocks.\(index)"
+      let number = first + index
+      tape.scope = "blocks.\(number)"
       defer { tape.scope = "" }
       if let coordinator = pass.coordinator {
-        tape.recordPassage { coordinator.leftBlock(index) }
+        tape.recordPassage { coordinator.leftBlock(number) }
       }
-      let entered = BlockState(value: x, normed: nil, norm: block.norm2, place: .output(index - 1))
+      let entered = BlockState(value: x, normed: nil, norm: block.norm2, place: .output(number - 1))
       reached(index, .input, entered)
       let scales = branchScales(index, samples: layout?.spans.count ?? x.rows / sequence, layout, pass)
       let normed = block.norm1(pass.value(of: entered, along: .attention), tape)
@@ -96,9 +109,13 @@ package final class Backbone {
         h = block.attention(
           normed, tape, sequence: sequence, layout: layout, residual: residual, cache: caches?[index])
       }
-      h = pass.reached(.afterAttention(index), h)
+      if let layer = block.cross, let cross {
+        h = layer(h, cross.keyValues[crossed], cross.pairs, tape)
+        crossed += 1
+      }
+      h = pass.reached(.afterAttention(number), h)
       let mixed = BlockState(
-        value: h, normed: block.norm2(h, tape), norm: block.norm2, place: .afterAttention(index))
+        value: h, normed: block.norm2(h, tape), norm: block.norm2, place: .afterAttention(number))
       operatorDone()
       reached(index, .afterAttention, mixed)
       switch block.body {
@@ -116,8 +133,8 @@ package final class Backbone {
           inFlight[index] ?? [], current: mixed, branchScales: scales?.body, pass, operatorDone: operatorDone)
         inFlight[index] = nil
       }
-      x = pass.reached(.output(index), x)
-      reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2, place: .output(index)))
+      x = pass.reached(.output(number), x)
+      reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2, place: .output(number)))
     }
     pass.coordinator?.completeSums()
     return x
@@ -133,7 +150,7 @@ package final class Backbone {
     }
     let rate = Float(config.stochasticDepth) * Float(index) / Float(config.layers - 1)
     let random = CounterRandom(
-      seed: pass.seed, purpose: .stochasticDepth, a: UInt64(pass.step), b: UInt64(index))
+      seed: pass.seed, purpose: .stochasticDepth, a: UInt64(pass.step), b: UInt64(first + index))
     // Numbered by the sample's place in the global batch.
     let shard = pass.shard
     func draw(_ offset: Int) -> [Float] {

@@ -21,15 +21,31 @@ public struct ModelCosts: Sendable {
   /// - Throws: `ModelError` for an impossible configuration.
   public init(_ config: ModelConfig) throws {
     try config.validate()
-    let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
-    switch config.kind {
-    case .vit: addVisionEnds(config)
-    case .gpt: addTextEnds(config)
-    case .multimodal:
+    switch (config.kind, config.fusion.kind) {
+    case (.vit, _): addVisionEnds(config)
+    case (.gpt, _): addTextEnds(config)
+    case (.multimodal, .early):
       addVisionEnds(config)
       addTextEnds(config)
       addFusionEnds(config)
+      // The two ends share the last norm.
+      add(-normSize(config))
+    case (.multimodal, .late):
+      let (images, text) = (config.visionTower, config.textTower)
+      addVisionEnds(images)
+      addTextEnds(text)
+      addFusionEnds(config)
+      if images.vision.preNorm { add(normSize(images)) }
+      try addBlocks(images)
+      try addBlocks(text)
+      for _ in 0..<config.fusion.crossBlocks { addCrossAttention(text, context: images) }
+      return
     }
+    try addBlocks(config)
+  }
+
+  private mutating func addBlocks(_ config: ModelConfig) throws {
+    let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
     var banks = 0
     for index in 0..<config.layers {
       addAttention(config)
@@ -113,12 +129,25 @@ public struct ModelCosts: Sendable {
     }
   }
 
-  /// Where images and texts are compared. The class head is the vision end's; the two ends share the last norm.
+  /// Where images and texts are compared. The class head is the vision end's.
   private mutating func addFusionEnds(_ config: ModelConfig) {
-    let projections = 2 * config.fusion.embedding * config.width
+    let textWidth = config.fusion.kind == .early ? config.width : config.textTower.width
+    let projections = config.fusion.embedding * (config.width + textWidth)
     add(projections + 1)
     addProducts(projections, rows: 1)
-    add(-normSize(config))
+  }
+
+  /// A text's look at its image.
+  private mutating func addCrossAttention(_ config: ModelConfig, context: ModelConfig) {
+    let (d, other, tokens, patches) = (config.width, context.width, config.tokens, context.tokens)
+    add(2 * d * d + 2 * d * other + normSize(config) + (config.bias ? 4 * d : 0))
+    addProducts(2 * d * d, rows: tokens)
+    addProducts(2 * d * other, rows: patches)
+    forwardFLOPs += 4 * Double(tokens * patches) * Double(d)
+    addAdapter(config, .attention, in: d, out: d)
+    addAdapter(config, .attention, in: other, out: 2 * d)
+    addAdapter(config, .attention, in: d, out: d)
+    activationFloats += Double(tokens * (4 * d + config.heads) + patches * 2 * d)
   }
 
   /// - Parameters: copies: perceptrons that are stored; active: those that a token meets.

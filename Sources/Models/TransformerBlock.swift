@@ -9,16 +9,21 @@ final class TransformerBlock {
 
   let norm1: Norm
   let attention: SelfAttention
+  /// Reads another tower; nil where there is none to read.
+  let cross: CrossAttention?
   let norm2: Norm
   let body: Body
 
-  /// - Parameter bank: the experts, where the block shares another's.
+  /// - Parameters:
+  ///   - context: width of the other tower that the block reads; nil = none.
+  ///   - bank: the experts, where the block shares another's.
   init(
     _ store: ParameterStore, _ path: String, index: Int, config: ModelConfig, causal: Bool,
-    angles: RotaryAngles?, variant: MoEVariant?, bank: Experts?, dispatcher: any Dispatcher
+    angles: RotaryAngles?, context: Int?, variant: MoEVariant?, bank: Experts?, dispatcher: any Dispatcher
   ) {
     norm1 = Norm(store, path + ".norm1", config)
     attention = SelfAttention(store, path + ".attention", config, causal: causal, angles: angles)
+    cross = context.map { CrossAttention(store, path + ".cross", config, context: $0) }
     norm2 = Norm(store, path + ".norm2", config)
     if let variant {
       body = .moe(

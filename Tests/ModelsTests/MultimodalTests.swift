@@ -32,8 +32,8 @@ import Testing
 
   private func rows(_ model: MultimodalTransformer, _ batch: PackedSequences) -> [[Float]] {
     let states = model(batch, pass())
-    let (values, d) = (states.rows.values, model.config.width)
-    return (0..<states.rows.rows).map { Array(values[$0 * d..<($0 + 1) * d]) }
+    let (values, d) = (states.images.rows!.values, model.config.width)
+    return (0..<values.count / d).map { Array(values[$0 * d..<($0 + 1) * d]) }
   }
 
   private func differing(_ a: [[Float]], _ b: [[Float]]) -> Set<Int> {
@@ -57,19 +57,119 @@ import Testing
     #expect(differing(before, rows(model, MultimodalTests.batch(images: images))) == Set(0...7))
   }
 
-  /// With the image and alone: through the caches token by token as in one piece.
-  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name))
-  func cachedLogitsAgree(variant: String) throws {
-    var config = MultimodalTests.config(variant: variant)
+  /// Two towers of different sizes; a class token, a norm before the blocks, the last token for the text.
+  static func late(variant: String = "top2", cross: Int = 2) -> ModelConfig {
+    var config = MultimodalTests.config(variant: variant, groups: "vision:3,language:3")
+    (config.moe.balance, config.layers) = (.firstChoice, 2)
+    (config.vision.classToken, config.vision.preNorm) = (true, true)
+    config.fusion.kind = .late
+    (config.fusion.crossBlocks, config.fusion.textPooling) = (cross, .last)
+    (config.fusion.textLayers, config.fusion.textWidth, config.fusion.textHeads) = (4, 20, 2)
+    return config
+  }
+
+  /// Patches never depend on a text, a text depends on its image only through cross-attention, on no other image, and on
+  /// no later token.
+  @Test(arguments: ["dense", "top2", "scmoe", "dgmoe", "hierarchical"], [0, 2])
+  func whoSeesWhomInTowers(variant: String, cross: Int) throws {
+    var config = MultimodalTests.late(variant: variant, cross: cross)
     if variant == "dense" { config.moe.groups = nil }
     let model = try MultimodalTransformer(config, seed: 3, engine: engine)
-    let caches = model.makeCaches()
+    func rows(_ batch: PackedSequences) -> (images: [[Float]], texts: [[Float]]) {
+      let states = model(batch, pass())
+      func cut(_ part: PackedStates.Part) -> [[Float]] {
+        let (values, d) = (part.rows!.values, part.rows!.columns)
+        return (0..<values.count / d).map { Array(values[$0 * d..<($0 + 1) * d]) }
+      }
+      return (cut(states.images), cut(states.texts))
+    }
+    let before = rows(MultimodalTests.batch())
+    #expect(before.images.count == 10 && before.texts.count == 11)
+    var text = MultimodalTests.text
+    text[2] = 11
+    let other = rows(MultimodalTests.batch(text))
+    #expect(other.images == before.images && differing(before.texts, other.texts) == [2, 3, 9, 10])
+    // Image 1, whose text is the first sequence.
+    let images = MultimodalTests.images.copy()
+    images.pointer[3 * 64 + 63] += 3
+    let changed = rows(MultimodalTests.batch(images: images))
+    #expect(differing(before.images, changed.images) == Set(5..<10))
+    #expect(differing(before.texts, changed.texts) == (cross > 0 ? [0, 1, 2, 3] : []))
+  }
+
+  /// All gradients of both towers and what joins them.
+  @Test(arguments: ["dense", "scmoe"]) func gradientsOfTowers(variant: String) throws {
+    var config = MultimodalTests.late(variant: variant)
+    if variant == "dense" { config.moe.groups = nil }
+    var checks: [GradientCheck]?
+    for seed in UInt64(5)...16 where checks == nil {
+      let model = try MultimodalTransformer(config, seed: seed, engine: engine)
+      // The image reaches the text by more than rounding, and no norm bends within a step.
+      for parameter in model.parameters {
+        let isTable = ["token_embedding", "position_embedding", "class_token"].contains(parameter.path)
+        let factor: Float = isTable ? 20 : parameter.path.contains(".cross.") ? 3 : 1
+        for i in 0..<parameter.count { parameter.value.pointer[i] *= factor }
+      }
+      checks = checkRoutedGradients(engine: engine, parameters: model.parameters) { tape in
+        let pass = ForwardPass(tape, training: true)
+        let states = model(
+          PackedSequences(
+            images: MultimodalTests.images,
+            [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
+          pass)
+        _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
+        let rows = model.imageRows(states, tape)
+        _ = model.contrastiveLoss(
+          images: model.imageEmbeddings(rows, tape), texts: model.textEmbeddings(states, of: [2, 3], tape), weight: 0.7,
+          tape)
+        _ = tape.crossEntropy(model.classLogits(rows, tape)!, targets: [2, 0])
+        return pass.routings.map(\.load)
+      }
+    }
+    // A bias of queries moves all scores nearly alike: what is left is near rounding.
+    for check in try #require(checks) where !"\(check)".contains(".cross.query.bias") {
+      #expect(check.error < 5e-2, "\(check)")
+    }
+  }
+
+  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name), [0, 3])
+  func costsCountParametersOfTowers(variant: String, rank: Int) throws {
+    var config = MultimodalTests.late(variant: variant)
+    if variant == "dense" { config.moe.groups = nil }
+    (config.lora.rank, config.lora.places) = (rank, LoRAConfig.Place.allCases)
+    let model = try MultimodalTransformer(config, seed: 1, engine: engine)
+    #expect(try ModelCosts(config).parameters == model.parameters.reduce(0) { $0 + $1.count })
+  }
+
+  @Test func refusesTowers() {
+    let changes: [((inout ModelConfig) -> Void, String)] = [
+      ({ $0.fusion.crossBlocks = 5 }, "fusion.cross_blocks is 5, but the text tower has 4"),
+      ({ $0.moe.groups = "vision:3,language:2,shared:1" }, "no expert stands in both towers"),
+      ({ $0.moe.balance = .entropy }, "moe.balance is entropy"),
+      ({ $0.fusion.textHeads = 3 }, "the text tower of fusion.kind=late: model.heads is 3"),
+      ({ $0.moe.groups = "vision:5,language:1" }, "the text tower of fusion.kind=late: moe.variant top2 chooses 2"),
+      ({ $0.fusion.kind = .early }, "or fusion.kind=late"),
+    ]
+    for (change, words) in changes {
+      var config = MultimodalTests.late()
+      change(&config)
+      #expect { try config.validate() } throws: { "\($0)".contains(words) }
+    }
+  }
+
+  /// With the image and alone: through the cache token by token as in one piece.
+  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name), [FusionConfig.Kind.early, .late])
+  func cachedLogitsAgree(variant: String, kind: FusionConfig.Kind) throws {
+    var config = kind == .early ? MultimodalTests.config(variant: variant) : MultimodalTests.late(variant: variant)
+    if variant == "dense" { config.moe.groups = nil }
+    let model = try MultimodalTransformer(config, seed: 3, engine: engine)
+    let cache = model.makeCache()
     let image = Tensor(Array(MultimodalTests.images.values[192...]), shape: [1, 3, 8, 8])
-    model.read(image, caches: caches, pass())
+    model.read(image, cache, pass())
     let whole = pass()
     let states = model(PackedSequences(images: image, [.init(image: 0, text: MultimodalTests.text)]), whole)
     for (position, id) in MultimodalTests.text.enumerated() {
-      let logits = model.next([id], position: position, caches: caches, pass()).values
+      let logits = model.next([id], position: position, cache, pass()).values
       // The loss of each target is log-sum-exp less its logit: differences of logits are compared.
       var target = [Int32](repeating: -1, count: MultimodalTests.text.count)
       target[position] = 5
@@ -150,7 +250,7 @@ import Testing
             [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
           pass)
         _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
-        let means = model.imageMeans(states, tape)
+        let means = model.imageRows(states, tape)
         _ = model.contrastiveLoss(
           images: model.imageEmbeddings(means, tape), texts: model.textEmbeddings(states, of: [2, 3], tape),
           weight: 0.7,

@@ -1,6 +1,6 @@
 import Foundation
 
-/// An array from a `.npy` file: row-major float32 or int64, little-endian, as the parity models' inputs and results are
+/// An array from a `.npy` file: float32 or int64, little-endian, as the parity models' inputs and results are
 /// stored.
 public struct NumpyFile {
   public let shape: [Int]
@@ -30,22 +30,30 @@ public struct NumpyFile {
       guard let key = header.range(of: "'\(name)':") else { return nil }
       return header[key.upperBound...].drop { $0 == " " }.prefix { $0 != end }.description
     }
-    guard field("fortran_order", upTo: ",") == "False", let type = field("descr", upTo: ","),
+    guard let order = field("fortran_order", upTo: ","), let type = field("descr", upTo: ","),
       let list = field("shape", upTo: ")")
-    else { throw refuse("header \(header) is not of a row-major array") }
-    shape = list.dropFirst().split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+    else { throw refuse("header \(header) is not of an array") }
+    let shape = list.dropFirst().split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
     let count = shape.reduce(1, *)
     let size = type == "'<f4'" ? 4 : 8
     guard type == "'<f4'" || type == "'<i8'", bytes.count - start == count * size else {
       throw refuse("\(bytes.count - start) bytes of \(type), expected \(count) numbers of <f4 or <i8")
     }
-    (values, integers) = bytes.withUnsafeBytes { raw in
+    let (stored, integers) = bytes.withUnsafeBytes { raw -> ([Float], [Int]) in
       guard size == 8 else {
         return ((0..<count).map { raw.loadUnaligned(fromByteOffset: start + 4 * $0, as: Float.self) }, [])
       }
       let integers = (0..<count).map { Int(raw.loadUnaligned(fromByteOffset: start + 8 * $0, as: Int64.self)) }
       return (integers.map(Float.init), integers)
     }
+    self.shape = shape
+    guard order == "True" else {
+      (values, self.integers) = (stored, integers)
+      return
+    }
+    guard size == 4, shape.count == 2 else { throw refuse("a column-major array, expected a matrix of <f4") }
+    self.integers = []
+    values = (0..<count).map { stored[$0 % shape[1] * shape[0] + $0 / shape[1]] }
   }
 }
 

@@ -25,6 +25,39 @@ import Testing
     }
   }
 
+  /// Ranges in any order, rows that read nothing and rows that nobody reads.
+  @Test(arguments: [1, 3]) func crossAttention(heads: Int) {
+    let (q, keyValues) = (randomTensor([9, 6], seed: 1), randomTensor([8, 12], seed: 2))
+    let factors = randomTensor([9, 6], seed: 3)
+    let pairs = [(queries: 4..<9, keys: 0..<3), (queries: 0..<2, keys: 3..<7)]
+    let width = 6 / heads
+    let y = Tape(engine, recording: false).crossAttention(q, keyValues: keyValues, pairs: pairs, heads: heads).values
+    var expected = [Double](repeating: 0, count: 54)
+    for (queries, keys) in pairs {
+      for row in queries {
+        for h in 0..<heads {
+          func key(_ k: Int, _ i: Int) -> Double { Double(keyValues.values[k * 12 + h * width + i]) }
+          let scores = keys.map { k in
+            exp(
+              (0..<width).reduce(0) { $0 + Double(q.values[row * 6 + h * width + $1]) * key(k, $1) }
+                / Double(width).squareRoot())
+          }
+          let total = scores.reduce(0, +)
+          for i in 0..<width {
+            expected[row * 6 + h * width + i] = zip(keys, scores).reduce(0) { $0 + $1.1 / total * key($1.0, 6 + i) }
+          }
+        }
+      }
+    }
+    #expect(relativeError(y, expected) < 1e-5)
+    for check in checkGradients(
+      engine: engine, parameters: [], inputs: [("q", q), ("keyValues", keyValues)], step: 1e-2,
+      forward: { tape in
+        tape.innerProduct(tape.crossAttention(q, keyValues: keyValues, pairs: pairs, heads: heads), with: factors)
+      })
+    { #expect(check.error < 1e-2, "\(check)") }
+  }
+
   /// Against the definition: a softmax over all that a position sees, written out.
   @Test func attentionSeesPrefixAndPast() {
     let layout = SequenceLayout(PackedOperationTests.spans)

@@ -172,7 +172,9 @@ import Testing
   /// The parity models there and back: the same tensors, bit by bit, and so the same logits.
   @Test(
     .enabled(if: SharedData.folder("parity") != nil, "needs the shared parity models"),
-    arguments: ["gpt2-tiny-random", "llama2c-stories260K", "mixtral-tiny-random", "vit-tiny-random"])
+    arguments: [
+      "gpt2-tiny-random", "llama2c-stories260K", "mixtral-tiny-random", "vit-tiny-random", "clip-tiny-random",
+    ])
   func parityModelsThereAndBack(name: String) throws {
     let folder = try #require(SharedData.folder("parity/" + name))
     _ = try CheckpointConversion.convert(folder, to: scratch("ours.h5"))

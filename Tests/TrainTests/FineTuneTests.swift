@@ -334,7 +334,7 @@ import Testing
     var parameters: [Parameter] = []
     try run.train(into: scratch("whole")) { parameters = $0.parameters }
     let untrained = try VisionTransformer(run.config.model, seed: UInt64(run.config.seed), engine: engine)
-    let plan = try UpdatePlan(run.config.finetune, parameters, layers: run.config.model.layers)
+    let plan = try UpdatePlan(run.config.finetune, parameters, stacks: run.config.model.stacks)
     for ((parameter, fresh), parts) in zip(zip(parameters, untrained.parameters), plan.parts) {
       for piece in CheckpointLayout.pieces(of: parameter) {
         let isTrained = parts.contains { $0.range.contains(piece.offset) }
@@ -382,7 +382,7 @@ import Testing
     let parameters = try model(config, seed: 1).parameters
     var tuning = FineTuneConfig()
     (tuning.layerDecay, tuning.lrScale) = (0.5, ["head=10", "experts=0"])
-    let plan = try UpdatePlan(tuning, parameters, layers: 2)
+    let plan = try UpdatePlan(tuning, parameters, stacks: [2])
     func factor(_ path: String) throws -> Double {
       let index = try #require(parameters.firstIndex { $0.path == path })
       return try #require(plan.parts[index].first).factor
@@ -390,13 +390,20 @@ import Testing
     #expect(try factor("position_embedding") == 0.125 && factor("blocks.0.norm1.weight") == 0.25)
     #expect(try factor("blocks.1.attention.qkv.weight") == 0.5 && factor("norm.weight") == 1)
     #expect(try factor("head.weight") == 10 && factor("blocks.1.moe.experts.fc1.weight") == 0)
+    // A second tower counts from its own beginning.
+    let towers = [("blocks.2.norm1.weight", 0.25), ("blocks.4.norm1.weight", 1), ("patch_positions", 0.125)].map {
+      (Parameter(path: $0.0, value: Tensor.zeros([1]), decays: false), $0.1)
+    }
+    (tuning.lrScale, tuning.layerDecay) = ([], 0.5)
+    let both = try UpdatePlan(tuning, towers.map(\.0), stacks: [2, 3])
+    #expect(both.parts.map { $0[0].factor } == [0.125, 0.5, 0.125])
     tuning.lrScale = ["heat=10"]
-    #expect { try UpdatePlan(tuning, parameters, layers: 2) } throws: {
+    #expect { try UpdatePlan(tuning, parameters, stacks: [2]) } throws: {
       "\($0)".contains("'heat' matches no parameter")
     }
     tuning.lrScale = ["head"]
-    #expect { try UpdatePlan(tuning, parameters, layers: 2) } throws: { "\($0)".contains("expected place=factor") }
+    #expect { try UpdatePlan(tuning, parameters, stacks: [2]) } throws: { "\($0)".contains("expected place=factor") }
     (tuning.lrScale, tuning.freeze) = ([], ["*"])
-    #expect { try UpdatePlan(tuning, parameters, layers: 2) } throws: { "\($0)".contains("nothing is left to train") }
+    #expect { try UpdatePlan(tuning, parameters, stacks: [2]) } throws: { "\($0)".contains("nothing is left to train") }
   }
 }

@@ -63,6 +63,69 @@ import Testing
     #expect(largest(logits.values, try NumpyFile(folder + "/expected_logits.npy").values) < 1e-4)
   }
 
+  /// Unit vectors of images and texts, and their similarities.
+  @Test(.enabled(if: SharedData.folder("parity") != nil, "needs the shared parity models"))
+  func clipVectors() throws {
+    let folder = try #require(SharedData.folder("parity/clip-tiny-random"))
+    let hub = try HubModel(folder)
+    #expect(hub.task == .multimodal)
+    let model = try MultimodalTransformer(hub.model, seed: 0, engine: engine)
+    try hub.fill(model.parameters)
+    try expectClip(model, folder)
+  }
+
+  private func expectClip(_ model: MultimodalTransformer, _ folder: String) throws {
+    let pixels = try NumpyFile(folder + "/input_pixel_values.npy")
+    let images = pixels.shape[0]
+    let ids = try NumpyFile(folder + "/input_input_ids.npy")
+    // A text ends with its first end token, 299.
+    let texts = (0..<ids.shape[0]).map { row -> [Int32] in
+      let own = ids.integers[row * ids.shape[1]..<(row + 1) * ids.shape[1]].map(Int32.init)
+      return Array(own[...own.firstIndex(of: 299)!])
+    }
+    let pass = ForwardPass(Tape(engine, recording: false), training: false)
+    let states = model(
+      PackedSequences(
+        images: Tensor(pixels.values, shape: pixels.shape),
+        (0..<images).map { PackedSequences.Sequence(image: $0) } + texts.map { PackedSequences.Sequence(text: $0) }),
+      pass)
+    let image = PairEmbedder.unitRows(model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape))
+    let text = PairEmbedder.unitRows(
+      model.textEmbeddings(states, of: texts.indices.map { images + $0 }, pass.tape))
+    #expect(largest(Array(image.joined()), try NumpyFile(folder + "/expected_image_embeds.npy").values) < 1e-4)
+    #expect(largest(Array(text.joined()), try NumpyFile(folder + "/expected_text_embeds.npy").values) < 1e-4)
+    let logits = image.flatMap { i in text.map { PairEmbedder.similarity(i, $0) * model.similarityScale } }
+    #expect(largest(logits, try NumpyFile(folder + "/expected_logits_per_image.npy").values) < 1e-4)
+  }
+
+  /// CLIP's patches have no bias: written in its layout, ours becomes part of the positions, and the vectors stay.
+  @Test(.enabled(if: SharedData.folder("parity") != nil, "needs the shared parity models"))
+  func clipTakesAPatchBias() throws {
+    let hub = try HubModel(try #require(SharedData.folder("parity/clip-tiny-random")))
+    let model = try MultimodalTransformer(hub.model, seed: 0, engine: engine)
+    try hub.fill(model.parameters)
+    func parameter(_ path: String) throws -> Parameter { try #require(model.parameters.first { $0.path == path }) }
+    let (bias, positions) = (try parameter("patch_embedding.bias"), try parameter("patch_positions"))
+    func vectors() -> [Float] {
+      let pass = ForwardPass(Tape(engine, recording: false), training: false)
+      let states = model(
+        PackedSequences(images: randomTensor([1, 3, 32, 32], seed: 1), [.init(image: 0)]), pass)
+      return model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape).values
+    }
+    let plain = vectors()
+    for i in 0..<bias.count { bias.value.pointer[i] = Float(i) * 0.03 }
+    let biased = vectors()
+    var written: [String: [Float]] = [:]
+    try HubExport(hub.model).forEachTensor(
+      model.parameters.map { ($0.path, $0.shape) }, values: { path in try parameter(path).value.values }
+    ) { name, _, values in written[name] = values }
+    for i in 0..<bias.count { bias.value.pointer[i] = 0 }
+    for (i, value) in written["vision_model.embeddings.position_embedding.weight"]!.enumerated() {
+      positions.value.pointer[i] = value
+    }
+    #expect(largest(vectors(), biased) < 1e-4 && largest(plain, biased) > 1e-2)
+  }
+
   // MARK: Folders made here
 
   /// A GPT-2 of one layer with numbered weights; `change` spoils it.

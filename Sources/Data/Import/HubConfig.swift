@@ -4,7 +4,7 @@ import Foundation
 /// model type.
 public struct HubConfig: Sendable, Equatable {
   public enum Kind: String, CaseIterable, Sendable {
-    case gpt2, llama, mixtral, vit
+    case gpt2, llama, mixtral, vit, clip
   }
 
   /// What language models have.
@@ -26,6 +26,16 @@ public struct HubConfig: Sendable, Equatable {
     public let channels: Int
     /// In the order of the classes.
     public let labels: [String]
+  }
+
+  /// The text tower beside an image tower, whose sizes the other fields give.
+  public struct TextTower: Sendable, Equatable {
+    public let layers: Int
+    public let width: Int
+    public let heads: Int
+    public let hidden: Int
+    /// Width in which images and texts are compared.
+    public let projection: Int
   }
 
   /// A mixture of experts in every block.
@@ -53,6 +63,7 @@ public struct HubConfig: Sendable, Equatable {
   public let text: Text?
   public let vision: Vision?
   public let experts: Experts?
+  public let textTower: TextTower?
 
   /// Reads `config.json`, or the one in a folder.
   ///
@@ -72,7 +83,38 @@ public struct HubConfig: Sendable, Equatable {
     }
     self.kind = kind
     switch kind {
+    case .clip:
+      let (images, texts) = (try fields.object("vision_config"), try fields.object("text_config"))
+      layers = try images.size("num_hidden_layers", 12)
+      width = try images.size("hidden_size", 768)
+      heads = try images.size("num_attention_heads", 12)
+      keyValueHeads = heads
+      hidden = try images.size("intermediate_size", 3072)
+      activation = try images.text("hidden_act", "quick_gelu")
+      normEpsilon = try images.number("layer_norm_eps", 1e-5)
+      (attentionBias, perceptronBias) = (true, true)
+      guard try texts.text("hidden_act", "quick_gelu") == activation,
+        try texts.number("layer_norm_eps", 1e-5) == normEpsilon
+      else {
+        throw fields.refuse(
+          "text_config", "of another hidden_act or layer_norm_eps",
+          "those of vision_config, '\(activation)' and \(normEpsilon)")
+      }
+      let (image, patch) = (try images.size("image_size", 224), try images.size("patch_size", 32))
+      _ = try images.divided("image_size", image, "patch_size", patch)
+      vision = Vision(image: image, patch: patch, channels: try images.size("num_channels", 3), labels: [])
+      text = Text(
+        vocabulary: try texts.size("vocab_size", 49_408), context: try texts.size("max_position_embeddings", 77),
+        rotaryBase: nil, tiedHead: true)
+      let tower = TextTower(
+        layers: try texts.size("num_hidden_layers", 12), width: try texts.size("hidden_size", 512),
+        heads: try texts.size("num_attention_heads", 8), hidden: try texts.size("intermediate_size", 2048),
+        projection: try fields.size("projection_dim", 512))
+      _ = try texts.divided("hidden_size", tower.width, "num_attention_heads", tower.heads)
+      textTower = tower
+      (experts, headWidth) = (nil, try images.divided("hidden_size", width, "num_attention_heads", heads))
     case .gpt2:
+      textTower = nil
       layers = try fields.size("n_layer", 12)
       width = try fields.size("n_embd", 768)
       heads = try fields.size("n_head", 12)
@@ -88,6 +130,7 @@ public struct HubConfig: Sendable, Equatable {
       try fields.require("scale_attn_by_inverse_layer_idx", false)
       (vision, experts, headWidth) = (nil, nil, try fields.divided("n_embd", width, "n_head", heads))
     case .llama, .mixtral:
+      textTower = nil
       let isMixtral = kind == .mixtral
       layers = try fields.size("num_hidden_layers", 32)
       width = try fields.size("hidden_size", 4096)
@@ -114,6 +157,7 @@ public struct HubConfig: Sendable, Equatable {
         throw fields.refuse("sliding_window", "\(window)", "none; attention here sees everything before it")
       }
     case .vit:
+      textTower = nil
       layers = try fields.size("num_hidden_layers", 12)
       width = try fields.size("hidden_size", 768)
       heads = try fields.size("num_attention_heads", 12)

@@ -132,6 +132,13 @@ struct HubFields {
     }
   }
 
+  /// A group of fields; one that is left out has every field's default.
+  func object(_ field: String) throws -> HubFields {
+    guard let value = value(field) else { return HubFields(path: "\(path): \(field)", values: [:]) }
+    guard case .object(let inner) = value else { throw refuse(field, value.description, "an object") }
+    return HubFields(path: "\(path): \(field)", values: inner)
+  }
+
   private init(path: String, values: [String: Value]) {
     self.path = path
     self.values = values

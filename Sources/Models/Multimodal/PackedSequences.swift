@@ -73,7 +73,26 @@ struct PackedPlan {
 
 /// What the blocks made of packed sequences.
 public struct PackedStates {
-  /// `[rows, d]` after the last norm.
-  let rows: Tensor
-  let plan: PackedPlan
+  /// Rows of one modality, after the last norm, and those of each image or sequence.
+  struct Part {
+    /// `[rows, d]`; nil where the pass had none.
+    let rows: Tensor?
+    let ranges: [Range<Int>]
+  }
+
+  /// One range an image, and one a sequence; empty where it has no text.
+  let images: Part
+  let texts: Part
+}
+
+/// What a model remembers while it writes about one image.
+public final class FusionCache {
+  /// One a block that reads text.
+  let blocks: [KeyValueCache]
+  /// Keys and values of the image, one a block with cross-attention; nil = no image yet.
+  var keyValues: [Tensor]?
+
+  init(blocks: Int, capacity: Int, columns: Int) {
+    self.blocks = (0..<blocks).map { _ in KeyValueCache(capacity: capacity, columns: columns) }
+  }
 }

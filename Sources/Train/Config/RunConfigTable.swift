@@ -53,8 +53,23 @@ extension RunConfig {
       "model.classes", \.model.vision.classes, range: 0...1_000_000,
       "classes of the head; follows the data in training"),
     .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling"),
+    .bool("model.pre_norm", \.model.vision.preNorm, "an image tower's norm between positions and blocks (CLIP)"),
     .int(
       "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"),
+    .choice(
+      "fusion.kind", \.model.fusion.kind, "one transformer over images and texts, or a tower for each"),
+    .choice("fusion.text_pooling", \.model.fusion.textPooling, "what stands for a text where it is compared"),
+    .int(
+      "fusion.cross_blocks", \.model.fusion.crossBlocks, range: 0...512,
+      "late: last blocks of the text tower that read the image"),
+    .int(
+      "fusion.text_layers", \.model.fusion.textLayers, range: 0...512,
+      "late: blocks of the text tower; 0 = as the image tower"),
+    .int("fusion.text_width", \.model.fusion.textWidth, range: 0...65536, "late: its width; 0 = as the image tower"),
+    .int("fusion.text_heads", \.model.fusion.textHeads, range: 0...1024, "late: its heads; 0 = as the image tower"),
+    .int(
+      "fusion.text_hidden", \.model.fusion.textHidden, range: 0...1_048_576,
+      "late: hidden width of its MLP; 0 = as model.hidden"),
     .double(
       "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
       "largest drop rate of residual branches, in the last block"),

@@ -18,6 +18,7 @@ struct HubExport {
       case .gpt2: "transformer."
       case .vit: "vit."
       case .llama, .mixtral: "model."
+      case .clip: ""
       }
     names = HubNames(family: family, config: model, prefix: prefix)
   }
@@ -69,7 +70,21 @@ struct HubExport {
       guard model.bias else { throw refuse("model.bias", "false", "true") }
       guard model.keyValueHeads == model.heads else { throw refuse("model.kv_heads", "\(model.kvHeads)", "0") }
       return .gpt2
-    case .multimodal: throw refuse("model.kind", "multimodal", "vit or gpt")
+    case .multimodal:
+      guard model.fusion.kind == .late else { throw refuse("fusion.kind", "early", "late (CLIP)") }
+      guard model.fusion.crossBlocks == 0 else {
+        throw refuse("fusion.cross_blocks", "\(model.fusion.crossBlocks)", "0")
+      }
+      guard model.fusion.textPooling == .last else { throw refuse("fusion.text_pooling", "mean", "last") }
+      guard model.vision.classToken else { throw refuse("model.class_token", "false", "true") }
+      guard model.vision.preNorm else { throw refuse("model.pre_norm", "false", "true") }
+      guard model.vision.classes == 0 else { throw refuse("model.classes", "\(model.vision.classes)", "0") }
+      guard model.norm == .layer else { throw refuse("model.norm", "rms", "layer") }
+      guard model.bias else { throw refuse("model.bias", "false", "true") }
+      guard model.text.tiedHead else { throw refuse("model.tied_head", "false", "true") }
+      guard model.activation != .swiglu else { throw refuse("model.activation", "swiglu", "quick_gelu") }
+      guard model.keyValueHeads == model.heads else { throw refuse("model.kv_heads", "\(model.kvHeads)", "0") }
+      return .clip
     }
   }
 
@@ -112,6 +127,24 @@ struct HubExport {
         let k = (try? MoEVariant.resolve(model.moe).routes[0].k) ?? 2
         set(["num_local_experts": .int(model.moe.experts), "num_experts_per_tok": .int(k), "sliding_window": .null])
       }
+    case .clip:
+      let tower = model.textTower
+      set([
+        "architectures": .array(["CLIPModel"]), "projection_dim": .int(model.fusion.embedding),
+        "vision_config": .object([
+          "model_type": "clip_vision_model", "num_hidden_layers": .int(model.layers), "hidden_size": .int(model.width),
+          "num_attention_heads": .int(model.heads), "intermediate_size": .int(model.mlpHidden),
+          "hidden_act": activation, "layer_norm_eps": .double(model.normEpsilon),
+          "image_size": .int(model.vision.image), "patch_size": .int(model.vision.patch),
+          "num_channels": .int(model.vision.channels),
+        ]),
+        "text_config": .object([
+          "model_type": "clip_text_model", "num_hidden_layers": .int(tower.layers), "hidden_size": .int(tower.width),
+          "num_attention_heads": .int(tower.heads), "intermediate_size": .int(tower.mlpHidden),
+          "hidden_act": activation, "layer_norm_eps": .double(model.normEpsilon),
+          "max_position_embeddings": .int(text.context), "vocab_size": .int(text.vocabulary), "eos_token_id": end,
+        ]),
+      ])
     case .vit:
       let names = classes ?? (0..<model.vision.classes).map { "LABEL_\($0)" }
       set([
@@ -138,9 +171,15 @@ struct HubExport {
     _ body: (_ name: String, _ shape: [Int], [Float]) throws -> Void
   ) throws {
     for (name, shape) in arrays {
-      let all = try values(name)
+      var all = try values(name)
       let (path, experts) = HubExport.parameter(of: name)
       let parts = try names.parts(of: path, experts: experts)
+      if parts.isEmpty { continue }
+      if family == .clip, path == "patch_positions" {
+        // The bias that CLIP's patches do not have is the same at every place.
+        let bias = try values("patch_embedding.bias")
+        for i in bias.count..<all.count { all[i] += bias[i % bias.count] }
+      }
       let rows = split(shape[0], path, parts.count)
       let columns = all.count / max(shape[0], 1)
       var at = 0
@@ -166,19 +205,23 @@ struct HubExport {
 
   /// How many rows each of a parameter's tensors has: Q, K and V by their heads, gate and up alike.
   private func split(_ rows: Int, _ path: String, _ parts: Int) -> [Int] {
-    guard parts == 3, path.contains(".attention.qkv.") else { return Array(repeating: rows / parts, count: parts) }
+    guard parts == 3, path.contains(".attention.qkv."), family != .clip else {
+      return Array(repeating: rows / parts, count: parts)
+    }
     let keys = model.keyValueHeads * model.headWidth
     return [rows - 2 * keys, keys, keys]
   }
 
   /// Axes of size 1 and spatial ones that the layout has beyond ours.
   private func hubShape(_ path: String, _ shape: [Int]) -> [Int] {
+    if family == .clip, path == "logit_scale" { return [] }
+    if path == "patch_embedding.weight" {
+      return [shape[0], model.vision.channels, model.vision.patch, model.vision.patch]
+    }
     guard family == .vit else { return shape }
     switch path {
     case "class_token": return [1, 1] + shape
     case "position_embedding": return [1] + shape
-    case "patch_embedding.weight":
-      return [shape[0], model.vision.channels, model.vision.patch, model.vision.patch]
     default: return shape
     }
   }

@@ -5,7 +5,7 @@ import MMoETensor
 
 /// A model in Hugging Face's layout: a folder with `config.json` and `model.safetensors`.
 ///
-/// GPT-2, Llama, Mixtral and ViT have our blocks under other names; `HubNames` joins the two.
+/// GPT-2, Llama, Mixtral, ViT and CLIP have our blocks under other names; `HubNames` joins the two.
 public struct HubModel {
   public let folder: String
   /// The same model in our terms.
@@ -32,12 +32,20 @@ public struct HubModel {
   }
 
   /// The task that models of this kind are for.
-  public var task: TaskKind { model.kind == .gpt ? .lm : .imagenetSubset }
+  public var task: TaskKind {
+    switch model.kind {
+    case .gpt: .lm
+    case .vit: .imagenetSubset
+    case .multimodal: .multimodal
+    }
+  }
 
   /// The tokenizer beside the weights, where there is one.
   ///
   /// - Throws: `DataError` for a tokenizer that is broken or of another kind than byte-level BPE.
   public func tokenizer() throws -> (any Tokenizer)? {
+    // CLIP's lower-cases and ends words, which ours do not.
+    guard family != .clip else { return nil }
     let names = ["tokenizer.json", "vocab.json", "encoder.json"]
     guard names.contains(where: { FileManager.default.fileExists(atPath: folder + "/" + $0) }) else { return nil }
     return try TokenizerFiles.load(folder)
@@ -82,8 +90,10 @@ public struct HubModel {
     _ path: String, experts: Range<Int>, shape: [Int], into destination: UnsafeMutablePointer<Float>
   ) throws {
     let count = shape.reduce(1, *)
+    let parts = try names.parts(of: path, experts: experts)
+    guard !parts.isEmpty else { return destination.update(repeating: 0, count: count) }
     var offset = 0
-    for part in try names.parts(of: path, experts: experts) {
+    for part in parts {
       let values = try weights.floats(part.name)
       let found = weights.shape(part.name) ?? []
       let columns = shape.last ?? 1
@@ -118,6 +128,7 @@ public struct HubModel {
     case .gpt2: weights.names.contains { $0.hasPrefix("transformer.") } ? "transformer." : ""
     case .vit: weights.names.contains { $0.hasPrefix("vit.") } ? "vit." : ""
     case .llama, .mixtral: "model."
+    case .clip: ""
     }
   }
 }

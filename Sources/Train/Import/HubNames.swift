@@ -44,6 +44,13 @@ extension HubConfig {
       (config.vision.image, config.vision.patch, config.vision.channels) = (vision.image, vision.patch, vision.channels)
       (config.vision.classes, config.vision.classToken) = (max(vision.labels.count, 1), true)
     }
+    if let textTower {
+      (config.kind, config.vision.classes, config.vision.preNorm) = (.multimodal, 0, true)
+      (config.fusion.kind, config.fusion.crossBlocks, config.fusion.textPooling) = (.late, 0, .last)
+      (config.fusion.textLayers, config.fusion.textWidth) = (textTower.layers, textTower.width)
+      (config.fusion.textHeads, config.fusion.textHidden) = (textTower.heads, textTower.hidden)
+      config.fusion.embedding = textTower.projection
+    }
     if let experts {
       (config.moe.variant, config.moe.experts, config.moe.every) = ("top\(experts.perToken)", experts.count, 1)
     }
@@ -63,12 +70,14 @@ struct HubNames {
   let config: ModelConfig
   let prefix: String
 
-  /// The tensors of a parameter, in the order of its rows.
+  /// The tensors of a parameter, in the order of its rows; none for one that the family does without, which is then 0.
   ///
   /// - Parameter experts: those that the parameter holds, where it stacks experts.
   /// - Throws: `TrainError` for a parameter that the family does not have.
   func parts(of path: String, experts: Range<Int>) throws -> [Part] {
     if let ends = ends[path] { return [Part(name: ends)] }
+    // CLIP's patches have no bias.
+    if family == .clip, path == "patch_embedding.bias" { return [] }
     let words = path.split(separator: ".", maxSplits: 2).map(String.init)
     if words.count == 3, words[0] == "blocks", let found = block(words[1], words[2], experts) { return found }
     throw TrainError("\(path): \(family.rawValue) models have no such parameter")
@@ -78,6 +87,7 @@ struct HubNames {
   func isIgnored(_ name: String) -> Bool {
     name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") || name.hasSuffix("rotary_emb.inv_freq")
       || (name == "lm_head.weight" && config.text.tiedHead) || name.contains("pooler.dense")
+      || name.hasSuffix("embeddings.position_ids")
   }
 
   private var ends: [String: String] {
@@ -91,6 +101,21 @@ struct HubNames {
       [
         "token_embedding": prefix + "embed_tokens.weight", "norm.weight": prefix + "norm.weight",
         "head.weight": "lm_head.weight",
+      ]
+    case .clip:
+      [
+        "patch_embedding.weight": "vision_model.embeddings.patch_embedding.weight",
+        "class_token": "vision_model.embeddings.class_embedding",
+        "patch_positions": "vision_model.embeddings.position_embedding.weight",
+        "image_pre_norm.weight": "vision_model.pre_layrnorm.weight",
+        "image_pre_norm.bias": "vision_model.pre_layrnorm.bias",
+        "image_norm.weight": "vision_model.post_layernorm.weight",
+        "image_norm.bias": "vision_model.post_layernorm.bias",
+        "token_embedding": "text_model.embeddings.token_embedding.weight",
+        "position_embedding": "text_model.embeddings.position_embedding.weight",
+        "text_norm.weight": "text_model.final_layer_norm.weight", "text_norm.bias": "text_model.final_layer_norm.bias",
+        "image_projection.weight": "visual_projection.weight", "text_projection.weight": "text_projection.weight",
+        "logit_scale": "logit_scale",
       ]
     case .vit:
       [
@@ -115,6 +140,19 @@ struct HubNames {
       return [Part(name: "\(base)\(name).\(kind)", isTransposed: kind == "weight" && !layer.hasPrefix("norm"))]
     case .llama, .mixtral:
       return llamaBlock("\(prefix)layers.\(index).", rest, experts)
+    case .clip:
+      // Blocks of the text tower are numbered after those of the image tower.
+      let number = Int(index) ?? 0
+      let base =
+        number < config.layers
+        ? "vision_model.encoder.layers.\(number)." : "text_model.encoder.layers.\(number - config.layers)."
+      let names = [
+        "norm1": ["layer_norm1"], "norm2": ["layer_norm2"],
+        "attention.qkv": ["q_proj", "k_proj", "v_proj"].map { "self_attn." + $0 },
+        "attention.proj": ["self_attn.out_proj"], "mlp.fc1": ["mlp.fc1"], "mlp.fc2": ["mlp.fc2"],
+      ]
+      guard let (layer, kind) = split(rest), let found = names[layer] else { return nil }
+      return found.map { Part(name: "\(base)\($0).\(kind)") }
     case .vit:
       let base = "\(prefix)encoder.layer.\(index)."
       let names = [

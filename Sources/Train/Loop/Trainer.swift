@@ -65,7 +65,7 @@ public final class Trainer {
     self.trace = trace
     self.sink = sink
     let parameters = task.model.parameters
-    let plan = try UpdatePlan(config.finetune, parameters, layers: config.model.layers)
+    let plan = try UpdatePlan(config.finetune, parameters, stacks: config.model.stacks)
     for (parameter, parts) in zip(parameters, plan.parts) { parameter.isFrozen = parts.isEmpty }
     hasFrozen = plan.freezes(parameters)
     if hasFrozen {

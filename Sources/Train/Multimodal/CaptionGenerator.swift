@@ -11,16 +11,16 @@ struct CaptionGenerator {
   ///
   /// - Throws: `DataError` when the tokenizer does not know an id of the model.
   func caption(_ image: Tensor, coordinator: (any PassCoordinator)? = nil) throws -> String {
-    let caches = model.makeCaches()
+    let cache = model.makeCache()
     func pass() -> ForwardPass {
       ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
     }
-    model.read(image, caches: caches, pass())
+    model.read(image, cache, pass())
     let sampler = TokenSampler(SamplingOptions(temperature: 0))
     var ids: [Int32] = []
     var next = tokens.border
     while ids.count < model.config.text.context - 1 {
-      let logits = model.next([next], position: ids.count, caches: caches, pass())
+      let logits = model.next([next], position: ids.count, cache, pass())
       next = sampler.next(logits, history: [], position: ids.count)
       if next == tokens.border || Int(next) >= tokens.tokenizer.vocabularySize { break }
       ids.append(next)

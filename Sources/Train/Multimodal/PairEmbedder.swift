@@ -34,7 +34,7 @@ struct PairEmbedder {
     let pass = ForwardPass(Tape(engine, recording: false), training: false)
     let states = model(
       PackedSequences(images: pixels, (0..<pixels.shape[0]).map { PackedSequences.Sequence(image: $0) }), pass)
-    return PairEmbedder.unitRows(model.imageEmbeddings(model.imageMeans(states, pass.tape), pass.tape))
+    return PairEmbedder.unitRows(model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape))
   }
 
   static func unitRows(_ x: Tensor) -> [[Float]] {

@@ -16,9 +16,9 @@ public struct UpdatePlan {
     parts = parameters.map { [Part(range: 0..<$0.count, factor: 1)] }
   }
 
-  /// - Parameter layers: blocks of the model.
+  /// - Parameter stacks: blocks of the model, `ModelConfig.stacks`.
   /// - Throws: `TrainError` for a place that matches nothing, or where nothing is left to train.
-  init(_ config: FineTuneConfig, _ parameters: [Parameter], layers: Int) throws {
+  init(_ config: FineTuneConfig, _ parameters: [Parameter], stacks: [Int]) throws {
     let factors = try config.factors()
     var unmatched = Set(config.freeze + config.trainOnly + factors.map(\.place))
     let paths = parameters.flatMap { CheckpointLayout.pieces(of: $0, allExperts: true).map(\.name) }
@@ -42,7 +42,7 @@ public struct UpdatePlan {
         let isFrozen =
           freeze.contains { $0.matches(name) } || (!only.isEmpty && !only.contains { $0.matches(name) })
         guard !isFrozen else { continue }
-        var factor = UpdatePlan.layerFactor(name, decay: config.layerDecay, layers: layers)
+        var factor = UpdatePlan.layerFactor(name, decay: config.layerDecay, stacks: stacks)
         if let rate = rates.first(where: { $0.patterns.contains { $0.matches(name) } }) { factor *= rate.factor }
         let range = piece.offset..<piece.offset + piece.count
         if let last = parts.last, last.range.upperBound == range.lowerBound, last.factor == factor {
@@ -64,12 +64,14 @@ public struct UpdatePlan {
   /// Numbers that are trained.
   var trained: Int { parts.joined().reduce(0) { $0 + $1.range.count } }
 
-  /// The embeddings are layer 0, block i is layer i + 1, all after the blocks is the last.
-  private static func layerFactor(_ path: String, decay: Double, layers: Int) -> Double {
+  /// The embeddings are layer 0, a stack's block i is layer i + 1, all after the blocks is the last.
+  private static func layerFactor(_ path: String, decay: Double, stacks: [Int]) -> Double {
     guard decay < 1 else { return 1 }
     let words = path.split(separator: ".")
-    let isEmbedding = words[0].hasSuffix("embedding") || words[0] == "class_token"
-    let layer = words[0] == "blocks" ? (Int(words[1]) ?? 0) + 1 : isEmbedding ? 0 : layers + 1
+    let isEmbedding = words[0].hasSuffix("embedding") || words[0].hasSuffix("positions") || words[0] == "class_token"
+    var (block, layers) = (words[0] == "blocks" ? Int(words[1]) ?? 0 : 0, stacks[0])
+    for stack in stacks.dropFirst() where block >= layers { (block, layers) = (block - layers, stack) }
+    let layer = words[0] == "blocks" ? block + 1 : isEmbedding ? 0 : layers + 1
     return (0..<layers + 1 - layer).reduce(1) { factor, _ in factor * decay }
   }
 }

@@ -8,6 +8,11 @@ extension PairLearning: ProbedTask {
     _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
   ) throws {
     guard let part = part == .val ? validation : training else { preconditionFailure("opened for evaluation only") }
+    guard config.model.fusion.kind == .early else {
+      throw TrainError(
+        "fusion.kind is late: its towers have no common stream of states to look at, expected early; analyse `mmoe train --task imagenet-subset` and `--task lm` models instead"
+      )
+    }
     let all = part.set.imageSet
     let places = spread(samples, over: all.count)
     let set = ImageSet(split: all.split, classes: all.classes, images: places.map { all.images[$0] })

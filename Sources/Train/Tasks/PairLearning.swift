@@ -63,6 +63,11 @@ public final class PairLearning: TrainingTask {
   ) throws {
     try config.validate()
     try config.requireDivisible(by: team?.world.size ?? 1)
+    guard team == nil || config.model.fusion.kind == .early else {
+      throw TrainError(
+        "fusion.kind is late on \(team?.world.size ?? 1) ranks, whose exchanges are planned for one stack of blocks; use fusion.kind=early, or one process"
+      )
+    }
     guard data.tokenizer.vocabularySize <= config.model.text.vocabulary else {
       throw TrainError(
         "\(data.path): its tokenizer \(data.tokenizer.fingerprint) has \(data.tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary); use data of the model's tokenizer"
@@ -88,7 +93,8 @@ public final class PairLearning: TrainingTask {
   private static func flops(_ config: RunConfig, captions: [[Int32]]) throws -> Double {
     var pair = config.model
     pair.text.context = max(1, 1 + captions.reduce(0) { $0 + $1.count } / max(captions.count, 1))
-    var text = pair
+    var text = pair.textTower
+    if pair.fusion.kind == .early { text = pair }
     (text.kind, text.moe.groups) = (.gpt, nil)
     if text.moe.balance == .entropy { text.moe.balance = .none }
     return try (ModelCosts(pair).trainingFLOPs + ModelCosts(text).trainingFLOPs) * Double(config.data.batch)
@@ -136,16 +142,16 @@ public final class PairLearning: TrainingTask {
       let result = fused.nextTokenLoss(states, targets: all, weight: weight(weights.language), pass.tape)
       losses.append(("language", weights.language, result.mean))
     }
-    let means = fused.imageMeans(states, pass.tape)
+    let images = fused.imageRows(states, pass.tape)
     if weights.contrastive > 0 {
       let result = fused.contrastiveLoss(
-        images: fused.imageEmbeddings(means, pass.tape),
+        images: fused.imageEmbeddings(images, pass.tape),
         texts: fused.textEmbeddings(states, of: Array(count..<2 * count), pass.tape),
         weight: weight(weights.contrastive), pass.tape)
       losses.append(("contrastive", weights.contrastive, result.loss))
       metrics.append(("train_match", result.accuracy))
     }
-    if weights.classification > 0, let logits = fused.classLogits(means, pass.tape) {
+    if weights.classification > 0, let logits = fused.classLogits(images, pass.tape) {
       let result = pass.tape.crossEntropy(
         logits, targets: batch.images.labels, smoothing: Float(config.train.labelSmoothing),
         weight: weight(weights.classification))
@@ -203,9 +209,9 @@ public final class PairLearning: TrainingTask {
         states, targets: batch.captions.map { $0 + [tokens.border] }, weight: 1, pass.tape)
       loss += result.losses.reduce(0.0) { $0 + Double($1) }
       count += result.losses.count
-      let means = fused.imageMeans(states, pass.tape)
-      found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(means, pass.tape))
-      if let logits = fused.classLogits(means, pass.tape) {
+      let images = fused.imageRows(states, pass.tape)
+      found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(images, pass.tape))
+      if let logits = fused.classLogits(images, pass.tape) {
         let ranks = pass.tape.crossEntropy(logits, targets: batch.images.labels).ranks
         found.labelled += ranks.count { $0 >= 0 }
         found.correct += ranks.count { $0 == 0 }

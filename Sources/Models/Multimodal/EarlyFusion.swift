@@ -1,0 +1,74 @@
+import MMoETensor
+
+/// One transformer over patches and tokens: patches see all patches of their image and nothing else, tokens see the image
+/// and the text before them. An image is read the same with and without its text. Experts may be cut into groups of each
+/// modality (`ExpertGroups`).
+final class EarlyFusion: FusionBody {
+  private let config: ModelConfig
+  private let patchEmbedding: Linear
+  private let patchPositions: Parameter
+  private let tokens: TokenEnds
+  private let backbone: Backbone
+  private let norm: Norm
+
+  init(_ store: ParameterStore, _ config: ModelConfig, dispatcher: any Dispatcher) throws {
+    self.config = config
+    let vision = config.vision
+    patchEmbedding = Linear(
+      store, "patch_embedding", in: vision.channels * vision.patch * vision.patch, out: config.width)
+    patchPositions = store.table(
+      "patch_positions", [vision.tokens, config.width], VisionTransformer.initialPositions(config), decays: true)
+    tokens = TokenEnds(store, config)
+    backbone = try Backbone(store, config: config, causal: true, dispatcher: dispatcher)
+    norm = Norm(store, "norm", config)
+  }
+
+  var tokenEmbedding: Parameter { tokens.embedding }
+  var imageWidth: Int { config.width }
+  var textWidth: Int { config.width }
+
+  func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates {
+    let images = batch.images?.shape[0] ?? 0
+    let plan = PackedPlan(batch.sequences, images: images, patches: config.vision.tokens)
+    let x = embed(batch.images, plan, pass.tape)
+    pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
+    let rows = norm(backbone(x, sequence: plan.layout.rows, layout: plan.layout, pass), pass.tape)
+    return PackedStates(
+      images: .init(rows: rows, ranges: plan.imageRanges), texts: .init(rows: rows, ranges: plan.textRanges))
+  }
+
+  /// Patches and tokens in the rows of their sequences.
+  private func embed(_ images: Tensor?, _ plan: PackedPlan, _ tape: Tape) -> Tensor {
+    let patches = images.map { images in
+      tape.addPositions(
+        patchEmbedding(tape.patches(images, patch: config.vision.patch), tape, name: "embedding"),
+        positions: patchPositions)
+    }
+    guard !plan.ids.isEmpty else { return tape.placeRows(patches!, at: plan.patchRows, of: plan.layout.rows) }
+    let placed = tape.placeRows(
+      tokens(plan.ids, positions: plan.positions, tape), at: plan.textRows, of: plan.layout.rows)
+    guard let patches else { return placed }
+    return tape.add(tape.placeRows(patches, at: plan.patchRows, of: plan.layout.rows), placed)
+  }
+
+  func makeCache() -> FusionCache {
+    FusionCache(
+      blocks: config.layers, capacity: config.tokens, columns: config.keyValueHeads * config.headWidth)
+  }
+
+  func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass) {
+    precondition(cache.blocks[0].count == 0, "an image stands at the beginning")
+    let plan = PackedPlan([PackedSequences.Sequence(image: 0)], images: 1, patches: config.vision.tokens)
+    pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
+    _ = backbone(
+      embed(image, plan, pass.tape), sequence: plan.layout.rows, layout: plan.layout, caches: cache.blocks, pass)
+  }
+
+  func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
+    let x = tokens(ids, positions: ids.indices.map { Int32(position + $0) }, pass.tape)
+    pass.modalities = TokenModalities(names: FusionConfig.modalities, of: ids.map { _ in 1 })
+    return norm(backbone(x, sequence: ids.count, caches: cache.blocks, pass), pass.tape)
+  }
+
+  func updateSelectionBiases() { backbone.updateSelectionBiases() }
+}

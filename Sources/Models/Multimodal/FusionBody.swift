@@ -1,0 +1,36 @@
+import MMoETensor
+
+/// What stands between pixels or tokens and the heads of a multimodal model: how images and texts come together.
+protocol FusionBody: AnyObject {
+  /// What a tied language head is.
+  var tokenEmbedding: Parameter { get }
+  /// Widths of the rows that `callAsFunction` gives.
+  var imageWidth: Int { get }
+  var textWidth: Int { get }
+
+  /// Runs the blocks over packed sequences.
+  func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates
+  func makeCache() -> FusionCache
+  /// Reads one image `[1, channels, S, S]` into an empty cache.
+  func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass)
+  /// Continues the text after an image: `[ids, d]` of its next tokens, the first at `position` of the text.
+  func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor
+  func updateSelectionBiases()
+}
+
+/// Token embedding and learned positions of texts.
+struct TokenEnds {
+  let embedding: Parameter
+  let positions: Parameter
+
+  init(_ store: ParameterStore, _ config: ModelConfig) {
+    embedding = store.table("token_embedding", [config.text.vocabulary, config.width], decays: true)
+    positions = store.table("position_embedding", [config.text.context, config.width], decays: true)
+  }
+
+  func callAsFunction(_ ids: [Int32], positions places: [Int32], _ tape: Tape) -> Tensor {
+    tape.add(
+      tape.embedding(ids, table: embedding, sequence: ids.count),
+      tape.embedding(places, table: positions, sequence: ids.count))
+  }
+}
