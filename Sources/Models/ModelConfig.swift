@@ -94,6 +94,12 @@ public struct FusionConfig: Sendable, Equatable {
 
   public init() {}
 
+  /// Whether the losses are weighted by learned uncertainties.
+  public var uncertainty = false
+
+  /// What a model of images and texts is trained for: the tasks that a gate may know, in the order of its table.
+  public static let tasks = ["caption", "contrastive", "classification", "language"]
+
   /// The modalities of an image's patches and of a text's tokens.
   public static let modalities = ["vision", "language"]
 }
@@ -278,6 +284,8 @@ public struct ModelConfig: Sendable, Equatable {
     // A tower needs no head of its own.
     (images.vision.classes, images.vision.preNorm) = (max(1, images.vision.classes), false)
     for (tower, name) in [(images, "image"), (textTower, "text")] {
+      var tower = tower
+      tower.moe.taskRouting = false
       do { try tower.validate() } catch { throw ModelError("the \(name) tower of fusion.kind=late: \(error)") }
     }
   }
@@ -287,6 +295,9 @@ public struct ModelConfig: Sendable, Equatable {
       if !condition { throw ModelError(message()) }
     }
     let modalities = kind == .multimodal ? FusionConfig.modalities : []
+    try require(
+      !moe.taskRouting || kind == .multimodal,
+      "moe.task_routing is true, but model.kind \(kind.rawValue) has one task; use model.kind=multimodal")
     try require(
       !modalities.isEmpty || (moe.groups == nil && moe.balance != .entropy),
       "\(moe.groups == nil ? "moe.balance is entropy" : "moe.groups is \(moe.groups!)"), but model.kind \(kind.rawValue) has one modality; use model.kind=multimodal"

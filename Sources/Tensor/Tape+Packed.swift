@@ -77,6 +77,42 @@ extension Tape {
     }
   }
 
+  /// Adds a row of a table to every row, in place.
+  ///
+  /// - Parameters:
+  ///   - x: `[T, n]`; table: `[kinds, n]`.
+  ///   - rows: `[T]`, which row of the table each gets.
+  public func addTableRows(_ x: Tensor, _ table: Parameter, rows: [Int32]) {
+    let n = x.columns
+    precondition(rows.count == x.rows && table.shape[1] == n, "addTableRows: \(x.shape), \(rows.count) rows")
+    timed("table rows") {
+      for (t, row) in rows.enumerated() { mmoe_axpy(x.pointer + t * n, table.value.pointer + Int(row) * n, 1, n) }
+    }
+    record("table rows", [x]) {
+      guard let gradient = x.gradient, let target = table.gradientTarget() else { return }
+      if target.beta == 0 { target.pointer.update(repeating: 0, count: table.count) }
+      for (t, row) in rows.enumerated() { mmoe_axpy(target.pointer + Int(row) * n, gradient.pointer + t * n, 1, n) }
+    }
+  }
+
+  /// The objective's part of learned uncertainties: with losses weighted by exp(−sᵢ), Σ sᵢ keeps the weights from vanishing
+  /// (Kendall et al., arXiv 1705.07115, with s = log σ² and without its factors of ½).
+  ///
+  /// - Parameters:
+  ///   - logVariances: `[n]`.
+  ///   - weighted: of each that is trained, its index and its loss times its weight, exp(−sᵢ) included.
+  ///   - weight: of this term in the objective.
+  public func uncertaintyTerm(
+    _ logVariances: Parameter, weighted: [(index: Int, loss: Double)], weight: Float = 1
+  ) {
+    let s = logVariances.value.values
+    recordLoss("uncertainty", value: weighted.reduce(0) { $0 + Double(s[$1.index]) }, weight: weight) {
+      guard let target = logVariances.gradientTarget() else { return }
+      if target.beta == 0 { target.pointer.update(repeating: 0, count: logVariances.count) }
+      for (index, loss) in weighted { target.pointer[index] += weight * Float(1 - loss) }
+    }
+  }
+
   /// The symmetric contrastive loss of CLIP (Radford et al., arXiv 2103.00020): rows are normalised, similarities scaled by
   /// `exp(logScale)`, and every row of one side must find its row of the other side among all.
   ///

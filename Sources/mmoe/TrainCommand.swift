@@ -19,7 +19,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "The run's folder.") var out: String?
   @Option(
     help: "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, …).")
-  var initFrom: String?
+  var initFrom: [String] = []
   @Option(help: "With --init-from: 'TARGET = SOURCE' (patterns of parameter paths), or a file of them; repeatable.")
   var map: [String] = []
   @Option(help: "Keep these parameters: a pattern, or head, embeddings, attention, mlp, router, experts; repeatable.")
@@ -48,10 +48,10 @@ struct TrainCommand: ParsableCommand {
     if steps != nil && epochs != nil {
       throw ValidationError("give either --steps or --epochs")
     }
-    if resume != nil && initFrom != nil {
+    if resume != nil && !initFrom.isEmpty {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
     }
-    if initFrom == nil && !map.isEmpty {
+    if initFrom.isEmpty && !map.isEmpty {
       throw ValidationError("--map says what to take from a source; give --init-from too")
     }
     if let ranks {

@@ -262,6 +262,46 @@ import Testing
     for check in try #require(checks) { #expect(check.error < 3e-2, "\(check)") }
   }
 
+  /// A gate that knows its task sends the same tokens elsewhere, and learns from all of them.
+  @Test(arguments: [FusionConfig.Kind.early, .late]) func tasksReachTheGates(kind: FusionConfig.Kind) throws {
+    var config = kind == .early ? MultimodalTests.config() : MultimodalTests.late()
+    (config.moe.taskRouting, config.fusion.uncertainty, config.moe.balance) = (true, true, .none)
+    let model = try MultimodalTransformer(config, seed: 3, engine: engine)
+    #expect(try ModelCosts(config).parameters == model.parameters.reduce(0) { $0 + $1.count })
+    let tables = model.parameters.filter { $0.path.hasSuffix(".task") }
+    #expect(tables.count == (kind == .early ? 2 : 3) && tables.allSatisfy { $0.shape == [4, $0.shape[1]] })
+    func loads(_ task: Int32) -> [[Int]] {
+      let pass = pass()
+      _ = model(PackedSequences(images: nil, [.init(text: [3, 5, 1], task: task), .init(text: [3, 5, 1])]), pass)
+      return pass.routings.map(\.load)
+    }
+    #expect(loads(0) == loads(3), "tables start at zero")
+    for table in tables {
+      for e in 0..<table.shape[1] { table.value.pointer[3 * table.shape[1] + e] = e % 2 == 0 ? 9 : -9 }
+    }
+    #expect(loads(0) != loads(3))
+
+    let tape = Tape(engine, recording: true)
+    let states = model(
+      PackedSequences(
+        images: MultimodalTests.images,
+        [.init(image: 0, text: [3, 4]), .init(image: 1, task: 2), .init(text: [3, 4], task: 3)]),
+      ForwardPass(tape, training: true))
+    _ = model.nextTokenLoss(states, targets: [[4, 3], [], [4, 3]], weight: 1, tape)
+    _ = tape.crossEntropy(model.classLogits(model.imageRows(states, tape), tape)!, targets: [2, 0])
+    tape.uncertaintyTerm(model.logVariances!, weighted: [(0, 0.25), (3, 3)])
+    tape.backward()
+    #expect(model.logVariances!.gradient.values == [0.75, 0, 0, -2])
+    for table in tables {
+      let rows = (0..<4).map { row in
+        table.gradient.values[row * table.shape[1]..<(row + 1) * table.shape[1]].contains { $0 != 0 }
+      }
+      // Of late fusion's towers each sees the tasks of its own sequences.
+      let isImages = kind == .late && table.path.hasPrefix("blocks.1.")
+      #expect(rows == [true, false, isImages || kind == .early, !isImages], "\(table.path)")
+    }
+  }
+
   /// The count from the configuration is that of the model.
   @Test(arguments: ["dense"] + MoEVariant.all.map(\.name)) func costsCountParameters(variant: String) throws {
     var config = MultimodalTests.config(variant: variant)

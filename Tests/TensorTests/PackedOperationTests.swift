@@ -25,6 +25,19 @@ import Testing
     }
   }
 
+  @Test func tableRows() {
+    let (x, factors) = (randomTensor([5, 3], seed: 1), randomTensor([5, 3], seed: 2))
+    let (table, weight) = (randomParameter("table", [4, 3], seed: 3), randomParameter("w", [3, 3], seed: 4))
+    for check in checkGradients(
+      engine: engine, parameters: [table, weight], inputs: [("x", x)], step: 1e-2,
+      forward: { tape in
+        let y = tape.linear(x, weight: weight)
+        tape.addTableRows(y, table, rows: [2, 0, 2, 3, 2])
+        tape.innerProduct(y, with: factors)
+      })
+    { #expect(check.error < 1e-2, "\(check)") }
+  }
+
   /// Ranges in any order, rows that read nothing and rows that nobody reads.
   @Test(arguments: [1, 3]) func crossAttention(heads: Int) {
     let (q, keyValues) = (randomTensor([9, 6], seed: 1), randomTensor([8, 12], seed: 2))

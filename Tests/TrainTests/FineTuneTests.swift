@@ -200,6 +200,68 @@ import Testing
         == words.floats("blocks.1.moe.experts.0000.fc1.weight").prefix(8))
   }
 
+  // MARK: Two models in one
+
+  /// A vision and a language model as towers, and as groups of experts in one stack.
+  @Test func towersAndGroups() throws {
+    let vision = try self.vision(["moe.variant=top1", "moe.experts=2", "model.layers=2"])
+    let text = try TinyTextRun([
+      "moe.variant=top1", "moe.experts=3", "model.layers=2", "model.width=\(vision.width)",
+      "model.heads=\(vision.heads)",
+    ]).config.model
+    let images = Weights(try model(vision, seed: 1), vision, classes: (0..<vision.vision.classes).map { "c\($0)" })
+    let words = Weights(try GPT(text, seed: 2, engine: engine), text)
+    var both = vision
+    (both.kind, both.text, both.moe.experts, both.moe.groups) = (.multimodal, text.text, 6, "language:4,vision:2")
+    func fill(_ kind: FusionConfig.Kind) throws -> (MultimodalTransformer, TransferReport) {
+      both.fusion.kind = kind
+      let towers = try TowerWeights([
+        .init(modality: "vision", source: images), .init(modality: "language", source: words),
+      ])
+      try towers.fit(both)
+      let target = WeightTransfer.Target(model: both, classes: images.classes, tokenizer: nil)
+      let new = try MultimodalTransformer(both, seed: 99, engine: engine)
+      return (
+        new,
+        try WeightTransfer(towers, rules: TransferRules([]), target: target, noise: 0, seed: 1).fill(new)
+      )
+    }
+    func expert(_ model: MultimodalTransformer, _ block: Int, _ e: Int) throws -> [Float] {
+      let all = try value(model, "blocks.\(block).moe.experts.fc1.weight")
+      let share = try #require(model.parameters.first { $0.path == "blocks.\(block).moe.experts.fc1.weight" })
+      let size = share.count / share.shape[0]
+      return Array(all[e * size..<(e + 1) * size])
+    }
+    let (late, report) = try fill(.late)
+    #expect(try value(late, "blocks.0.attention.qkv.weight") == images.floats("blocks.0.attention.qkv.weight"))
+    #expect(try value(late, "blocks.2.attention.qkv.weight") == words.floats("blocks.0.attention.qkv.weight"))
+    #expect(try value(late, "image_norm.bias") == images.floats("norm.bias"))
+    #expect(try value(late, "text_norm.weight") == words.floats("norm.weight"))
+    #expect(try value(late, "classifier.weight") == images.floats("head.weight"))
+    #expect(try value(late, "patch_positions") == images.floats("position_embedding"))
+    #expect(try expert(late, 3, 3) == words.floats("blocks.1.moe.experts.0000.fc1.weight"), "3 modulo 3")
+    #expect(try expert(late, 1, 1) == images.floats("blocks.1.moe.experts.0001.fc1.weight"))
+    #expect(
+      report.names(.missing).contains { $0.contains(".cross.") } && report.names(.missing).contains("logit_scale"))
+
+    let (early, _) = try fill(.early)
+    #expect(try value(early, "blocks.0.attention.qkv.weight") == images.floats("blocks.0.attention.qkv.weight"))
+    #expect(try value(early, "token_embedding") == words.floats("token_embedding"))
+    #expect(try expert(early, 1, 0) == words.floats("blocks.1.moe.experts.0000.fc1.weight"))
+    #expect(try expert(early, 1, 5) == images.floats("blocks.1.moe.experts.0001.fc1.weight"))
+
+    #expect { try TowerWeights([.init(modality: "vision", source: words)]) } throws: {
+      "\($0)".contains("--init-from vision=weights.h5: a model of kind gpt, expected vit")
+    }
+    for (paths, message) in [
+      (["a", "b"], "--init-from is given 2 times"),
+      (["vision=a", "b"], "expected each of vision=PATH and language=PATH once"),
+      (["vision=a", "vision=b"], "expected each of"),
+    ] {
+      #expect { try InitialWeights(paths) } throws: { "\($0)".contains(message) }
+    }
+  }
+
   // MARK: Adapters
 
   /// Adapters on every place of a trained model: the weights keep their bits, resuming gives the same bits, and the merged

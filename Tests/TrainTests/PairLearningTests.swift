@@ -32,6 +32,10 @@ import Testing
     return (folder, folder.path)
   }()
 
+  private static let towers = [
+    "fusion.kind=late", "moe.groups=vision:2,language:2", "moe.balance=first_choice", "fusion.text_layers=3",
+  ]
+
   private static func config(_ settings: [String] = []) throws -> RunConfig {
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset("pairs-emoji"), to: &config)
@@ -63,21 +67,26 @@ import Testing
   }
 
   /// The first batch is learned by heart, by every variant.
-  @Test(arguments: ["top2", "scmoe", "dgmoe"]) func overfits(variant: String) throws {
+  @Test(arguments: [
+    ["moe.variant=top2"], ["moe.variant=scmoe"], ["moe.variant=dgmoe"], PairLearningTests.towers,
+    ["moe.task_routing=true", "objective.uncertainty=true"],
+  ]) func overfits(settings: [String]) throws {
     let scratch = ScratchFolder()
     let outcome = try train(
       [
         "data.overfit=1", "train.steps=70", "train.eval_every=70", "checkpoint.every=70", "optimizer.lr=5e-3",
-        "moe.variant=\(variant)", "schedule.kind=constant",
-      ], into: scratch("run"))
+        "schedule.kind=constant",
+      ] + settings, into: scratch("run"))
     #expect(outcome.trainLoss < 0.6, "loss \(outcome.trainLoss)")
   }
 
   /// The same bits for any number of threads, and after an interruption.
-  @Test func resumesWithTheSameBits() throws {
+  @Test(arguments: [
+    [], PairLearningTests.towers, ["moe.task_routing=true", "objective.uncertainty=true"],
+  ]) func resumesWithTheSameBits(settings: [String]) throws {
     let scratch = ScratchFolder()
-    try train([], into: scratch("whole"))
-    try train([], into: scratch("again"), threads: 1)
+    try train(settings, into: scratch("whole"))
+    try train(settings, into: scratch("again"), threads: 1)
     for step in [3, 6] {
       #expect(
         try bytes(scratch("whole/step-000000\(step).h5")) == bytes(scratch("again/step-000000\(step).h5")),
@@ -85,14 +94,15 @@ import Testing
     }
     try FileManager.default.removeItem(atPath: scratch("again/step-0000006.h5"))
     for step in 4...5 { try FileManager.default.removeItem(atPath: scratch("again/step-000000\(step).h5")) }
-    try train([], into: scratch("again"), resuming: scratch("again/step-0000003.h5"))
+    try train(settings, into: scratch("again"), resuming: scratch("again/step-0000003.h5"))
     #expect(try bytes(scratch("whole/step-0000006.h5")) == bytes(scratch("again/step-0000006.h5")))
   }
 
   /// Metrics of the whole validation set, and captions that the program says from the checkpoint alone.
-  @Test func evaluatesAndCaptions() throws {
+  @Test(arguments: [[], PairLearningTests.towers, ["moe.task_routing=true"]])
+  func evaluatesAndCaptions(settings: [String]) throws {
     let scratch = ScratchFolder()
-    let outcome = try train([], into: scratch("run"))
+    let outcome = try train(settings, into: scratch("run"))
     let evaluation = try #require(outcome.evaluation)
     #expect(evaluation.count == 6)
     #expect(evaluation["gallery_images"] == 6 && evaluation["gallery_texts"] == 6)

@@ -27,7 +27,7 @@ import Testing
         """)
     #expect(plan.variants.map(\.name) == ["a", "b", "c"])
     #expect(plan.variants.map(\.baseline) == ["b", nil, "a"])
-    #expect(plan.variants.map(\.initFrom) == [nil, nil, "x.h5"] && plan.variants[2].map == ["a = b", "c.* = none"])
+    #expect(plan.variants.map(\.initFrom) == [[], [], ["x.h5"]] && plan.variants[2].map == ["a = b", "c.* = none"])
     #expect(plan.variants.map(\.seeds) == [[0, 4], [0, 1], [0, 1]])
     #expect(plan.variants.map(\.config.model.moe.experts) == [2, 2, 6])
     #expect(plan.variants.map(\.config.model.moe.variant) == ["top1", "top2", "scmoe"])

@@ -60,6 +60,8 @@ public struct MoEConfig: Sendable, Equatable {
   /// MoE layers one after the other that share one bank of experts, each with gates of its own (the paper's
   /// DGMoE-Share); 1 = a bank each.
   public var bankLayers = 1
+  /// Whether a learned row for its task is added to a token's gate logits, in models of several tasks.
+  public var taskRouting = false
   /// C = ceil(cf · T · k / E) rows an expert in training, T the local tokens; 0 = dropless.
   public var capacityFactor = 0.0
   /// The same in evaluation.

@@ -10,6 +10,8 @@ public struct Routing {
 /// A linear gate in float32 with softmax over all experts and top-k choice.
 package final class Router {
   package let weight: Parameter
+  /// `[tasks, choices]`; nil where a gate does not know its task.
+  private let taskTable: Parameter?
   /// One value a choice, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
   package let selectionBias: Tensor?
   let config: MoEConfig
@@ -21,6 +23,11 @@ package final class Router {
 
   package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
     weight = store.weight(path + ".weight", [config.choices, width])
+    taskTable =
+      config.taskRouting
+      ? store.table(
+        path + ".task", [FusionConfig.tasks.count, config.choices],
+        Array(repeating: 0, count: FusionConfig.tasks.count * config.choices), decays: false) : nil
     selectionBias =
       config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.choices) : nil
     self.config = config
@@ -41,6 +48,7 @@ package final class Router {
   ) -> Routing {
     let tape = pass.tape
     let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
+    if let taskTable, let tasks = pass.tasks { tape.addTableRows(logits, taskTable, rows: tasks) }
     let allowed = pass.modalities.map { modalities in modalities.names.map(allowedExperts) }
     if groups != nil, let allowed, let modalities = pass.modalities {
       tape.confine(logits, kinds: modalities.of, allowed: allowed)

@@ -32,6 +32,7 @@ final class EarlyFusion: FusionBody {
     let plan = PackedPlan(batch.sequences, images: images, patches: config.vision.tokens)
     let x = embed(batch.images, plan, pass.tape)
     pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
+    pass.tasks = plan.tasks
     let rows = norm(backbone(x, sequence: plan.layout.rows, layout: plan.layout, pass), pass.tape)
     return PackedStates(
       images: .init(rows: rows, ranges: plan.imageRanges), texts: .init(rows: rows, ranges: plan.textRanges))
@@ -60,6 +61,7 @@ final class EarlyFusion: FusionBody {
     precondition(cache.blocks[0].count == 0, "an image stands at the beginning")
     let plan = PackedPlan([PackedSequences.Sequence(image: 0)], images: 1, patches: config.vision.tokens)
     pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
+    pass.tasks = plan.tasks
     _ = backbone(
       embed(image, plan, pass.tape), sequence: plan.layout.rows, layout: plan.layout, caches: cache.blocks, pass)
   }
@@ -67,6 +69,7 @@ final class EarlyFusion: FusionBody {
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
     let x = tokens(ids, positions: ids.indices.map { Int32(position + $0) }, pass.tape)
     pass.modalities = TokenModalities(names: FusionConfig.modalities, of: ids.map { _ in 1 })
+    pass.tasks = ids.map { _ in 0 }
     return norm(backbone(x, sequence: ids.count, caches: cache.blocks, pass), pass.tape)
   }
 

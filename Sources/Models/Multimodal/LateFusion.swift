@@ -42,7 +42,8 @@ final class LateFusion: FusionBody {
 
   func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates {
     let images = batch.images?.shape[0] ?? 0
-    let imageRows = batch.images.map { readImages($0, pass) }
+    let imageTasks = batch.sequences.filter { $0.image != nil }.sorted { $0.image! < $1.image! }.map(\.task)
+    let imageRows = batch.images.map { readImages($0, tasks: imageTasks, pass) }
     var (spans, ranges, pairs): ([SequenceLayout.Span], [Range<Int>], CrossPairs) = ([], [], [])
     var row = 0
     for sequence in batch.sequences {
@@ -60,6 +61,7 @@ final class LateFusion: FusionBody {
         batch.sequences.flatMap(\.text), positions: batch.sequences.flatMap { $0.text.indices.map(Int32.init) },
         pass.tape)
       let layout = SequenceLayout(spans)
+      pass.tasks = batch.sequences.flatMap { Array(repeating: $0.task, count: $0.text.count) }
       textRows = textNorm(textTower(x, sequence: row, layout: layout, cross: cross, pass), pass.tape)
     }
     return PackedStates(
@@ -67,8 +69,9 @@ final class LateFusion: FusionBody {
       texts: .init(rows: textRows, ranges: ranges))
   }
 
-  private func readImages(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
+  private func readImages(_ images: Tensor, tasks: [Int32], _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
+    pass.tasks = tasks.flatMap { Array(repeating: $0, count: patches) }
     var x = tape.addPositions(
       patchEmbedding(tape.patches(images, patch: config.vision.patch), tape, name: "embedding"),
       positions: patchPositions, classToken: classToken)
@@ -86,11 +89,12 @@ final class LateFusion: FusionBody {
   }
 
   func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass) {
-    cache.keyValues = keyValues(readImages(image, pass), pass)
+    cache.keyValues = keyValues(readImages(image, tasks: [0], pass), pass)
   }
 
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
     let x = tokens(ids, positions: ids.indices.map { Int32(position + $0) }, pass.tape)
+    pass.tasks = ids.map { _ in 0 }
     let cross = cache.keyValues.map { CrossInput(keyValues: $0, pairs: [(0..<ids.count, 0..<patches)]) }
     return textNorm(textTower(x, sequence: ids.count, caches: cache.blocks, cross: cross, pass), pass.tape)
   }

@@ -9,10 +9,12 @@ public struct PackedSequences {
     public let image: Int?
     /// Ids that are read, such as the begin token and a caption; may be empty after an image.
     public let text: [Int32]
+    /// What it is read for, an index into `FusionConfig.tasks`; gates that know tasks are told.
+    public let task: Int32
 
-    public init(image: Int? = nil, text: [Int32] = []) {
+    public init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0) {
       precondition(image != nil || !text.isEmpty, "a sequence of nothing")
-      (self.image, self.text) = (image, text)
+      (self.image, self.text, self.task) = (image, text, task)
     }
   }
 
@@ -40,13 +42,15 @@ struct PackedPlan {
   let textRanges: [Range<Int>]
   /// 0 = a patch, 1 = a token of text: `FusionConfig.modalities`.
   let modalities: [Int32]
+  /// Of every row.
+  let tasks: [Int32]
 
   /// - Parameter patches: of an image.
   init(_ sequences: [PackedSequences.Sequence], images: Int, patches: Int) {
     var spans: [SequenceLayout.Span] = []
     var imageRanges = [Range<Int>](repeating: 0..<0, count: images)
     var (textRanges, textRows, ids, positions): ([Range<Int>], [Int32], [Int32], [Int32]) = ([], [], [], [])
-    var modalities: [Int32] = []
+    var (modalities, tasks): ([Int32], [Int32]) = ([], [])
     var row = 0
     for sequence in sequences {
       let prefix = sequence.image == nil ? 0 : patches
@@ -60,6 +64,7 @@ struct PackedPlan {
       ids += sequence.text
       positions += sequence.text.indices.map(Int32.init)
       modalities += Array(repeating: 0, count: prefix) + Array(repeating: 1, count: text.count)
+      tasks += Array(repeating: sequence.task, count: prefix + text.count)
       spans.append(SequenceLayout.Span(start: row, length: prefix + text.count, prefix: prefix))
       row = text.upperBound
     }
@@ -67,7 +72,7 @@ struct PackedPlan {
     layout = SequenceLayout(spans)
     patchRows = imageRanges.flatMap { $0.map(Int32.init) }
     (self.imageRanges, self.textRanges, self.textRows) = (imageRanges, textRanges, textRows)
-    (self.ids, self.positions, self.modalities) = (ids, positions, modalities)
+    (self.ids, self.positions, self.modalities, self.tasks) = (ids, positions, modalities, tasks)
   }
 }
 

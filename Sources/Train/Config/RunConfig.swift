@@ -174,6 +174,15 @@ public struct ObjectiveConfig: Sendable, Equatable {
   public var language = 0.1
   public init() {}
 
+  func weight(_ task: PairPass.Task) -> Double {
+    switch task {
+    case .caption: caption
+    case .contrastive: contrastive
+    case .classification: classification
+    case .language: language
+    }
+  }
+
   static let nothing: ObjectiveConfig = {
     var none = ObjectiveConfig()
     (none.caption, none.contrastive, none.classification, none.language) = (0, 0, 0, 0)

@@ -104,6 +104,9 @@ extension RunConfig {
     .int("moe.first", \.model.moe.first, range: 0...1024, "first block with an MoE; 0 = moe.every - 1"),
     .int(
       "moe.bank_layers", \.model.moe.bankLayers, range: 1...1024, "MoE layers that share one bank of experts"),
+    .bool(
+      "moe.task_routing", \.model.moe.taskRouting,
+      "a learned row for its task in a token's gate; each task then has a pass of its own over images and texts"),
     .double(
       "moe.capacity_factor", \.model.moe.capacityFactor, range: 0...1e6,
       "C = ceil(cf T k / E) rows an expert in training; 0 = dropless"),
@@ -168,6 +171,9 @@ extension RunConfig {
       "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"),
     .double(
       "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"),
+    .bool(
+      "objective.uncertainty", \.model.fusion.uncertainty,
+      "multiply these weights by learned ones (Kendall et al., arXiv 1705.07115)"),
   ]
 
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [

@@ -10,6 +10,33 @@ struct InitialWeights {
   let checkpoint: LoadedCheckpoint?
   private let hub: HubModel?
 
+  /// - Parameter paths: one, or `vision=PATH` and `language=PATH` for a model of both.
+  /// - Throws: as `init(_ path:)`, and `TrainError` for several without a modality, or two of one.
+  init(_ paths: [String]) throws {
+    let named = paths.map { path in
+      (modality: FusionConfig.modalities.first { path.hasPrefix($0 + "=") }, path: path)
+    }
+    guard named.contains(where: { $0.modality != nil }) else {
+      guard paths.count == 1 else {
+        throw TrainError(
+          "--init-from is given \(paths.count) times, expected one, or vision=PATH and language=PATH")
+      }
+      try self.init(paths[0])
+      return
+    }
+    guard named.allSatisfy({ $0.modality != nil }), Set(named.map(\.modality)).count == paths.count else {
+      throw TrainError(
+        "--init-from \(paths.joined(separator: ", ")): expected each of vision=PATH and language=PATH once")
+    }
+    let parts = try named.map { name, path in
+      TowerWeights.Part(
+        modality: name!, source: try InitialWeights(String(path.dropFirst(name!.count + 1))).source)
+    }
+    self.init(towers: try TowerWeights(parts))
+  }
+
+  private init(towers: TowerWeights) { (hub, checkpoint, source) = (nil, nil, towers) }
+
   /// - Parameter path: a checkpoint, a run's folder (its best checkpoint), or a folder of Hugging Face's layout.
   /// - Throws: `HDF5Error`, `DataError` or `TrainError` for what is missing, damaged or of an unknown kind.
   init(_ path: String) throws {
@@ -28,7 +55,7 @@ struct InitialWeights {
   /// Lets a configuration start from the source: all of it where the command names no preset, else the model alone, and
   /// nothing where the source is another kind of model.
   func apply(to config: inout RunConfig, task: TaskKind, hasPreset: Bool) throws {
-    guard source.model.kind == task.modelKind else { return }
+    guard source.model.kind == task.modelKind, !(source is TowerWeights) else { return }
     if let checkpoint, !hasPreset, checkpoint.info.task == task.rawValue {
       config = checkpoint.info.config
       // How it was computed, and what it was itself started from, are not inherited.
@@ -40,7 +67,9 @@ struct InitialWeights {
 
   /// The tokenizer's files for a new run that chooses none itself.
   func attachments(_ settings: [String]) -> [String: [UInt8]]? {
-    settings.contains { $0.hasPrefix("tokenizer.") } || source.model.kind == .vit ? nil : checkpoint?.info.attachments
+    if settings.contains(where: { $0.hasPrefix("tokenizer.") }) || source.model.kind == .vit { return nil }
+    let language = (source as? TowerWeights)?.parts.first { $0.modality == "language" }?.source
+    return ((language as? CheckpointWeights)?.checkpoint ?? checkpoint)?.info.attachments
   }
 
   /// Fills a new run's model and says what became of every array.
@@ -55,16 +84,19 @@ struct InitialWeights {
     let target = WeightTransfer.Target(
       model: config.model, classes: job.vocabulary["classes"],
       tokenizer: config.model.kind == .vit ? nil : try TokenizerAttachments.load(job.attachments))
+    let towers = source as? TowerWeights
+    try towers?.fit(config.model)
     let transfer = try WeightTransfer(
       source, rules: TransferRules(map), target: target, noise: config.finetune.noise, seed: UInt64(config.seed))
     let report = try transfer.fill(job.model)
-    sink.line("weights of \(source.path), \(source.model.moe.variant)")
+    sink.line("weights of \(source.path)" + (towers == nil ? ", \(source.model.moe.variant)" : ""))
     for line in report.lines() { sink.line("  " + line) }
     if transfer.hasEqualExperts {
       sink.line(
         "note: copies of an expert are equal, and of equal gates the first is chosen: set finetune.noise, such as 0.01")
     }
-    guard alone, report.hasNewForm, let before = try lossBefore(target, config, data, engine: engine) else { return }
+    guard alone, report.hasNewForm, towers == nil, let before = try lossBefore(target, config, data, engine: engine)
+    else { return }
     let after = try InitialWeights.firstLoss(job, config, engine: engine)
     sink.line(
       "  first batch's loss: \(HumanFormat.fixed(before, 4)) as \(source.model.moe.variant), \(HumanFormat.fixed(after, 4)) as \(config.model.moe.variant)"

@@ -148,20 +148,22 @@ struct WeightTransfer {
     else { return nil }
     func values() throws -> [Float] { try source.floats(name) }
     switch (name, target.model.kind) {
-    case ("position_embedding", .vit):
+    case ("position_embedding", .vit), ("patch_positions", .multimodal):
       let (from, to) = (source.model.vision, target.model.vision)
       guard from.tokens != to.tokens || from.classToken != to.classToken else { return nil }
       return .resized(ArrayResizing.grid(try values(), from: from, to: to, width: shape[1], fresh: fresh))
-    case ("position_embedding", .gpt):
+    case ("position_embedding", .gpt), ("position_embedding", .multimodal):
       guard old != shape else { return nil }
       return .resized(ArrayResizing.positions(try values(), from: old[0], to: shape[0], width: shape[1]))
-    case ("head.weight", .vit), ("head.bias", .vit):
+    case ("head.weight", .vit), ("head.bias", .vit), ("classifier.weight", .multimodal),
+      ("classifier.bias", .multimodal):
       guard let from = source.classes, let to = target.classes, from != to else { return nil }
       guard let rows = ArrayResizing.classes(try values(), from: from, to: to, fresh: fresh) else {
         return .unfit("none of the \(to.count) classes is among the source's \(from.count)")
       }
       return .resized(rows)
-    case ("token_embedding", .gpt), ("token_embedding", .multimodal), ("head.weight", .gpt):
+    case ("token_embedding", .gpt), ("token_embedding", .multimodal), ("head.weight", .gpt),
+      ("language_head.weight", .multimodal):
       guard let from = sourceTokenizer, let to = target.tokenizer, from.fingerprint != to.fingerprint else {
         return nil
       }

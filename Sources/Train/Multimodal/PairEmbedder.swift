@@ -10,6 +10,9 @@ struct PairEmbedder {
   /// Sequences of a pass.
   let batch: Int
 
+  /// A pass's task for gates that know one: comparing, or the next tokens of texts.
+  private var tasks: [PairPass.Task] { model.config.moe.taskRouting ? [.contrastive, .language] : [.language] }
+
   /// `[texts, embedding]`, and the sum of the losses of their next tokens with the number of these.
   func texts(_ ids: [[Int32]], coordinator: (any PassCoordinator)? = nil) -> (
     vectors: [[Float]], loss: Double, count: Int
@@ -18,13 +21,18 @@ struct PairEmbedder {
     var (loss, count) = (0.0, 0)
     for start in stride(from: 0, to: ids.count, by: batch) {
       let part = ids[start..<min(start + batch, ids.count)]
-      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
-      let states = model(
-        PackedSequences(images: nil, part.map { PackedSequences.Sequence(text: [tokens.border] + $0) }), pass)
-      vectors += PairEmbedder.unitRows(model.textEmbeddings(states, of: Array(0..<part.count), pass.tape))
-      let result = model.nextTokenLoss(states, targets: part.map { $0 + [tokens.border] }, weight: 1, pass.tape)
-      loss += result.losses.reduce(0.0) { $0 + Double($1) }
-      count += result.losses.count
+      for task in tasks {
+        let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+        let states = model(
+          PackedSequences(images: nil, part.map { .init(text: [tokens.border] + $0, task: task.rawValue) }), pass)
+        if task == tasks[0] {
+          vectors += PairEmbedder.unitRows(model.textEmbeddings(states, of: Array(0..<part.count), pass.tape))
+        }
+        guard task == .language else { continue }
+        let result = model.nextTokenLoss(states, targets: part.map { $0 + [tokens.border] }, weight: 1, pass.tape)
+        loss += result.losses.reduce(0.0) { $0 + Double($1) }
+        count += result.losses.count
+      }
     }
     return (vectors, loss, count)
   }
@@ -33,7 +41,8 @@ struct PairEmbedder {
   func images(_ pixels: Tensor) -> [[Float]] {
     let pass = ForwardPass(Tape(engine, recording: false), training: false)
     let states = model(
-      PackedSequences(images: pixels, (0..<pixels.shape[0]).map { PackedSequences.Sequence(image: $0) }), pass)
+      PackedSequences(
+        images: pixels, (0..<pixels.shape[0]).map { .init(image: $0, task: PairPass.Task.contrastive.rawValue) }), pass)
     return PairEmbedder.unitRows(model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape))
   }
 

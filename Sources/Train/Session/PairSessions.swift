@@ -151,9 +151,11 @@ public struct RetrieveSession {
 extension Tensor {
   /// Tensors `[1, …]` as one batch.
   static func stacked(_ parts: [Tensor]) -> Tensor {
-    let result = Tensor(uninitialised: [parts.count] + parts[0].shape.dropFirst())
-    for (index, part) in parts.enumerated() {
-      (result.pointer + index * part.count).update(from: part.pointer, count: part.count)
+    let result = Tensor(uninitialised: [parts.reduce(0) { $0 + $1.shape[0] }] + parts[0].shape.dropFirst())
+    var at = result.pointer
+    for part in parts {
+      at.update(from: part.pointer, count: part.count)
+      at += part.count
     }
     return result
   }

@@ -12,7 +12,7 @@ public struct TrainSession {
     public var data: String?
     public var out: String?
     /// A checkpoint, a run's folder or a folder of Hugging Face's layout whose weights and shape a new run starts from.
-    public var initFrom: String?
+    public var initFrom: [String] = []
     /// Which of those weights go where; see `TransferRules`.
     public var map: [String] = []
     /// Settings in order: the flags that stand for keys first, then `--set`.
@@ -70,7 +70,7 @@ public struct TrainSession {
     let began = monotonicSeconds()
     let task = try TaskKind(named: options.task)
     let checkpoint = try checkpointToResume(task, world)
-    let initial = try checkpoint == nil ? options.initFrom.map(InitialWeights.init) : nil
+    let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
     var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
     // What is known from the configuration alone is said before data is looked for.

@@ -21,7 +21,7 @@ struct StudyPlan: Sendable {
     /// What it is compared with; nil for the baseline itself.
     var baseline: String?
     /// Where its runs start from, and by which rules: `--init-from` and `--map`.
-    var initFrom: String?
+    var initFrom: [String]
     var map: [String]
     /// The whole configuration, but for seed and learning rate.
     var config: RunConfig
@@ -102,7 +102,7 @@ struct StudyPlan: Sendable {
       variants.append(
         Variant(
           name: name, seeds: try fields.seeds(own + "seeds") ?? seeds,
-          baseline: try fields.text(own + "baseline") ?? baseline, initFrom: try fields.text(own + "init_from"),
+          baseline: try fields.text(own + "baseline") ?? baseline, initFrom: try fields.texts(own + "init_from"),
           map: try fields.texts(own + "map"), config: config))
     }
     guard !variants.isEmpty else { throw fields.refuse("variants", "none", "at least one") }

@@ -164,7 +164,7 @@ public struct StudySession {
     var preset = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(plan.preset), to: &preset)
     var keys = RunConfig.table.differences(preset, job.config).map(\.key)
-    if job.variant.initFrom != nil {
+    if !job.variant.initFrom.isEmpty {
       // A model of the same kind brings its own form along, which gives way only to what is said.
       let form = ["model.layers", "model.width", "model.heads", "model.hidden", "moe."]
       keys += RunConfig.table.entries.map(\.key).filter { key in
@@ -182,7 +182,7 @@ public struct StudySession {
     var config = job.config
     config.tensor = TensorConfig()
     let settings = RunConfig.table.differences(RunConfig(), config).map { "\($0.key)=\($0.second)" }
-    let start = ([job.variant.initFrom].compactMap { $0 } + job.variant.map).map { "from " + $0 }
+    let start = (job.variant.initFrom + job.variant.map).map { "from " + $0 }
     let text = ([plan.task.rawValue, plan.data ?? options.data ?? ""] + settings + start).joined(separator: "\n")
     // FNV-1a.
     let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }

@@ -95,7 +95,7 @@ public final class PairLearning: TrainingTask {
     pair.text.context = max(1, 1 + captions.reduce(0) { $0 + $1.count } / max(captions.count, 1))
     var text = pair.textTower
     if pair.fusion.kind == .early { text = pair }
-    (text.kind, text.moe.groups) = (.gpt, nil)
+    (text.kind, text.moe.groups, text.moe.taskRouting) = (.gpt, nil, false)
     if text.moe.balance == .entropy { text.moe.balance = .none }
     return try (ModelCosts(pair).trainingFLOPs + ModelCosts(text).trainingFLOPs) * Double(config.data.batch)
   }
@@ -117,51 +117,53 @@ public final class PairLearning: TrainingTask {
 
   public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
     guard let batch else { preconditionFailure("forward before nextMicroBatch") }
-    let weights = config.objective
-    let count = batch.captions.count
-    func text(_ caption: [Int32]) -> [Int32] { [tokens.border] + caption }
-    let pairs = batch.captions.enumerated().map {
-      PackedSequences.Sequence(image: $0, text: weights.caption > 0 ? text($1) : [])
-    }
-    let needsTexts = weights.contrastive > 0 || weights.language > 0
-    let texts = needsTexts ? batch.captions.map { PackedSequences.Sequence(text: text($0)) } : []
-    let states = fused(PackedSequences(images: batch.images.pixels, pairs + texts), pass)
-
-    let targets = batch.captions.map { $0 + [tokens.border] }
-    func none(_ targets: [Int32]) -> [Int32] { targets.map { _ in -1 } }
-    func weight(_ value: Double) -> Float { Float(value) * pass.lossWeight }
-    var losses: [(name: String, weight: Double, value: Double)] = []
+    let read = PairPass(batch, tokens, tasks, readsTextsAlone: true, isSeparate: config.model.moe.taskRouting)
+    let states = fused(read.packed, pass)
+    let tape = pass.tape
+    var losses: [(task: PairPass.Task, weight: Double, value: Double)] = []
     var metrics: [(name: String, value: Double)] = []
-    if weights.caption > 0 {
-      let all = targets + (needsTexts ? targets.map(none) : [])
-      let result = fused.nextTokenLoss(states, targets: all, weight: weight(weights.caption), pass.tape)
-      losses.append(("caption", weights.caption, result.mean))
+    /// A task's weight in the objective: the configured one, and the learned one where there is one.
+    func weight(_ task: PairPass.Task) -> Double {
+      let learned = fused.logVariances.map { exp(-Double($0.value.values[Int(task.rawValue)])) }
+      return config.objective.weight(task) * (learned ?? 1)
     }
-    if weights.language > 0 {
-      let all = (weights.caption > 0 ? targets.map(none) : targets.map { _ in [] }) + targets
-      let result = fused.nextTokenLoss(states, targets: all, weight: weight(weights.language), pass.tape)
-      losses.append(("language", weights.language, result.mean))
+    func factor(_ task: PairPass.Task) -> Float { Float(weight(task)) * pass.lossWeight }
+    for (task, texts) in [(PairPass.Task.caption, read.captions), (.language, read.modelledTexts)]
+    where tasks.contains(task) {
+      let result = fused.nextTokenLoss(
+        states, targets: read.targets(texts, batch, tokens), weight: factor(task), tape)
+      losses.append((task, weight(task), result.mean))
     }
-    let images = fused.imageRows(states, pass.tape)
-    if weights.contrastive > 0 {
+    if tasks.contains(.contrastive) {
       let result = fused.contrastiveLoss(
-        images: fused.imageEmbeddings(images, pass.tape),
-        texts: fused.textEmbeddings(states, of: Array(count..<2 * count), pass.tape),
-        weight: weight(weights.contrastive), pass.tape)
-      losses.append(("contrastive", weights.contrastive, result.loss))
+        images: fused.imageEmbeddings(fused.imageRows(states, read.comparedImages, tape), tape),
+        texts: fused.textEmbeddings(states, of: Array(read.comparedTexts), tape), weight: factor(.contrastive), tape)
+      losses.append((.contrastive, weight(.contrastive), result.loss))
       metrics.append(("train_match", result.accuracy))
     }
-    if weights.classification > 0, let logits = fused.classLogits(images, pass.tape) {
-      let result = pass.tape.crossEntropy(
+    if tasks.contains(.classification),
+      let logits = fused.classLogits(fused.imageRows(states, read.labelledImages, tape), tape)
+    {
+      let result = tape.crossEntropy(
         logits, targets: batch.images.labels, smoothing: Float(config.train.labelSmoothing),
-        weight: weight(weights.classification))
-      losses.append(("classification", weights.classification, result.loss))
+        weight: factor(.classification))
+      losses.append((.classification, weight(.classification), result.loss))
       metrics.append((MetricName.trainTop1, result.accuracy(top: 1)))
+    }
+    if let logVariances = fused.logVariances {
+      tape.uncertaintyTerm(
+        logVariances, weighted: losses.map { (Int($0.task.rawValue), $0.weight * $0.value) }, weight: pass.lossWeight)
+      for loss in losses { metrics.append(("weight_\(loss.task)", loss.weight)) }
     }
     // The loss is that of captions, as in evaluation; without them the sum of what is trained.
     let total = losses.reduce(0) { $0 + $1.weight * $1.value }
-    let loss = losses.first { $0.name == "caption" }?.value ?? total
-    return [(MetricName.trainLoss, loss)] + losses.map { ("train_\($0.name)_loss", $0.value) } + metrics
+    let loss = losses.first { $0.task == .caption }?.value ?? total
+    return [(MetricName.trainLoss, loss)] + losses.map { ("train_\($0.task)_loss", $0.value) } + metrics
+  }
+
+  /// The tasks that are trained.
+  private var tasks: Set<PairPass.Task> {
+    Set(PairPass.Task.allCases.filter { config.objective.weight($0) > 0 })
   }
 
   /// Captions of every validation image, retrieval within every gallery, labels.
@@ -201,17 +203,17 @@ public final class PairLearning: TrainingTask {
     let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)
     while let batch = try loader.next() {
       let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
-      let sequences = batch.captions.enumerated().map {
-        PackedSequences.Sequence(image: $0, text: [tokens.border] + $1)
-      }
-      let states = fused(PackedSequences(images: batch.images.pixels, sequences), pass)
+      let read = PairPass(
+        batch, tokens, [.caption, .contrastive, .classification], readsTextsAlone: false,
+        isSeparate: config.model.moe.taskRouting)
+      let states = fused(read.packed, pass)
       let result = fused.nextTokenLoss(
-        states, targets: batch.captions.map { $0 + [tokens.border] }, weight: 1, pass.tape)
+        states, targets: read.targets(read.captions, batch, tokens), weight: 1, pass.tape)
       loss += result.losses.reduce(0.0) { $0 + Double($1) }
       count += result.losses.count
-      let images = fused.imageRows(states, pass.tape)
-      found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(images, pass.tape))
-      if let logits = fused.classLogits(images, pass.tape) {
+      let compared = fused.imageRows(states, read.comparedImages, pass.tape)
+      found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(compared, pass.tape))
+      if let logits = fused.classLogits(fused.imageRows(states, read.labelledImages, pass.tape), pass.tape) {
         let ranks = pass.tape.crossEntropy(logits, targets: batch.images.labels).ranks
         found.labelled += ranks.count { $0 >= 0 }
         found.correct += ranks.count { $0 == 0 }

@@ -1,0 +1,88 @@
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// What one pass of a model reads of a batch of pairs, and which parts serve which task.
+///
+/// Every image with its caption, and every caption alone, serve all tasks: patches never see the text. Where gates are told
+/// their task (`moe.task_routing`), each task reads the images and texts that it needs for itself.
+struct PairPass {
+  /// In the order of `FusionConfig.tasks`.
+  enum Task: Int32, CaseIterable {
+    case caption, contrastive, classification, language
+  }
+
+  let packed: PackedSequences
+  /// Sequences whose texts are captions after their image, texts to be compared, and texts to be modelled.
+  private(set) var captions = 0..<0
+  private(set) var comparedTexts = 0..<0
+  private(set) var modelledTexts = 0..<0
+  /// Images to be compared, and to be classified.
+  private(set) var comparedImages = 0..<0
+  private(set) var labelledImages = 0..<0
+
+  /// - Parameters:
+  ///   - tasks: those that the pass serves.
+  ///   - readsTextsAlone: whether texts are compared too, not images only.
+  ///   - isSeparate: whether each task reads for itself.
+  init(
+    _ batch: PairBatch, _ tokens: CaptionTokens, _ tasks: Set<Task>, readsTextsAlone: Bool, isSeparate: Bool
+  ) {
+    let count = batch.captions.count
+    let texts = batch.captions.map { [tokens.border] + $0 }
+    var sequences: [PackedSequences.Sequence] = []
+    var copies = 0
+    /// Adds every image, alone or with its text, and returns the numbers of sequences and images.
+    func addImages(_ task: Task, withTexts: Bool) -> (sequences: Range<Int>, images: Range<Int>) {
+      let (first, image) = (sequences.count, copies * count)
+      for index in 0..<count {
+        sequences.append(.init(image: image + index, text: withTexts ? texts[index] : [], task: task.rawValue))
+      }
+      copies += 1
+      return (first..<sequences.count, image..<image + count)
+    }
+    func addTexts(_ task: Task) -> Range<Int> {
+      let first = sequences.count
+      sequences += texts.map { .init(text: $0, task: task.rawValue) }
+      return first..<sequences.count
+    }
+    let needsTexts = tasks.contains(.language) || (tasks.contains(.contrastive) && readsTextsAlone)
+    if isSeparate {
+      if tasks.contains(.caption) { captions = addImages(.caption, withTexts: true).sequences }
+      if tasks.contains(.contrastive) {
+        comparedImages = addImages(.contrastive, withTexts: false).images
+        if readsTextsAlone { comparedTexts = addTexts(.contrastive) }
+      }
+      if tasks.contains(.classification) { labelledImages = addImages(.classification, withTexts: false).images }
+      if tasks.contains(.language) { modelledTexts = addTexts(.language) }
+    } else {
+      let added = addImages(.caption, withTexts: tasks.contains(.caption))
+      if tasks.contains(.caption) { captions = added.sequences }
+      (comparedImages, labelledImages) = (added.images, added.images)
+      if needsTexts {
+        let alone = addTexts(.language)
+        (comparedTexts, modelledTexts) = (alone, alone)
+      }
+    }
+    let pixels = batch.images.pixels
+    let images =
+      copies == 1 ? pixels : copies == 0 ? nil : Tensor.stacked(Array(repeating: pixels, count: copies))
+    packed = PackedSequences(images: images, sequences)
+  }
+
+  /// The next tokens of some sequences, and none of the others: what a loss over these wants.
+  func targets(_ counted: Range<Int>, _ batch: PairBatch, _ tokens: CaptionTokens) -> [[Int32]] {
+    packed.sequences.enumerated().map { index, sequence in
+      guard counted.contains(index) else { return sequence.text.map { _ in -1 } }
+      return batch.captions[index - counted.lowerBound] + [tokens.border]
+    }
+  }
+}
+
+extension MultimodalTransformer {
+  /// The rows of some of a pass's images, `[images, d]`.
+  func imageRows(_ states: PackedStates, _ images: Range<Int>, _ tape: Tape) -> Tensor {
+    let all = imageRows(states, tape)
+    return images == 0..<all.rows ? all : tape.selectRows(all, images.map(Int32.init))
+  }
+}
