@@ -168,6 +168,8 @@ public final class Communicator {
   public func wait(_ operation: PendingOperation, patiently: Bool = false) {
     let began = monotonicSeconds()
     let deadline = patiently ? .infinity : began + timeout
+    if handle != nil { Watchdog.shared.expect(operation.what, before: deadline) }
+    defer { if handle != nil { Watchdog.shared.rest() } }
     var nextLook = began + 0.5
     var tests = 0
     while !operation.test() {

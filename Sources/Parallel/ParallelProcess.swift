@@ -61,16 +61,30 @@ public enum ParallelProcess {
     exit(1)
   }
 
+  /// Ends this process alone, without the library, from any thread.
+  static func leave(_ reason: String) -> Never {
+    let rank = worldRank.load(ordering: .relaxed)
+    var line = Array("rank \(rank): \(reason)\n".utf8)
+    write(STDERR_FILENO, &line, line.count)
+    _exit(1)
+  }
+
   /// Lets another rank say why the job ends, and ends it if that one cannot.
   static func leaveTheWordToOthers() -> Never {
-    sleep(5)
+    pause(5)
     stop("another rank was to end the job and did not")
   }
 
   /// Ends the job for an error that this rank has met. Where all have met it, only the first speaks.
   public static func stop(for error: any Error) -> Never {
-    if worldRank.load(ordering: .relaxed) > 0 { sleep(1) }
+    if worldRank.load(ordering: .relaxed) > 0 { pause(1) }
     stop("\(error)")
+  }
+
+  /// Sleeps through the signals with which a launcher ends a job: they would cut a single sleep short.
+  private static func pause(_ seconds: UInt32) {
+    var left = seconds
+    while left > 0 { left = sleep(left) }
   }
 
   /// The library's words for an error code.

@@ -115,6 +115,22 @@ func checkStall(_ bench: Bench) throws {
   _ = bench.world.allReduce([1])
 }
 
+/// The main thread of rank 0 does not come back while it waits: a signal's handler holds it, as a call into the message
+/// library could.
+func checkHang(_ bench: Bench) throws {
+  guard bench.world.rank == 0 else {
+    sleep(60)
+    return
+  }
+  signal(SIGUSR1) { _ in sleep(60) }
+  let main = pthread_self()
+  Thread {
+    sleep(1)
+    pthread_kill(main, SIGUSR1)
+  }.start()
+  _ = bench.world.allReduce([1])
+}
+
 /// Rank 1 dies without a word.
 func checkDeath(_ bench: Bench) throws {
   // As a training run does: the launcher's SIGTERM to the others must not end them before they have spoken.

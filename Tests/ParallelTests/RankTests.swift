@@ -40,6 +40,15 @@ import Testing
     #expect(result.lines.count == 1 && result.lines[0].contains("rank 1 has died"), "\(result.errors)")
   }
 
+  @Test func aThreadThatDoesNotComeBackEndsTheJob() throws {
+    guard RankRunner.isAvailable else { return }
+    let result = try RankRunner.run("parallel-checks", ["hang", "impatient"], ranks: 2, timeout: 30)
+    #expect(result.status != 0 && result.status != 124)
+    #expect(
+      result.lines.contains { $0.hasPrefix("rank 0: a reduction: the message library does not come back") },
+      "\(result.errors)")
+  }
+
   @Test func stalledRankEndsTheJob() throws {
     guard RankRunner.isAvailable else { return }
     let result = try RankRunner.run("parallel-checks", ["stall", "impatient"], ranks: 2, timeout: 30)

@@ -1,8 +1,9 @@
 import Foundation
 import MMoEData
-import MMoETrain
 import TestSupport
 import Testing
+
+@testable import MMoETrain
 
 /// The program as several ranks.
 @Suite(.serialized) struct RankTrainTests {
@@ -72,6 +73,56 @@ import Testing
     let difference = try ProgramRunner.run(["checkpoint", "diff", folder("merged.h5"), folder("whole/step-0000004.h5")])
     #expect(difference.output.contains(" 0 differ"), "\(difference.output)")
     for ranks in [4, 1] { try run(["--steps", "\(9 - ranks)", "--resume", folder("parts")], ranks: ranks) }
+  }
+
+  /// The optimiser's moments shared out: the same file, byte by byte, and any number of ranks goes on from it.
+  @Test func sharesOutTheOptimiser() throws {
+    guard RankRunner.isAvailable else { return }
+    let folder = ScratchFolder()
+    func run(_ more: [String], ranks: Int) throws {
+      let result = try RankRunner.run("mmoe", training(more), ranks: ranks)
+      #expect(result.status == 0, "\(result.errors)")
+    }
+    for zero in [0, 1] {
+      // Two groups of two ranks: experts have two holders, everything else four.
+      try run(
+        ["--steps", "4", "--out", folder("\(zero)"), "--expert-parallel", "2", "--set", "parallel.zero=\(zero)"],
+        ranks: 4)
+    }
+    let file = "/step-0000004.h5"
+    #expect(
+      try Data(contentsOf: URL(fileURLWithPath: folder("0") + file))
+        == Data(contentsOf: URL(fileURLWithPath: folder("1") + file)))
+    for (name, more) in [("0", ["parallel.zero=0"]), ("1", ["parallel.zero=1", "--set", "checkpoint.shards=true"])] {
+      try run(["--steps", "8", "--resume", folder(name), "--set"] + more, ranks: 2)
+    }
+    let difference = try ProgramRunner.run([
+      "checkpoint", "diff", folder("0") + "/step-0000008.h5", folder("1") + "/step-0000008.h5",
+    ])
+    #expect(difference.output.contains(" 0 differ"), "\(difference.output)")
+  }
+
+  /// An expert that is not finite, on the second rank: that rank says so, and all end.
+  @Test func aBadExpertStopsAllRanks() throws {
+    guard RankRunner.isAvailable else { return }
+    let folder = ScratchFolder()
+    let base = try ProgramRunner.run(training(["--steps", "1", "--out", folder("base")]))
+    #expect(base.status == 0, "\(base.errors)")
+    let checkpoint = try LoadedCheckpoint(folder("base/step-0000001.h5"))
+    let bad = "blocks.1.moe.experts.0003.fc1.weight"
+    try TrainingCheckpoint.write(checkpoint.info, arrays: checkpoint.modelArrays(), to: folder("bad.h5")) { name in
+      let values = try checkpoint.modelArray(name)
+      return name == bad ? values.map { _ in .nan } : values
+    }
+    let result = try RankRunner.run(
+      "mmoe",
+      training(["--steps", "4", "--out", folder("run"), "--init-from", folder("bad.h5"), "--expert-parallel", "2"]),
+      ranks: 2, timeout: 60)
+    #expect(result.status == 1)
+    let spoken = result.lines.filter { $0.hasPrefix("rank ") }
+    #expect(
+      spoken.count == 1 && spoken[0].hasPrefix("rank 1: step 1: the loss is not finite; first bad tensor: ")
+        && spoken[0].contains("experts"), "\(result.errors)")
   }
 
   @Test func differentConfigurationsAreRefused() throws {

@@ -63,12 +63,13 @@ public enum TrainingCheckpoint {
     if parts > 1 { return try save(info, state, to: file, team: team, inParts: parts) }
     if let team, !team.isRoot {
       // The same arrays in the same order as below.
-      for array in state.arrays { _ = team.gather(array.parameter, array.values) }
+      for array in state.arrays { _ = team.gather(array.parameter, array.whole(team)) }
       return
     }
     let writer = try CheckpointWriter(path: file)
     for array in state.arrays {
-      let values = team?.gather(array.parameter, array.values) ?? array.values
+      let whole = array.whole(team)
+      let values = team?.gather(array.parameter, whole) ?? whole
       for piece in CheckpointLayout.pieces(of: array.parameter, allExperts: true) {
         try writer.writeFloats(
           array.group + "/" + piece.path, shape: piece.shape, values.pointer + piece.offset, aligned: piece.isExpert)
@@ -84,6 +85,7 @@ public enum TrainingCheckpoint {
     func part(_ piece: CheckpointLayout.Piece, _ parameter: Parameter) -> Int? {
       piece.expert.map { $0 * count / (parameter.experts?.total ?? 1) }
     }
+    let state = state.assembled(team)
     // Copies in other expert groups are equal.
     let rank = team?.world.rank
     let own = rank.map { $0 < count ? [$0] : [] } ?? Array(0..<count)
@@ -287,9 +289,16 @@ public final class LoadedCheckpoint {
       throw TrainError(
         "\(file): holds no optimiser state, so training cannot go on from it; resume from another checkpoint")
     }
-    for (parameter, moments) in optimizer.state(of: model.parameters) {
-      try read(parameter, into: moments.first, under: CheckpointLayout.firstMoment)
-      try read(parameter, into: moments.second, under: CheckpointLayout.secondMoment)
+    for (parameter, first, second, slice) in optimizer.state(of: model.parameters) {
+      for (moment, group) in [(first, CheckpointLayout.firstMoment), (second, CheckpointLayout.secondMoment)] {
+        guard optimizer.isSharded else {
+          try read(parameter, into: moment, under: group)
+          continue
+        }
+        let whole = Tensor(uninitialised: parameter.shape)
+        try read(parameter, into: whole, under: group)
+        moment.pointer.update(from: whole.pointer + slice.lowerBound, count: slice.count)
+      }
     }
     optimizer.stepCount = info.step
   }

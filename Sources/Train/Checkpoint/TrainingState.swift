@@ -9,8 +9,15 @@ struct TrainingState: @unchecked Sendable {
     /// Of `CheckpointLayout`.
     let group: String
     let parameter: Parameter
-    /// The parameter's value or a moment of it; of stacked experts those that live here.
+    /// The parameter's value or a moment of it; of stacked experts those that live here, of sharded state this rank's slice.
     let values: Tensor
+    var isSlice = false
+
+    /// All numbers here; every rank must call.
+    func whole(_ team: RankTeam?) -> Tensor {
+      guard isSlice, let team else { return values }
+      return team.assemble(values, of: parameter)
+    }
   }
 
   let arrays: [Array]
@@ -21,10 +28,13 @@ struct TrainingState: @unchecked Sendable {
   /// - Parameter optimizer: nil = weights alone.
   init(_ model: any TrainableModel, _ optimizer: AdamW?) {
     let state = optimizer?.state(of: model.parameters) ?? []
+    let isSlice = optimizer?.isSharded ?? false
+    func moments(_ group: String, _ moment: (AdamW.State) -> Tensor) -> [Array] {
+      state.map { Array(group: group, parameter: $0.parameter, values: moment($0), isSlice: isSlice) }
+    }
     arrays =
       model.parameters.map { Array(group: CheckpointLayout.model, parameter: $0, values: $0.value) }
-      + state.map { Array(group: CheckpointLayout.firstMoment, parameter: $0.parameter, values: $0.moments.first) }
-      + state.map { Array(group: CheckpointLayout.secondMoment, parameter: $0.parameter, values: $0.moments.second) }
+      + moments(CheckpointLayout.firstMoment, \.first) + moments(CheckpointLayout.secondMoment, \.second)
     buffers = model.buffers
   }
 
@@ -33,20 +43,31 @@ struct TrainingState: @unchecked Sendable {
     self.buffers = buffers
   }
 
+  /// The same with sharded moments assembled; every rank must call.
+  func assembled(_ team: RankTeam?) -> TrainingState {
+    TrainingState(
+      arrays: arrays.map { Array(group: $0.group, parameter: $0.parameter, values: $0.whole(team)) }, buffers: buffers)
+  }
+
   /// A copy that later steps do not change, with the experts of all ranks on the first one; every rank must call.
   func copied(_ team: RankTeam?) -> TrainingState {
     TrainingState(
       arrays: arrays.map {
-        let gathered = team?.gather($0.parameter, $0.values)
-        return Array(group: $0.group, parameter: $0.parameter, values: gathered ?? $0.values.copy())
+        let whole = $0.whole(team)
+        let gathered = team?.gather($0.parameter, whole)
+        return Array(group: $0.group, parameter: $0.parameter, values: gathered ?? ($0.isSlice ? whole : whole.copy()))
       },
       buffers: buffers.map { ($0.path, $0.value.copy()) })
   }
 }
 
 extension AdamW {
-  /// The parameters that are trained, with their moments.
-  func state(of parameters: [Parameter]) -> [(parameter: Parameter, moments: (first: Tensor, second: Tensor))] {
-    zip(parameters, moments).compactMap { parameter, moments in moments.map { (parameter, $0) } }
+  /// A parameter that is trained, with its moments, which are those of a slice of it.
+  typealias State = (parameter: Parameter, first: Tensor, second: Tensor, slice: Range<Int>)
+
+  func state(of parameters: [Parameter]) -> [State] {
+    zip(zip(parameters, slices), moments).compactMap { place, moments in
+      moments.map { (place.0, $0.first, $0.second, place.1) }
+    }
   }
 }

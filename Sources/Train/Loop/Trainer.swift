@@ -73,7 +73,8 @@ public final class Trainer {
       sink.line(
         "training \(HumanFormat.count(plan.trained)) of \(HumanFormat.count(all)) parameters, the others are frozen")
     }
-    optimizer = AdamW(parameters, config: config.optimizer, engine: engine, plan: plan)
+    let slices = config.parallel.zero > 0 ? team.map { parameters.map($0.ownSlice) } : nil
+    optimizer = AdamW(parameters, config: config.optimizer, engine: engine, plan: plan, slices: slices)
     if let checkpoint {
       try checkpoint.restore(task.model)
       try checkpoint.restore(optimizer, of: task.model)
@@ -203,6 +204,7 @@ public final class Trainer {
     let rate = config.schedule.learningRate(
       peak: config.optimizer.lr, step: step, total: totalSteps)
     optimizer.step(lr: rate, gradientNorm: norm)
+    if optimizer.isSharded { team?.shareSlices(task.model.parameters.filter { !$0.isFrozen }) }
     task.model.updateSelectionBiases()
     team?.endStep()
     trace?.endStep()

@@ -24,21 +24,38 @@ public final class AdamW {
   public let config: OptimizerConfig
   /// Steps taken so far; enters the bias correction.
   public var stepCount = 0
-  /// First and second moments, one pair a parameter, in the order of the parameters; nil where it is frozen.
+  /// First and second moments, one pair a parameter, in the order of the parameters; nil where it is frozen. Of sharded
+  /// state `[numbers]` of this rank's slices, else of the parameters' shapes.
   public let moments: [(first: Tensor, second: Tensor)?]
+  /// The numbers of every parameter that this rank updates.
+  let slices: [Range<Int>]
+  /// Whether other ranks update some of the numbers.
+  let isSharded: Bool
   private let parameters: [Parameter]
   private let engine: Engine
   /// What is trained, cut into chunks, so that one parallel region covers all of it.
   private let chunks: [(parameter: Int, range: Range<Int>, factor: Double)]
+  /// The part of them in this rank's slices.
+  private let updates: [(parameter: Int, range: Range<Int>, factor: Double)]
 
-  /// - Parameter plan: what is trained and how fast; nil = everything at one rate.
-  public init(_ parameters: [Parameter], config: OptimizerConfig, engine: Engine, plan: UpdatePlan? = nil) {
+  /// - Parameters:
+  ///   - plan: what is trained and how fast; nil = everything at one rate.
+  ///   - slices: of every parameter the numbers that this rank updates; nil = all.
+  public init(
+    _ parameters: [Parameter], config: OptimizerConfig, engine: Engine, plan: UpdatePlan? = nil,
+    slices: [Range<Int>]? = nil
+  ) {
     self.parameters = parameters
     self.config = config
     self.engine = engine
     let plan = plan ?? UpdatePlan(parameters)
-    moments = zip(parameters, plan.parts).map { parameter, parts in
-      parts.isEmpty ? nil : (Tensor.zeros(parameter.shape), Tensor.zeros(parameter.shape))
+    isSharded = slices != nil
+    let own = slices ?? parameters.map { 0..<$0.count }
+    self.slices = own
+    moments = zip(zip(parameters, own), plan.parts).map { place, parts in
+      let (parameter, slice) = place
+      let shape = slices == nil ? parameter.shape : [slice.count]
+      return parts.isEmpty ? nil : (Tensor.zeros(shape), Tensor.zeros(shape))
     }
     let step = 1 << 16
     chunks = plan.parts.enumerated().flatMap { index, parts in
@@ -47,6 +64,10 @@ public final class AdamW {
           (index, $0..<min($0 + step, part.range.upperBound), part.factor)
         }
       }
+    }
+    updates = chunks.compactMap { chunk in
+      let range = chunk.range.clamped(to: own[chunk.parameter])
+      return range.isEmpty ? nil : (chunk.parameter, range, chunk.factor)
     }
   }
 
@@ -81,7 +102,8 @@ public final class AdamW {
     let scale = config.clip > 0 && norm > config.clip ? Float(config.clip / (norm + 1e-6)) : 1
     let correction1 = Float(1 - pow(config.beta1, Double(stepCount)))
     let correction2 = Float(1 - pow(config.beta2, Double(stepCount)))
-    let active = chunks.filter { parameters[$0.parameter].hasGradient }
+    let active = updates.filter { parameters[$0.parameter].hasGradient }
+    let firsts = slices.map(\.lowerBound)
     let pointers = zip(parameters, moments).map { parameter, moment in
       (
         parameter.value.pointer, parameter.hasGradient ? parameter.gradient.pointer : nil,
@@ -89,12 +111,13 @@ public final class AdamW {
         parameter.decays ? Float(config.weightDecay) : 0
       )
     }
-    engine.pool.run(active.count) { [config] i, _ in
+    engine.pool.run(active.count) { [config, isSharded] i, _ in
       let (parameter, range, factor) = active[i]
       let (p, g, m, v, decay) = pointers[parameter]
       let at = range.lowerBound
+      let own = at - (isSharded ? firsts[parameter] : 0)
       mmoe_adamw(
-        p + at, g! + at, m! + at, v! + at, scale, Float(lr * factor), decay, Float(config.beta1),
+        p + at, g! + at, m! + own, v! + own, scale, Float(lr * factor), decay, Float(config.beta1),
         Float(config.beta2), Float(config.epsilon), correction1, correction2, range.count)
     }
   }
