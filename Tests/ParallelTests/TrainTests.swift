@@ -102,6 +102,49 @@ import Testing
     #expect(difference.output.contains(" 0 differ"), "\(difference.output)")
   }
 
+  /// Images and texts, with the experts of each on a rank of its own: the losses of one process, the contrastive one of the
+  /// whole batch among them.
+  @Test func pairsOnRanksAreThoseOfOneProcess() throws {
+    guard RankRunner.isAvailable else { return }
+    let folder = ScratchFolder()
+    try FileManager.default.createDirectory(atPath: folder("pairs"), withIntermediateDirectories: true)
+    let colours: [(String, UInt8)] = [("black", 0), ("dark", 80), ("grey", 160), ("white", 250)]
+    let lines = (0..<24).map { index in
+      let (left, right) = (colours[index % 4], colours[index / 4 % 4])
+      let pixels = (0..<16 * 16 * 3).map { $0 / 3 % 16 < 8 ? left.1 : right.1 }
+      try! Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+        to: URL(fileURLWithPath: folder("pairs/\(index).png")))
+      return
+        "{\"image\": \"\(index).png\", \"caption\": \"\(left.0) and \(right.0)\", \"split\": \"\(index < 18 ? "train" : "val")\"}"
+    }
+    try lines.joined(separator: "\n").write(
+      toFile: folder("pairs/captions.jsonl"), atomically: true, encoding: .utf8)
+    let settings = [
+      "model.layers=2", "model.width=32", "model.heads=2", "model.image=16", "model.patch=4", "model.context=24",
+      "model.embedding=16", "tokenizer.kind=byte", "moe.experts=4", "moe.groups=vision:2,language:2", "data.batch=8",
+      "data.crop_padding=1", "schedule.warmup=2", "train.eval_every=6", "train.sample_every=0", "checkpoint.every=6",
+    ]
+    func arguments(_ out: String) -> [String] {
+      [
+        "train", "--task", "multimodal", "--data", folder("pairs"), "--threads", "1", "--steps", "6", "--out",
+        folder(out),
+      ]
+        + settings.flatMap { ["--set", $0] }
+    }
+    let alone = try ProgramRunner.run(arguments("alone"))
+    #expect(alone.status == 0, "\(alone.errors)")
+    let ranks = try RankRunner.run("mmoe", arguments("ranks") + ["--expert-parallel", "2"], ranks: 2)
+    #expect(ranks.status == 0, "\(ranks.errors)")
+    for name in ["train_caption_loss", "train_contrastive_loss", "train_language_loss", "grad_norm"] {
+      func values(_ run: String) throws -> [Double] {
+        try MetricsHistory(file: folder(run) + "/metrics.jsonl").points(name).map(\.value)
+      }
+      let (expected, found) = (try values("alone"), try values("ranks"))
+      #expect(expected.count == 6 && found.count == 6, "\(name)")
+      for (a, b) in zip(expected, found) { #expect(abs(a - b) < 1e-3 * max(1, abs(a)), "\(name): \(a), \(b)") }
+    }
+  }
+
   /// An expert that is not finite, on the second rank: that rank says so, and all end.
   @Test func aBadExpertStopsAllRanks() throws {
     guard RankRunner.isAvailable else { return }

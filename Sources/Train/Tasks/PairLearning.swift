@@ -55,7 +55,7 @@ public final class PairLearning: TrainingTask {
 
   /// - Parameters:
   ///   - training: whether the training part is needed too.
-  ///   - team: the ranks that train together; nil = this process alone. Each compares its own pairs with each other.
+  ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the pairs; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   init(
@@ -135,9 +135,12 @@ public final class PairLearning: TrainingTask {
       losses.append((task, weight(task), result.mean))
     }
     if tasks.contains(.contrastive) {
+      // Of the global batch: every image finds its text among those of all ranks.
+      func all(_ rows: Tensor) -> Tensor { team?.gatherRows(rows, tape) ?? rows }
+      let images = fused.imageEmbeddings(fused.imageRows(states, read.comparedImages, tape), tape)
+      let texts = fused.textEmbeddings(states, of: Array(read.comparedTexts), tape)
       let result = fused.contrastiveLoss(
-        images: fused.imageEmbeddings(fused.imageRows(states, read.comparedImages, tape), tape),
-        texts: fused.textEmbeddings(states, of: Array(read.comparedTexts), tape), weight: factor(.contrastive), tape)
+        images: all(images), texts: all(texts), weight: factor(.contrastive), tape)
       losses.append((.contrastive, weight(.contrastive), result.loss))
       metrics.append(("train_match", result.accuracy))
     }

@@ -1,0 +1,104 @@
+/// How images and texts come together, and the ends that join them.
+public struct FusionConfig: Sendable, Equatable {
+  public enum Kind: String, CaseIterable, Sendable, Codable {
+    /// One transformer over patches and tokens.
+    case early
+    /// A transformer for each, joined by cross-attention and where they are compared.
+    case late
+  }
+
+  /// Which of a text's rows stands for it where it is compared.
+  public enum Pooling: String, CaseIterable, Sendable, Codable {
+    case mean
+    /// The last token, which has read all (CLIP).
+    case last
+  }
+
+  public var kind = Kind.early
+  /// Width in which images and texts are compared.
+  public var embedding = 128
+  public var textPooling = Pooling.mean
+  /// Late fusion: last blocks of the text tower whose tokens read the image.
+  public var crossBlocks = 1
+  /// Late fusion: the text tower's own sizes; 0 = as the image tower's.
+  public var textLayers = 0
+  public var textWidth = 0
+  public var textHeads = 0
+  public var textHidden = 0
+
+  public init() {}
+
+  /// Whether the losses are weighted by learned uncertainties.
+  public var uncertainty = false
+
+  /// What a model of images and texts is trained for: the tasks that a gate may know, in the order of its table.
+  public static let tasks = ["caption", "contrastive", "classification", "language"]
+
+  /// The modalities of an image's patches and of a text's tokens.
+  public static let modalities = ["vision", "language"]
+}
+
+extension ModelConfig {
+  /// The image tower of late fusion: blocks 0 ..< layers.
+  public var visionTower: ModelConfig { tower(.vit, "vision") }
+  /// The text tower of late fusion, whose blocks are numbered after the image tower's.
+  public var textTower: ModelConfig {
+    var text = tower(.gpt, "language")
+    text.vision = VisionConfig()
+    if fusion.textLayers > 0 { text.layers = fusion.textLayers }
+    if fusion.textWidth > 0 { text.width = fusion.textWidth }
+    if fusion.textHeads > 0 { text.heads = fusion.textHeads }
+    if fusion.textHidden > 0 { text.hidden = fusion.textHidden }
+    return text
+  }
+
+  /// Blocks of each stack, in the order of their numbers: two in late fusion, else one.
+  public var stacks: [Int] {
+    kind == .multimodal && fusion.kind == .late ? [layers, textTower.layers] : [layers]
+  }
+
+  /// A tower has its modality's group of experts as its bank; without groups each has a bank of all.
+  private func tower(_ kind: ModelKind, _ modality: String) -> ModelConfig {
+    var tower = self
+    (tower.kind, tower.fusion, tower.moe.groups) = (kind, FusionConfig(), nil)
+    if let groups = moe.groups.flatMap({ try? ExpertGroups($0) }) {
+      tower.moe.experts = groups.groups.first { $0.name == modality }?.experts.count ?? 0
+    }
+    return tower
+  }
+
+  /// Checks what both towers of late fusion need.
+  func validateTowers() throws {
+    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
+      if !condition { throw ModelError(message()) }
+    }
+    try require(
+      text.positions == .learned, "model.positions is \(text.positions.rawValue) with fusion.kind=late; use learned")
+    try require(
+      moe.balance != .entropy,
+      "moe.balance is entropy, but with fusion.kind=late each tower has one modality; use another"
+    )
+    if let groups = try moe.groups.map({ try ExpertGroups($0) }) {
+      let extra = groups.groups.first { !FusionConfig.modalities.contains($0.name) }
+      try require(
+        extra == nil,
+        "moe.groups has the group \(extra?.name ?? ""), but with fusion.kind=late no expert stands in both towers; name vision and language only"
+      )
+      try require(
+        groups.count == moe.experts,
+        "moe.groups has \(groups.count) experts, moe.experts is \(moe.experts); set moe.experts=\(groups.count)")
+    }
+    try require(
+      (0...textTower.layers).contains(fusion.crossBlocks),
+      "fusion.cross_blocks is \(fusion.crossBlocks), but the text tower has \(textTower.layers) blocks; use at most as many"
+    )
+    var images = visionTower
+    // A tower needs no head of its own.
+    (images.vision.classes, images.vision.preNorm) = (max(1, images.vision.classes), false)
+    for (tower, name) in [(images, "image"), (textTower, "text")] {
+      var tower = tower
+      tower.moe.taskRouting = false
+      do { try tower.validate() } catch { throw ModelError("the \(name) tower of fusion.kind=late: \(error)") }
+    }
+  }
+}
