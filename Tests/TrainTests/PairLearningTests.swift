@@ -56,7 +56,7 @@ import Testing
     let engine = try Engine(threads: threads)
     let loaded = try checkpoint.map(LoadedCheckpoint.init)
     var config = try loaded?.info.config ?? PairLearningTests.config(settings)
-    let data = try PairData(PairLearningTests.data.path, config, attachments: loaded?.info.attachments)
+    let data = try PairData(PairLearningTests.data.path, config, attachments: loaded?.info.attachments, TextBuffer())
     try loaded?.requireVocabulary(data.vocabulary, data: data.path)
     data.adapt(&config, TextBuffer())
     let task = try data.makeJob(config, training: true, engine: engine, team: nil)
@@ -96,6 +96,35 @@ import Testing
     for step in 4...5 { try FileManager.default.removeItem(atPath: scratch("again/step-000000\(step).h5")) }
     try train(settings, into: scratch("again"), resuming: scratch("again/step-0000003.h5"))
     #expect(try bytes(scratch("whole/step-0000006.h5")) == bytes(scratch("again/step-0000006.h5")))
+  }
+
+  /// Pairs, labelled images of other classes and plain text in one batch: all are learned, and a resumed run has the same
+  /// bits.
+  @Test func mixesImagesAndTextIn() throws {
+    let scratch = ScratchFolder()
+    try String(repeating: "red and green and all white\nblue and black\n", count: 200).write(
+      toFile: scratch("text.txt"), atomically: true, encoding: .utf8)
+    let settings = [
+      "mixture.images=\(TinyRun.data.path)", "mixture.image_batch=4", "mixture.text=\(scratch("text.txt"))",
+      "mixture.text_batch=3", "objective.language=1", "objective.classification=1",
+    ]
+    let outcome = try train(
+      settings + ["train.steps=30", "train.eval_every=30", "optimizer.lr=5e-3"], into: scratch("run"))
+    let evaluation = try #require(outcome.evaluation)
+    let (images, text) = (try #require(evaluation["mixture_top1"]), try #require(evaluation["mixture_text_loss"]))
+    #expect(text < 3.5 && (0...1).contains(images), "\(text) nats a byte")
+    let info = try LoadedCheckpoint(outcome.checkpoint).info
+    #expect(info.config.model.vision.classes == 5 + 4 && info.vocabulary["labels"]?.count == 9)
+
+    try train(settings, into: scratch("whole"))
+    try train(settings, into: scratch("again"))
+    for step in 4...6 { try FileManager.default.removeItem(atPath: scratch("again/step-000000\(step).h5")) }
+    try train(settings, into: scratch("again"), resuming: scratch("again/step-0000003.h5"))
+    #expect(try bytes(scratch("whole/step-0000006.h5")) == bytes(scratch("again/step-0000006.h5")))
+    #expect { try train(settings + ["train.accumulation=3"], into: scratch("odd")) } throws: {
+      "\($0)".contains("mixture.image_batch is 4, which 1 ranks with 3 micro-batches do not divide")
+    }
+    #expect { try train(["mixture.images=/nowhere"], into: scratch("none")) } throws: { "\($0)".contains("/nowhere") }
   }
 
   /// Metrics of the whole validation set, and captions that the program says from the checkpoint alone.
@@ -140,7 +169,7 @@ import Testing
   @Test func saysWhatIsWrong() throws {
     let engine = try Engine(threads: 1)
     let config = try PairLearningTests.config(["model.context=8"])
-    let data = try PairData(PairLearningTests.data.path, config, attachments: nil)
+    let data = try PairData(PairLearningTests.data.path, config, attachments: nil, TextBuffer())
     let error = #expect(throws: TrainError.self) {
       try data.makeJob(config, training: true, engine: engine, team: nil)
     }

@@ -14,6 +14,7 @@ public struct RunConfig: Sendable, Equatable {
   public var text = TextDataConfig()
   public var tokenizer = TokenizerConfig()
   public var objective = ObjectiveConfig()
+  public var mixture = MixtureConfig()
   public var train = LoopConfig()
   public var checkpoint = CheckpointConfig()
   public var finetune = FineTuneConfig()

@@ -171,6 +171,12 @@ extension RunConfig {
       "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"),
     .double(
       "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"),
+    .optionalString(
+      "mixture.images", \.mixture.images, "labelled images mixed into batches of pairs: a folder with train/ and val/"),
+    .int("mixture.image_batch", \.mixture.imageBatch, range: 1...65536, "labelled images of a step"),
+    .optionalString(
+      "mixture.text", \.mixture.text, "text mixed into batches of pairs: text, JSONL or shards of their tokenizer"),
+    .int("mixture.text_batch", \.mixture.textBatch, range: 1...65536, "windows of text of a step"),
     .bool(
       "objective.uncertainty", \.model.fusion.uncertainty,
       "multiply these weights by learned ones (Kendall et al., arXiv 1705.07115)"),

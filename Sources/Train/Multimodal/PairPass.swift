@@ -20,14 +20,21 @@ struct PairPass {
   /// Images to be compared, and to be classified.
   private(set) var comparedImages = 0..<0
   private(set) var labelledImages = 0..<0
+  /// Labelled images and texts that are no pairs.
+  let mixedImages: Range<Int>
+  let mixedTexts: Range<Int>
+  private let mixed: MixedBatch
 
   /// - Parameters:
   ///   - tasks: those that the pass serves.
   ///   - readsTextsAlone: whether texts are compared too, not images only.
   ///   - isSeparate: whether each task reads for itself.
+  ///   - mixed: what else the pass reads.
   init(
-    _ batch: PairBatch, _ tokens: CaptionTokens, _ tasks: Set<Task>, readsTextsAlone: Bool, isSeparate: Bool
+    _ batch: PairBatch, _ tokens: CaptionTokens, _ tasks: Set<Task>, readsTextsAlone: Bool, isSeparate: Bool,
+    mixed: MixedBatch = MixedBatch()
   ) {
+    self.mixed = mixed
     let count = batch.captions.count
     let texts = batch.captions.map { [tokens.border] + $0 }
     var sequences: [PackedSequences.Sequence] = []
@@ -64,15 +71,22 @@ struct PairPass {
         (comparedTexts, modelledTexts) = (alone, alone)
       }
     }
-    let pixels = batch.images.pixels
-    let images =
-      copies == 1 ? pixels : copies == 0 ? nil : Tensor.stacked(Array(repeating: pixels, count: copies))
-    packed = PackedSequences(images: images, sequences)
+    mixedImages = copies * count..<copies * count + mixed.labels.count
+    sequences += mixedImages.map { .init(image: $0, task: Task.classification.rawValue) }
+    mixedTexts = sequences.count..<sequences.count + mixed.texts.count
+    sequences += mixed.texts.map { .init(text: $0, task: Task.language.rawValue) }
+    let parts = Array(repeating: batch.images.pixels, count: copies) + [mixed.pixels].compactMap { $0 }
+    packed = PackedSequences(images: parts.count > 1 ? Tensor.stacked(parts) : parts.first, sequences)
   }
 
-  /// The next tokens of some sequences, and none of the others: what a loss over these wants.
-  func targets(_ counted: Range<Int>, _ batch: PairBatch, _ tokens: CaptionTokens) -> [[Int32]] {
+  /// The next tokens of some captions, and none of the others: what a loss over these wants.
+  ///
+  /// - Parameter andMixed: whether those of the texts that are no captions count too.
+  func targets(
+    _ counted: Range<Int>, _ batch: PairBatch, _ tokens: CaptionTokens, andMixed: Bool = false
+  ) -> [[Int32]] {
     packed.sequences.enumerated().map { index, sequence in
+      if andMixed, mixedTexts.contains(index) { return mixed.targets[index - mixedTexts.lowerBound] }
       guard counted.contains(index) else { return sequence.text.map { _ in -1 } }
       return batch.captions[index - counted.lowerBound] + [tokens.border]
     }
@@ -81,8 +95,8 @@ struct PairPass {
 
 extension MultimodalTransformer {
   /// The rows of some of a pass's images, `[images, d]`.
-  func imageRows(_ states: PackedStates, _ images: Range<Int>, _ tape: Tape) -> Tensor {
+  func imageRows(_ states: PackedStates, _ images: [Int], _ tape: Tape) -> Tensor {
     let all = imageRows(states, tape)
-    return images == 0..<all.rows ? all : tape.selectRows(all, images.map(Int32.init))
+    return images == Array(0..<all.rows) ? all : tape.selectRows(all, images.map(Int32.init))
   }
 }

@@ -65,7 +65,8 @@ public enum TaskKind: String, CaseIterable, Sendable {
           attachments: checkpoint?.info.attachments ?? attachments, sink)
       case .multimodal:
         try PairData(
-          path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments)
+          path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments,
+          sink)
       }
     try checkpoint?.requireVocabulary(data.vocabulary, data: data.path)
     return data

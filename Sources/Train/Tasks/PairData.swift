@@ -8,14 +8,16 @@ struct PairData: TaskData {
   let path: String
   let folder: PairFolder
   let tokenizer: any Tokenizer
+  let mixture: MixtureData
 
   /// - Parameter attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
-  /// - Throws: `DataError` or `TrainError` for what is wrong with the folder or the tokenizer.
-  init(_ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?) throws {
+  /// - Throws: `DataError` or `TrainError` for what is wrong with the folder, what is mixed in, or the tokenizer.
+  init(_ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?, _ sink: any TextSink) throws {
     self.path = path
     folder = try PairFolder(path: path, validationShare: config.text.validationShare)
     tokenizer =
       try attachments.map(TokenizerAttachments.load) ?? PairData.tokenizer(config.tokenizer, captions: folder[.train])
+    mixture = try MixtureData(config, tokenizer: tokenizer, sink)
   }
 
   /// The tokenizer that the configuration asks for.
@@ -30,7 +32,12 @@ struct PairData: TaskData {
   /// What is tokenized of a caption.
   static func text(of caption: String) -> String { " " + caption }
 
-  var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": folder.labels] }
+  /// The pairs' labels, and after them those that only labelled images have.
+  var labels: [String] {
+    folder.labels + (mixture.images?.classes ?? []).filter { !folder.labels.contains($0) }
+  }
+
+  var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": labels] }
 
   func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     if tokenizer.vocabularySize != config.model.text.vocabulary {
@@ -39,11 +46,11 @@ struct PairData: TaskData {
       )
       config.model.text.vocabulary = tokenizer.vocabularySize
     }
-    if folder.labels.count != config.model.vision.classes {
+    if labels.count != config.model.vision.classes {
       sink.line(
-        "note: \(path) has \(folder.labels.count) labels; the head gets as many (model.classes was \(config.model.vision.classes))"
+        "note: \(path) has \(labels.count) labels; the head gets as many (model.classes was \(config.model.vision.classes))"
       )
-      config.model.vision.classes = folder.labels.count
+      config.model.vision.classes = labels.count
     }
   }
 

@@ -49,6 +49,8 @@ public final class PairLearning: TrainingTask {
   let training: Part?
   private var loader: PairLoader?
   private var batch: PairBatch?
+  private let mixture: Mixture?
+  private var mixed = MixedBatch()
   private var ranks: Int { team?.world.size ?? 1 }
   /// Pairs of a pass on this rank.
   private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
@@ -80,6 +82,11 @@ public final class PairLearning: TrainingTask {
     let cache = config.data.cacheMB * 1_000_000
     validation = try Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
     training = isTraining ? try Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
+    mixture =
+      isTraining
+      ? try Mixture(
+        data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, engine: engine,
+        share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation)) : nil
     fused = try MultimodalTransformer(
       config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
@@ -97,10 +104,19 @@ public final class PairLearning: TrainingTask {
     if pair.fusion.kind == .early { text = pair }
     (text.kind, text.moe.groups, text.moe.taskRouting) = (.gpt, nil, false)
     if text.moe.balance == .entropy { text.moe.balance = .none }
-    return try (ModelCosts(pair).trainingFLOPs + ModelCosts(text).trainingFLOPs) * Double(config.data.batch)
+    var flops = try (ModelCosts(pair).trainingFLOPs + ModelCosts(text).trainingFLOPs) * Double(config.data.batch)
+    if config.mixture.images != nil {
+      pair.text.context = 1
+      flops += try ModelCosts(pair).trainingFLOPs * Double(config.mixture.imageBatch)
+    }
+    if config.mixture.text != nil {
+      text.text.context = config.model.text.context
+      flops += try ModelCosts(text).trainingFLOPs * Double(config.mixture.textBatch)
+    }
+    return flops
   }
 
-  public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
+  public var waitSeconds: Double { (loader?.waitSeconds ?? 0) + (mixture?.waitSeconds ?? 0) }
 
   public var notes: [String] {
     [training?.source, validation.source].compactMap { $0?.badImagesNote }
@@ -111,13 +127,19 @@ public final class PairLearning: TrainingTask {
     loader = try PairLoader(
       training.source, captions: training.captions, options: options(config.data.augmentation),
       order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
+    try mixture?.start(atMicroBatch: index)
   }
 
-  public func nextMicroBatch() throws { batch = try loader?.next() }
+  public func nextMicroBatch() throws {
+    batch = try loader?.next()
+    if let mixture { mixed = try mixture.next() }
+  }
 
   public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
     guard let batch else { preconditionFailure("forward before nextMicroBatch") }
-    let read = PairPass(batch, tokens, tasks, readsTextsAlone: true, isSeparate: config.model.moe.taskRouting)
+    let read = PairPass(
+      batch, tokens, tasks, readsTextsAlone: true, isSeparate: config.model.moe.taskRouting,
+      mixed: mixed)
     let states = fused(read.packed, pass)
     let tape = pass.tape
     var losses: [(task: PairPass.Task, weight: Double, value: Double)] = []
@@ -131,24 +153,23 @@ public final class PairLearning: TrainingTask {
     for (task, texts) in [(PairPass.Task.caption, read.captions), (.language, read.modelledTexts)]
     where tasks.contains(task) {
       let result = fused.nextTokenLoss(
-        states, targets: read.targets(texts, batch, tokens), weight: factor(task), tape)
+        states, targets: read.targets(texts, batch, tokens, andMixed: task == .language), weight: factor(task), tape)
       losses.append((task, weight(task), result.mean))
     }
     if tasks.contains(.contrastive) {
       // Of the global batch: every image finds its text among those of all ranks.
       func all(_ rows: Tensor) -> Tensor { team?.gatherRows(rows, tape) ?? rows }
-      let images = fused.imageEmbeddings(fused.imageRows(states, read.comparedImages, tape), tape)
+      let images = fused.imageEmbeddings(fused.imageRows(states, Array(read.comparedImages), tape), tape)
       let texts = fused.textEmbeddings(states, of: Array(read.comparedTexts), tape)
       let result = fused.contrastiveLoss(
         images: all(images), texts: all(texts), weight: factor(.contrastive), tape)
       losses.append((.contrastive, weight(.contrastive), result.loss))
       metrics.append(("train_match", result.accuracy))
     }
-    if tasks.contains(.classification),
-      let logits = fused.classLogits(fused.imageRows(states, read.labelledImages, tape), tape)
-    {
+    let labelled = Array(read.labelledImages) + Array(read.mixedImages)
+    if tasks.contains(.classification), let logits = fused.classLogits(fused.imageRows(states, labelled, tape), tape) {
       let result = tape.crossEntropy(
-        logits, targets: batch.images.labels, smoothing: Float(config.train.labelSmoothing),
+        logits, targets: batch.images.labels + mixed.labels, smoothing: Float(config.train.labelSmoothing),
         weight: factor(.classification))
       losses.append((.classification, weight(.classification), result.loss))
       metrics.append((MetricName.trainTop1, result.accuracy(top: 1)))
@@ -180,6 +201,7 @@ public final class PairLearning: TrainingTask {
     ]
     if found.labelled > 0 { metrics.append(("top1", Double(found.correct) / Double(found.labelled))) }
     metrics += try galleries(found, embedder)
+    if let mixture { metrics += try mixture.evaluate(fused, coordinator: team) }
     return Evaluation(
       loss: found.captionLoss, metrics: metrics, count: found.indices.count,
       skipped: validation.set.count - found.indices.count)
@@ -214,9 +236,9 @@ public final class PairLearning: TrainingTask {
         states, targets: read.targets(read.captions, batch, tokens), weight: 1, pass.tape)
       loss += result.losses.reduce(0.0) { $0 + Double($1) }
       count += result.losses.count
-      let compared = fused.imageRows(states, read.comparedImages, pass.tape)
+      let compared = fused.imageRows(states, Array(read.comparedImages), pass.tape)
       found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(compared, pass.tape))
-      if let logits = fused.classLogits(fused.imageRows(states, read.labelledImages, pass.tape), pass.tape) {
+      if let logits = fused.classLogits(fused.imageRows(states, Array(read.labelledImages), pass.tape), pass.tape) {
         let ranks = pass.tape.crossEntropy(logits, targets: batch.images.labels).ranks
         found.labelled += ranks.count { $0 >= 0 }
         found.correct += ranks.count { $0 == 0 }

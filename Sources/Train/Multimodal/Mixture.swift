@@ -1,0 +1,193 @@
+import MMoEData
+import MMoEModels
+import MMoETensor
+
+/// What is mixed into every batch of pairs: labelled images and plain text, so many a step.
+public struct MixtureConfig: Sendable, Equatable {
+  /// A folder with train/<class>/*.png and val/<class>/*.png; nil = none.
+  public var images: String?
+  /// Labelled images of a step.
+  public var imageBatch = 16
+  /// Text, JSONL or shards of the pairs' tokenizer; nil = none.
+  public var text: String?
+  /// Windows of text of a step, each as long as the context.
+  public var textBatch = 16
+  public init() {}
+}
+
+/// Labelled images and text beside pairs, looked at.
+struct MixtureData {
+  let images: ImageFolder?
+  /// A folder of shards.
+  let shards: String?
+
+  /// - Throws: `DataError` or `TrainError` for what is wrong with either.
+  init(_ config: RunConfig, tokenizer: any Tokenizer, _ sink: any TextSink) throws {
+    images = try config.mixture.images.map { try ImageFolder(path: $0, splits: [.train, .val]) }
+    shards = try config.mixture.text.map { path in
+      var options = CorpusTokenizer.Options()
+      options.field = config.text.field
+      options.documents = config.text.documents
+      options.validationShare = config.text.validationShare
+      return try CorpusWork.shards(
+        for: path, tokenizer: tokenizer, options: options, cache: ProjectHome.cache + "/tokens",
+        threads: config.data.workers, sink: sink)
+    }
+  }
+}
+
+/// What a step reads beside its pairs.
+struct MixedBatch {
+  /// `[I, 3, S, S]`; nil = none.
+  var pixels: Tensor?
+  /// `[I]`, among all labels of the run.
+  var labels: [Int32] = []
+  /// Windows of text, and the next token at each of their places.
+  var texts: [[Int32]] = []
+  var targets: [[Int32]] = []
+}
+
+/// The streams of labelled images and of text, and their validation parts.
+final class Mixture {
+  private let config: RunConfig
+  private let engine: Engine
+  private let images: (training: ImageSource, validation: ImageSource)?
+  private let texts: (training: TokenCorpus, validation: TokenCorpus)?
+  /// Number among all labels of each class of the folder.
+  private let labelNumbers: [Int32]
+  /// Shares of a step on this rank and of a pass.
+  private let share: (rank: Int, ranks: Int, passes: Int)
+  private var imageLoader: ImageLoader?
+  private var textLoader: TokenLoader?
+
+  /// - Parameters:
+  ///   - labels: all of the run, the pairs' and the folder's.
+  ///   - share: of a step: this rank, ranks, micro-batches.
+  /// - Returns: nil where nothing is mixed in.
+  /// - Throws: `DataError` for a missing part; `TrainError` for a batch that cannot be divided.
+  init?(
+    _ data: MixtureData, labels: [String], _ config: RunConfig, tokenizer: any Tokenizer, engine: Engine,
+    share: (rank: Int, ranks: Int, passes: Int)
+  ) throws {
+    guard data.images != nil || data.shards != nil else { return nil }
+    (self.config, self.engine, self.share) = (config, engine, share)
+    let cache = config.data.cacheMB * 1_000_000 / 2
+    images = try data.images.map { folder in
+      (
+        ImageSource(try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage),
+        ImageSource(try folder[.val], cacheBytes: cache / 5, policy: config.data.onBadImage)
+      )
+    }
+    labelNumbers = (data.images?.classes ?? []).map { name in Int32(labels.firstIndex(of: name) ?? -1) }
+    texts = try data.shards.map { shards in
+      (
+        try TokenCorpus(shards, split: .train, tokenizer: tokenizer),
+        try TokenCorpus(shards, split: .val, tokenizer: tokenizer)
+      )
+    }
+    for (key, count, isUsed) in [
+      ("mixture.image_batch", config.mixture.imageBatch, images != nil),
+      ("mixture.text_batch", config.mixture.textBatch, texts != nil),
+    ] where isUsed && count % (share.ranks * share.passes) != 0 {
+      throw TrainError(
+        "\(key) is \(count), which \(share.ranks) ranks with \(share.passes) micro-batches do not divide; choose a multiple"
+      )
+    }
+  }
+
+  /// Time that steps waited for either stream, in seconds.
+  var waitSeconds: Double { (imageLoader?.waitSeconds ?? 0) + (textLoader?.waitSeconds ?? 0) }
+
+  private func pass(_ batch: Int) -> Int { batch / share.ranks / share.passes }
+
+  private func imageOptions(_ augmentation: Augmentation, rank: Int, ranks: Int) -> LoaderOptions {
+    LoaderOptions(
+      batchSize: pass(config.mixture.imageBatch), imageSize: config.model.vision.image, seed: UInt64(config.seed),
+      augmentation: augmentation, normalisation: config.data.pixelNormalisation, threads: config.data.workers,
+      rank: rank, ranks: ranks)
+  }
+
+  func start(atMicroBatch index: Int) throws {
+    imageLoader = try images.map {
+      try ImageLoader(
+        $0.training, options: imageOptions(config.data.augmentation, rank: share.rank, ranks: share.ranks),
+        order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
+    }
+    textLoader = try texts.map {
+      try TokenLoader(
+        $0.training,
+        options: TokenLoaderOptions(
+          batchSize: pass(config.mixture.textBatch), length: config.model.text.context, seed: UInt64(config.seed),
+          threads: config.data.workers, rank: share.rank, ranks: share.ranks),
+        order: config.data.overfit > 0 ? .overfit : .random(startStep: index))
+    }
+  }
+
+  func next() throws -> MixedBatch {
+    var mixed = MixedBatch()
+    if let batch = try imageLoader?.next() {
+      mixed.pixels = batch.pixels
+      mixed.labels = batch.labels.map { labelNumbers[Int($0)] }
+    }
+    if let batch = try textLoader?.next() {
+      let length = batch.length
+      for start in stride(from: 0, to: batch.inputs.count, by: length) {
+        mixed.texts.append(Array(batch.inputs[start..<start + length]))
+        mixed.targets.append(Array(batch.targets[start..<start + length]))
+      }
+    }
+    return mixed
+  }
+
+  /// Top-1 of the labelled images and the loss of the text, each on its validation part.
+  ///
+  /// - Parameter coordinator: the ranks; every one reads everything, since experts need all of them.
+  func evaluate(
+    _ model: MultimodalTransformer, coordinator: (any PassCoordinator)?
+  ) throws -> [(name: String, value: Double)] {
+    func pass() -> ForwardPass {
+      ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+    }
+    var metrics: [(name: String, value: Double)] = []
+    if let images {
+      var (correct, count) = (0, 0)
+      let loader = try ImageLoader(
+        images.validation, options: imageOptions(.none, rank: 0, ranks: 1), order: .evaluation)
+      while let batch = try loader.next() {
+        let pass = pass()
+        let sequences = (0..<batch.count).map {
+          PackedSequences.Sequence(image: $0, task: PairPass.Task.classification.rawValue)
+        }
+        let states = model(PackedSequences(images: batch.pixels, sequences), pass)
+        guard let logits = model.classLogits(model.imageRows(states, pass.tape), pass.tape) else { break }
+        let ranks = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] }).ranks
+        correct += ranks.count { $0 == 0 }
+        count += ranks.count
+      }
+      metrics.append(("mixture_top1", Double(correct) / Double(max(count, 1))))
+    }
+    if let texts {
+      let limit = config.text.evalTokens
+      let range = 0..<(limit > 0 ? min(limit, texts.validation.tokens) : texts.validation.tokens)
+      let length = config.model.text.context
+      let windows = try SlidingWindows(texts.validation, range: range, length: length, stride: length)
+      let size = max(1, self.pass(config.mixture.textBatch))
+      var total = 0.0
+      for start in stride(from: 0, to: windows.count, by: size) {
+        let batch = try windows.batch(first: start, size: size)
+        let pass = pass()
+        let rows = stride(from: 0, to: batch.inputs.count, by: batch.length)
+        let sequences = rows.map {
+          PackedSequences.Sequence(
+            text: Array(batch.inputs[$0..<$0 + batch.length]), task: PairPass.Task.language.rawValue)
+        }
+        let states = model(PackedSequences(images: nil, sequences), pass)
+        let result = model.nextTokenLoss(
+          states, targets: rows.map { Array(batch.targets[$0..<$0 + batch.length]) }, weight: 1, pass.tape)
+        total += result.losses.reduce(0.0) { $0 + Double($1) }
+      }
+      metrics.append(("mixture_text_loss", total / Double(max(windows.targets, 1))))
+    }
+    return metrics
+  }
+}
