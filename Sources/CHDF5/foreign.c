@@ -104,6 +104,51 @@ static void confine(uint64_t file_bytes) {
   }
 }
 
+/// Reads all that the tree says of an object.
+static herr_t read_attribute(hid_t object, const char *name, const H5A_info_t *info, void *fault) {
+  (void)info;
+  mmoe_h5_attribute value;
+  if (!mmoe_h5_read_attribute_of(object, name, &value, fault)) return -1;
+  mmoe_h5_free(value.text);
+  return 0;
+}
+
+static bool look_at(void *context, const char *path, mmoe_h5_id object, const mmoe_h5_dataset *d,
+                    char *fault) {
+  // Contiguous values are bytes; others go through the library's filters.
+  if (d && d->offset == UINT64_MAX && d->count) {
+    void *values = malloc(d->count * H5Tget_size(mmoe_h5_memory_type(d->type)));
+    if (!values) return mmoe_h5_fail(fault, "dataset '%s': not enough memory", path);
+    const herr_t read = H5Dread(object, mmoe_h5_memory_type(d->type), H5S_ALL, H5S_ALL,
+                                H5P_DEFAULT, values);
+    free(values);
+    if (read < 0) return mmoe_h5_fail_library(fault, "dataset", path);
+  }
+  const hid_t own = H5Oopen(*(const hid_t *)context, path[0] ? path : "/", H5P_DEFAULT);
+  const herr_t status =
+      own < 0 ? -1 : H5Aiterate2(own, H5_INDEX_NAME, H5_ITER_INC, NULL, read_attribute, fault);
+  if (status < 0) mmoe_h5_fail_library(fault, "attributes of", path[0] ? path : "/");
+  if (own >= 0) H5Oclose(own);
+  return status >= 0;
+}
+
+static bool pass_over(void *context, const char *path, const char *file, const char *object,
+                      char *fault) {
+  (void)context, (void)path, (void)file, (void)object, (void)fault;
+  return true;
+}
+
+static bool probe_file(int from, int to, uint64_t file_bytes, char *fault) {
+  (void)to;
+  mmoe_h5_enter();
+  hid_t source = mmoe_h5_open_named(from, fault);
+  if (source < 0) return false;
+  const bool sound = mmoe_h5_walk(source, file_bytes, look_at, pass_over, &source, fault);
+  // Closing is reading too.
+  mmoe_h5_end_reading(source);
+  return sound;
+}
+
 static bool copy_file(int from, int to, uint64_t file_bytes, char *fault) {
   mmoe_h5_enter();
   const hid_t source = mmoe_h5_open_named(from, fault);
@@ -145,29 +190,42 @@ static bool await(pid_t child, double seconds, int results, char *fault) {
   return mmoe_h5_fail(fault, "%s", length > 0 ? text : "the process that reads it failed");
 }
 
-int mmoe_h5_copy_foreign(int descriptor, uint64_t file_bytes, double seconds, char *fault) {
+typedef bool (*child_work)(int from, int to, uint64_t file_bytes, char *fault);
+
+/// Runs `work` in a child process; whether it succeeded.
+static bool in_child(child_work work, int from, int to, uint64_t file_bytes, double seconds,
+                     char *fault) {
   int results[2] = {-1, -1};
-  const int copy = memfd_create("foreign.h5", MFD_CLOEXEC);
-  bool copied = false;
-  if (copy < 0 || pipe2(results, O_CLOEXEC | O_NONBLOCK) < 0) {
-    mmoe_h5_fail(fault, "cannot start a process to read it: %s", strerror(errno));
-  } else {
-    const pid_t child = fork();
-    if (child == 0) {
-      char text[MMOE_H5_FAULT_SIZE] = "";
-      confine(file_bytes);
-      if (copy_file(descriptor, copy, file_bytes, text)) _exit(0);
-      const ssize_t written = write(results[1], text, strlen(text));
-      _exit(written < 0 ? 2 : 1);
-    }
-    if (child < 0)
-      mmoe_h5_fail(fault, "cannot start a process to read it: %s", strerror(errno));
-    else
-      copied = await(child, seconds, results[0], fault);
+  bool succeeded = false;
+  if (pipe2(results, O_CLOEXEC | O_NONBLOCK) < 0)
+    return mmoe_h5_fail(fault, "cannot start a process to read it: %s", strerror(errno));
+  const pid_t child = fork();
+  if (child == 0) {
+    char text[MMOE_H5_FAULT_SIZE] = "";
+    confine(file_bytes);
+    if (work(from, to, file_bytes, text)) _exit(0);
+    const ssize_t written = write(results[1], text, strlen(text));
+    _exit(written < 0 ? 2 : 1);
   }
-  for (int i = 0; i < 2; ++i)
-    if (results[i] >= 0) close(results[i]);
-  if (copied) return copy;
-  if (copy >= 0) close(copy);
+  if (child < 0)
+    mmoe_h5_fail(fault, "cannot start a process to read it: %s", strerror(errno));
+  else
+    succeeded = await(child, seconds, results[0], fault);
+  for (int i = 0; i < 2; ++i) close(results[i]);
+  return succeeded;
+}
+
+int mmoe_h5_copy_foreign(int descriptor, uint64_t file_bytes, double seconds, char *fault) {
+  const int copy = memfd_create("foreign.h5", MFD_CLOEXEC);
+  if (copy < 0) {
+    mmoe_h5_fail(fault, "cannot start a process to read it: %s", strerror(errno));
+    return -1;
+  }
+  if (in_child(copy_file, descriptor, copy, file_bytes, seconds, fault)) return copy;
+  close(copy);
   return -1;
+}
+
+bool mmoe_h5_probe(int descriptor, uint64_t file_bytes, double seconds, char *fault) {
+  return in_child(probe_file, descriptor, -1, file_bytes, seconds, fault);
 }

@@ -23,6 +23,7 @@ public final class HDF5Reader: Sendable {
   public convenience init(checkpoint path: String) throws {
     let file = try OpenFile(reading: path)
     _ = try CheckpointFile.verify(file, path)
+    try HDF5Reader.probe(file, path)
     try self.init(file, path, bytes: file.length, allowsParts: true)
   }
 
@@ -38,6 +39,7 @@ public final class HDF5Reader: Sendable {
         "of another step than \(owner): checksum \(String(found.checksum, radix: 16)) found, \(String(part.checksum, radix: 16)) expected; copy both again or use an earlier checkpoint"
       )
     }
+    try HDF5Reader.probe(file, path)
     try self.init(file, path, bytes: file.length, allowsParts: false)
   }
 
@@ -67,6 +69,14 @@ public final class HDF5Reader: Sendable {
   }
 
   private static let largestForeignFile = 4 << 30
+
+  /// A checksum says that a checkpoint is whole, not who made it: a stranger's may be whole and malformed. So a child
+  /// process walks through the tree first, which is small.
+  private static func probe(_ file: OpenFile, _ path: String) throws {
+    _ = try HDF5Library.shared.call(path, .refused) { fault -> Bool? in
+      mmoe_h5_probe(file.descriptor, UInt64(file.length), 30, fault) ? true : nil
+    }
+  }
 
   private init(_ open: OpenFile, _ path: String, bytes: Int, allowsParts: Bool) throws {
     let id = try HDF5Library.shared.call(path, .refused) { fault in

@@ -146,6 +146,10 @@ void mmoe_h5_free(void *memory);
 /// -1.
 int mmoe_h5_copy_foreign(int descriptor, uint64_t file_bytes, double seconds, char *fault);
 
+/// Walks through a file's tree and attributes in a child process; false where that fails or crashes.
+/// Reading the same bytes again does the same.
+bool mmoe_h5_probe(int descriptor, uint64_t file_bytes, double seconds, char *fault);
+
 // ---- checksum.c
 
 /// XXH3-64 of `count` bytes.
