@@ -117,8 +117,8 @@ import Testing
     let biased = vectors()
     var written: [String: [Float]] = [:]
     try HubExport(hub.model).forEachTensor(
-      model.parameters.map { ($0.path, $0.shape) }, values: { path in try parameter(path).value.values }
-    ) { name, _, values in written[name] = values }
+      model.parameters.map { ($0.path, $0.shape) }, values: { path in try parameter(path).value.values },
+      { name, _, values in written[name] = values })
     for i in 0..<bias.count { bias.value.pointer[i] = 0 }
     for (i, value) in written["vision_model.embeddings.position_embedding.weight"]!.enumerated() {
       positions.value.pointer[i] = value

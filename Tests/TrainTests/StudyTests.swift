@@ -73,6 +73,8 @@ import Testing
       #expect(
         plan.variants.filter { $0.seeds.count == 8 }.map(\.name) == ["top2", "shared", "scmoe-pos2", "scmoe-pos2-cg1"])
     }
+    let transfer = try StudyPlan(ProgramRunner.package + "/configs/studies/transfer.yaml")
+    #expect(transfer.variants.map(\.initFrom.count) == [0, 1, 0, 1, 0] && transfer.variants[3].map.count == 4)
   }
 
   /// Values of printed tables.

@@ -43,14 +43,16 @@ struct StudyRow: Codable, Equatable, Sendable {
 final class StudyRecord {
   private(set) var rows: [StudyRow] = []
   private let path: String
-  private let file: AppendFile
+  /// Nil where rows are only read.
+  private let file: AppendFile?
 
   /// Opens the file, or makes an empty one. A last line that a crash cut off is removed.
   ///
+  /// - Parameter isReadOnly: nothing is made or removed, as where another process may be writing.
   /// - Throws: `TrainError` naming file and line of what is no row, or `RecorderError`.
-  init(_ path: String) throws {
+  init(_ path: String, isReadOnly: Bool = false) throws {
     self.path = path
-    file = try AppendFile(path)
+    file = isReadOnly ? nil : try AppendFile(path)
     let bytes = [UInt8](FileManager.default.contents(atPath: path) ?? Data())
     var start = 0
     while let newline = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
@@ -60,10 +62,11 @@ final class StudyRecord {
       rows.append(row)
       start = newline + 1
     }
-    if start < bytes.count { try file.truncate(to: start) }
+    if start < bytes.count { try file?.truncate(to: start) }
   }
 
   func append(_ row: StudyRow) throws {
+    guard let file else { preconditionFailure("opened for reading only") }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     try file.append(String(decoding: try encoder.encode(row), as: UTF8.self) + "\n")

@@ -44,9 +44,10 @@ public struct StudySession {
       throw TrainError("\(folder): cannot be created (\(systemReason(of: error))); choose a writable --out")
     }
     // Held until the end: two processes must not append to the same rows.
-    let lock = try RunFolder(locking: folder)
+    // A report may be made while the study runs.
+    let lock = options.onlyReports ? nil : try RunFolder(locking: folder)
     defer { withExtendedLifetime(lock) {} }
-    let record = try StudyRecord(folder + "/rows.jsonl")
+    let record = try StudyRecord(folder + "/rows.jsonl", isReadOnly: options.onlyReports)
     if !options.onlyReports {
       guard try runAll(record) else {
         human.line("interrupted; the same command goes on")
