@@ -13,7 +13,8 @@ struct StudyCommand: ParsableCommand {
   @Option(help: "Its folder; checkpoints/study-NAME by default.") var out: String?
   @Option(help: "The data, instead of what the file names.") var data: String?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
-  @Flag(help: "Compare what is finished and run nothing.") var report = false
+  @Flag(help: "Compare what is finished and run nothing; also while the study runs.") var report = false
+  @Option(help: "Compare all with this variant, instead of the baselines of the file.") var against: String?
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
   func run() throws {
@@ -23,6 +24,7 @@ struct StudyCommand: ParsableCommand {
     options.data = data
     options.threads = threads
     options.onlyReports = report
+    options.against = against
     options.printsJSON = json
     let status = try StudySession(options).run()
     if status != 0 { throw ExitCode(status) }

@@ -121,6 +121,15 @@ import Testing
     #expect(StudySummary(plan, rows).csv().split(separator: "\n").count == 4)
   }
 
+  @Test func allAgainstOne() throws {
+    var plan = try plan(StudyTests.head + "baseline: b\nvariants: {a: {}, b: {}, c: {}}")
+    try plan.compareAll(with: "c")
+    #expect(plan.variants.map(\.baseline) == ["c", "c", nil])
+    #expect { try plan.compareAll(with: "d") } throws: {
+      "\($0)".contains("--against d: no such variant in s.yaml; expected a, b or c")
+    }
+  }
+
   @Test func theBestLearningRateIsChosen() throws {
     let plan = try plan(StudyTests.head + "learning_rates: [1e-3, 2e-3, 4e-3]\nvariants: {a: {}, b: {}}")
     let search = { (variant: String, rate: Double, loss: Double?) in

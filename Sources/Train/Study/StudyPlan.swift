@@ -33,7 +33,7 @@ struct StudyPlan: Sendable {
   let task: TaskKind
   let preset: String
   let data: String?
-  let variants: [Variant]
+  private(set) var variants: [Variant]
   /// Empty: every variant has its configuration's.
   let learningRates: [Double]
   /// Nil: as long as a run.
@@ -44,6 +44,16 @@ struct StudyPlan: Sendable {
 
   /// All seeds, ascending.
   var seeds: [Int] { Set(variants.flatMap(\.seeds)).sorted() }
+
+  /// Makes one variant the baseline of all others.
+  ///
+  /// - Throws: `TrainError` when there is none of the name.
+  mutating func compareAll(with name: String) throws {
+    guard variants.contains(where: { $0.name == name }) else {
+      throw TrainError("--against \(name): no such variant in \(file); expected \(alternatives(variants.map(\.name)))")
+    }
+    for index in variants.indices { variants[index].baseline = variants[index].name == name ? nil : name }
+  }
 
   private static let keys = [
     "description", "task", "preset", "data", "seeds", "baseline", "confidence", "learning_rates", "search.steps",

@@ -12,6 +12,8 @@ public struct StudySession {
     public var threads: Int?
     /// Compare what is finished, run nothing.
     public var onlyReports = false
+    /// A variant that all others are compared with, instead of those that the plan names.
+    public var against: String?
     public var printsJSON = false
     public init() {}
   }
@@ -27,7 +29,9 @@ public struct StudySession {
     _ options: Options, output: any TextSink = StandardStream.output, errors: any TextSink = StandardStream.error
   ) throws {
     self.options = options
-    plan = try StudyPlan(options.file)
+    var plan = try StudyPlan(options.file)
+    if let name = options.against { try plan.compareAll(with: name) }
+    self.plan = plan
     self.output = output
     human = options.printsJSON ? errors : output
     folder = options.out ?? "\(TrainSession.runsFolder)/study-\(plan.name)"
