@@ -220,6 +220,14 @@ import Testing
     #expect(calls.count == 1 + 3 * 2 + 1)
   }
 
+  @Test func namesOfAStudy() {
+    func short(_ names: [String]) -> [String] { AnalysisSession.distinguishing(names) }
+    #expect(
+      short(["run-scmoe-pos2-lr0.001-seed0", "run-scmoe-bank-lr0.001-seed0", "run-dgmoe-lr0.001-seed0"])
+        == ["scmoe-pos2", "scmoe-bank", "dgmoe"])
+    #expect(short(["a-b", "a"]) == ["a-b", "a"] && short(["a-b"]) == ["a-b"] && short(["x", "x"]) == ["x", "x"])
+  }
+
   @Test func errorsAreOneLine() throws {
     try FileManager.default.createDirectory(atPath: scratch("empty"), withIntermediateDirectories: true)
     func failure(_ models: [String], _ data: [String]) -> String {

@@ -56,7 +56,7 @@ public struct AnalysisSession {
       let data = options.data.count > 1 ? options.data[index] : options.data.first
       series.append(try measure(analysis, model, data: data == "-" ? nil : data))
     }
-    for names in [options.models.map(AnalysisSession.name), options.models]
+    for names in [AnalysisSession.distinguishing(options.models.map(AnalysisSession.name)), options.models]
     where Set(series.map(\.label)).count < series.count {
       for index in series.indices { series[index].label = names[index] }
     }
@@ -103,6 +103,19 @@ public struct AnalysisSession {
     }
     for note in task.notes { human.line("note: \(note)") }
     return series
+  }
+
+  /// Names without the words, between hyphens, that all begin or end with: what tells runs of one study apart.
+  static func distinguishing(_ names: [String]) -> [String] {
+    var words = names.map { $0.split(separator: "-", omittingEmptySubsequences: false) }
+    func drop(_ word: ([Substring]) -> Substring?, _ cut: (inout [Substring]) -> Void) {
+      while words.count > 1, words.allSatisfy({ $0.count > 1 && word($0) == word(words[0]) }) {
+        for index in words.indices { cut(&words[index]) }
+      }
+    }
+    drop(\.first) { $0.removeFirst() }
+    drop(\.last) { $0.removeLast() }
+    return words.map { $0.joined(separator: "-") }
   }
 
   /// The run's folder: a checkpoint's own, or the one that is named.
