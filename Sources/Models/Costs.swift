@@ -133,7 +133,7 @@ public struct ModelCosts: Sendable {
   private mutating func addFusionEnds(_ config: ModelConfig) {
     let textWidth = config.fusion.kind == .early ? config.width : config.textTower.width
     let projections = config.fusion.embedding * (config.width + textWidth)
-    add(projections + 1 + (config.fusion.uncertainty ? FusionConfig.tasks.count : 0))
+    add(projections + 1 + (config.fusion.uncertainty ? FusionConfig.Task.allCases.count : 0))
     addProducts(projections, rows: 1)
   }
 
@@ -169,7 +169,7 @@ public struct ModelCosts: Sendable {
     // A choice may be an identity: counted is the most a token can meet.
     addPerceptron(
       config, hidden: config.expertHidden, copies: ownsBank ? moe.experts : 0, active: calls, adapters: .experts)
-    let gateRows = d + (moe.taskRouting ? FusionConfig.tasks.count : 0)
+    let gateRows = d + (moe.taskRouting ? FusionConfig.Task.allCases.count : 0)
     add((moe.oneGate ? 1 : variant.routes.count) * moe.choices * gateRows)
     addProducts(variant.routes.count * moe.choices * d, rows: tokens)
     if moe.shortcutNorm == .own {

@@ -14,7 +14,7 @@ public final class ForwardPass {
   public internal(set) var routings: [RoutingReport] = []
   /// The modality of every token, set by models of several before their blocks run; nil = of one only.
   public var modalities: TokenModalities?
-  /// The task of every token, an index into `FusionConfig.tasks`; nil = the gates are told none.
+  /// The task of every token, a `FusionConfig.Task`; nil = the gates are told none.
   public var tasks: [Int32]?
   /// The ranks that compute this pass together; nil = this process alone.
   public let coordinator: (any PassCoordinator)?

@@ -18,7 +18,9 @@ struct TrainCommand: ParsableCommand {
   var data: String?
   @Option(help: "The run's folder.") var out: String?
   @Option(
-    help: "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, …).")
+    help:
+      "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, CLIP, …); vision=PATH and language=PATH for a model of both."
+  )
   var initFrom: [String] = []
   @Option(help: "With --init-from: 'TARGET = SOURCE' (patterns of parameter paths), or a file of them; repeatable.")
   var map: [String] = []
@@ -26,7 +28,7 @@ struct TrainCommand: ParsableCommand {
   var freeze: [String] = []
   @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
   var trainOnly: [String] = []
-  @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe.") var moe: String?
+  @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe, hierarchical.") var moe: String?
   @Option(help: "Optimiser steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?

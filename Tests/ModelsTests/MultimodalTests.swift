@@ -97,6 +97,25 @@ import Testing
     #expect(differing(before.texts, changed.texts) == (cross > 0 ? [0, 1, 2, 3] : []))
   }
 
+  /// Pairs and texts alone under every objective.
+  ///
+  /// - Returns: every route's load.
+  private func allObjectives(_ model: MultimodalTransformer, _ tape: Tape) -> [[Int]] {
+    let pass = ForwardPass(tape, training: true)
+    let states = model(
+      PackedSequences(
+        images: MultimodalTests.images,
+        [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
+      pass)
+    _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
+    let rows = model.imageRows(states, tape)
+    _ = model.contrastiveLoss(
+      images: model.imageEmbeddings(rows, tape), texts: model.textEmbeddings(states, of: [2, 3], tape), weight: 0.7,
+      tape)
+    _ = tape.crossEntropy(model.classLogits(rows, tape)!, targets: [2, 0])
+    return pass.routings.map(\.load)
+  }
+
   /// All gradients of both towers and what joins them.
   @Test(arguments: ["dense", "scmoe"]) func gradientsOfTowers(variant: String) throws {
     var config = MultimodalTests.late(variant: variant)
@@ -110,21 +129,7 @@ import Testing
         let factor: Float = isTable ? 20 : parameter.path.contains(".cross.") ? 3 : 1
         for i in 0..<parameter.count { parameter.value.pointer[i] *= factor }
       }
-      checks = checkRoutedGradients(engine: engine, parameters: model.parameters) { tape in
-        let pass = ForwardPass(tape, training: true)
-        let states = model(
-          PackedSequences(
-            images: MultimodalTests.images,
-            [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
-          pass)
-        _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
-        let rows = model.imageRows(states, tape)
-        _ = model.contrastiveLoss(
-          images: model.imageEmbeddings(rows, tape), texts: model.textEmbeddings(states, of: [2, 3], tape), weight: 0.7,
-          tape)
-        _ = tape.crossEntropy(model.classLogits(rows, tape)!, targets: [2, 0])
-        return pass.routings.map(\.load)
-      }
+      checks = checkRoutedGradients(engine: engine, parameters: model.parameters) { allObjectives(model, $0) }
     }
     // A bias of queries moves all scores nearly alike: what is left is near rounding.
     for check in try #require(checks) where !"\(check)".contains(".cross.query.bias") {
@@ -242,22 +247,7 @@ import Testing
     var checks: [GradientCheck]?
     for seed in UInt64(5)...16 where checks == nil {
       let model = try MultimodalTransformer(config, seed: seed, engine: engine)
-      checks = checkRoutedGradients(engine: engine, parameters: model.parameters) { tape in
-        let pass = ForwardPass(tape, training: true)
-        let states = model(
-          PackedSequences(
-            images: MultimodalTests.images,
-            [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
-          pass)
-        _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
-        let means = model.imageRows(states, tape)
-        _ = model.contrastiveLoss(
-          images: model.imageEmbeddings(means, tape), texts: model.textEmbeddings(states, of: [2, 3], tape),
-          weight: 0.7,
-          tape)
-        _ = tape.crossEntropy(model.classLogits(means, tape)!, targets: [2, 0])
-        return pass.routings.map(\.load)
-      }
+      checks = checkRoutedGradients(engine: engine, parameters: model.parameters) { allObjectives(model, $0) }
     }
     for check in try #require(checks) { #expect(check.error < 3e-2, "\(check)") }
   }

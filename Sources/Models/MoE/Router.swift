@@ -26,8 +26,8 @@ package final class Router {
     taskTable =
       config.taskRouting
       ? store.table(
-        path + ".task", [FusionConfig.tasks.count, config.choices],
-        Array(repeating: 0, count: FusionConfig.tasks.count * config.choices), decays: false) : nil
+        path + ".task", [FusionConfig.Task.allCases.count, config.choices],
+        Array(repeating: 0, count: FusionConfig.Task.allCases.count * config.choices), decays: false) : nil
     selectionBias =
       config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.choices) : nil
     self.config = config

@@ -32,7 +32,9 @@ public struct FusionConfig: Sendable, Equatable {
   public var uncertainty = false
 
   /// What a model of images and texts is trained for: the tasks that a gate may know, in the order of its table.
-  public static let tasks = ["caption", "contrastive", "classification", "language"]
+  public enum Task: Int32, CaseIterable, Sendable {
+    case caption, contrastive, classification, language
+  }
 
   /// The modalities of an image's patches and of a text's tokens.
   public static let modalities = ["vision", "language"]

@@ -16,7 +16,7 @@ public final class MultimodalTransformer: TrainableModel {
   private let textProjection: Linear
   /// Logarithm of the factor on similarities.
   private let logScale: Parameter
-  /// Logarithms of the losses' variances, in the order of `FusionConfig.tasks`; nil where weights are fixed.
+  /// Logarithms of the losses' variances, in the order of `FusionConfig.Task`; nil where weights are fixed.
   public let logVariances: Parameter?
   /// Nil without classes.
   private let classifier: Linear?
@@ -43,7 +43,7 @@ public final class MultimodalTransformer: TrainableModel {
     textProjection = Linear(store, "text_projection", in: body.textWidth, out: shared, bias: false)
     logScale = store.constant("logit_scale", [1], Float(log(1 / 0.07)))
     logVariances =
-      config.fusion.uncertainty ? store.constant("task_log_variance", [FusionConfig.tasks.count], 0) : nil
+      config.fusion.uncertainty ? store.constant("task_log_variance", [FusionConfig.Task.allCases.count], 0) : nil
     classifier =
       vision.classes > 0 ? Linear(store, "classifier", in: body.imageWidth, out: vision.classes) : nil
     parameters = store.parameters

@@ -9,7 +9,7 @@ public struct PackedSequences {
     public let image: Int?
     /// Ids that are read, such as the begin token and a caption; may be empty after an image.
     public let text: [Int32]
-    /// What it is read for, an index into `FusionConfig.tasks`; gates that know tasks are told.
+    /// What it is read for, a `FusionConfig.Task`; gates that know tasks are told.
     public let task: Int32
 
     public init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0) {

@@ -55,7 +55,7 @@ struct InitialWeights {
   /// Lets a configuration start from the source: all of it where the command names no preset, else the model alone, and
   /// nothing where the source is another kind of model.
   func apply(to config: inout RunConfig, task: TaskKind, hasPreset: Bool) throws {
-    guard source.model.kind == task.modelKind, !(source is TowerWeights) else { return }
+    guard source.model.kind == task.modelKind, source.bringsForm else { return }
     if let checkpoint, !hasPreset, checkpoint.info.task == task.rawValue {
       config = checkpoint.info.config
       // How it was computed, and what it was itself started from, are not inherited.
@@ -68,8 +68,7 @@ struct InitialWeights {
   /// The tokenizer's files for a new run that chooses none itself.
   func attachments(_ settings: [String]) -> [String: [UInt8]]? {
     if settings.contains(where: { $0.hasPrefix("tokenizer.") }) || source.model.kind == .vit { return nil }
-    let language = (source as? TowerWeights)?.parts.first { $0.modality == "language" }?.source
-    return ((language as? CheckpointWeights)?.checkpoint ?? checkpoint)?.info.attachments
+    return source.tokenizerFiles
   }
 
   /// Fills a new run's model and says what became of every array.
@@ -84,18 +83,17 @@ struct InitialWeights {
     let target = WeightTransfer.Target(
       model: config.model, classes: job.vocabulary["classes"],
       tokenizer: config.model.kind == .vit ? nil : try TokenizerAttachments.load(job.attachments))
-    let towers = source as? TowerWeights
-    try towers?.fit(config.model)
+    try source.fit(config.model)
     let transfer = try WeightTransfer(
       source, rules: TransferRules(map), target: target, noise: config.finetune.noise, seed: UInt64(config.seed))
     let report = try transfer.fill(job.model)
-    sink.line("weights of \(source.path)" + (towers == nil ? ", \(source.model.moe.variant)" : ""))
+    sink.line("weights of \(source.path)" + (source.bringsForm ? ", \(source.model.moe.variant)" : ""))
     for line in report.lines() { sink.line("  " + line) }
     if transfer.hasEqualExperts {
       sink.line(
         "note: copies of an expert are equal, and of equal gates the first is chosen: set finetune.noise, such as 0.01")
     }
-    guard alone, report.hasNewForm, towers == nil, let before = try lossBefore(target, config, data, engine: engine)
+    guard alone, report.hasNewForm, source.bringsForm, let before = try lossBefore(target, config, data, engine: engine)
     else { return }
     let after = try InitialWeights.firstLoss(job, config, engine: engine)
     sink.line(

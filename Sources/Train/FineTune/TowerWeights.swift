@@ -35,6 +35,8 @@ final class TowerWeights: WeightSource {
 
   var path: String { parts.map { "\($0.modality)=\($0.source.path)" }.joined(separator: ", ") }
   var classes: [String]? { part("vision")?.classes }
+  var bringsForm: Bool { false }
+  var tokenizerFiles: [String: [UInt8]]? { part("language")?.tokenizerFiles }
   func tokenizer() throws -> (any Tokenizer)? { try part("language")?.tokenizer() }
 
   private func part(_ modality: String) -> (any WeightSource)? {

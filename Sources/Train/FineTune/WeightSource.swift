@@ -15,6 +15,15 @@ protocol WeightSource {
   /// Names and shapes of all arrays.
   var arrays: [(name: String, shape: [Int])] { get }
 
+  /// Whether a new run of the same kind takes over the form of the model; not where the form follows the run.
+  var bringsForm: Bool { get }
+  /// The tokenizer's files, where a new run may take them over.
+  var tokenizerFiles: [String: [UInt8]]? { get }
+  /// Gives the arrays the names that they have in a model.
+  ///
+  /// - Throws: `ModelError` for a configuration that cannot be.
+  func fit(_ target: ModelConfig) throws
+
   /// The tokenizer of a language model, where it is known.
   ///
   /// - Throws: `DataError` or `TrainError` where its files are broken.
@@ -23,6 +32,12 @@ protocol WeightSource {
   ///
   /// - Throws: what is wrong with the file.
   func floats(_ name: String) throws -> [Float]
+}
+
+extension WeightSource {
+  var bringsForm: Bool { true }
+  var tokenizerFiles: [String: [UInt8]]? { nil }
+  func fit(_ target: ModelConfig) throws {}
 }
 
 /// A checkpoint of `mmoe train`.
@@ -40,6 +55,7 @@ struct CheckpointWeights: WeightSource {
     return model.kind != .vit && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
   }
 
+  var tokenizerFiles: [String: [UInt8]]? { checkpoint.info.attachments }
   func floats(_ name: String) throws -> [Float] { try checkpoint.modelArray(name) }
 }
 

@@ -7,10 +7,7 @@ import MMoETensor
 /// Every image with its caption, and every caption alone, serve all tasks: patches never see the text. Where gates are told
 /// their task (`moe.task_routing`), each task reads the images and texts that it needs for itself.
 struct PairPass {
-  /// In the order of `FusionConfig.tasks`.
-  enum Task: Int32, CaseIterable {
-    case caption, contrastive, classification, language
-  }
+  typealias Task = FusionConfig.Task
 
   let packed: PackedSequences
   /// Sequences whose texts are captions after their image, texts to be compared, and texts to be modelled.
