@@ -21,17 +21,24 @@ struct MixtureData {
   /// A folder of shards.
   let shards: String?
 
-  /// - Throws: `DataError` or `TrainError` for what is wrong with either.
+  /// - Throws: `TrainError` naming the key and what is wrong with what it names.
   init(_ config: RunConfig, tokenizer: any Tokenizer, _ sink: any TextSink) throws {
-    images = try config.mixture.images.map { try ImageFolder(path: $0, splits: [.train, .val]) }
+    func named<Result>(_ key: String, _ body: () throws -> Result) throws -> Result {
+      do { return try body() } catch { throw TrainError("\(key): \(error)") }
+    }
+    images = try config.mixture.images.map { path in
+      try named("mixture.images") { try ImageFolder(path: path, splits: [.val]) }
+    }
     shards = try config.mixture.text.map { path in
       var options = CorpusTokenizer.Options()
       options.field = config.text.field
       options.documents = config.text.documents
       options.validationShare = config.text.validationShare
-      return try CorpusWork.shards(
-        for: path, tokenizer: tokenizer, options: options, cache: ProjectHome.cache + "/tokens",
-        threads: config.data.workers, sink: sink)
+      return try named("mixture.text") {
+        try CorpusWork.shards(
+          for: path, tokenizer: tokenizer, options: options, cache: ProjectHome.cache + "/tokens",
+          threads: config.data.workers, sink: sink)
+      }
     }
   }
 }
@@ -51,8 +58,9 @@ struct MixedBatch {
 final class Mixture {
   private let config: RunConfig
   private let engine: Engine
-  private let images: (training: ImageSource, validation: ImageSource)?
-  private let texts: (training: TokenCorpus, validation: TokenCorpus)?
+  /// Without a training part where the task was opened for evaluation only.
+  private let images: (training: ImageSource?, validation: ImageSource)?
+  private let texts: (training: TokenCorpus?, validation: TokenCorpus)?
   /// Number among all labels of each class of the folder.
   private let labelNumbers: [Int32]
   /// Shares of a step on this rank and of a pass.
@@ -62,26 +70,28 @@ final class Mixture {
 
   /// - Parameters:
   ///   - labels: all of the run, the pairs' and the folder's.
+  ///   - isTraining: whether the training parts are needed too.
   ///   - share: of a step: this rank, ranks, micro-batches.
   /// - Returns: nil where nothing is mixed in.
   /// - Throws: `DataError` for a missing part; `TrainError` for a batch that cannot be divided.
   init?(
-    _ data: MixtureData, labels: [String], _ config: RunConfig, tokenizer: any Tokenizer, engine: Engine,
-    share: (rank: Int, ranks: Int, passes: Int)
+    _ data: MixtureData, labels: [String], _ config: RunConfig, tokenizer: any Tokenizer, training isTraining: Bool,
+    engine: Engine, share: (rank: Int, ranks: Int, passes: Int)
   ) throws {
     guard data.images != nil || data.shards != nil else { return nil }
     (self.config, self.engine, self.share) = (config, engine, share)
     let cache = config.data.cacheMB * 1_000_000 / 2
+    func source(_ set: ImageSet, _ bytes: Int) -> ImageSource {
+      ImageSource(set, cacheBytes: bytes, policy: config.data.onBadImage)
+    }
     images = try data.images.map { folder in
-      (
-        ImageSource(try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage),
-        ImageSource(try folder[.val], cacheBytes: cache / 5, policy: config.data.onBadImage)
-      )
+      let training = isTraining ? try ImageFolder(path: folder.path, splits: [.train, .val]) : nil
+      return (try training.map { source(try $0[.train], cache / 5 * 4) }, source(try folder[.val], cache / 5))
     }
     labelNumbers = (data.images?.classes ?? []).map { name in Int32(labels.firstIndex(of: name) ?? -1) }
     texts = try data.shards.map { shards in
       (
-        try TokenCorpus(shards, split: .train, tokenizer: tokenizer),
+        isTraining ? try TokenCorpus(shards, split: .train, tokenizer: tokenizer) : nil,
         try TokenCorpus(shards, split: .val, tokenizer: tokenizer)
       )
     }
@@ -108,14 +118,14 @@ final class Mixture {
   }
 
   func start(atMicroBatch index: Int) throws {
-    imageLoader = try images.map {
+    imageLoader = try images?.training.map { source in
       try ImageLoader(
-        $0.training, options: imageOptions(config.data.augmentation, rank: share.rank, ranks: share.ranks),
+        source, options: imageOptions(config.data.augmentation, rank: share.rank, ranks: share.ranks),
         order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
     }
-    textLoader = try texts.map {
+    textLoader = try texts?.training.map { corpus in
       try TokenLoader(
-        $0.training,
+        corpus,
         options: TokenLoaderOptions(
           batchSize: pass(config.mixture.textBatch), length: config.model.text.context, seed: UInt64(config.seed),
           threads: config.data.workers, rank: share.rank, ranks: share.ranks),

@@ -82,11 +82,9 @@ public final class PairLearning: TrainingTask {
     let cache = config.data.cacheMB * 1_000_000
     validation = try Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
     training = isTraining ? try Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
-    mixture =
-      isTraining
-      ? try Mixture(
-        data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, engine: engine,
-        share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation)) : nil
+    mixture = try Mixture(
+      data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, training: isTraining, engine: engine,
+      share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation))
     fused = try MultimodalTransformer(
       config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
