@@ -61,10 +61,12 @@ final class TowerWeights: WeightSource {
       let first = isLate && part.modality == "language" ? target.layers : 0
       let experts = groups?.groups.first { $0.name == part.modality }?.experts ?? 0..<target.moe.experts
       for (name, shape) in part.source.arrays {
-        for renamed in TowerWeights.names(
+        var found = TowerWeights.names(
           of: name, part.modality, isLate: isLate, first: first, experts: isLate ? nil : experts, in: own,
-          takesRest: isLate || number == 0)
-        where places[renamed] == nil {
+          takesRest: isLate || number == 0, target)
+        // What becomes nothing is named in the report.
+        if found.isEmpty { found = ["\(part.modality):\(name)"] }
+        for renamed in found where places[renamed] == nil {
           arrays.append((renamed, shape))
           places[renamed] = (part.source, name)
         }
@@ -80,7 +82,7 @@ final class TowerWeights: WeightSource {
   ///   - takesRest: whether what is of no modality is its own.
   private static func names(
     of name: String, _ modality: String, isLate: Bool, first: Int, experts: Range<Int>?, in own: ModelConfig,
-    takesRest: Bool
+    takesRest: Bool, _ target: ModelConfig
   ) -> [String] {
     let ends =
       modality == "vision"
@@ -111,6 +113,7 @@ final class TowerWeights: WeightSource {
     }
     let mlp = PathPattern("mlp.*").captures(in: words[2])?[0]
     let rest = takesRest && !words[2].hasPrefix("moe.gate") ? [base + words[2]] : []
-    return rest + (mlp.map { all({ _ in true }, $0) } ?? [])
+    // A dense model's perceptron, where the block now has experts.
+    return rest + (target.isMoE(block) ? mlp.map { all({ _ in true }, $0) } ?? [] : [])
   }
 }
