@@ -15,6 +15,7 @@ struct StudyCommand: ParsableCommand {
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Flag(help: "Compare what is finished and run nothing; also while the study runs.") var report = false
   @Option(help: "Compare all with this variant, instead of the baselines of the file.") var against: String?
+  @Option(help: "Compare by this metric, such as recall_at_10, instead of the validation loss.") var measure: String?
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
   func run() throws {
@@ -25,6 +26,7 @@ struct StudyCommand: ParsableCommand {
     options.threads = threads
     options.onlyReports = report
     options.against = against
+    options.measure = measure
     options.printsJSON = json
     let status = try StudySession(options).run()
     if status != 0 { throw ExitCode(status) }

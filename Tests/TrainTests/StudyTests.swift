@@ -73,6 +73,8 @@ import Testing
       #expect(
         plan.variants.filter { $0.seeds.count == 8 }.map(\.name) == ["top2", "shared", "scmoe-pos2", "scmoe-pos2-cg1"])
     }
+    let multimodal = try StudyPlan(ProgramRunner.package + "/configs/studies/multimodal.yaml")
+    #expect(multimodal.variants.map(\.seeds.count) == Array(repeating: 3, count: 7))
     let transfer = try StudyPlan(ProgramRunner.package + "/configs/studies/transfer.yaml")
     #expect(transfer.variants.map(\.initFrom.count) == [0, 1, 0, 1, 0] && transfer.variants[3].map.count == 4)
   }
@@ -130,6 +132,26 @@ import Testing
     }
   }
 
+  @Test func comparesByAMetric() throws {
+    var plan = try plan(StudyTests.head + "baseline: b\nmetrics: [top5, top1]\nvariants: {a: {}, b: {}}")
+    let rows = [("a", 0, 0.5), ("a", 1, 0.75), ("b", 0, 0.25), ("b", 1, 0.25)].map { name, seed, value in
+      var row = row(name, seed, 1)
+      row.metrics = ["top1": value, "top5": 0.875, "other": 7]
+      return row
+    }
+    #expect(StudySummary(plan, rows).csv().hasPrefix("variant,learning_rate,seeds,diverged,val_loss,val_loss_sd,"))
+    #expect(StudySummary(plan, rows).csv().contains(",top5,top1\n"))
+    try plan.compare(by: "top1", rows)
+    let summary = StudySummary(plan, rows)
+    #expect(summary.lines[0].difference?.mean == 0.375 && summary.lines[0].mean == 0.625)
+    // What is compared is no column of its own, and larger may be better.
+    #expect(summary.csv().contains("top1,top1_sd,") && summary.csv().contains(",cpu_seconds,top5\n"))
+    #expect(!summary.text().contains("negative is better"))
+    #expect { try plan.compare(by: "topp", rows) } throws: {
+      "\($0)".contains("--measure topp: not measured by the runs of s.yaml; expected val_loss, other, top1 or top5")
+    }
+  }
+
   @Test func theBestLearningRateIsChosen() throws {
     let plan = try plan(StudyTests.head + "learning_rates: [1e-3, 2e-3, 4e-3]\nvariants: {a: {}, b: {}}")
     let search = { (variant: String, rate: Double, loss: Double?) in
@@ -142,7 +164,7 @@ import Testing
     #expect(StudySummary.learningRate(of: plan.variants[1], plan, rows) == nil)
     // Runs with another rate, of an earlier plan, do not count.
     let summary = StudySummary(plan, rows + [row("a", 0, 5, rate: 1e-3), row("a", 1, 3)])
-    #expect(summary.lines.map(\.losses) == [[1: 3]])
+    #expect(summary.lines.map(\.values) == [[1: 3]])
     #expect(summary.text().contains("diverged"))
   }
 

@@ -9,6 +9,7 @@ import Foundation
 ///     baseline: top2
 ///     learning_rates: [1.0e-3, 2.0e-3]     # tried with each variant first; without it the preset's
 ///     search: {steps: 300, seed: 1000}
+///     metrics: [perplexity]                # columns of the table; without it all that were measured
 ///     settings: {train.steps: 600}         # of all
 ///     variants:
 ///       top2: {moe.variant: top2, seeds: 8}
@@ -41,6 +42,10 @@ struct StudyPlan: Sendable {
   let searchSeed: Int
   /// Of the intervals, such as 0.95.
   let confidence: Double
+  /// The metrics that a table shows beside what is compared; nil: all.
+  let metrics: [String]?
+  /// What variants are compared by: the validation loss, or one of the task's metrics.
+  private(set) var measure = MetricName.validationLoss
 
   /// All seeds, ascending.
   var seeds: [Int] { Set(variants.flatMap(\.seeds)).sorted() }
@@ -55,9 +60,20 @@ struct StudyPlan: Sendable {
     for index in variants.indices { variants[index].baseline = variants[index].name == name ? nil : name }
   }
 
+  /// Compares by a metric instead of the validation loss.
+  ///
+  /// - Throws: `TrainError` when finished runs have none of the name.
+  mutating func compare(by name: String, _ rows: [StudyRow]) throws {
+    let known = [MetricName.validationLoss] + Set(rows.flatMap(\.metrics.keys)).sorted()
+    guard known.contains(name) else {
+      throw TrainError("--measure \(name): not measured by the runs of \(file); expected \(alternatives(known))")
+    }
+    measure = name
+  }
+
   private static let keys = [
     "description", "task", "preset", "data", "seeds", "baseline", "confidence", "learning_rates", "search.steps",
-    "search.seed",
+    "search.seed", "metrics",
   ]
 
   /// - Throws: `ConfigError` or `TrainError` naming file, line, key, what was found and what was expected.
@@ -74,6 +90,8 @@ struct StudyPlan: Sendable {
     preset = try fields.text("preset") ?? task.defaultPreset
     data = try fields.text("data")
     confidence = try fields.number("confidence", 0.5...0.9999) ?? 0.95
+    let metrics = try fields.texts("metrics")
+    self.metrics = metrics.isEmpty ? nil : metrics
     learningRates = try fields.numbers("learning_rates", Double.leastNonzeroMagnitude...1e3)
     searchSteps = try fields.whole("search.steps", 1...Int.max)
     searchSeed = try fields.whole("search.seed", 0...Int.max) ?? 1_000_000

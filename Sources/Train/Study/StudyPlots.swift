@@ -12,18 +12,21 @@ struct StudyPlots {
     self.lines = lines
   }
 
-  /// Every run's loss, and the paired differences with their intervals.
+  private var byLoss: Bool { plan.measure == MetricName.validationLoss }
+
+  /// What every run reached, and the paired differences with their intervals.
   var losses: PlotFigure? {
     guard lines.contains(where: { $0.mean != nil }) else { return nil }
     let names = lines.map(\.variant)
+    let unit = byLoss ? "nats" : plan.measure
     let values = CategoryPlot(
-      title: "Validation loss, one point a seed", yLabel: "nats", categories: names,
-      points: lines.map { $0.losses.sorted { $0.key < $1.key }.map(\.value) },
+      title: (byLoss ? "Validation loss" : plan.measure) + ", one point a seed", yLabel: unit, categories: names,
+      points: lines.map { $0.values.sorted { $0.key < $1.key }.map(\.value) },
       intervals: lines.map { line in line.mean.map { ($0, line.deviation ?? 0) } })
     let differences = CategoryPlot(
       title:
         "Difference to the baseline, paired by seed, with \(HumanFormat.fixed(plan.confidence * 100, 0)) % interval",
-      yLabel: "nats", categories: names, points: lines.map { _ in [] },
+      yLabel: unit, categories: names, points: lines.map { _ in [] },
       intervals: lines.map { line in line.difference.map { ($0.mean, $0.halfWidth ?? 0) } }, zeroLine: true)
     return PlotFigure(title: plan.name, panels: [values, differences], width: 1200, height: 1000)
   }
@@ -32,7 +35,7 @@ struct StudyPlots {
   func curves(_ runs: (String) -> String) -> PlotFigure? {
     let series = lines.enumerated().compactMap { index, line -> LinePlot.Series? in
       var sums: [Int: (sum: Double, count: Int)] = [:]
-      for seed in line.losses.keys {
+      for seed in line.values.keys {
         let folder = runs(StudySession.folderName(.run, line.variant, seed, line.learningRate))
         guard let history = try? MetricsHistory(file: folder + "/" + Recorder.fileNames.json) else { continue }
         for point in history.points(MetricName.validationLoss) where point.value.isFinite {
@@ -41,7 +44,7 @@ struct StudyPlots {
         }
       }
       // Steps that not all seeds have would bend the mean.
-      let points = sums.filter { $0.value.count == line.losses.count }.sorted { $0.key < $1.key }
+      let points = sums.filter { $0.value.count == line.values.count }.sorted { $0.key < $1.key }
         .map { (x: Double($0.key), y: $0.value.sum / Double($0.value.count)) }
       guard !points.isEmpty else { return nil }
       return .init(line.variant, points, style: index < 7 ? .solid : .dashed, colour: index)

@@ -29,6 +29,12 @@ struct StudyRow: Codable, Equatable, Sendable {
   /// Floating-point operations of the whole training.
   var flops: Double
 
+  /// The validation loss or one of the metrics; nil where training diverged.
+  func value(of measure: String) -> Double? {
+    guard measure != MetricName.validationLoss else { return validationLoss }
+    return validationLoss == nil ? nil : metrics[measure]
+  }
+
   enum CodingKeys: String, CodingKey {
     case purpose, variant, seed, configuration, steps, metrics, parameters, flops
     case learningRate = "learning_rate"

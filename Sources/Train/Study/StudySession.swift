@@ -14,6 +14,8 @@ public struct StudySession {
     public var onlyReports = false
     /// A variant that all others are compared with, instead of those that the plan names.
     public var against: String?
+    /// The metric to compare by, instead of the validation loss.
+    public var measure: String?
     public var printsJSON = false
     public init() {}
   }
@@ -58,6 +60,8 @@ public struct StudySession {
         return 130
       }
     }
+    var plan = plan
+    if let measure = options.measure { try plan.compare(by: measure, record.rows) }
     let summary = StudySummary(plan, record.rows)
     human.write(summary.text())
     for (name, write) in try summary.files(runs: { folder + "/runs/" + $0 }) {

@@ -16,8 +16,8 @@ struct StudySummary {
   struct Line: Equatable {
     let variant: String
     let learningRate: Double
-    /// Validation losses by seed; diverged runs are left out.
-    let losses: [Int: Double]
+    /// What is compared, by seed; diverged runs are left out.
+    let values: [Int: Double]
     let diverged: Int
     let mean: Double?
     /// Sample standard deviation; nil with fewer than two seeds.
@@ -40,31 +40,31 @@ struct StudySummary {
   init(_ plan: StudyPlan, _ rows: [StudyRow]) {
     self.plan = plan
     self.rows = rows
-    var losses: [String: [Int: Double]] = [:]
+    var measured: [String: [Int: Double]] = [:]
     let chosen = plan.variants.map { variant -> [StudyRow] in
       guard let rate = StudySummary.learningRate(of: variant, plan, rows) else { return [] }
       let own = rows.filter {
         $0.purpose == .run && $0.variant == variant.name && $0.learningRate == rate && variant.seeds.contains($0.seed)
       }
-      losses[variant.name] = Dictionary(
-        own.compactMap { row in row.validationLoss.map { (row.seed, $0) } }, uniquingKeysWith: { $1 })
+      measured[variant.name] = Dictionary(
+        own.compactMap { row in row.value(of: plan.measure).map { (row.seed, $0) } }, uniquingKeysWith: { $1 })
       return own
     }
     lines = zip(plan.variants, chosen).compactMap { variant, own in
       guard let last = own.last(where: { $0.validationLoss != nil }) ?? own.last else { return nil }
-      let seen = losses[variant.name] ?? [:]
+      let seen = measured[variant.name] ?? [:]
       let values = seen.sorted { $0.key < $1.key }.map(\.value)
       let times = own.compactMap(\.cpuSeconds)
       var metrics: [String: Double] = [:]
-      for name in last.metrics.keys {
+      for name in last.metrics.keys where plan.metrics?.contains(name) ?? true && name != plan.measure {
         metrics[name] = StudySummary.mean(own.compactMap { $0.metrics[name] })
       }
       return Line(
-        variant: variant.name, learningRate: last.learningRate, losses: seen,
+        variant: variant.name, learningRate: last.learningRate, values: seen,
         diverged: own.count(where: { $0.validationLoss == nil }), mean: StudySummary.mean(values),
         deviation: StudySummary.deviation(values),
         difference: variant.baseline.flatMap {
-          StudySummary.difference(seen, losses[$0] ?? [:], to: $0, confidence: plan.confidence)
+          StudySummary.difference(seen, measured[$0] ?? [:], to: $0, confidence: plan.confidence)
         },
         parameters: last.parameters, activeParameters: last.activeParameters, flops: last.flops,
         trainLoss: StudySummary.mean(own.compactMap(\.trainLoss)), cpuSeconds: StudySummary.mean(times),
@@ -97,9 +97,9 @@ struct StudySummary {
 
   /// Differences by seed; nil without a common one.
   static func difference(
-    _ losses: [Int: Double], _ baseline: [Int: Double], to name: String, confidence: Double
+    _ values: [Int: Double], _ baseline: [Int: Double], to name: String, confidence: Double
   ) -> Difference? {
-    let differences = losses.keys.sorted().compactMap { seed in baseline[seed].map { losses[seed]! - $0 } }
+    let differences = values.keys.sorted().compactMap { seed in baseline[seed].map { values[seed]! - $0 } }
     guard let mean = mean(differences) else { return nil }
     let error = deviation(differences).map { $0 / Double(differences.count).squareRoot() }
     let degrees = differences.count - 1
@@ -136,9 +136,10 @@ struct StudySummary {
   private func comparison() -> String {
     let level = HumanFormat.fixed(
       plan.confidence * 100, plan.confidence * 100 == (plan.confidence * 100).rounded() ? 0 : 1)
-    let metrics = Set(lines.flatMap(\.metrics.keys)).sorted()
+    let metrics = metricNames
     var columns: [TextTable.Column] = [
-      .left("variant"), .right("lr"), .right("seeds"), .right("val loss"), .right("sd"), .left("against"),
+      .left("variant"), .right("lr"), .right("seeds"), .right(byLoss ? "val loss" : plan.measure), .right("sd"),
+      .left("against"),
       .right("difference"), .left("\(level) % interval"), .right("detectable"), .right("train loss"),
     ]
     columns += metrics.map { .right($0) }
@@ -150,7 +151,7 @@ struct StudySummary {
       let interval = difference.flatMap { found in
         found.halfWidth.map { "\(signed(found.mean - $0)) to \(signed(found.mean + $0))" }
       }
-      let seeds = "\(line.losses.count)" + (line.diverged > 0 ? " + \(line.diverged) diverged" : "")
+      let seeds = "\(line.values.count)" + (line.diverged > 0 ? " + \(line.diverged) diverged" : "")
       let against: String = difference.map { "\($0.baseline) (\($0.pairs))" } ?? ""
       let detectable: String = difference.map { fixed($0.detectable) } ?? ""
       var cells: [String] = [
@@ -167,26 +168,35 @@ struct StudySummary {
     let missing = plan.variants.map(\.name).filter { name in !lines.contains { $0.variant == name } }
     let note = missing.isEmpty ? "" : "not finished: \(missing.joined(separator: ", "))\n"
     return table.render() + note + """
-      Differences are paired by seed, negative is better; intervals are Student's t, each alone (no correction for their \
+      Differences are paired by seed\(byLoss ? ", negative is better" : ""); intervals are Student's t, each alone (no correction for their \
       number). Detectable: the smallest true difference that is found in four of five such studies.
 
       """
+  }
+
+  private var byLoss: Bool { plan.measure == MetricName.validationLoss }
+
+  /// In the plan's order, or by name.
+  private var metricNames: [String] {
+    let found = Set(lines.flatMap(\.metrics.keys))
+    return plan.metrics?.filter(found.contains) ?? found.sorted()
   }
 
   private func signed(_ value: Double) -> String { (value < 0 ? "−" : "+") + HumanFormat.fixed(abs(value), 4) }
 
   /// The comparison as comma-separated values, one line a variant.
   func csv() -> String {
-    let metrics = Set(lines.flatMap(\.metrics.keys)).sorted()
+    let metrics = metricNames
     let head = [
-      "variant", "learning_rate", "seeds", "diverged", "val_loss", "val_loss_sd", "baseline", "pairs", "difference",
+      "variant", "learning_rate", "seeds", "diverged", plan.measure, plan.measure + "_sd", "baseline", "pairs",
+      "difference",
       "half_width", "detectable", "parameters", "active_parameters", "flops", "train_loss",
       "cpu_seconds",
     ]
     func cell(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
     let body = lines.map { line in
       [
-        line.variant, "\(line.learningRate)", "\(line.losses.count)", "\(line.diverged)", cell(line.mean),
+        line.variant, "\(line.learningRate)", "\(line.values.count)", "\(line.diverged)", cell(line.mean),
         cell(line.deviation), line.difference?.baseline ?? "", line.difference.map { "\($0.pairs)" } ?? "",
         cell(line.difference?.mean), cell(line.difference?.halfWidth), cell(line.difference?.detectable),
         "\(line.parameters)", "\(line.activeParameters)", "\(line.flops)", cell(line.trainLoss), cell(line.cpuSeconds),
@@ -203,8 +213,9 @@ struct StudySummary {
         lines.map { line in
           .object([
             "variant": .string(line.variant), "learning_rate": .double(line.learningRate),
-            "seeds": .int(line.losses.count), "diverged": .int(line.diverged), "val_loss": number(line.mean),
-            "val_loss_sd": number(line.deviation), "baseline": line.difference.map { .string($0.baseline) } ?? .null,
+            "seeds": .int(line.values.count), "diverged": .int(line.diverged), plan.measure: number(line.mean),
+            plan.measure + "_sd": number(line.deviation),
+            "baseline": line.difference.map { .string($0.baseline) } ?? .null,
             "difference": number(line.difference?.mean), "half_width": number(line.difference?.halfWidth),
             "detectable": number(line.difference?.detectable), "parameters": .int(line.parameters),
             "active_parameters": .int(line.activeParameters), "flops": .double(line.flops),
