@@ -112,9 +112,29 @@ import Testing
       }
       #expect(abs(found.distance(block)!.meanDistance - apart.reduce(0, +) / 320) < 1e-4)
     }
+    // Pictures of the first samples, and the experts of their patches, in the order of the rows.
+    #expect(found.pictures.map(\.row) == (0..<8).map { 16 * $0 } && found.pictures[7].side == 4)
+    let (picture, call) = (found.pictures[3], found.calls[1])
+    let tinted = ExpertPictures.tinted(picture, by: call)
+    let patch = picture.image.width / 4
+    for place in 0..<16 {
+      let at = 3 * ((place / 4 * patch) * picture.image.width + place % 4 * patch)
+      let rgb = (0..<3).map { Float(picture.image.pixels[at + $0]) }
+      let colour = ExpertPictures.colours[Int(call.choices[48 + place])].rgb
+      let light = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+      for c in 0..<3 { #expect(abs(Float(tinted.pixels[at + c]) - (0.45 * light + 0.55 * colour[c])) < 1.5) }
+    }
+    #expect(ExpertPictures.sheet(found)?.height == 8 + 8 * 136)
     var moved = found.calls[0]
     for t in 0..<80 { moved.choices[t] = (moved.choices[t] + 1) % 4 }
     #expect(moved.agreement(with: found.calls[0]) == 0.75)
+  }
+
+  @Test func overlapOfLabels() {
+    // Shares of the first label ½ ½ 0, of the second 0 ¼ ¾, of the third all on the first expert, of the fourth none.
+    let counts = [[2, 0, 5, 0], [2, 1, 0, 0], [0, 3, 0, 0]]
+    #expect(abs(Association.overlap(counts) - (0.25 + 0.5 + 0) / 3) < 1e-12)
+    #expect(Association.overlap([[3, 6], [1, 2]]) == 1 && Association.overlap([[3, 0]]).isNaN)
   }
 
   /// A bank under both layers with experts: its two askers, losses of both parts, and distances in blocks.
@@ -201,7 +221,9 @@ import Testing
       .sharing: ["sharing.csv", "information-flow.csv", "banks.csv", "demands.csv"],
     ]
     let pictures = [
-      AnalysisSession.Kind.routing: ["over-training.png", "load.png", "scores.png", "specialisation.png"],
+      AnalysisSession.Kind.routing: [
+        "over-training.png", "load.png", "scores.png", "experts-by-class.png", "patches.png",
+      ],
       .similarity: ["similarity.png", "changes.png"], .gradients: ["gradients.png", "gradient-paths.png"],
       .sharing: ["efficiency.png", "information-flow.png", "gap.png"],
     ]

@@ -166,6 +166,39 @@ import Testing
   }
 
   /// Words and colours alone tell these pictures apart.
+  /// What an analysis is told of the rows: where gates know tasks, every pair stands there once for each.
+  @Test func probesEveryTask() throws {
+    for isTold in [false, true] {
+      var config = try PairLearningTests.config(["moe.task_routing=\(isTold)"])
+      let data = try PairData(PairLearningTests.data.path, config, attachments: nil, TextBuffer())
+      data.adapt(&config, TextBuffer())
+      let task = try data.makeJob(config, training: false, engine: Engine(threads: 2), team: nil)
+      let probed = try #require(task as? any ProbedTask)
+      let found = try RoutingAnalysis.measure(probed, config.model, samples: 6, engine: Engine(threads: 2))
+      let labels = Dictionary(uniqueKeysWithValues: found.labels.map { ($0.name, $0.values) })
+      let patches = 16
+      let (modality, tokens) = (try #require(labels["modality"]), try #require(labels["token"]))
+      #expect(found.calls.allSatisfy { $0.tokens == modality.count })
+      #expect(modality.count { $0 == 0 } == 6 * patches * (isTold ? 3 : 1))
+      #expect(zip(modality, tokens).allSatisfy { ($0 == 0) == ($1 == -1) })
+      // Patches never reach the text's expert 2, tokens never the pictures' 0 and 1.
+      let counts = found.calls[0].counts(found.labels[0])
+      #expect(counts[2][0] == 0 && counts[0][1] == 0 && counts[1][1] == 0)
+      #expect(found.pictures.map(\.image.width) == Array(repeating: 16, count: 6))
+      #expect(found.pictures.allSatisfy { modality[$0.row..<$0.row + patches].allSatisfy { $0 == 0 } })
+      guard isTold else {
+        #expect(labels["task"] == nil)
+        continue
+      }
+      let tasks = try #require(labels["task"])
+      let (caption, text) = (tasks.count { $0 == 0 }, tasks.count { $0 == 3 })
+      #expect(caption == 6 * patches + text && tasks.count { $0 == 2 } == 6 * patches)
+      #expect(tasks.count { $0 == 1 } == caption)
+      // A text alone says nothing of its class.
+      #expect(zip(try #require(labels["class"]), tasks).allSatisfy { $1 == 3 ? $0 == -1 : $1 == 1 || $0 >= 0 })
+    }
+  }
+
   @Test func baselines() throws {
     let gallery = try PairBaselines(path: PairLearningTests.data.path).galleries[0]
     #expect(gallery.images == 6 && gallery.texts == 6)

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEData
 
 /// A table as comma-separated values (RFC 4180).
 struct CSVTable {
@@ -25,6 +26,7 @@ struct AnalysisOutput {
   var tables: [(name: String, table: CSVTable)]
   /// Nil where there is nothing to draw.
   var figures: [(name: String, figure: PlotFigure?)]
+  var pictures: [(name: String, image: PNGImage?)] = []
   var json: [String: JSONValue]
 
   /// Writes tables and pictures into a folder, which is made where it is missing.
@@ -50,6 +52,15 @@ struct AnalysisOutput {
     for case (let name, let figure?) in figures {
       try figure.write(to: folder + "/" + name)
       files.append(folder + "/" + name)
+    }
+    for case (let name, let image?) in pictures {
+      let file = folder + "/" + name
+      do {
+        try Data(image.encoded()).write(to: URL(fileURLWithPath: file), options: .atomic)
+      } catch {
+        throw TrainError("\(file): cannot be written (\(systemReason(of: error))); choose a writable --out")
+      }
+      files.append(file)
     }
     return files
   }

@@ -22,6 +22,24 @@ enum Association {
     return max(0, information - Double((usedRows - 1) * (usedColumns - 1)) / (2 * n))
   }
 
+  /// How much of the load of two labels falls on the same experts: Σ_e min(share of one's choices, share of the other's),
+  /// 0 to 1, a mean over the pairs of labels that occur; NaN where less than two do.
+  ///
+  /// - Parameter counts: choices, `[E][labels]`.
+  static func overlap(_ counts: [[Int]]) -> Double {
+    let totals = (0..<(counts.first?.count ?? 0)).map { label in counts.reduce(0) { $0 + $1[label] } }
+    let used = totals.indices.filter { totals[$0] > 0 }
+    guard used.count >= 2 else { return .nan }
+    var (sum, pairs) = (0.0, 0)
+    for (place, a) in used.enumerated() {
+      for b in used[(place + 1)...] {
+        sum += counts.reduce(0) { $0 + min(Double($1[a]) / Double(totals[a]), Double($1[b]) / Double(totals[b])) }
+        pairs += 1
+      }
+    }
+    return sum / Double(pairs)
+  }
+
   /// Pearson's correlation; NaN for less than three pairs or where one side does not vary.
   static func correlation(_ pairs: [(x: Double, y: Double)]) -> Double {
     guard pairs.count >= 3 else { return .nan }

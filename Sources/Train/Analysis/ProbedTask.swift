@@ -4,6 +4,9 @@ import MMoETensor
 
 /// What the rows of a model's states are, such as the classes of the images that they belong to.
 struct RowLabels {
+  /// The places of patches in their picture, and the tokens of a vocabulary: too many for a table or a figure.
+  static let (patch, token) = ("patch", "token")
+
   /// Such as `class`.
   let name: String
   /// Values are 0 ..< count; −1 for rows that have none.
@@ -22,6 +25,8 @@ struct ProbedBatch {
   let counted: Int
   /// Each over all rows of a state, in their order.
   let labels: [RowLabels]
+  /// Of the samples that have one; rows count from the batch's first.
+  var pictures: [ProbedPicture] = []
 }
 
 /// A task whose model can be looked at.

@@ -79,22 +79,21 @@ enum RoutingFigures {
       ], width: 1100, height: 520)
   }
 
-  /// Which share of each class or kind every expert takes, for the first model: all calls where they are few, else those
-  /// of the first and the last layer.
-  static func specialisation(_ series: [Series]) -> PlotFigure? {
-    guard let one = series.first, let labels = one.last.labels.first, labels.count <= 32 else { return nil }
+  /// Which share of each class, kind, modality or task every expert takes, for the first model: all calls where they are
+  /// few, else those of the first and the last layer.
+  static func experts(_ one: Series, by labels: RowLabels) -> PlotFigure {
     let (all, ends) = (one.last.calls, [one.last.blocks.first, one.last.blocks.last])
     let panels = all.filter { all.count <= 4 || ends.contains($0.block) }.map { call in
       let counts = call.counts(labels)
       let totals = (0..<labels.count).map { label in counts.reduce(0) { $0 + $1[label] } }
       let rows = (0..<labels.count).filter { totals[$0] > 0 }
       return MatrixPlot(
-        title: call.name, xLabel: "expert", valueLabel: "share of the \(labels.name)'s tokens",
+        title: call.name, xLabel: "expert", valueLabel: "share",
         rows: rows.map(labels.describe), columns: (0..<call.experts).map { "\($0)" },
         values: rows.map { label in counts.map { Double($0[label]) / Double(totals[label]) } }, range: 0...1)
     }
     return PlotFigure(
-      title: "What each expert takes: \(one.label)", panels: panels, width: 1000,
+      title: "Share of every \(labels.name)'s tokens that an expert takes: \(one.label)", panels: panels, width: 1000,
       height: panels.reduce(60) { $0 + 150 + 34 * $1.rows.count })
   }
 }

@@ -108,6 +108,8 @@ struct RoutingMeasurement {
   var distances: [StateDistance]
   /// Of all rows, in the order of the calls' tokens.
   var labels: [RowLabels]
+  /// Of the first samples that have some.
+  var pictures: [ProbedPicture]
 
   /// The layers that have experts.
   var blocks: [Int] { Array(Set(calls.map(\.block))).sorted() }
@@ -121,6 +123,9 @@ struct RoutingMeasurement {
     let same = zip(calls[0].favourites, calls[1].favourites).count { $0 == $1 }
     return Double(same) / Double(calls[0].tokens)
   }
+
+  /// The labels that are few enough to be listed.
+  var kinds: [RowLabels] { labels.filter { $0.count <= 32 && $0.name != RowLabels.patch } }
 
   /// What the preceding state of a layer is compared by: the first of its distances.
   func distance(_ block: Int) -> StateDistance? { distances.first { $0.block == block } }
@@ -168,24 +173,34 @@ final class RoutingObserver: PassObserver {
     calls[at].add(call)
   }
 
-  func measurement(_ labels: [RowLabels]) -> RoutingMeasurement {
+  func measurement(_ labels: [RowLabels], _ pictures: [ProbedPicture]) -> RoutingMeasurement {
     RoutingMeasurement(
-      calls: calls.sorted { ($0.block, $0.route) < ($1.block, $1.route) }, distances: distances, labels: labels)
+      calls: calls.sorted { ($0.block, $0.route) < ($1.block, $1.route) }, distances: distances, labels: labels,
+      pictures: pictures)
   }
 }
 
 enum RoutingAnalysis: Analysis {
   static let name = "routing"
   static let needsExperts = true
+  /// How many pictures are drawn with their experts.
+  private static let drawn = 8
 
   static func measure(
     _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
   ) throws -> RoutingMeasurement {
     let observer = try RoutingObserver(config, engine: engine)
     var labels: [RowLabels] = []
+    var pictures: [ProbedPicture] = []
     try task.probe(.val, samples: samples) {
       ForwardPass(Tape(engine, recording: false), training: false, observer: observer)
     } _: { batch in
+      let rows = labels.first?.values.count ?? 0
+      pictures += batch.pictures.prefix(drawn - pictures.count).map {
+        var picture = $0
+        picture.row += rows
+        return picture
+      }
       labels =
         labels.isEmpty
         ? batch.labels
@@ -193,6 +208,6 @@ enum RoutingAnalysis: Analysis {
           RowLabels(name: old.name, count: old.count, values: old.values + new.values, describe: old.describe)
         }
     }
-    return observer.measurement(labels)
+    return observer.measurement(labels, pictures)
   }
 }

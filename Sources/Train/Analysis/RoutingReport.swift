@@ -14,8 +14,11 @@ extension RoutingAnalysis {
       figures: [
         ("over-training.png", RoutingFigures.overTraining(series)), ("load.png", RoutingFigures.load(series)),
         ("scores.png", RoutingFigures.scores(series)),
-        ("specialisation.png", RoutingFigures.specialisation(series)),
-      ],
+      ]
+        + (series.first?.last.kinds ?? []).map { labels in
+          ("experts-by-\(labels.name.replacing(" ", with: "-")).png", RoutingFigures.experts(series[0], by: labels))
+        },
+      pictures: [("patches.png", (series.first?.last).flatMap(ExpertPictures.sheet))],
       json: ["models": .array(series.map(json))])
   }
 
@@ -31,27 +34,32 @@ extension RoutingAnalysis {
   }
 
   private static func text(_ one: Series, titled: Bool) -> String {
-    let labels = one.last.labels.map(\.name)
+    let (labels, kinds) = (one.last.labels.map(\.name), one.last.kinds.map(\.name))
     var table = TextTable(
       columns: [
         .left("call"), .right("p of choices"), .right("gate entropy"), .right("load entropy"),
         .right("max ÷ mean"), .right("same expert"), .right("distance"),
-      ] + labels.map { .right("I(expert; \($0))") } + [.right("kept")])
+      ] + labels.map { .right("I(expert; \($0))") } + kinds.map { .right("overlap of \($0)") } + [.right("kept")])
     let value = one.last
     let before = one.points.dropLast().last?.value
     for call in value.calls {
       let distance = value.distance(call.block).map { HumanFormat.fixed($0.meanDistance, 2) } ?? "–"
-      table.add(
-        [
-          call.name, call.meanProbabilities.map { HumanFormat.fixed($0, 3) }.joined(separator: " "),
-          HumanFormat.fixed(call.gateEntropy, 3), HumanFormat.fixed(call.loadEntropy, 3),
-          HumanFormat.fixed(call.imbalance, 2),
-          value.sameExpertShare(call.block).map { HumanFormat.percent($0) } ?? "–", distance,
-        ]
-          + value.labels.map { labels in
-            let information = Association.mutualInformation(call.counts(labels))
-            return information.isFinite ? HumanFormat.fixed(information, 3) : "–"
-          } + [before.map { HumanFormat.percent(RoutingTables.kept(call, since: $0)) } ?? "–"])
+      let same = value.sameExpertShare(call.block).map { HumanFormat.percent($0) } ?? "–"
+      var cells: [String] = [
+        call.name, call.meanProbabilities.map { HumanFormat.fixed($0, 3) }.joined(separator: " "),
+        HumanFormat.fixed(call.gateEntropy, 3), HumanFormat.fixed(call.loadEntropy, 3),
+        HumanFormat.fixed(call.imbalance, 2), same, distance,
+      ]
+      cells += value.labels.map { labels in
+        let information = Association.mutualInformation(call.counts(labels))
+        return information.isFinite ? HumanFormat.fixed(information, 3) : "–"
+      }
+      cells += value.kinds.map { labels in
+        let overlap = Association.overlap(call.counts(labels))
+        return overlap.isFinite ? HumanFormat.percent(overlap) : "–"
+      }
+      cells.append(before.map { HumanFormat.percent(RoutingTables.kept(call, since: $0)) } ?? "–")
+      table.add(cells)
     }
     let experts = value.calls.first?.experts ?? 1
     var notes = "entropies and information in nats; equal load: \(HumanFormat.fixed(log(Double(experts)), 3))"
@@ -61,7 +69,28 @@ extension RoutingAnalysis {
       notes +=
         "\ncorrelation of same-expert share and distance over layers and checkpoints: \(HumanFormat.fixed(found.value, 2)) (\(found.pairs) pairs)"
     }
+    notes += words(value)
+    if !value.pictures.isEmpty { notes += "\n" + ExpertPictures.legend(value) }
     return (titled ? one.label + "\n" : "") + table.render() + notes + "\n"
+  }
+
+  /// For each expert of the last call the most frequent tokens of which no other takes more.
+  private static func words(_ value: RoutingMeasurement) -> String {
+    guard let call = value.calls.last, let labels = value.labels.first(where: { $0.name == RowLabels.token }) else {
+      return ""
+    }
+    let counts = call.counts(labels)
+    var own: [[(token: Int, count: Int)]] = Array(repeating: [], count: call.experts)
+    for token in 0..<labels.count {
+      let best = counts.indices.max { counts[$0][token] < counts[$1][token] }!
+      if counts[best][token] > 0 { own[best].append((token, counts[best][token])) }
+    }
+    let lines = own.enumerated().filter { !$1.isEmpty }.map { expert, tokens in
+      let first = tokens.sorted { ($0.count, $1.token) > ($1.count, $0.token) }.prefix(8)
+      return "\nexpert \(expert) of \(call.name) takes most of "
+        + first.map { String(reflecting: labels.describe($0.token)) }.joined(separator: " ")
+    }
+    return lines.joined()
   }
 
   private static func json(_ one: Series) -> JSONValue {
@@ -78,6 +107,9 @@ extension RoutingAnalysis {
         ]
         for labels in value.labels {
           fields["information_\(labels.name)"] = .double(Association.mutualInformation(call.counts(labels)))
+        }
+        for labels in value.kinds {
+          fields["overlap_\(labels.name)"] = .double(Association.overlap(call.counts(labels)))
         }
         return JSONValue.object(fields)
       }

@@ -13,10 +13,14 @@ enum RoutingTables {
     let choices = series.flatMap { $0.last.calls.map(\.k) }.max() ?? 1
     var names: [String] = []
     for label in series.flatMap(\.last.labels) where !names.contains(label.name) { names.append(label.name) }
+    var kinds: [String] = []
+    for label in series.flatMap(\.last.kinds) where !kinds.contains(label.name) { kinds.append(label.name) }
     var table = CSVTable(
       ["model", "step", "block", "route", "reads", "gate_entropy", "load_entropy", "max_over_mean"]
         + (1...choices).map { "probability_\($0)" } + (1...choices).map { "weight_\($0)" }
-        + names.map { "information_\($0)" } + ["kept_since_previous", "kept_until_last"])
+        + names.map { "information_\($0)" } + kinds.map { "overlap_\($0)" } + [
+          "kept_since_previous", "kept_until_last",
+        ])
     for one in series {
       for (index, point) in one.points.enumerated() {
         for call in point.value.calls {
@@ -28,11 +32,16 @@ enum RoutingTables {
               CSVTable.number(Association.mutualInformation(call.counts($0)))
             } ?? ""
           }
+          let overlap = kinds.map { name in
+            point.value.kinds.first { $0.name == name }.map {
+              CSVTable.number(Association.overlap(call.counts($0)))
+            } ?? ""
+          }
           table.add(
             [
               one.label, "\(point.step)", "\(call.block)", "\(call.route)", call.source.name,
               CSVTable.number(call.gateEntropy), CSVTable.number(call.loadEntropy), CSVTable.number(call.imbalance),
-            ] + padded(call.meanProbabilities) + padded(call.meanWeights) + information + [
+            ] + padded(call.meanProbabilities) + padded(call.meanWeights) + information + overlap + [
               index > 0 ? CSVTable.number(kept(call, since: one.points[index - 1].value)) : "",
               CSVTable.number(kept(call, since: one.last)),
             ])

@@ -198,9 +198,14 @@ extension ImageClassification: ProbedTask {
           labels: [
             RowLabels(name: "class", count: classes.count, values: rows, describe: { classes[$0] }),
             RowLabels(
-              name: "patch", count: side * side, values: places,
+              name: RowLabels.patch, count: side * side, values: places,
               describe: { "row \($0 / side) column \($0 % side)" }),
-          ]))
+          ],
+          pictures: (0..<batch.count).map { sample in
+            ProbedPicture(
+              batch.pixels, sample: sample, normalisation: config.data.pixelNormalisation, side: side,
+              row: sample * size.tokens + first)
+          }))
     }
   }
 }

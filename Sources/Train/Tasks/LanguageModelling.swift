@@ -160,7 +160,7 @@ extension LanguageModelling: ProbedTask {
             RowLabels(
               name: "kind", count: TokenClass.allCases.count, values: inputs.map { kinds[Int($0)].number },
               describe: { TokenClass.allCases[$0].rawValue }),
-            RowLabels(name: "token", count: tokenizer.vocabularySize, values: inputs, describe: words),
+            RowLabels(name: RowLabels.token, count: tokenizer.vocabularySize, values: inputs, describe: words),
           ]))
     }
   }

@@ -21,49 +21,72 @@ extension PairLearning: ProbedTask {
       options: options(.none), order: .evaluation)
     let vision = config.model.vision
     let side = vision.image / vision.patch
+    // Gates that know tasks are looked at in each: the model reads every pair once for every task that it learns.
+    let isSeparate = config.model.moe.taskRouting
+    let probed: Set<PairPass.Task> = isSeparate ? tasks.union([.caption]) : [.caption]
     while let batch = try loader.next() {
       let pass = pass()
-      let texts = batch.captions.map { [tokens.border] + $0 }
-      let states = fused(
-        PackedSequences(
-          images: batch.images.pixels,
-          texts.enumerated().map { PackedSequences.Sequence(image: $0, text: $1) }), pass)
-      let targets = batch.captions.map { $0 + [tokens.border] }
+      let read = PairPass(batch, tokens, probed, readsTextsAlone: true, isSeparate: isSeparate)
+      let states = fused(read.packed, pass)
+      let targets = read.targets(read.captions, batch, tokens)
       let loss = fused.nextTokenLoss(states, targets: targets, weight: pass.lossWeight, pass.tape).mean
       /// A value for each patch, and one for each token, sequence by sequence.
-      func rows(patch: (_ sample: Int, _ place: Int) -> Int32, token: (_ sample: Int, _ id: Int32) -> Int32) -> [Int32]
-      {
-        texts.enumerated().flatMap { sample, ids in
-          (0..<vision.tokens).map { patch(sample, $0) } + ids.map { token(sample, $0) }
+      func rows(
+        patch: (_ sequence: PackedSequences.Sequence, _ place: Int) -> Int32,
+        token: (_ sequence: PackedSequences.Sequence, _ id: Int32) -> Int32
+      ) -> [Int32] {
+        read.packed.sequences.flatMap { sequence in
+          (sequence.image == nil ? [] : (0..<vision.tokens).map { patch(sequence, $0) })
+            + sequence.text.map { token(sequence, $0) }
         }
       }
       let labels = batch.images.labels
+      /// A text alone is not known by its class.
+      func label(_ sequence: PackedSequences.Sequence) -> Int32 {
+        sequence.image.map { labels[$0 % labels.count] } ?? -1
+      }
       let classes = validation.set.labels
+      var kinds = [
+        RowLabels(
+          name: "modality", count: FusionConfig.modalities.count,
+          values: rows(patch: { _, _ in 0 }, token: { _, _ in 1 }),
+          describe: { FusionConfig.modalities[$0] }),
+        RowLabels(
+          name: RowLabels.patch, count: side * side, values: rows(patch: { Int32($1) }, token: { _, _ in -1 }),
+          describe: { "row \($0 / side) column \($0 % side)" }),
+        RowLabels(
+          name: RowLabels.token, count: tokens.tokenizer.vocabularySize,
+          values: rows(patch: { _, _ in -1 }, token: { $1 }),
+          describe: { [tokens] id in
+            String(decoding: (try? tokens.tokenizer.bytes(of: Int32(id))) ?? [], as: UTF8.self)
+          }),
+      ]
+      if isSeparate {
+        kinds.append(
+          RowLabels(
+            name: "task", count: FusionConfig.Task.allCases.count,
+            values: rows(patch: { sequence, _ in sequence.task }, token: { sequence, _ in sequence.task }),
+            describe: { "\(FusionConfig.Task.allCases[$0])" }))
+      }
+      if !classes.isEmpty {
+        kinds.append(
+          RowLabels(
+            name: "class", count: classes.count,
+            values: rows(patch: { sequence, _ in label(sequence) }, token: { sequence, _ in label(sequence) }),
+            describe: { classes[$0] }))
+      }
+      var (pictures, row): ([ProbedPicture], Int) = ([], 0)
+      for sequence in read.packed.sequences {
+        if let image = sequence.image, image < batch.images.count {
+          pictures.append(
+            ProbedPicture(
+              batch.images.pixels, sample: image, normalisation: config.data.pixelNormalisation, side: side, row: row))
+        }
+        row += (sequence.image == nil ? 0 : vision.tokens) + sequence.text.count
+      }
       try body(
         ProbedBatch(
-          pass: pass, loss: loss, counted: targets.reduce(0) { $0 + $1.count },
-          labels: [
-            RowLabels(
-              name: "modality", count: FusionConfig.modalities.count,
-              values: rows(patch: { _, _ in 0 }, token: { _, _ in 1 }),
-              describe: { FusionConfig.modalities[$0] }),
-            RowLabels(
-              name: "patch", count: side * side, values: rows(patch: { Int32($1) }, token: { _, _ in -1 }),
-              describe: { "row \($0 / side) column \($0 % side)" }),
-            RowLabels(
-              name: "token", count: tokens.tokenizer.vocabularySize, values: rows(patch: { _, _ in -1 }, token: { $1 }),
-              describe: { [tokens] id in
-                String(decoding: (try? tokens.tokenizer.bytes(of: Int32(id))) ?? [], as: UTF8.self)
-              }),
-          ]
-            + (classes.isEmpty
-              ? []
-              : [
-                RowLabels(
-                  name: "class", count: classes.count,
-                  values: rows(patch: { s, _ in labels[s] }, token: { s, _ in labels[s] }),
-                  describe: { classes[$0] })
-              ])))
+          pass: pass, loss: loss, counted: targets.joined().count { $0 >= 0 }, labels: kinds, pictures: pictures))
     }
   }
 }

@@ -102,14 +102,24 @@ public final class PairLearning: TrainingTask {
     if pair.fusion.kind == .early { text = pair }
     (text.kind, text.moe.groups, text.moe.taskRouting) = (.gpt, nil, false)
     if text.moe.balance == .entropy { text.moe.balance = .none }
-    var flops = try (ModelCosts(pair).trainingFLOPs + ModelCosts(text).trainingFLOPs) * Double(config.data.batch)
+    func step(_ config: ModelConfig) throws -> Double { try ModelCosts(config).trainingFLOPs }
+    var image = pair
+    image.text.context = 1
+    var flops = try step(pair) + step(text)
+    if config.model.moe.taskRouting {
+      // Every task reads for itself what it needs.
+      let weights = config.objective
+      flops =
+        try (weights.caption > 0 ? step(pair) : 0) + (weights.contrastive > 0 ? step(image) + step(text) : 0)
+        + (weights.classification > 0 ? step(image) : 0) + (weights.language > 0 ? step(text) : 0)
+    }
+    flops *= Double(config.data.batch)
     if config.mixture.images != nil {
-      pair.text.context = 1
-      flops += try ModelCosts(pair).trainingFLOPs * Double(config.mixture.imageBatch)
+      flops += try step(image) * Double(config.mixture.imageBatch)
     }
     if config.mixture.text != nil {
       text.text.context = config.model.text.context
-      flops += try ModelCosts(text).trainingFLOPs * Double(config.mixture.textBatch)
+      flops += try step(text) * Double(config.mixture.textBatch)
     }
     return flops
   }
@@ -184,7 +194,7 @@ public final class PairLearning: TrainingTask {
   }
 
   /// The tasks that are trained.
-  private var tasks: Set<PairPass.Task> {
+  var tasks: Set<PairPass.Task> {
     Set(PairPass.Task.allCases.filter { config.objective.weight($0) > 0 })
   }
 
