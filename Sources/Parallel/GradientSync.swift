@@ -10,7 +10,7 @@ import MMoETensor
 final class GradientSync {
   private struct Entry {
     let parameter: Parameter
-    /// −1 for parameters outside the blocks, whose gradients are complete at the end.
+    /// `ModelConfig.completingBlock`.
     let block: Int
   }
 
@@ -38,23 +38,18 @@ final class GradientSync {
   private var isArmed = false
 
   /// - Parameter reach: how many blocks back the furthest source of a route is.
-  init(_ parameters: [Parameter], _ grid: ProcessGrid, reach: Int, engine: Engine) {
+  init(_ parameters: [Parameter], of model: ModelConfig, _ grid: ProcessGrid, reach: Int, engine: Engine) {
     ranks = grid.world.size
     self.reach = reach
     replicated = grid.world.duplicate()
     replicas = grid.replicas.duplicate()
     self.engine = engine
     // The backward pass meets the last block first.
-    entries = parameters.map { Entry(parameter: $0, block: GradientSync.block(of: $0.path)) }
+    entries = parameters.map { Entry(parameter: $0, block: model.completingBlock(of: $0.path)) }
       .enumerated().sorted { a, b in
         a.element.block != b.element.block
           ? a.element.block > b.element.block : a.offset < b.offset
       }.map(\.element)
-  }
-
-  private static func block(of path: String) -> Int {
-    let parts = path.split(separator: ".")
-    return parts.count > 1 && parts[0] == "blocks" ? Int(parts[1]) ?? -1 : -1
   }
 
   func arm() {

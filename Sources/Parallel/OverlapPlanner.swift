@@ -64,14 +64,18 @@ final class OverlapPlanner {
 
   private func decide() {
     guard let variant else { return }
-    for block in 0..<config.layers where config.isMoE(block) {
-      for (number, route) in variant.routes.enumerated() {
-        let operators = config.window(of: route, into: block, variant: variant)
-        let passes = agreedTimes(block, number, operators)
-        let schedule = strategy.schedule(for: passes)
-        schedules[Key(block: block, route: number)] = schedule
-        report.append(describe(block, number, operators, passes, schedule))
+    var first = 0
+    for tower in config.towers {
+      for block in 0..<tower.layers where tower.isMoE(block) {
+        for (number, route) in variant.routes.enumerated() {
+          let operators = tower.window(of: route, into: block, variant: variant).map { $0.moved(by: first) }
+          let passes = agreedTimes(first + block, number, operators)
+          let schedule = strategy.schedule(for: passes)
+          schedules[Key(block: first + block, route: number)] = schedule
+          report.append(describe(first + block, number, operators, passes, schedule))
+        }
       }
+      first += tower.layers
     }
     isDecided = true
     samples = []

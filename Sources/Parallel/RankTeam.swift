@@ -24,6 +24,7 @@ public final class RankTeam: PassCoordinator {
   private var sums: [(operation: PendingOperation, buffer: DoubleBuffer, then: ([Double]) -> Void)] = []
   private var sync: GradientSync?
   private let reach: Int
+  private let model: ModelConfig
 
   /// - Parameter world: all ranks, at least one.
   /// - Throws: `ParallelError` when the ranks or the experts cannot be divided.
@@ -31,13 +32,15 @@ public final class RankTeam: PassCoordinator {
     _ world: Communicator, _ options: ParallelOptions, model: ModelConfig, engine: Engine
   ) throws {
     let isDense = model.moe.variant == "dense"
-    let experts = isDense ? 1 : model.moe.experts
+    // Of every tower's bank each rank has as many.
+    let banks = model.towers.map(\.moe.experts)
+    let shareable = isDense ? 1 : banks.reduce(0, greatestCommonDivisor)
     let group =
       options.expert == 0
-      ? ProcessGrid.largestGroup(ranks: world.size, experts: experts) : options.expert
-    guard isDense || experts % group == 0 else {
-      throw ParallelError(
-        "parallel.expert is \(group), which does not divide moe.experts \(experts); choose a divisor")
+      ? ProcessGrid.largestGroup(ranks: world.size, experts: shareable) : options.expert
+    if !isDense, let odd = banks.first(where: { $0 % group != 0 }) {
+      let name = banks.count > 1 ? "the \(odd) experts of a tower (moe.groups)" : "moe.experts \(odd)"
+      throw ParallelError("parallel.expert is \(group), which does not divide \(name); choose a divisor")
     }
     grid = try ProcessGrid(world, expertParallel: group)
     queue = ExchangeQueue(grid.expertGroup, engine: engine)
@@ -45,6 +48,7 @@ public final class RankTeam: PassCoordinator {
     planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
     sumStream = world.duplicate()
     reach = isDense ? 0 : try MoEVariant.resolve(model.moe).reach
+    self.model = model
     self.engine = engine
     activate()
     let queue = queue
@@ -56,7 +60,7 @@ public final class RankTeam: PassCoordinator {
   /// - Throws: `ModelError` for a variant that is none.
   public init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
     (grid, dispatcher, queue) = (other.grid, other.dispatcher, other.queue)
-    (sumStream, engine, reach) = (other.sumStream, other.engine, other.reach)
+    (sumStream, engine, reach, self.model) = (other.sumStream, other.engine, other.reach, model)
     planner = try OverlapPlanner(overlap, model, other.world, engine: other.engine)
   }
 
@@ -77,7 +81,7 @@ public final class RankTeam: PassCoordinator {
 
   /// Names the parameters whose gradients are averaged.
   public func attach(_ parameters: [Parameter]) {
-    let sync = GradientSync(parameters, grid, reach: reach, engine: engine)
+    let sync = GradientSync(parameters, of: model, grid, reach: reach, engine: engine)
     self.sync = sync
     queue.alsoAdvance = {
       sync.advance()
@@ -131,3 +135,5 @@ public final class RankTeam: PassCoordinator {
 
   public func leftBlock(_ index: Int) { sync?.leftBlock(index) }
 }
+
+private func greatestCommonDivisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : greatestCommonDivisor(b, a % b) }

@@ -146,6 +146,21 @@ import Testing
     #expect(try ModelCosts(config).parameters == model.parameters.reduce(0) { $0 + $1.count })
   }
 
+  /// Keys of cross-attention are made before the text tower, of the image tower's output: ranks may send their gradient
+  /// only after the whole text tower.
+  @Test func gradientsOfTowersAreCompleteInTime() throws {
+    var config = MultimodalTests.late(variant: "scmoe")
+    config.fusion.crossBlocks = 1
+    let model = try MultimodalTransformer(config, seed: 1, engine: engine)
+    let last = config.layers + config.textTower.layers - 1
+    let own = ["cross.query.weight", "attention.proj.weight"].map { "blocks.\(last).\($0)" }
+    let keys = "blocks.\(last).cross.key_value.weight"
+    #expect(Set(own + [keys, "token_embedding"]).isSubset(of: model.parameters.map(\.path)))
+    #expect(own.map(config.completingBlock) == [last, last] && config.completingBlock(of: keys) == config.layers - 1)
+    #expect(
+      config.completingBlock(of: "token_embedding") == -1 && config.completingBlock(of: "blocks.0.norm1.weight") == 0)
+  }
+
   @Test func refusesTowers() {
     let changes: [((inout ModelConfig) -> Void, String)] = [
       ({ $0.fusion.crossBlocks = 5 }, "fusion.cross_blocks is 5, but the text tower has 4"),

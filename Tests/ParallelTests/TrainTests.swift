@@ -103,8 +103,15 @@ import Testing
   }
 
   /// Images and texts, with the experts of each on a rank of its own: the losses of one process, the contrastive one of the
-  /// whole batch among them.
-  @Test func pairsOnRanksAreThoseOfOneProcess() throws {
+  /// whole batch among them; two towers too, whose banks both ranks share, and whose keys of cross-attention have their
+  /// gradient only after the whole text tower.
+  @Test(arguments: [
+    ["moe.experts=4", "moe.groups=vision:2,language:2"],
+    [
+      "moe.experts=4", "moe.groups=vision:2,language:2", "fusion.kind=late", "fusion.cross_blocks=2",
+      "fusion.text_layers=3", "moe.balance=first_choice", "moe.variant=scmoe",
+    ],
+  ]) func pairsOnRanksAreThoseOfOneProcess(kind: [String]) throws {
     guard RankRunner.isAvailable else { return }
     let folder = ScratchFolder()
     try FileManager.default.createDirectory(atPath: folder("pairs"), withIntermediateDirectories: true)
@@ -119,11 +126,12 @@ import Testing
     }
     try lines.joined(separator: "\n").write(
       toFile: folder("pairs/captions.jsonl"), atomically: true, encoding: .utf8)
-    let settings = [
-      "model.layers=2", "model.width=32", "model.heads=2", "model.image=16", "model.patch=4", "model.context=24",
-      "model.embedding=16", "tokenizer.kind=byte", "moe.experts=4", "moe.groups=vision:2,language:2", "data.batch=8",
-      "data.crop_padding=1", "schedule.warmup=2", "train.eval_every=6", "train.sample_every=0", "checkpoint.every=6",
-    ]
+    let settings =
+      [
+        "model.layers=2", "model.width=32", "model.heads=2", "model.image=16", "model.patch=4", "model.context=24",
+        "model.embedding=16", "tokenizer.kind=byte", "data.batch=8",
+        "data.crop_padding=1", "schedule.warmup=2", "train.eval_every=6", "train.sample_every=0", "checkpoint.every=6",
+      ] + kind
     func arguments(_ out: String) -> [String] {
       [
         "train", "--task", "multimodal", "--data", folder("pairs"), "--threads", "1", "--steps", "6", "--out",

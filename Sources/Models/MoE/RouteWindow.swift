@@ -11,6 +11,9 @@ public struct WindowOperator: Sendable, Hashable {
     self.block = block
     self.kind = kind
   }
+
+  /// The same of a block that is numbered after those of another tower.
+  public func moved(by blocks: Int) -> WindowOperator { WindowOperator(block: block + blocks, kind: kind) }
 }
 
 extension ModelConfig {

@@ -54,9 +54,21 @@ extension ModelConfig {
     return text
   }
 
-  /// Blocks of each stack, in the order of their numbers: two in late fusion, else one.
-  public var stacks: [Int] {
-    kind == .multimodal && fusion.kind == .late ? [layers, textTower.layers] : [layers]
+  /// The stacks of blocks in the order of their numbers, which go on from one to the next: two in late fusion, else one.
+  public var towers: [ModelConfig] {
+    kind == .multimodal && fusion.kind == .late ? [visionTower, textTower] : [self]
+  }
+
+  /// Blocks of each stack.
+  public var stacks: [Int] { towers.map(\.layers) }
+
+  /// The block that the backward pass must have left before a parameter's gradient can be complete, routes between blocks
+  /// apart; −1 = only the end of the pass will do. Keys and values of cross-attention are made of the image tower's output
+  /// before the text tower begins, and so get their gradient after it.
+  public func completingBlock(of path: String) -> Int {
+    let parts = path.split(separator: ".")
+    guard parts.count > 2, parts[0] == "blocks", let block = Int(parts[1]) else { return -1 }
+    return parts[2...].starts(with: ["cross", "key_value"]) ? layers - 1 : block
   }
 
   /// A tower has its modality's group of experts as its bank; without groups each has a bank of all.

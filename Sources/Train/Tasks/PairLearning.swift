@@ -65,11 +65,6 @@ public final class PairLearning: TrainingTask {
   ) throws {
     try config.validate()
     try config.requireDivisible(by: team?.world.size ?? 1)
-    guard team == nil || config.model.fusion.kind == .early else {
-      throw TrainError(
-        "fusion.kind is late on \(team?.world.size ?? 1) ranks, whose exchanges are planned for one stack of blocks; use fusion.kind=early, or one process"
-      )
-    }
     guard data.tokenizer.vocabularySize <= config.model.text.vocabulary else {
       throw TrainError(
         "\(data.path): its tokenizer \(data.tokenizer.fingerprint) has \(data.tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary); use data of the model's tokenizer"
