@@ -8,30 +8,30 @@ final class ExchangeQueue {
   let group: Communicator
   private let countStream: Communicator
   private let rowStream: Communicator
+  private let levels: HostLevels?
   /// The engine's hook holds the queue, not the other way round.
   private unowned let engine: Engine
-  private var counts: [(operation: PendingOperation, receive: IntegerBuffer, layout: RouteLayout)] = []
+  private var counts: [CountExchange] = []
   private var flights: [RowExchange] = []
   private var isPolling = false
   /// Others that a poll advances, such as gradients on their way.
   var alsoAdvance: (() -> Bool)?
 
-  init(_ group: Communicator, engine: Engine) {
+  /// - Parameter levels: hosts, where exchanges have two levels.
+  init(_ group: Communicator, _ levels: HostLevels? = nil, engine: Engine) {
     self.group = group
+    self.levels = levels
     self.engine = engine
     countStream = group.duplicate()
     rowStream = group.duplicate()
-    for stream in [countStream, rowStream] {
+    for stream in [countStream, rowStream] + (levels?.communicators ?? []) {
       stream.whileWaiting = { [unowned self] in advance() }
     }
   }
 
   /// Starts the exchange of a route's counts.
   func startCounts(_ layout: RouteLayout) {
-    let receive = IntegerBuffer(Array(repeating: 0, count: layout.ranks * layout.experts))
-    let operation = countStream.startIntegers(
-      IntegerBuffer(layout.sent), receive, count: layout.experts, "the exchange of row counts")
-    counts.append((operation, receive, layout))
+    counts.append(CountExchange(layout, countStream, levels))
     advance()
   }
 
@@ -44,14 +44,16 @@ final class ExchangeQueue {
   func wait(_ exchange: RowExchange) {
     guard !exchange.isDone else { return }
     let began = monotonicSeconds()
-    while !exchange.isPosted {
-      // Its counts, or those of one before it.
-      guard let first = counts.first else { preconditionFailure("an exchange without counts") }
-      countStream.wait(first.operation)
+    while !exchange.isDone {
+      if !exchange.isPosted {
+        // Its counts, or those of one before it.
+        guard let first = counts.first else { preconditionFailure("an exchange without counts") }
+        countStream.wait(first.operation)
+      } else if let next = flights.first(where: { $0 === exchange || $0.holdsBack(exchange) })?.pending {
+        rowStream.wait(next)
+      }
       advance()
     }
-    if let pending = exchange.pending { rowStream.wait(pending) }
-    advance()
     engine.timeline?.append(
       exchange.name, scope: exchange.scope, .wait, from: began, to: monotonicSeconds())
   }
@@ -70,16 +72,16 @@ final class ExchangeQueue {
     guard !isPolling else { return }
     isPolling = true
     defer { isPolling = false }
-    while let first = counts.first, first.operation.test() {
-      first.layout.receive(first.receive.values)
-      counts.removeFirst()
-    }
+    while let first = counts.first, first.advance() { counts.removeFirst() }
+    var isHeldBack: [RowExchange.Direction: Bool] = [:]
     for flight in flights {
       if !flight.isPosted {
         guard flight.isReady else { break }
-        flight.post(rowStream)
+        flight.post(rowStream, levels)
       }
-      if flight.advance() {
+      let isDone = flight.advance(mayPost: isHeldBack[flight.direction] != true)
+      if !flight.isWhollyPosted { isHeldBack[flight.direction] = true }
+      if isDone {
         engine.timeline?.append(
           flight.name, scope: flight.scope, .exchange, from: flight.started, to: monotonicSeconds(),
           bytes: flight.bytes)

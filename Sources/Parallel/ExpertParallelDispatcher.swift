@@ -11,9 +11,14 @@ public final class ExpertParallelDispatcher: Dispatcher {
   private let engine: Engine
   private let wire: WireFormat
 
-  /// - Parameter group: the ranks that share out the experts.
-  public convenience init(_ group: Communicator, wire: WireFormat, engine: Engine) {
-    let queue = ExchangeQueue(group, engine: engine)
+  /// - Parameters:
+  ///   - group: the ranks that share out the experts.
+  ///   - hostRanks: ranks of a host, for an exchange in two levels; 0 = one level.
+  /// - Throws: `ParallelError` when the hosts do not divide the ranks.
+  public convenience init(
+    _ group: Communicator, wire: WireFormat, hostRanks: Int = 0, engine: Engine
+  ) throws {
+    let queue = ExchangeQueue(group, try HostLevels(group, places: hostRanks), engine: engine)
     self.init(queue, wire: wire, engine: engine)
     engine.progress = { queue.poll() }
   }

@@ -7,6 +7,8 @@ public struct ParallelOptions: Sendable, Equatable {
   public var expert = 0
   public var overlap = OverlapStrategy.shortcut
   public var wire = WireFormat.float32
+  /// Ranks of a host, for an exchange in two levels; 0 = one level.
+  public var hostRanks = 0
   /// Seconds after which a wait for another rank ends the job.
   public var timeout = 25.0
   public init() {}
@@ -43,7 +45,8 @@ public final class RankTeam: PassCoordinator {
       throw ParallelError("parallel.expert is \(group), which does not divide \(name); choose a divisor")
     }
     grid = try ProcessGrid(world, expertParallel: group)
-    queue = ExchangeQueue(grid.expertGroup, engine: engine)
+    queue = ExchangeQueue(
+      grid.expertGroup, try HostLevels(grid.expertGroup, places: options.hostRanks), engine: engine)
     dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
     planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
     sumStream = world.duplicate()

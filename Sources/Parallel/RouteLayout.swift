@@ -10,6 +10,9 @@ final class RouteLayout {
   /// `[ranks][experts]`, rows that each rank sends to each expert here; empty until the counts have arrived.
   private(set) var received: [[Int]] = []
   private var parts: [Part?]
+  /// `[places][hosts][experts]`: rows that pass this rank in an exchange of two levels, from each rank of its host to the
+  /// experts of the rank in its place on each host.
+  private var passing: [[[Int]]] = []
 
   init(_ plan: DispatchPlan, rank: Int, ranks: Int) {
     self.plan = plan
@@ -24,6 +27,27 @@ final class RouteLayout {
 
   func receive(_ counts: [Int32]) {
     received = (0..<ranks).map { r in counts[r * experts..<(r + 1) * experts].map { Int($0) } }
+  }
+
+  /// - Parameter counts: `[places][hosts][experts]`, see `through`.
+  func pass(_ counts: [Int32], hosts: Int) {
+    let blocks = stride(from: 0, to: counts.count, by: experts).map { counts[$0..<$0 + experts].map { Int($0) } }
+    passing = stride(from: 0, to: blocks.count, by: hosts).map { Array(blocks[$0..<$0 + hosts]) }
+  }
+
+  /// Rows of a part that pass this rank in an exchange of two levels, `[places][hosts]`; its own to itself stay.
+  func through(_ chunk: Int) -> [[Int]] {
+    let (host, place) = (rank / passing.count, rank % passing.count)
+    return passing.enumerated().map { from, hosts in
+      hosts.enumerated().map { to, counts in
+        from == place && to == host ? 0 : counts.reduce(0) { $0 + rows(of: $1, in: chunk) }
+      }
+    }
+  }
+
+  /// Rows of a queue of `count` that belong to a part.
+  private func rows(of count: Int, in chunk: Int) -> Int {
+    DispatchPlan.queueStart(count, chunk + 1, of: plan.chunks) - DispatchPlan.queueStart(count, chunk, of: plan.chunks)
   }
 
   /// One part of the route's rows.
@@ -59,10 +83,7 @@ final class RouteLayout {
       part.sentStarts.append(offsets[r * experts])
       part.sentCounts.append(offsets[(r + 1) * experts] - offsets[r * experts])
     }
-    func count(_ r: Int, _ e: Int) -> Int {
-      DispatchPlan.queueStart(received[r][e], chunk + 1, of: plan.chunks)
-        - DispatchPlan.queueStart(received[r][e], chunk, of: plan.chunks)
-    }
+    func count(_ r: Int, _ e: Int) -> Int { rows(of: received[r][e], in: chunk) }
     var sources: [Int] = []
     for r in 0..<ranks {
       let rows = (0..<experts).reduce(0) { $0 + count(r, $1) }

@@ -23,9 +23,8 @@ final class RowExchange {
   private let width: Int
   private var sendBuffer: Storage?
   private var receiveBuffer: Storage?
-  private var operation: PendingOperation?
+  private var transfer: RowTransfer?
   let started = monotonicSeconds()
-  private(set) var isPosted = false
   private(set) var isDone = false
   private(set) var bytes = 0
 
@@ -48,6 +47,13 @@ final class RowExchange {
     width = source.columns
     pack()
   }
+
+  var isPosted: Bool { transfer != nil }
+  /// Whether nothing of it is left to be posted.
+  var isWhollyPosted: Bool { transfer?.isWhollyPosted ?? false }
+
+  /// Whether another that started later must wait for a step of it.
+  func holdsBack(_ other: RowExchange) -> Bool { isPosted && !isWhollyPosted && direction == other.direction }
 
   /// Whether it can be posted: towards the experts, the counts must have arrived.
   var isReady: Bool { direction == .toTokens || !layout.received.isEmpty }
@@ -88,7 +94,9 @@ final class RowExchange {
   }
 
   /// Hands the transfer to MPI. All ranks post in the same order.
-  func post(_ rows: Communicator) {
+  ///
+  /// - Parameter levels: hosts, where the exchange has two levels.
+  func post(_ rows: Communicator, _ levels: HostLevels?) {
     let part = layout.part(chunk)
     let rowBytes = wire.rowBytes(width)
     func withoutOwn(_ counts: [Int]) -> [Int] {
@@ -99,39 +107,47 @@ final class RowExchange {
     // The token's side in its own memory (rows counted from the first of all parts), or packed from 0.
     let first = wire == .float32 ? 0 : part.sentStarts[0]
     let tokenStarts = part.sentStarts.map { $0 - first }
+    let (source, target): (RowTransfer.Side, RowTransfer.Side)
     switch direction {
     case .toExperts:
       bytes = tokenCounts.reduce(0, +) * rowBytes
       let buffer = Storage(count: (part.foreignRows * rowBytes + 3) / 4)
       receiveBuffer = buffer
-      operation = rows.startRows(
-        sendBuffer?.pointer ?? source.pointer, counts: tokenCounts, starts: tokenStarts, buffer.pointer,
-        receiveCounts: expertCounts, receiveStarts: part.receivedStarts, rowBytes: rowBytes,
-        keeping: [source, buffer] + (sendBuffer.map { [$0] } ?? []), name)
+      source = RowTransfer.Side(
+        memory: sendBuffer?.pointer ?? self.source.pointer, counts: tokenCounts, starts: tokenStarts,
+        owner: sendBuffer ?? self.source)
+      target = RowTransfer.Side(
+        memory: buffer.pointer, counts: expertCounts, starts: part.receivedStarts, owner: buffer)
     case .toTokens:
       bytes = part.foreignRows * rowBytes
       if wire != .float32 {
         receiveBuffer = Storage(count: (part.sentCounts.reduce(0, +) * rowBytes + 3) / 4)
       }
-      guard let sendBuffer, let target else { preconditionFailure("not packed") }
-      operation = rows.startRows(
-        sendBuffer.pointer, counts: expertCounts, starts: part.receivedStarts,
-        receiveBuffer?.pointer ?? target.pointer, receiveCounts: tokenCounts,
-        receiveStarts: tokenStarts, rowBytes: rowBytes,
-        keeping: [sendBuffer, target] + (receiveBuffer.map { [$0] } ?? []), name)
+      guard let sendBuffer, let tokens = self.target else { preconditionFailure("not packed") }
+      source = RowTransfer.Side(
+        memory: sendBuffer.pointer, counts: expertCounts, starts: part.receivedStarts, owner: sendBuffer)
+      target = RowTransfer.Side(
+        memory: receiveBuffer?.pointer ?? tokens.pointer, counts: tokenCounts, starts: tokenStarts,
+        owner: receiveBuffer ?? tokens)
     }
-    isPosted = true
+    transfer =
+      levels.map {
+        RowTransfer(
+          $0, direction, through: layout.through(chunk), from: source, to: target, rowBytes: rowBytes, name)
+      } ?? RowTransfer(rows, from: source, to: target, rowBytes: rowBytes, name)
   }
 
   /// Advances it; true at the call that saw its end.
-  func advance() -> Bool {
-    guard isPosted, !isDone, let operation, operation.test() else { return false }
+  ///
+  /// - Parameter mayPost: whether nothing of those before it in its direction is left to be posted.
+  func advance(mayPost: Bool) -> Bool {
+    guard !isDone, let transfer, transfer.advance(mayPost: mayPost) else { return false }
     isDone = true
     return true
   }
 
   /// The operation to wait for, once posted.
-  var pending: PendingOperation? { operation }
+  var pending: PendingOperation? { transfer?.pending }
 
   /// The rows of the experts here, sorted by expert, once done.
   func unpackForExperts() -> ExpertRowsOfPart {

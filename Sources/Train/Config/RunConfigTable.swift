@@ -22,7 +22,8 @@ extension RunConfig {
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
     "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
     "checkpoint.keep_every", "checkpoint.shards", "checkpoint.background",
-    "text.eval_tokens", "parallel.expert", "parallel.zero", "parallel.overlap", "parallel.wire", "parallel.timeout",
+    "text.eval_tokens", "parallel.expert", "parallel.zero", "parallel.overlap", "parallel.wire",
+    "parallel.host_ranks", "parallel.timeout",
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [

@@ -215,7 +215,9 @@ public struct StudySession {
     row.parameters = costs.parameters
     row.activeParameters = costs.activeParameters
     row.flops = costs.trainingFLOPs * Double(info.config.data.batch) * Double(steps)
-    let others = ["val_loss", "train_loss", "steps", "seconds", "seed", "threads", "data_wait_share", "interrupted"]
+    let others = [
+      "val_loss", "train_loss", "steps", "seconds", "seed", "threads", "data_wait_share", "interrupted", "peak_rss_mb",
+    ]
     for (name, value) in fields where !others.contains(name) && !name.hasSuffix("_per_s") {
       if let number = value as? Double { row.metrics[name] = number }
     }
