@@ -24,7 +24,7 @@ final class ExchangeQueue {
     self.engine = engine
     countStream = group.duplicate()
     rowStream = group.duplicate()
-    for stream in [countStream, rowStream] + (levels?.communicators ?? []) {
+    for stream in [countStream, rowStream] {
       stream.whileWaiting = { [unowned self] in advance() }
     }
   }

@@ -21,13 +21,11 @@ final class GradientSync {
     let started: Double
   }
 
-  /// Floats from which a bucket leaves: long enough for a link's full rate, short enough to leave early.
-  private static let bucketSize = 1 << 19
-
   private let entries: [Entry]
   private let ranks: Int
   /// Blocks that routes reach back.
   private let reach: Int
+  private let bucket: Int
   private let replicated: Communicator
   private let replicas: Communicator
   private let engine: Engine
@@ -37,10 +35,13 @@ final class GradientSync {
   /// Whether the pass that runs is the last of its step, after which gradients are complete.
   private var isArmed = false
 
-  /// - Parameter reach: how many blocks back the furthest source of a route is.
-  init(_ parameters: [Parameter], of model: ModelConfig, _ grid: ProcessGrid, reach: Int, engine: Engine) {
+  /// - Parameters:
+  ///   - reach: how many blocks back the furthest source of a route is.
+  ///   - bucket: `ParallelOptions.bucket`.
+  init(_ parameters: [Parameter], of model: ModelConfig, _ grid: ProcessGrid, reach: Int, bucket: Int, engine: Engine) {
     ranks = grid.world.size
     self.reach = reach
+    self.bucket = bucket
     replicated = grid.world.duplicate()
     replicas = grid.replicas.duplicate()
     self.engine = engine
@@ -62,7 +63,7 @@ final class GradientSync {
   func leftBlock(_ index: Int) {
     guard isArmed else { return }
     take { $0.block >= index + reach }
-    if waiting.reduce(0, { $0 + $1.count }) >= GradientSync.bucketSize { sendBucket() }
+    if waiting.reduce(0, { $0 + $1.count }) >= bucket { sendBucket() }
   }
 
   /// Sends what is left and waits for everything.
@@ -93,7 +94,7 @@ final class GradientSync {
       guard parameter.hasGradient else { continue }
       if parameter.experts == nil {
         waiting.append(parameter)
-        if waiting.reduce(0, { $0 + $1.count }) >= 4 * GradientSync.bucketSize { sendBucket() }
+        if waiting.reduce(0, { $0 + $1.count }) >= 4 * bucket { sendBucket() }
       } else if replicas.size > 1 {
         send([parameter], over: replicas)
       } else {

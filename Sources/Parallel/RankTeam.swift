@@ -9,6 +9,8 @@ public struct ParallelOptions: Sendable, Equatable {
   public var wire = WireFormat.float32
   /// Ranks of a host, for an exchange in two levels; 0 = one level.
   public var hostRanks = 0
+  /// Numbers from which a bucket of gradients leaves: long enough for a link's full rate, short enough to leave early.
+  public var bucket = 1 << 19
   /// Seconds after which a wait for another rank ends the job.
   public var timeout = 25.0
   public init() {}
@@ -26,6 +28,7 @@ public final class RankTeam: PassCoordinator {
   private var sums: [(operation: PendingOperation, buffer: DoubleBuffer, then: ([Double]) -> Void)] = []
   private var sync: GradientSync?
   private let reach: Int
+  private let bucket: Int
   private let model: ModelConfig
 
   /// - Parameter world: all ranks, at least one.
@@ -41,17 +44,18 @@ public final class RankTeam: PassCoordinator {
       options.expert == 0
       ? ProcessGrid.largestGroup(ranks: world.size, experts: shareable) : options.expert
     if !isDense, let odd = banks.first(where: { $0 % group != 0 }) {
-      let name = banks.count > 1 ? "the \(odd) experts of a tower (moe.groups)" : "moe.experts \(odd)"
+      let name =
+        model.moe.groups != nil && banks.count > 1 ? "the \(odd) experts of a tower (moe.groups)" : "moe.experts \(odd)"
       throw ParallelError("parallel.expert is \(group), which does not divide \(name); choose a divisor")
     }
     grid = try ProcessGrid(world, expertParallel: group)
     queue = ExchangeQueue(
-      grid.expertGroup, try HostLevels(grid.expertGroup, places: options.hostRanks), engine: engine)
+      grid.expertGroup, try HostLevels(grid.expertGroup, places: isDense ? 0 : options.hostRanks), engine: engine)
     dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
     planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
     sumStream = world.duplicate()
     reach = isDense ? 0 : try MoEVariant.resolve(model.moe).reach
-    self.model = model
+    (self.model, bucket) = (model, options.bucket)
     self.engine = engine
     activate()
     let queue = queue
@@ -63,7 +67,7 @@ public final class RankTeam: PassCoordinator {
   /// - Throws: `ModelError` for a variant that is none.
   public init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
     (grid, dispatcher, queue) = (other.grid, other.dispatcher, other.queue)
-    (sumStream, engine, reach, self.model) = (other.sumStream, other.engine, other.reach, model)
+    (sumStream, engine, reach, bucket, self.model) = (other.sumStream, other.engine, other.reach, other.bucket, model)
     planner = try OverlapPlanner(overlap, model, other.world, engine: other.engine)
   }
 
@@ -84,7 +88,7 @@ public final class RankTeam: PassCoordinator {
 
   /// Names the parameters whose gradients are averaged.
   public func attach(_ parameters: [Parameter]) {
-    let sync = GradientSync(parameters, of: model, grid, reach: reach, engine: engine)
+    let sync = GradientSync(parameters, of: model, grid, reach: reach, bucket: bucket, engine: engine)
     self.sync = sync
     queue.alsoAdvance = {
       sync.advance()

@@ -1,4 +1,3 @@
-import Foundation
 import MMoETensor
 
 /// Rows of one exchange on their way between ranks: in one step, or in two.
@@ -116,12 +115,45 @@ private func starts(_ counts: [Int]) -> [Int] {
   }
 }
 
-extension BlockTransposition {
+/// Blocks of rows that change their order: `[outer][inner]` becomes `[inner][outer]`, both without gaps.
+struct BlockTransposition {
+  /// Rows of each block and where they begin, before and after, in the order before.
+  private(set) var moves: [(from: Int, to: Int, count: Int)] = []
+  /// Rows of each of the inner groups after, and where they begin.
+  private(set) var counts: [Int] = []
+  private(set) var starts: [Int] = []
+
+  /// - Parameters:
+  ///   - blocks: rows, `[outer][inner]`.
+  ///   - starts: where blocks begin before, in the same order; nil = one after the other.
+  init(_ blocks: [[Int]], from starts: [Int]? = nil) {
+    let inner = blocks.first?.count ?? 0
+    var to = Array(repeating: Array(repeating: 0, count: inner), count: blocks.count)
+    var row = 0
+    for i in 0..<inner {
+      self.starts.append(row)
+      for o in blocks.indices {
+        to[o][i] = row
+        row += blocks[o][i]
+      }
+      counts.append(row - self.starts[i])
+    }
+    var from = 0
+    for o in blocks.indices {
+      for i in 0..<inner where blocks[o][i] > 0 {
+        moves.append((starts?[o * inner + i] ?? from, to[o][i], blocks[o][i]))
+        from += blocks[o][i]
+      }
+    }
+  }
+
+  var rows: Int { counts.reduce(0, +) }
+
   /// Copies the blocks, on this thread alone: it may be the one that looks after the exchanges in the middle of a
   /// computation that has all threads.
   ///
   /// - Parameter backwards: from the order after to the order before.
-  fileprivate func move(
+  func move(
     _ rowBytes: Int, _ before: UnsafeMutableRawPointer, _ after: UnsafeMutableRawPointer, backwards: Bool = false
   ) {
     for (here, there, count) in moves {

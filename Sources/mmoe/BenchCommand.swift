@@ -8,7 +8,8 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Time training steps and their parts on this machine.",
     subcommands: [
-      Train.self, Forward.self, Generate.self, Gemm.self, Kernels.self, DataLoading.self, Exchange.self, Overlap.self,
+      Train.self, Forward.self, Generate.self, Gemm.self, Kernels.self, DataLoading.self, Checkpoint.self,
+      Exchange.self, Overlap.self,
     ])
 
   struct StepOptions: ParsableArguments {
@@ -137,6 +138,32 @@ struct BenchCommand: ParsableCommand {
       }
       StandardStream.output.write(table.render())
       if json { StandardStream.output.line(JSONValue.line(rows)) }
+    }
+  }
+
+  struct Checkpoint: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Saving and loading a preset's whole training state, beside dd on the same disk.")
+    @Option(help: "A preset's name or a YAML file.") var preset = "gpt2-moe-small"
+    @Option(help: "Where the files are written, some GB; removed at the end.") var folder = "."
+    @Option(help: "How often each is done.") var rounds = 3
+    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
+    var settings: [String] = []
+    @Flag(help: "End with one line of JSON.") var json = false
+
+    func validate() throws {
+      if rounds < 1 { throw ValidationError("--rounds is \(rounds); at least 1 is needed") }
+    }
+
+    func run() throws {
+      var config = RunConfig()
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+      try RunConfig.table.set(settings, in: &config)
+      try config.validate()
+      let result = try CheckpointBenchmark.run(
+        config, preset: preset, folder: folder, rounds: rounds, engine: config.tensor.makeEngine())
+      StandardStream.output.write(result.text)
+      if json { StandardStream.output.line(JSONValue.line(result)) }
     }
   }
 

@@ -165,7 +165,6 @@ import Testing
     #expect(try PNGImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
   }
 
-  /// Words and colours alone tell these pictures apart.
   /// What an analysis is told of the rows: where gates know tasks, every pair stands there once for each.
   @Test func probesEveryTask() throws {
     for isTold in [false, true] {
@@ -199,6 +198,7 @@ import Testing
     }
   }
 
+  /// Words and colours alone tell these pictures apart.
   @Test func baselines() throws {
     let gallery = try PairBaselines(path: PairLearningTests.data.path).galleries[0]
     #expect(gallery.images == 6 && gallery.texts == 6)

@@ -145,11 +145,14 @@ import Testing
     let summary = StudySummary(plan, rows)
     #expect(summary.lines[0].difference?.mean == 0.375 && summary.lines[0].mean == 0.625)
     // What is compared is no column of its own, and larger may be better.
-    #expect(summary.csv().contains("top1,top1_sd,") && summary.csv().contains(",cpu_seconds,top5\n"))
+    #expect(summary.csv().contains("top1,top1_sd,") && summary.csv().contains(",cpu_seconds,val_loss,top5\n"))
     #expect(!summary.text().contains("negative is better"))
     #expect { try plan.compare(by: "topp", rows) } throws: {
       "\($0)".contains("--measure topp: not measured by the runs of s.yaml; expected val_loss, other, top1 or top5")
     }
+    let odd = try self.plan(StudyTests.head + "metrics: [top9]\nvariants: {a: {}, b: {}}")
+    try odd.requireMetrics([])
+    #expect { try odd.requireMetrics(rows) } throws: { "\($0)".contains("s.yaml: metrics: 'top9' is not measured") }
   }
 
   @Test func theBestLearningRateIsChosen() throws {

@@ -67,11 +67,14 @@ enum ExpertPictures {
     return PNGImage(width: size, height: size, pixels: pixels)
   }
 
-  /// What the sheet shows, for a terminal.
-  static func legend(_ measured: RoutingMeasurement) -> String {
-    let experts = min(measured.calls.map(\.experts).max() ?? 0, colours.count)
+  /// What the sheet shows, for a terminal; nil without pictures.
+  static func legend(_ measured: RoutingMeasurement) -> String? {
+    guard !measured.pictures.isEmpty else { return nil }
+    let experts = measured.calls.map(\.experts).max() ?? 0
+    let names = colours.enumerated().prefix(experts).map { first, colour in
+      stride(from: first, to: experts, by: colours.count).map(String.init).joined(separator: "/") + " \(colour.name)"
+    }
     return "patches.png, from the left: the picture, then the first expert of every patch in "
-      + measured.calls.map(\.name).joined(separator: ", ") + "; "
-      + (0..<experts).map { "\($0) \(colours[$0].name)" }.joined(separator: ", ")
+      + measured.calls.map(\.name).joined(separator: ", ") + "; " + names.joined(separator: ", ")
   }
 }

@@ -4,7 +4,7 @@ import MMoETensor
 
 /// What the rows of a model's states are, such as the classes of the images that they belong to.
 struct RowLabels {
-  /// The places of patches in their picture, and the tokens of a vocabulary: too many for a table or a figure.
+  /// The places of patches in their picture, and the tokens of a vocabulary: too many for a figure.
   static let (patch, token) = ("patch", "token")
 
   /// Such as `class`.
@@ -25,8 +25,8 @@ struct ProbedBatch {
   let counted: Int
   /// Each over all rows of a state, in their order.
   let labels: [RowLabels]
-  /// Of the samples that have one; rows count from the batch's first.
-  var pictures: [ProbedPicture] = []
+  /// The first pictures of the batch, at most so many; rows count from the batch's first.
+  var pictures: (_ count: Int) -> [ProbedPicture] = { _ in [] }
 }
 
 /// A task whose model can be looked at.
@@ -36,11 +36,23 @@ protocol ProbedTask: TrainingTask {
   /// - Parameters:
   ///   - part: the training part only where the task was opened with it.
   ///   - samples: images or windows of text, at most.
+  ///   - everyTask: where gates are told their task, the model reads the samples for each task that it learns, not only
+  ///     for the one whose loss is asked for.
   ///   - pass: makes what each batch is computed with.
-  func probe(_ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void) throws
+  func probe(
+    _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
+    _ body: (ProbedBatch) throws -> Void
+  ) throws
 }
 
 extension ProbedTask {
+  /// The same with the samples read once.
+  func probe(
+    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+  ) throws {
+    try probe(part, samples: samples, everyTask: false, pass: pass, body)
+  }
+
   /// - Returns: the mean cross-entropy in nats over the samples of a part, nothing dropped.
   func loss(_ part: DatasetSplit, samples: Int, engine: Engine) throws -> Double {
     var (sum, count) = (0.0, 0)

@@ -80,8 +80,9 @@ enum RoutingFigures {
   }
 
   /// Which share of each class, kind, modality or task every expert takes, for the first model: all calls where they are
-  /// few, else those of the first and the last layer.
-  static func experts(_ one: Series, by labels: RowLabels) -> PlotFigure {
+  /// few, else those of the first and the last layer. Nil where no row has a label.
+  static func experts(_ one: Series, by labels: RowLabels) -> PlotFigure? {
+    guard labels.values.contains(where: { $0 >= 0 }) else { return nil }
     let (all, ends) = (one.last.calls, [one.last.blocks.first, one.last.blocks.last])
     let panels = all.filter { all.count <= 4 || ends.contains($0.block) }.map { call in
       let counts = call.counts(labels)

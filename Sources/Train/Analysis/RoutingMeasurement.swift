@@ -192,11 +192,11 @@ enum RoutingAnalysis: Analysis {
     let observer = try RoutingObserver(config, engine: engine)
     var labels: [RowLabels] = []
     var pictures: [ProbedPicture] = []
-    try task.probe(.val, samples: samples) {
+    try task.probe(.val, samples: samples, everyTask: true) {
       ForwardPass(Tape(engine, recording: false), training: false, observer: observer)
     } _: { batch in
       let rows = labels.first?.values.count ?? 0
-      pictures += batch.pictures.prefix(drawn - pictures.count).map {
+      pictures += batch.pictures(drawn - pictures.count).map {
         var picture = $0
         picture.row += rows
         return picture

@@ -6,7 +6,8 @@ extension RoutingAnalysis {
 
   static func report(_ series: [Series]) -> AnalysisOutput {
     AnalysisOutput(
-      text: series.map { text($0, titled: series.count > 1) }.joined(separator: "\n"),
+      text: series.map { text($0, titled: series.count > 1) }.joined(separator: "\n")
+        + ((series.first?.last).flatMap(ExpertPictures.legend).map { $0 + "\n" } ?? ""),
       tables: [
         ("calls.csv", RoutingTables.calls(series)), ("layers.csv", RoutingTables.layers(series)),
         ("load.csv", RoutingTables.load(series)), ("specialisation.csv", RoutingTables.specialisation(series)),
@@ -16,7 +17,7 @@ extension RoutingAnalysis {
         ("scores.png", RoutingFigures.scores(series)),
       ]
         + (series.first?.last.kinds ?? []).map { labels in
-          ("experts-by-\(labels.name.replacing(" ", with: "-")).png", RoutingFigures.experts(series[0], by: labels))
+          ("experts-by-\(labels.name).png", RoutingFigures.experts(series[0], by: labels))
         },
       pictures: [("patches.png", (series.first?.last).flatMap(ExpertPictures.sheet))],
       json: ["models": .array(series.map(json))])
@@ -70,7 +71,6 @@ extension RoutingAnalysis {
         "\ncorrelation of same-expert share and distance over layers and checkpoints: \(HumanFormat.fixed(found.value, 2)) (\(found.pairs) pairs)"
     }
     notes += words(value)
-    if !value.pictures.isEmpty { notes += "\n" + ExpertPictures.legend(value) }
     return (titled ? one.label + "\n" : "") + table.render() + notes + "\n"
   }
 
@@ -87,7 +87,7 @@ extension RoutingAnalysis {
     }
     let lines = own.enumerated().filter { !$1.isEmpty }.map { expert, tokens in
       let first = tokens.sorted { ($0.count, $1.token) > ($1.count, $0.token) }.prefix(8)
-      return "\nexpert \(expert) of \(call.name) takes most of "
+      return "\nexpert \(expert) of \(call.name) takes more than any other of "
         + first.map { String(reflecting: labels.describe($0.token)) }.joined(separator: " ")
     }
     return lines.joined()

@@ -71,6 +71,13 @@ struct StudyPlan: Sendable {
     measure = name
   }
 
+  /// - Throws: `TrainError` for a metric of the plan that finished runs do not have.
+  func requireMetrics(_ rows: [StudyRow]) throws {
+    let known = Set(rows.flatMap(\.metrics.keys)).sorted()
+    guard !known.isEmpty, let odd = metrics?.first(where: { !known.contains($0) }) else { return }
+    throw TrainError("\(file): metrics: '\(odd)' is not measured by its runs; expected some of \(alternatives(known))")
+  }
+
   private static let keys = [
     "description", "task", "preset", "data", "seeds", "baseline", "confidence", "learning_rates", "search.steps",
     "search.seed", "metrics",

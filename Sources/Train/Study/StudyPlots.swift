@@ -15,7 +15,7 @@ struct StudyPlots {
   private var byLoss: Bool { plan.measure == MetricName.validationLoss }
 
   /// What every run reached, and the paired differences with their intervals.
-  var losses: PlotFigure? {
+  var compared: PlotFigure? {
     guard lines.contains(where: { $0.mean != nil }) else { return nil }
     let names = lines.map(\.variant)
     let unit = byLoss ? "nats" : plan.measure

@@ -51,17 +51,23 @@ public struct StudySession {
     }
     // Held until the end: two processes must not append to the same rows.
     // A report may be made while the study runs.
+    var plan = plan
+    func chooseMeasure(_ rows: [StudyRow]) throws {
+      if let measure = options.measure, !rows.isEmpty { try plan.compare(by: measure, rows) }
+      try plan.requireMetrics(rows)
+    }
     let lock = options.onlyReports ? nil : try RunFolder(locking: folder)
     defer { withExtendedLifetime(lock) {} }
     let record = try StudyRecord(folder + "/rows.jsonl", isReadOnly: options.onlyReports)
+    // Before hours of training where something is known, and after them.
+    try chooseMeasure(record.rows)
     if !options.onlyReports {
       guard try runAll(record) else {
         human.line("interrupted; the same command goes on")
         return 130
       }
     }
-    var plan = plan
-    if let measure = options.measure { try plan.compare(by: measure, record.rows) }
+    try chooseMeasure(record.rows)
     let summary = StudySummary(plan, record.rows)
     human.write(summary.text())
     for (name, write) in try summary.files(runs: { folder + "/runs/" + $0 }) {
@@ -207,16 +213,16 @@ public struct StudySession {
       throw TrainError(
         "variant \(row.variant), seed \(row.seed): no validation loss was reported; check the data's val part")
     }
-    let info = try LoadedCheckpoint(checkpoint).info
-    let costs = try ModelCosts(info.config.model)
+    let costs = try ModelCosts(LoadedCheckpoint(checkpoint).info.config.model)
     row.steps = steps
     row.validationLoss = loss
     row.trainLoss = fields["train_loss"] as? Double
     row.parameters = costs.parameters
     row.activeParameters = costs.activeParameters
-    row.flops = costs.trainingFLOPs * Double(info.config.data.batch) * Double(steps)
+    row.flops = (fields["flops_per_step"] as? Double ?? 0) * Double(steps)
     let others = [
       "val_loss", "train_loss", "steps", "seconds", "seed", "threads", "data_wait_share", "interrupted", "peak_rss_mb",
+      "flops_per_step",
     ]
     for (name, value) in fields where !others.contains(name) && !name.hasSuffix("_per_s") {
       if let number = value as? Double { row.metrics[name] = number }

@@ -59,6 +59,9 @@ struct StudySummary {
       for name in last.metrics.keys where plan.metrics?.contains(name) ?? true && name != plan.measure {
         metrics[name] = StudySummary.mean(own.compactMap { $0.metrics[name] })
       }
+      if plan.measure != MetricName.validationLoss {
+        metrics[MetricName.validationLoss] = StudySummary.mean(own.compactMap(\.validationLoss))
+      }
       return Line(
         variant: variant.name, learningRate: last.learningRate, values: seen,
         diverged: own.count(where: { $0.validationLoss == nil }), mean: StudySummary.mean(values),
@@ -179,7 +182,8 @@ struct StudySummary {
   /// In the plan's order, or by name.
   private var metricNames: [String] {
     let found = Set(lines.flatMap(\.metrics.keys))
-    return plan.metrics?.filter(found.contains) ?? found.sorted()
+    guard let chosen = plan.metrics else { return found.sorted() }
+    return [MetricName.validationLoss].filter(found.contains) + chosen.filter(found.contains)
   }
 
   private func signed(_ value: Double) -> String { (value < 0 ? "−" : "+") + HumanFormat.fixed(abs(value), 4) }
@@ -213,8 +217,8 @@ struct StudySummary {
         lines.map { line in
           .object([
             "variant": .string(line.variant), "learning_rate": .double(line.learningRate),
-            "seeds": .int(line.values.count), "diverged": .int(line.diverged), plan.measure: number(line.mean),
-            plan.measure + "_sd": number(line.deviation),
+            "seeds": .int(line.values.count), "diverged": .int(line.diverged), "measure": .string(plan.measure),
+            "mean": number(line.mean), "sd": number(line.deviation),
             "baseline": line.difference.map { .string($0.baseline) } ?? .null,
             "difference": number(line.difference?.mean), "half_width": number(line.difference?.halfWidth),
             "detectable": number(line.difference?.detectable), "parameters": .int(line.parameters),
@@ -233,12 +237,19 @@ struct StudySummary {
   /// - Parameter runs: the folder of a run by its name.
   func files(runs: (String) -> String) throws -> [(name: String, write: (String) throws -> Void)] {
     let plots = StudyPlots(plan, rows, lines)
+    guard byLoss else {
+      // Beside the files of the loss, not in their place.
+      return [
+        ("summary-\(plan.measure).csv", { path in try writeText(csv(), to: path) }),
+        ("summary-\(plan.measure).txt", { path in try writeText(text(), to: path) }),
+      ] + (plots.compared.map { figure in [("\(plan.measure).png", { path in try figure.write(to: path) })] } ?? [])
+    }
     let curves = plots.curves(runs)
     return [
       ("summary.csv", { path in try writeText(csv(), to: path) }),
       ("summary.txt", { path in try writeText(text(), to: path) }),
     ]
-      + [("losses.png", plots.losses), ("curves.png", curves), ("search.png", plots.search)].compactMap {
+      + [("losses.png", plots.compared), ("curves.png", curves), ("search.png", plots.search)].compactMap {
         name, figure in figure.map { figure in (name, { path in try figure.write(to: path) }) }
       }
   }

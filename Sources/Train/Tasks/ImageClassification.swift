@@ -176,7 +176,8 @@ extension ImageSource {
 
 extension ImageClassification: ProbedTask {
   func probe(
-    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+    _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
+    _ body: (ProbedBatch) throws -> Void
   ) throws {
     guard let all = (part == .val ? validation : training)?.set else {
       preconditionFailure("opened for evaluation only")
@@ -201,10 +202,12 @@ extension ImageClassification: ProbedTask {
               name: RowLabels.patch, count: side * side, values: places,
               describe: { "row \($0 / side) column \($0 % side)" }),
           ],
-          pictures: (0..<batch.count).map { sample in
-            ProbedPicture(
-              batch.pixels, sample: sample, normalisation: config.data.pixelNormalisation, side: side,
-              row: sample * size.tokens + first)
+          pictures: { [config] count in
+            (0..<min(count, batch.count)).map { sample in
+              ProbedPicture(
+                batch.pixels, sample: sample, normalisation: config.data.pixelNormalisation, side: side,
+                row: sample * size.tokens + first)
+            }
           }))
     }
   }

@@ -137,7 +137,8 @@ public final class LanguageModelling: TrainingTask {
 
 extension LanguageModelling: ProbedTask {
   func probe(
-    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+    _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
+    _ body: (ProbedBatch) throws -> Void
   ) throws {
     let corpus = part == .val ? validation : training
     guard let corpus else { preconditionFailure("opened for evaluation only") }

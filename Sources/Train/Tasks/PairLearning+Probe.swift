@@ -3,9 +3,10 @@ import MMoEModels
 import MMoETensor
 
 extension PairLearning: ProbedTask {
-  /// Images, each with its first caption: patches and tokens in one sequence.
+  /// Images, each with its first caption: patches and tokens in one sequence; for every task, what it reads.
   func probe(
-    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+    _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
+    _ body: (ProbedBatch) throws -> Void
   ) throws {
     guard let part = part == .val ? validation : training else { preconditionFailure("opened for evaluation only") }
     guard config.model.fusion.kind == .early else {
@@ -21,9 +22,8 @@ extension PairLearning: ProbedTask {
       options: options(.none), order: .evaluation)
     let vision = config.model.vision
     let side = vision.image / vision.patch
-    // Gates that know tasks are looked at in each: the model reads every pair once for every task that it learns.
     let isSeparate = config.model.moe.taskRouting
-    let probed: Set<PairPass.Task> = isSeparate ? tasks.union([.caption]) : [.caption]
+    let probed: Set<PairPass.Task> = isSeparate && everyTask ? tasks.union([.caption]) : [.caption]
     while let batch = try loader.next() {
       let pass = pass()
       let read = PairPass(batch, tokens, probed, readsTextsAlone: true, isSeparate: isSeparate)
@@ -61,7 +61,7 @@ extension PairLearning: ProbedTask {
             String(decoding: (try? tokens.tokenizer.bytes(of: Int32(id))) ?? [], as: UTF8.self)
           }),
       ]
-      if isSeparate {
+      if isSeparate, everyTask {
         kinds.append(
           RowLabels(
             name: "task", count: FusionConfig.Task.allCases.count,
@@ -75,14 +75,16 @@ extension PairLearning: ProbedTask {
             values: rows(patch: { sequence, _ in label(sequence) }, token: { sequence, _ in label(sequence) }),
             describe: { classes[$0] }))
       }
-      var (pictures, row): ([ProbedPicture], Int) = ([], 0)
-      for sequence in read.packed.sequences {
-        if let image = sequence.image, image < batch.images.count {
-          pictures.append(
-            ProbedPicture(
-              batch.images.pixels, sample: image, normalisation: config.data.pixelNormalisation, side: side, row: row))
+      let starts = read.packed.sequences.reduce(into: [0]) { starts, sequence in
+        starts.append(starts.last! + (sequence.image == nil ? 0 : vision.tokens) + sequence.text.count)
+      }
+      let pictures = { [config] (count: Int) in
+        zip(read.packed.sequences, starts).filter { ($0.0.image ?? Int.max) < batch.images.count }.prefix(count).map {
+          sequence, row in
+          ProbedPicture(
+            batch.images.pixels, sample: sequence.image!, normalisation: config.data.pixelNormalisation, side: side,
+            row: row)
         }
-        row += (sequence.image == nil ? 0 : vision.tokens) + sequence.text.count
       }
       try body(
         ProbedBatch(

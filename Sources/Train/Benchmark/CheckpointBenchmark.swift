@@ -1,0 +1,123 @@
+import Foundation
+import MMoEModels
+import MMoETensor
+
+/// How fast a checkpoint is written and read, beside `dd` with a file of the same size on the same disk.
+public enum CheckpointBenchmark {
+  /// Seconds of one round; `dd` in blocks of 4 MiB.
+  public struct Round: Codable, Sendable {
+    /// A checkpoint with optimiser state, until it is on the disk.
+    public var save = 0.0
+    public var ddWrite = 0.0
+    /// Into a model and an optimiser, from the disk: nothing of the file is in memory.
+    public var load = 0.0
+    public var ddRead = 0.0
+    /// The same from the page cache.
+    public var loadCached = 0.0
+
+    enum CodingKeys: String, CodingKey {
+      case save, load
+      case ddWrite = "dd_write"
+      case ddRead = "dd_read"
+      case loadCached = "load_cached"
+    }
+  }
+
+  /// What was measured.
+  public struct Result: Codable, Sendable {
+    /// Of the checkpoint, and of `dd`'s file, which has whole blocks.
+    public let bytes: Int
+    public let ddBytes: Int
+    public let rounds: [Round]
+
+    enum CodingKeys: String, CodingKey {
+      case bytes, rounds
+      case ddBytes = "dd_bytes"
+    }
+
+    /// Medians over the rounds, as shares of what `dd` reaches.
+    public var text: String {
+      func median(_ value: (Round) -> Double) -> Double { rounds.map(value).sorted()[rounds.count / 2] }
+      func line(_ name: String, _ seconds: Double, _ dd: Double?) -> String {
+        "\(name.padding(toLength: 12, withPad: " ", startingAt: 0))\(HumanFormat.fixed(seconds, 2)) s, "
+          + "\(HumanFormat.fixed(Double(bytes) / seconds / 1e6, 0)) MB/s"
+          + (dd.map { dd in
+            let rate = Double(ddBytes) / dd
+            return
+              ", \(HumanFormat.percent(Double(bytes) / seconds / rate)) of dd (\(HumanFormat.fixed(rate / 1e6, 0)) MB/s)"
+          } ?? "") + "\n"
+      }
+      return "\(HumanFormat.bytes(bytes)), medians of \(rounds.count)\n"
+        + line("saving", median(\.save), median(\.ddWrite))
+        + line("loading", median(\.load), median(\.ddRead)) + line("from memory", median(\.loadCached), nil)
+    }
+  }
+
+  /// Saves and loads the whole state of a preset's model with random weights, in turn with `dd`.
+  ///
+  /// - Parameters:
+  ///   - folder: on the disk in question; the files are removed at the end.
+  ///   - rounds: how often each is done, at least once.
+  /// - Throws: `TrainError` when `dd` fails, and what saving and loading throw.
+  public static func run(
+    _ config: RunConfig, preset: String, folder: String, rounds: Int, engine: Engine
+  ) throws -> Result {
+    let (file, plain) = (folder + "/bench-\(getpid()).h5", folder + "/bench-\(getpid()).dd")
+    defer { for path in [file, plain] { unlink(path) } }
+    let model = try config.model.makeModel(seed: 0, engine: engine)
+    let optimizer = AdamW(model.parameters, config: config.optimizer, engine: engine)
+    let info = CheckpointInfo(
+      task: "bench", preset: preset, config: config, step: 0, best: nil, vocabulary: [:],
+      backend: engine.backendDescription)
+    var found: [Round] = []
+    var bytes = 0
+    for _ in 0..<rounds {
+      var round = Round()
+      round.save = try seconds { try TrainingCheckpoint.save(info, TrainingState(model, optimizer), to: file) }
+      bytes = (try FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0
+      let blocks = (bytes + (1 << 22) - 1) >> 22
+      round.ddWrite = try seconds {
+        try dd(["if=/dev/zero", "of=\(plain)", "bs=4M", "count=\(blocks)", "conv=fsync"])
+      }
+      func load() throws {
+        let loaded = try LoadedCheckpoint(file)
+        try loaded.restore(model)
+        try loaded.restore(optimizer, of: model)
+      }
+      try forget(file)
+      round.load = try seconds(load)
+      round.loadCached = try seconds(load)
+      try forget(plain)
+      round.ddRead = try seconds { try dd(["if=\(plain)", "of=/dev/null", "bs=4M"]) }
+      found.append(round)
+    }
+    return Result(bytes: bytes, ddBytes: ((bytes + (1 << 22) - 1) >> 22) << 22, rounds: found)
+  }
+
+  private static func seconds(_ body: () throws -> Void) rethrows -> Double {
+    let began = monotonicSeconds()
+    try body()
+    return monotonicSeconds() - began
+  }
+
+  /// Takes a file's pages out of memory; those on the disk stay.
+  private static func forget(_ path: String) throws {
+    let descriptor = open(path, O_RDONLY)
+    guard descriptor >= 0 else { throw TrainError("\(path): cannot be opened (\(String(cString: strerror(errno))))") }
+    defer { close(descriptor) }
+    fsync(descriptor)
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+  }
+
+  private static func dd(_ arguments: [String]) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/dd")
+    process.arguments = arguments
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else {
+      throw TrainError("dd \(arguments.joined(separator: " ")) failed; choose a --folder with room for the file")
+    }
+  }
+}
