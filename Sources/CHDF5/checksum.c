@@ -10,8 +10,6 @@ uint64_t mmoe_checksum(const void *bytes, size_t count) { return XXH3_64bits(byt
 
 /// Small enough to stay in a core's own cache between the read and the sum.
 enum { chunk_bytes = 512 << 10 };
-/// The disk is told of what comes this far ahead, a half at a time: it reads while the processor sums up.
-enum { ahead_bytes = 64 << 20 };
 
 int mmoe_checksum_file(int descriptor, uint64_t begin, uint64_t end, uint64_t *checksum) {
   // Read rather than mapped: a file that shrinks meanwhile is then an error and not a SIGBUS.
@@ -22,12 +20,7 @@ int mmoe_checksum_file(int descriptor, uint64_t begin, uint64_t end, uint64_t *c
     XXH3_64bits_reset(state);
     posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
-  uint64_t announced = begin;
   while (!status && begin < end) {
-    if (announced < end && announced < begin + ahead_bytes / 2) {
-      posix_fadvise(descriptor, (off_t)announced, ahead_bytes / 2, POSIX_FADV_WILLNEED);
-      announced += ahead_bytes / 2;
-    }
     const size_t wanted = end - begin < chunk_bytes ? (size_t)(end - begin) : chunk_bytes;
     const ssize_t found = pread(descriptor, chunk, wanted, (off_t)begin);
     if (found < 0) {
