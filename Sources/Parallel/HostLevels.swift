@@ -1,5 +1,3 @@
-import Foundation
-
 /// The ranks of an expert group as hosts × places on a host, host after host, for an exchange in two levels: inside a host
 /// every rank gathers what its neighbours send to the ranks with its own place on other hosts, and then sends each host one
 /// message instead of one to each of its ranks (the hierarchical all-to-all of HetuMoE, arXiv 2203.14685, and Tutel).
@@ -29,9 +27,7 @@ final class HostLevels {
         "parallel.host_ranks is \(places), which does not divide the \(group.size) ranks that share out the experts; choose a divisor"
       )
     }
-    let names = group.allGather(Array(ProcessInfo.processInfo.hostName.utf8)).map {
-      String(decoding: $0, as: UTF8.self)
-    }
+    let names = group.hostNames()
     for rank in names.indices where names[rank] != names[rank / places * places] {
       throw ParallelError(
         "parallel.host_ranks is \(places), but rank \(rank / places * places) runs on \(names[rank / places * places]) and rank \(rank) on \(names[rank]); start ranks host by host (mpirun --map-by slot), or give another number"

@@ -6,14 +6,10 @@ final class Neighbours {
   private let processes: [(rank: Int, pid: pid_t)]
 
   init(_ world: Communicator) {
-    let host = ProcessInfo.processInfo.hostName
-    let all = world.allGather(Array("\(getpid()) \(host)".utf8)).map {
-      String(decoding: $0, as: UTF8.self).split(separator: " ", maxSplits: 1).map(String.init)
-    }
-    processes = all.enumerated().compactMap { rank, words in
-      guard rank != world.rank, words.count == 2, words[1] == host, let pid = pid_t(words[0]) else {
-        return nil
-      }
+    let hosts = world.hostNames()
+    let pids = world.allGather(Array("\(getpid())".utf8)).map { pid_t(String(decoding: $0, as: UTF8.self)) }
+    processes = zip(hosts, pids).enumerated().compactMap { rank, found in
+      guard rank != world.rank, found.0 == hosts[world.rank], let pid = found.1 else { return nil }
       return (rank, pid)
     }
   }
@@ -21,5 +17,12 @@ final class Neighbours {
   /// The lowest rank whose process is gone.
   func firstDead() -> Int? {
     processes.first { kill($0.pid, 0) != 0 && errno == ESRCH }?.rank
+  }
+}
+
+extension Communicator {
+  /// The host that each rank runs on; every rank must call.
+  func hostNames() -> [String] {
+    allGather(Array(ProcessInfo.processInfo.hostName.utf8)).map { String(decoding: $0, as: UTF8.self) }
   }
 }

@@ -12,6 +12,15 @@ struct BenchCommand: ParsableCommand {
       Exchange.self, Overlap.self,
     ])
 
+  /// A preset with settings over it.
+  private static func configuration(_ preset: String, _ settings: [String]) throws -> RunConfig {
+    var config = RunConfig()
+    try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+    try RunConfig.table.set(settings, in: &config)
+    try config.validate()
+    return config
+  }
+
   struct StepOptions: ParsableArguments {
     @Option(help: "A preset's name or a YAML file.") var preset = "vit-tiny"
     @Option(help: "The MoE variant.") var moe: String?
@@ -32,11 +41,8 @@ struct BenchCommand: ParsableCommand {
         ("moe.variant", moe), ("tensor.threads", threads.map(String.init)),
         ("data.batch", batch.map(String.init)),
       ]
-      var config = RunConfig()
-      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-      try RunConfig.table.set(
-        flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings, in: &config)
-      try config.validate()
+      let config = try BenchCommand.configuration(
+        preset, flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings)
       let engine = try config.tensor.makeEngine()
       let result = try StepBenchmark(
         config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
@@ -79,10 +85,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-      var config = RunConfig()
-      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-      try RunConfig.table.set(settings, in: &config)
-      if let threads { config.tensor.threads = threads }
+      let config = try BenchCommand.configuration(preset, (threads.map { ["tensor.threads=\($0)"] } ?? []) + settings)
       let result = try GenerationBenchmark.run(
         config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
         engine: config.tensor.makeEngine())
@@ -156,10 +159,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-      var config = RunConfig()
-      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-      try RunConfig.table.set(settings, in: &config)
-      try config.validate()
+      let config = try BenchCommand.configuration(preset, settings)
       let result = try CheckpointBenchmark.run(
         config, preset: preset, folder: folder, rounds: rounds, engine: config.tensor.makeEngine())
       StandardStream.output.write(result.text)

@@ -40,28 +40,21 @@ struct AnalysisOutput {
       throw TrainError("\(folder): cannot be created (\(systemReason(of: error))); choose a writable --out")
     }
     var files: [String] = []
-    for (name, table) in tables {
+    func write(_ name: String, _ bytes: Data) throws {
       let file = folder + "/" + name
       do {
-        try Data(table.text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+        try bytes.write(to: URL(fileURLWithPath: file), options: .atomic)
       } catch {
         throw TrainError("\(file): cannot be written (\(systemReason(of: error))); choose a writable --out")
       }
       files.append(file)
     }
+    for (name, table) in tables { try write(name, Data(table.text.utf8)) }
     for case (let name, let figure?) in figures {
       try figure.write(to: folder + "/" + name)
       files.append(folder + "/" + name)
     }
-    for case (let name, let image?) in pictures {
-      let file = folder + "/" + name
-      do {
-        try Data(image.encoded()).write(to: URL(fileURLWithPath: file), options: .atomic)
-      } catch {
-        throw TrainError("\(file): cannot be written (\(systemReason(of: error))); choose a writable --out")
-      }
-      files.append(file)
-    }
+    for case (let name, let image?) in pictures { try write(name, Data(image.encoded())) }
     return files
   }
 }

@@ -11,10 +11,11 @@ enum RoutingTables {
 
   static func calls(_ series: [Series]) -> CSVTable {
     let choices = series.flatMap { $0.last.calls.map(\.k) }.max() ?? 1
-    var names: [String] = []
-    for label in series.flatMap(\.last.labels) where !names.contains(label.name) { names.append(label.name) }
-    var kinds: [String] = []
-    for label in series.flatMap(\.last.kinds) where !kinds.contains(label.name) { kinds.append(label.name) }
+    /// Every name once, in the order of first appearance.
+    func distinct(_ labels: [RowLabels]) -> [String] {
+      labels.reduce(into: []) { if !$0.contains($1.name) { $0.append($1.name) } }
+    }
+    let (names, kinds) = (distinct(series.flatMap(\.last.labels)), distinct(series.flatMap(\.last.kinds)))
     var table = CSVTable(
       ["model", "step", "block", "route", "reads", "gate_entropy", "load_entropy", "max_over_mean"]
         + (1...choices).map { "probability_\($0)" } + (1...choices).map { "weight_\($0)" }
