@@ -35,6 +35,7 @@ public final class WorkerPool: @unchecked Sendable {
     for index in 1..<max(self.threads, 1) {
       alive.enter()
       let thread = Thread { [unowned self] in
+        WorkerPool.blockSignals()
         mmoe_blas_enter_thread()
         self.work(index)
         self.alive.leave()
@@ -121,6 +122,15 @@ public final class WorkerPool: @unchecked Sendable {
   @inline(never)
   private static func call(_ body: UnsafeRawPointer, _ tile: Int, _ worker: Int) {
     body.assumingMemoryBound(to: Body.self).pointee(tile, worker)
+  }
+
+  /// Lets no handler run on the calling thread's stack: oneDNN's products move the stack register into the heap, where
+  /// a signal's frame would overwrite other data. Faults stay, since they end the process.
+  private static func blockSignals() {
+    var signals = sigset_t()
+    sigfillset(&signals)
+    for fault in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] { sigdelset(&signals, fault) }
+    pthread_sigmask(SIG_BLOCK, &signals, nil)
   }
 
   private func work(_ index: Int) {

@@ -4,25 +4,41 @@ import Synchronization
 /// Outside the type, since a C handler cannot capture a metatype.
 private let requested = Atomic<Bool>(false)
 
-/// Notes the first Ctrl-C or SIGTERM (or SIGUSR1, which mpirun passes on to its ranks), so that the loop can save and stop; a second one ends the process at once.
+/// Notes the first Ctrl-C or SIGTERM (or SIGUSR1, which mpirun passes on to its ranks), so that the loop can save and
+/// stop; a second one ends the process at once.
+///
+/// The handler runs on a thread of its own. oneDNN's float32 product points the stack register into a buffer of the
+/// heap while it packs more than 2,048 rows (`jit_avx512_common_gemm_f32.cpp`, label `buffer_in_ws`): a signal taken
+/// by a thread in there writes its 3 kB frame over whatever lies below that buffer. Threads that multiply therefore
+/// keep these signals blocked: the caller of `install`, and `WorkerPool`'s workers.
 public enum Interrupt {
+  private static let numbers = [SIGINT, SIGTERM, SIGUSR1]
+
   /// Whether the loop should save and stop.
   public static var isRequested: Bool { requested.load(ordering: .relaxed) }
 
-  /// Takes the signals over; called once by a command that knows how to save.
+  /// Takes the signals over; called once, by the main thread of a command that knows how to save.
   public static func install() {
-    // A parent may have blocked them, as the workers of concurrency runtimes do, and a child inherits that.
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    for number in [SIGINT, SIGTERM, SIGUSR1] { sigaddset(&signals, number) }
-    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
-    for number in [SIGINT, SIGTERM, SIGUSR1] {
+    for number in numbers {
       signal(number) { arrived in
         // Only what is safe in a signal handler: a flag, and the default action for the next one.
         requested.store(true, ordering: .relaxed)
         signal(arrived, SIG_DFL)
       }
     }
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for number in numbers { sigaddset(&signals, number) }
+    pthread_sigmask(SIG_BLOCK, &signals, nil)
+    let thread = Thread {
+      var signals = sigset_t()
+      sigemptyset(&signals)
+      for number in numbers { sigaddset(&signals, number) }
+      pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+      while true { pause() }
+    }
+    thread.name = "mmoe-signals"
+    thread.start()
   }
 
   /// For tests in one process.
