@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "CHDF5.h"
@@ -22,18 +21,27 @@ int mmoe_checksum_file(int descriptor, uint64_t begin, uint64_t end, uint64_t *c
   }
   while (!status && begin < end) {
     const size_t wanted = end - begin < chunk_bytes ? (size_t)(end - begin) : chunk_bytes;
-    const ssize_t found = pread(descriptor, chunk, wanted, (off_t)begin);
-    if (found < 0) {
-      if (errno != EINTR) status = errno;
-    } else if (found == 0) {
-      status = -1;
-    } else {
-      XXH3_64bits_update(state, chunk, (size_t)found);
-      begin += (uint64_t)found;
-    }
+    status = mmoe_read_all(descriptor, chunk, wanted, begin);
+    if (!status) XXH3_64bits_update(state, chunk, wanted);
+    begin += wanted;
   }
   if (!status) *checksum = XXH3_64bits_digest(state);
   XXH3_freeState(state);
   free(chunk);
+  return status;
+}
+
+int mmoe_digest_blocks(int descriptor, uint64_t block, uint64_t begin, uint64_t end,
+                       uint64_t *digests) {
+  void *bytes = malloc(block);
+  int status = bytes ? 0 : ENOMEM;
+  while (!status && begin < end) {
+    const uint64_t next = (begin / block + 1) * block;
+    const size_t wanted = (size_t)((next < end ? next : end) - begin);
+    status = mmoe_read_all(descriptor, bytes, wanted, begin);
+    if (!status) *digests++ = XXH3_64bits(bytes, wanted);
+    begin += wanted;
+  }
+  free(bytes);
   return status;
 }

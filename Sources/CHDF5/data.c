@@ -19,15 +19,15 @@ bool mmoe_h5_read(mmoe_h5_id file, const char *path, mmoe_h5_type type, uint64_t
   return read;
 }
 
-/// Creates the dataset without storage; the caller closes it.
+/// Creates the dataset, with storage now or when it is written; the caller closes it.
 static hid_t create(hid_t file, const char *path, mmoe_h5_type type, int rank,
-                    const uint64_t *shape) {
+                    const uint64_t *shape, H5D_alloc_time_t storage) {
   hsize_t extent[MMOE_H5_MAX_RANK];
   for (int i = 0; i < rank; ++i) extent[i] = shape[i];
   const hid_t space = rank ? H5Screate_simple(rank, extent, NULL) : H5Screate(H5S_SCALAR);
   const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_layout(creation, H5D_CONTIGUOUS);
-  H5Pset_alloc_time(creation, H5D_ALLOC_TIME_LATE);
+  H5Pset_alloc_time(creation, storage);
   H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
   // The same content gives the same bytes, so no times are stored.
   H5Pset_obj_track_times(creation, false);
@@ -63,12 +63,28 @@ static bool write_and_close(hid_t dataset, const char *path, mmoe_h5_type type, 
   return done;
 }
 
+static bool check_rank(const char *path, int rank, char *fault) {
+  return rank <= MMOE_H5_MAX_RANK ||
+         mmoe_h5_fail(fault, "cannot write dataset '%s': rank %d; expected at most %d", path, rank,
+                      MMOE_H5_MAX_RANK);
+}
+
 bool mmoe_h5_write(mmoe_h5_id file, const char *path, mmoe_h5_type type, int rank,
                    const uint64_t *shape, const void *values, char *fault) {
-  if (rank > MMOE_H5_MAX_RANK)
-    return mmoe_h5_fail(fault, "cannot write dataset '%s': rank %d; expected at most %d", path, rank,
-                        MMOE_H5_MAX_RANK);
-  return write_and_close(create(file, path, type, rank, shape), path, type, values, fault);
+  return check_rank(path, rank, fault) &&
+         write_and_close(create(file, path, type, rank, shape, H5D_ALLOC_TIME_LATE), path, type,
+                         values, fault);
+}
+
+bool mmoe_h5_reserve(mmoe_h5_id file, const char *path, mmoe_h5_type type, int rank,
+                     const uint64_t *shape, uint64_t *place, char *fault) {
+  if (!check_rank(path, rank, fault)) return false;
+  const hid_t dataset = create(file, path, type, rank, shape, H5D_ALLOC_TIME_EARLY);
+  const haddr_t address = dataset < 0 ? HADDR_UNDEF : H5Dget_offset(dataset);
+  *place = address;
+  if (address == HADDR_UNDEF) mmoe_h5_fail_library(fault, "cannot write dataset", path);
+  if (dataset >= 0) H5Dclose(dataset);
+  return address != HADDR_UNDEF;
 }
 
 bool mmoe_h5_fill(mmoe_h5_id file, const char *path, mmoe_h5_type type, const void *values,

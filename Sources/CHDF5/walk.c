@@ -117,7 +117,8 @@ static bool visit_dataset(walk *w, hid_t object) {
   const hid_t type = H5Dget_type(object), space = H5Dget_space(object);
   const hid_t creation = H5Dget_create_plist(object);
   const bool accepted = describe(w, type, space, creation, &d);
-  if (accepted) d.offset = H5Dget_offset(object);
+  if (accepted)
+    d.offset = H5Tequal(type, mmoe_h5_file_type(d.type)) > 0 ? H5Dget_offset(object) : UINT64_MAX;
   if (type >= 0) H5Tclose(type);
   if (space >= 0) H5Sclose(space);
   if (creation >= 0) H5Pclose(creation);

@@ -13,12 +13,12 @@ public enum CheckpointFile {
     public let version: Int
     /// Length of the whole file.
     public let bytes: Int
-    /// XXH3-64 of everything after the user block.
+    /// Of everything after the user block, as its version computes it.
     public let checksum: UInt64
   }
 
   /// Version of the container that this program writes, and the last one that it reads.
-  public static let version = 1
+  public static let version = 2
 
   /// Opens a checkpoint after verifying it.
   ///
@@ -75,21 +75,28 @@ public enum CheckpointFile {
         .damaged, path,
         "damaged checkpoint: \(length) bytes found, only \(block.fileBytes) expected; \(remedy)")
     }
-    let found = try checksum(file, path, end: length)
+    let found = try checksum(file, path, end: length, version: block.version)
     guard found == block.checksum else {
       throw HDF5Error(
         .damaged, path,
         "damaged checkpoint: its bytes have changed since it was written (checksum \(hex(found)), "
           + "\(hex(block.checksum)) expected); \(remedy)")
     }
-    return Summary(version: Self.version, bytes: length, checksum: found)
+    return Summary(version: block.version, bytes: length, checksum: found)
   }
 
-  /// XXH3-64 of everything after the user block.
-  static func checksum(_ file: OpenFile, _ path: String, end: Int) throws -> UInt64 {
+  /// The checksum of everything after the user block.
+  ///
+  /// - Parameter known: digests of blocks that need not be read again.
+  static func checksum(
+    _ file: OpenFile, _ path: String, end: Int, version: Int = version, known: BlockDigests = BlockDigests()
+  ) throws -> UInt64 {
     var sum: UInt64 = 0
-    let status = mmoe_checksum_file(
-      file.descriptor, UInt64(UserBlock.size), UInt64(max(UserBlock.size, end)), &sum)
+    let status =
+      version == 1
+      ? mmoe_checksum_file(
+        file.descriptor, UInt64(UserBlock.size), UInt64(max(UserBlock.size, end)), &sum)
+      : known.checksum(of: file, end: end, &sum)
     guard status == 0 else {
       throw status < 0
         ? HDF5Error(.truncated, path, "became shorter while it was read; \(remedy)")

@@ -14,8 +14,11 @@ public final class CheckpointWriter {
   private var id: mmoe_h5_id?
   private var postponed: [Postponed] = []
   private var parts: [CheckpointPart] = []
-  /// Bytes written since the disk was last told to begin.
-  private var unannounced = 0
+  /// Writes large datasets; made for the first one.
+  private var blocks: BlockWriter?
+  private var digests = BlockDigests()
+  /// Up to where the disk has been asked for room.
+  private var room = 0
 
   /// A small dataset that must be aligned: HDF5 aligns by size alone, so it gets its storage at the
   /// end, when nothing but such datasets is stored any more.
@@ -57,6 +60,8 @@ public final class CheckpointWriter {
   public func abandon() {
     guard let open = id else { return }
     id = nil
+    _ = blocks?.end()
+    blocks = nil
     HDF5Library.shared.sync { mmoe_h5_discard(open) }
     temporary.remove()
   }
@@ -152,7 +157,11 @@ public final class CheckpointWriter {
       try complete()
       let open = temporary.file
       let length = open.length
-      let checksum = try CheckpointFile.checksum(open, file, end: length)
+      // Gives back the room that was not needed.
+      guard ftruncate(open.descriptor, off_t(length)) == 0 else {
+        throw failed("cannot be cut to its length: \(systemReason(errno))")
+      }
+      let checksum = try CheckpointFile.checksum(open, file, end: length, known: digests)
       let block = UserBlock(fileBytes: length, checksum: checksum).encoded
       guard pwrite(open.descriptor, block, block.count, 0) == block.count else {
         throw failed("cannot write its user block: \(systemReason(errno))")
@@ -169,6 +178,9 @@ public final class CheckpointWriter {
 extension CheckpointWriter {
   /// Ends the HDF5 part of the work: postponed datasets, metadata, close.
   private func complete() throws {
+    let status = blocks?.end() ?? 0
+    blocks = nil
+    guard status == 0 else { throw failed("cannot be written: \(systemReason(status))\(Self.remedy)") }
     if !postponed.isEmpty {
       try close()
       id = try HDF5Library.shared.call(file, .unwritable, remedy: Self.remedy) { fault in
@@ -213,21 +225,47 @@ extension CheckpointWriter {
     }
     let extents = shape.map { UInt64($0) }
     let bytes = count * stride
+    // Such a dataset has a whole block wherever it begins.
+    if bytes >= 2 * BlockDigests.block, let values {
+      var place: UInt64 = 0
+      try call { mmoe_h5_reserve($0, path, type, Int32(shape.count), extents, &place, $1) }
+      return try write(path, values, bytes, at: Int(place))
+    }
     let postpones = aligned && bytes > 0 && bytes < Self.alignment
     try call {
       mmoe_h5_write(
         $0, path, type, Int32(shape.count), extents, bytes > 0 && !postpones ? values : nil, $1)
     }
-    unannounced += bytes
-    if unannounced >= 64 << 20 {
-      // The disk then works while the rest is copied and summed up, and `fsync` waits for less.
-      mmoe_begin_writeback(temporary.file.descriptor)
-      unannounced = 0
-    }
     if postpones {
       let copy = [UInt8](UnsafeRawBufferPointer(start: values, count: bytes))
       postponed.append(Postponed(path: path, type: type, values: copy))
     }
+  }
+
+  /// Writes a large dataset's values into the storage that HDF5 has reserved for them.
+  private func write(_ path: String, _ values: UnsafeRawPointer, _ bytes: Int, at place: Int) throws {
+    let whole = BlockDigests.whole(in: place..<place + bytes)
+    let (first, last) = (whole.lowerBound * BlockDigests.block, whole.upperBound * BlockDigests.block)
+    keepRoom(until: place + bytes)
+    let writer = blocks ?? BlockWriter(temporary.file)
+    blocks = writer
+    var status = writer.write(whole, values + (first - place), &digests)
+    // The ends share their blocks with neighbours, so they are read again for the checksum: better from the page cache.
+    for part in [place..<first, last..<place + bytes] where status == 0 && !part.isEmpty {
+      status = mmoe_write_all(
+        temporary.file.descriptor, values + (part.lowerBound - place), part.count, UInt64(part.lowerBound))
+    }
+    guard status == 0 else {
+      throw failed("cannot write dataset '\(path)': \(systemReason(status))\(Self.remedy)")
+    }
+  }
+
+  /// Without this every write would get its own piece of the disk, and reading the file would take half as long again.
+  private func keepRoom(until end: Int) {
+    guard end > room else { return }
+    let more = max(end, room + min(room, 256 << 20))
+    mmoe_keep_room(temporary.file.descriptor, UInt64(room), UInt64(more))
+    room = more
   }
 
   /// Product of the extents; nil when one is negative or the product beyond any memory.

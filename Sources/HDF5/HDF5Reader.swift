@@ -10,6 +10,7 @@ public final class HDF5Reader: Sendable {
   /// The file's length, without its parts.
   public let bytes: Int
   let id: mmoe_h5_id
+  let open: OpenFile
   private let index: HDF5Index
   /// Files beside this one that have some of its datasets, by name.
   private let parts: [String: HDF5Reader]
@@ -83,6 +84,7 @@ public final class HDF5Reader: Sendable {
       valid(mmoe_h5_open(open.descriptor, fault))
     }
     self.id = id
+    self.open = open
     self.bytes = bytes
     file = path
     do {

@@ -5,7 +5,7 @@ import CHDF5
 ///     0     magic "MMOECKPT"
 ///     8     u32 container version
 ///     16    u64 length of the whole file
-///     24    u64 XXH3-64 of everything after this block
+///     24    u64 checksum of everything after this block: version 2 `BlockDigests`, version 1 XXH3-64
 ///     4088  u64 XXH3-64 of the 4,088 bytes before it
 ///
 /// Everything else is zero. Magic and the last field stay where they are in all versions, so that a
@@ -19,13 +19,14 @@ struct UserBlock {
   private static let checksumPlace = 24
   private static let ownChecksumPlace = size - 8
 
+  var version = CheckpointFile.version
   let fileBytes: Int
   let checksum: UInt64
 
   var encoded: [UInt8] {
     var block = [UInt8](repeating: 0, count: Self.size)
     block.replaceSubrange(0..<Self.magic.count, with: Self.magic)
-    Self.store(UInt32(CheckpointFile.version), in: &block, at: Self.versionPlace)
+    Self.store(UInt32(version), in: &block, at: Self.versionPlace)
     Self.store(UInt64(fileBytes), in: &block, at: Self.lengthPlace)
     Self.store(checksum, in: &block, at: Self.checksumPlace)
     Self.store(Self.ownChecksum(block), in: &block, at: Self.ownChecksumPlace)
@@ -48,7 +49,8 @@ struct UserBlock {
       return .failure(.changed)
     }
     return .success(
-      UserBlock(fileBytes: bytes, checksum: load(UInt64.self, block, at: checksumPlace)))
+      UserBlock(
+        version: version, fileBytes: bytes, checksum: load(UInt64.self, block, at: checksumPlace)))
   }
 
   private static func ownChecksum(_ block: [UInt8]) -> UInt64 {

@@ -74,7 +74,8 @@ import Testing
         let place = round % 2 == 0 ? 4096 + dice.roll(3000) : intact.count - 1 - dice.roll(3000)
         forged[min(max(place, 4096), intact.count - 1)] = UInt8(dice.roll(256))
       }
-      let sum = forged[4096...].withUnsafeBytes { mmoe_checksum($0.baseAddress, $0.count) }
+      try write(forged, to: path)
+      let sum = try CheckpointFile.checksum(OpenFile(reading: path), path, end: forged.count)
       forged.replaceSubrange(0..<4096, with: UserBlock(fileBytes: forged.count, checksum: sum).encoded)
       try write(forged, to: path)
       _ = try CheckpointFile.verify(path)
@@ -98,6 +99,34 @@ import Testing
       #expect(try failure(intact.prefix(length))?.reason == .truncated)
     }
     #expect(try failure(intact + [0])?.reason == .damaged)
+  }
+
+  /// As its first version was written: one sum over all that follows the user block.
+  @Test func firstVersionIsRead() throws {
+    let sum = intact[4096...].withUnsafeBytes { mmoe_checksum($0.baseAddress, $0.count) }
+    var old = intact
+    old.replaceSubrange(0..<4096, with: UserBlock(version: 1, fileBytes: old.count, checksum: sum).encoded)
+    try write(old, to: path)
+    #expect(try CheckpointFile.verify(path).version == 1)
+    #expect(try !CheckpointFile.open(path).datasets.isEmpty)
+    old[9000] ^= 1
+    #expect(try failure(old)?.reason == .damaged)
+  }
+
+  /// The checksum written out again from its definition, over sizes around those of blocks.
+  @Test(arguments: [-1, 0, 1, 4096, 100_000]) func checksumOfBlocks(beyond: Int) throws {
+    let block = 256 << 10
+    for blocks in [1, 2, 17, 33] {
+      let content = (0..<blocks * block + beyond).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
+      try write(content, to: path)
+      var digests: [UInt64] = []
+      for start in stride(from: 0, to: content.count, by: block) {
+        let piece = content[max(4096, start)..<min(start + block, content.count)]
+        digests.append(piece.withUnsafeBytes { mmoe_checksum($0.baseAddress, $0.count) })
+      }
+      let expected = digests.withUnsafeBytes { mmoe_checksum($0.baseAddress, $0.count) }
+      #expect(try CheckpointFile.checksum(OpenFile(reading: path), path, end: content.count) == expected)
+    }
   }
 
   @Test func newerVersionIsNotCalledDamage() throws {

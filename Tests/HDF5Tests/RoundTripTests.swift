@@ -27,6 +27,28 @@ import Testing
     #expect(direct == ramp(2048))
   }
 
+  /// Large datasets are written and read past the library, which must find the same numbers.
+  @Test(arguments: [131_072, 131_073, 262_143, 1_048_576, 3_000_001]) func largeValuesComeBack(count: Int) throws {
+    let noise = (0..<count).map { Float(Int32(truncatingIfNeeded: $0 &* 2_654_435_761)) }
+    for name in ["a.h5", "b.h5"] {
+      let writer = try CheckpointWriter(path: folder.file(name))
+      try writer.writeFloats("small", shape: [3], ramp(3))
+      // From memory that is not aligned either.
+      try noise.withUnsafeBufferPointer { try writer.writeFloats("large/0", shape: [count - 1], $0.baseAddress! + 1) }
+      try writer.writeInt64s("large/1", shape: [count / 2], (0..<count / 2).map { Int64($0 &* 7_919) })
+      try writer.writeFloats("large/2", shape: [count], noise)
+      try writer.setAttribute("unit", "1", of: "large/2")
+      try writer.finish()
+    }
+    #expect(try bytes(folder.file("a.h5")) == bytes(folder.file("b.h5")))
+    let reader = try CheckpointFile.open(path)
+    #expect(try reader.readFloats("small") == ramp(3))
+    #expect(try reader.readFloats("large/0") == Array(noise.dropFirst()))
+    #expect(try reader.readFloats("large/2") == noise)
+    #expect(try reader.readDoubles("large/2") == noise.map(Double.init))
+    #expect(try reader.readInt64s("large/1").last == Int64((count / 2 - 1) * 7_919))
+  }
+
   @Test func attributesComeBack() throws {
     let reader = try CheckpointFile.open(path)
     #expect(try reader.stringAttribute("config") == "model:\n  width: 192 # größer")

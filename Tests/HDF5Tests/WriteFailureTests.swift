@@ -25,7 +25,7 @@ import Testing
     let before = try bytes(path)
     for leave in [true, false] {
       let writer = try CheckpointWriter(path: path)
-      try writer.writeFloats("x", shape: [100_000], ramp(100_000))
+      try writer.writeFloats("x", shape: [2_000_000], ramp(2_000_000))
       if leave { continue }
       writer.abandon()
       writer.abandon()

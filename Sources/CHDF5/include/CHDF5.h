@@ -38,7 +38,8 @@ typedef struct {
   uint64_t shape[MMOE_H5_MAX_RANK];
   /// Product of the shape.
   uint64_t count;
-  /// Place of contiguous storage in the file, user block included; UINT64_MAX when there is none.
+  /// Place of contiguous storage in the file, user block included; UINT64_MAX when there is none, or
+  /// its elements are not stored as mmoe_h5_write stores them.
   uint64_t offset;
 } mmoe_h5_dataset;
 
@@ -97,6 +98,11 @@ bool mmoe_h5_read(mmoe_h5_id file, const char *path, mmoe_h5_type type, uint64_t
 /// storage is left open until mmoe_h5_fill.
 bool mmoe_h5_write(mmoe_h5_id file, const char *path, mmoe_h5_type type, int rank,
                    const uint64_t *shape, const void *values, char *fault);
+
+/// Creates such a dataset whose values the caller writes: `place` is where they belong in the file,
+/// user block included.
+bool mmoe_h5_reserve(mmoe_h5_id file, const char *path, mmoe_h5_type type, int rank,
+                     const uint64_t *shape, uint64_t *place, char *fault);
 
 /// Writes the values of a dataset that exists.
 bool mmoe_h5_fill(mmoe_h5_id file, const char *path, mmoe_h5_type type, const void *values,
@@ -158,11 +164,28 @@ uint64_t mmoe_checksum(const void *bytes, size_t count);
 /// XXH3-64 of a file from `begin` to `end`; returns 0, an errno, or -1 when the file is shorter.
 int mmoe_checksum_file(int descriptor, uint64_t begin, uint64_t end, uint64_t *checksum);
 
+/// XXH3-64 of each piece into which the multiples of `block` cut a file from `begin` to `end`;
+/// returns as mmoe_checksum_file. May run on several threads.
+int mmoe_digest_blocks(int descriptor, uint64_t block, uint64_t begin, uint64_t end,
+                       uint64_t *digests);
+
 // ---- system.c
 
 /// Takes the exclusive lock of an open file, which ends with its last descriptor; `wait` until it
 /// is free. Returns 0 or an errno (ENOLCK and EINVAL: the file system has no locks).
 int mmoe_lock_file(int descriptor, bool wait);
 
-/// Lets the disk begin with what has been written so far, without waiting for it.
-void mmoe_begin_writeback(int descriptor);
+/// Another descriptor of the same file that writes past the page cache; -1 where the file system
+/// has no such thing.
+int mmoe_open_direct(int descriptor);
+
+/// Asks for room on the disk up to `end`, in one piece where that is to be had; the file keeps its length, and a
+/// disk without room says so when it is written.
+void mmoe_keep_room(int descriptor, uint64_t begin, uint64_t end);
+
+/// Writes all of `count` bytes at `offset`; returns 0 or an errno. A direct descriptor that turns out not to
+/// take them becomes an ordinary one.
+int mmoe_write_all(int descriptor, const void *bytes, size_t count, uint64_t offset);
+
+/// Reads all of `count` bytes at `offset`; returns 0, an errno, or -1 when the file is shorter.
+int mmoe_read_all(int descriptor, void *bytes, size_t count, uint64_t offset);

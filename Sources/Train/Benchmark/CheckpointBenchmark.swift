@@ -6,6 +6,9 @@ import MMoETensor
 /// some disks do not write.
 public enum CheckpointBenchmark {
   /// Seconds of one round; `dd` in blocks of 4 MiB.
+  ///
+  /// In rounds 0, 2, … `dd` reads the file before it is loaded, in the others after: below the system's own cache, which
+  /// is emptied, a disk's host may have another that the first reader fills.
   public struct Round: Codable, Sendable {
     /// A checkpoint with optimiser state, until it is on the disk.
     public var save = 0.0
@@ -30,19 +33,26 @@ public enum CheckpointBenchmark {
     public let bytes: Int
     public let rounds: [Round]
 
-    /// Medians over the rounds, as shares of what `dd` reaches.
+    /// Medians over the rounds, as shares of what `dd` reaches in the same place of a round.
     public var text: String {
-      func median(_ value: (Round) -> Double) -> Double { rounds.map(value).sorted()[rounds.count / 2] }
-      func line(_ name: String, _ seconds: Double, _ dd: Double?) -> String {
-        "\(name.padding(toLength: 12, withPad: " ", startingAt: 0))\(HumanFormat.fixed(seconds, 2)) s, "
-          + "\(HumanFormat.fixed(Double(bytes) / seconds / 1e6, 0)) MB/s"
+      let (ddFirst, loadFirst) = (
+        rounds.enumerated().filter { $0.offset % 2 == 0 }.map(\.element),
+        rounds.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+      )
+      func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+      func line(_ name: String, _ seconds: [Double], _ dd: [Double]?) -> String {
+        let own = median(seconds)
+        return "\(name.padding(toLength: 15, withPad: " ", startingAt: 0))\(HumanFormat.fixed(own, 2)) s, "
+          + "\(HumanFormat.fixed(Double(bytes) / own / 1e6, 0)) MB/s"
           + (dd.map {
-            ", \(HumanFormat.percent($0 / seconds)) of dd (\(HumanFormat.fixed(Double(bytes) / $0 / 1e6, 0)) MB/s)"
+            ", \(HumanFormat.percent(median($0) / own)) of dd (\(HumanFormat.fixed(Double(bytes) / median($0) / 1e6, 0)) MB/s)"
           } ?? "") + "\n"
       }
       return "\(HumanFormat.bytes(bytes)), medians of \(rounds.count)\n"
-        + line("saving", median(\.save), median(\.ddWrite))
-        + line("loading", median(\.load), median(\.ddRead)) + line("from memory", median(\.loadCached), nil)
+        + line("saving", rounds.map(\.save), rounds.map(\.ddWrite))
+        + line("loading first", loadFirst.map(\.load), ddFirst.map(\.ddRead))
+        + line("loading second", ddFirst.map(\.load), loadFirst.map(\.ddRead))
+        + line("from memory", rounds.map(\.loadCached), nil)
     }
   }
 
@@ -50,7 +60,7 @@ public enum CheckpointBenchmark {
   ///
   /// - Parameters:
   ///   - folder: on the disk in question; the files are removed at the end.
-  ///   - rounds: how often each is done, at least once.
+  ///   - rounds: how often each is done, at least twice.
   /// - Throws: `TrainError` when `dd` fails, and what saving and loading throw.
   public static func run(
     _ config: RunConfig, preset: String, folder: String, rounds: Int, engine: Engine
@@ -64,22 +74,28 @@ public enum CheckpointBenchmark {
       backend: engine.backendDescription)
     var found: [Round] = []
     var bytes = 0
-    for _ in 0..<rounds {
+    for number in 0..<rounds {
       var round = Round()
       round.save = try seconds { try TrainingCheckpoint.save(info, TrainingState(model, optimizer), to: file) }
       bytes = (try FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0
-      // From memory, where the file still is.
+      // It was written past the page cache; now it is there for the first `dd`.
+      try dd(["if=\(file)", "of=/dev/null", "bs=4M"])
       round.ddWrite = try seconds { try dd(["if=\(file)", "of=\(plain)", "bs=4M", "conv=fsync"]) }
       func load() throws {
         let loaded = try LoadedCheckpoint(file)
         try loaded.restore(model)
         try loaded.restore(optimizer, of: model)
       }
+      func readPlainly() throws {
+        try forget(file)
+        round.ddRead = try seconds { try dd(["if=\(file)", "of=/dev/null", "bs=4M"]) }
+      }
+      // In turn the first one: disks have caches too.
+      if number % 2 == 0 { try readPlainly() }
       try forget(file)
       round.load = try seconds(load)
       round.loadCached = try seconds(load)
-      try forget(plain)
-      round.ddRead = try seconds { try dd(["if=\(plain)", "of=/dev/null", "bs=4M"]) }
+      if number % 2 == 1 { try readPlainly() }
       found.append(round)
     }
     return Result(bytes: bytes, rounds: found)
