@@ -59,7 +59,7 @@ import Testing
     let data = try PairData(PairLearningTests.data.path, config, attachments: loaded?.info.attachments, TextBuffer())
     try loaded?.requireVocabulary(data.vocabulary, data: data.path)
     data.adapt(&config, TextBuffer())
-    let task = try data.makeJob(config, training: true, engine: engine, team: nil)
+    let task = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
     let run = loaded == nil ? try RunFolder(creating: folder) : try RunFolder(locking: folder)
     return try Trainer(
       task, preset: "pairs-emoji", config: config, engine: engine, folder: run, resuming: loaded, sink: TextBuffer()
@@ -117,7 +117,7 @@ import Testing
     let loaded = try LoadedCheckpoint(outcome.checkpoint)
     let info = loaded.info
     let data = try PairData(PairLearningTests.data.path, info.config, attachments: info.attachments, TextBuffer())
-    let alone = try data.makeJob(info.config, training: false, engine: Engine(threads: 2), team: nil)
+    let alone = try data.makeJob(info.config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
     try loaded.restore(alone.model)
     let again = try alone.evaluate(progress: nil)
     #expect(again["mixture_top1"] == images && abs((again["mixture_text_loss"] ?? 0) - text) < 1e-5)
@@ -171,7 +171,7 @@ import Testing
       var config = try PairLearningTests.config(["moe.task_routing=\(isTold)"])
       let data = try PairData(PairLearningTests.data.path, config, attachments: nil, TextBuffer())
       data.adapt(&config, TextBuffer())
-      let task = try data.makeJob(config, training: false, engine: Engine(threads: 2), team: nil)
+      let task = try data.makeJob(config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
       let probed = try #require(task as? any ProbedTask)
       let found = try RoutingAnalysis.measure(probed, config.model, samples: 6, engine: Engine(threads: 2))
       let labels = Dictionary(uniqueKeysWithValues: found.labels.map { ($0.name, $0.values) })
@@ -213,7 +213,7 @@ import Testing
     let config = try PairLearningTests.config(["model.context=8"])
     let data = try PairData(PairLearningTests.data.path, config, attachments: nil, TextBuffer())
     let error = #expect(throws: TrainError.self) {
-      try data.makeJob(config, training: true, engine: engine, team: nil)
+      try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
     }
     #expect(error?.description.contains("captions.jsonl:") == true)
     #expect(error?.description.contains("model.context 8") == true)

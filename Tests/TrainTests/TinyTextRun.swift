@@ -46,7 +46,7 @@ struct TinyTextRun {
     try loaded?.requireVocabulary(text.vocabulary, data: data)
     var config = config
     text.adapt(&config, TextBuffer())
-    let task = try text.makeJob(config, training: true, engine: engine, team: nil)
+    let task = try text.makeJob(config, training: true, filled: false, engine: engine, team: nil)
     let run = loaded == nil ? try RunFolder(creating: folder) : try RunFolder(locking: folder)
     return try Trainer(
       task, preset: "gpt-toy", config: config, engine: engine, folder: run, resuming: loaded, sink: TextBuffer()

@@ -11,6 +11,8 @@ public final class Trainer {
   /// How a run ended.
   public struct Outcome {
     public let steps: Int
+    /// When the first step began, of `monotonicSeconds`.
+    public let began: Double
     public let seconds: Double
     public let trainLoss: Double
     public let evaluation: Evaluation?
@@ -157,7 +159,7 @@ public final class Trainer {
       evaluation = try task.evaluate(progress: nil)
     }
     return Outcome(
-      steps: step, seconds: monotonicSeconds() - start, trainLoss: trainLoss,
+      steps: step, began: start, seconds: monotonicSeconds() - start, trainLoss: trainLoss,
       evaluation: evaluation, best: best, checkpoint: checkpoint,
       isInterrupted: step < totalSteps,
       unitsPerSecond: Double((step - firstStep) * task.unitsPerStep) / max(stepSeconds, 1e-9),

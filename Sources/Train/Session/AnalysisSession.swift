@@ -88,7 +88,7 @@ public struct AnalysisSession {
     if let threads = options.threads { config.tensor.threads = threads }
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
     let opened = try TaskKind(named: first.info.task).openData(data, config, checkpoint: first, human)
-    let job = try opened.makeJob(config, training: A.needsTrainingPart, engine: engine, team: nil)
+    let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)
     guard let task = job as? any ProbedTask else {
       throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")
     }

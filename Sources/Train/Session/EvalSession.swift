@@ -59,7 +59,7 @@ public struct EvalSession {
       return
     }
     let data = try task.openData(options.data, config, checkpoint: checkpoint, human)
-    let job = try data.makeJob(config, training: false, engine: engine, team: nil)
+    let job = try data.makeJob(config, training: false, filled: true, engine: engine, team: nil)
     try checkpoint.restore(job.model)
 
     let began = monotonicSeconds()

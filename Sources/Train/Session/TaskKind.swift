@@ -83,9 +83,10 @@ protocol TaskData {
   func adapt(_ config: inout RunConfig, _ sink: any TextSink)
   /// - Parameters:
   ///   - training: whether the training part is needed too.
+  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   func makeJob(
-    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask
 }
 
@@ -110,8 +111,8 @@ struct ImageData: TaskData {
   }
 
   func makeJob(
-    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try ImageClassification(config, data: path, training: training, engine: engine, team: team)
+    try ImageClassification(config, data: path, training: training, filled: filled, engine: engine, team: team)
   }
 }

@@ -94,7 +94,7 @@ public struct TrainSession {
     let team =
       world.size > 1
       ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
-    let job = try data.makeJob(config, training: true, engine: engine, team: team)
+    let job = try data.makeJob(config, training: true, filled: checkpoint != nil, engine: engine, team: team)
     try initial?.fill(
       job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
     team?.requireSame("configuration", RunConfig.table.yaml(config))
@@ -125,7 +125,7 @@ public struct TrainSession {
     let plot = folder.flatMap { drawPlot($0, "\(preset) \(config.model.moe.variant)") }
     report(
       outcome, job, config: config, preset: preset, plot: plot,
-      seconds: monotonicSeconds() - began, engine: engine)
+      began: began, engine: engine)
     return outcome.isInterrupted ? 130 : 0
   }
 
@@ -244,8 +244,9 @@ public struct TrainSession {
 
   private func report(
     _ outcome: Trainer.Outcome, _ job: any TrainingTask, config: RunConfig, preset: String,
-    plot: String?, seconds: Double, engine: Engine
+    plot: String?, began: Double, engine: Engine
   ) {
+    let seconds = monotonicSeconds() - began
     for note in job.notes { human.line("note: \(note)") }
     human.line()
     if outcome.isInterrupted {
@@ -281,7 +282,7 @@ public struct TrainSession {
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(preset),
       "variant": .string(config.model.moe.variant), "steps": .int(outcome.steps),
-      "seconds": .double(seconds), "train_loss": .double(outcome.trainLoss),
+      "seconds": .double(seconds), "ready_s": .double(outcome.began - began), "train_loss": .double(outcome.trainLoss),
       "val_loss": outcome.evaluation.map { .double($0.loss) } ?? .null,
       "checkpoint": .string(outcome.checkpoint), "plot": plot.map { .string($0) } ?? .null,
       "interrupted": .bool(outcome.isInterrupted), "threads": .int(engine.threads),

@@ -35,11 +35,12 @@ public final class ImageClassification: TrainingTask {
   /// - Parameters:
   ///   - data: a folder in the ImageFolder layout.
   ///   - training: whether the `train` split is needed too.
+  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   public init(
-    _ config: RunConfig, data: String, training isTraining: Bool = true, engine: Engine,
+    _ config: RunConfig, data: String, training isTraining: Bool = true, filled: Bool = false, engine: Engine,
     team: RankTeam? = nil
   ) throws {
     try config.validate()
@@ -64,7 +65,7 @@ public final class ImageClassification: TrainingTask {
       )
     }
     vision = try VisionTransformer(
-      config.model, seed: UInt64(config.seed), engine: engine,
+      config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
       dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
     stepsPerEpoch = ImageLoader.stepsPerEpoch(

@@ -40,10 +40,11 @@ public final class LanguageModelling: TrainingTask {
 
   /// - Parameters:
   ///   - training: whether the training part is needed too.
+  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for a missing or damaged part; `ModelError` or `TrainError` for an impossible configuration.
   init(
-    _ config: RunConfig, data: TextData, training isTraining: Bool, engine: Engine, team: RankTeam? = nil
+    _ config: RunConfig, data: TextData, training isTraining: Bool, filled: Bool, engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
     try config.requireDivisible(by: team?.world.size ?? 1)
@@ -61,7 +62,8 @@ public final class LanguageModelling: TrainingTask {
     validation = try TokenCorpus(data.shards, split: .val, tokenizer: tokenizer)
     training = isTraining ? try TokenCorpus(data.shards, split: .train, tokenizer: tokenizer) : nil
     language = try GPT(
-      config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
+      config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
+      dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch * config.model.text.context
     stepsPerEpoch = TokenLoader.stepsPerEpoch(
       tokens: training?.tokens ?? 0, length: config.model.text.context, batchSize: config.data.batch)

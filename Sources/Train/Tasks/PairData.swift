@@ -55,9 +55,9 @@ struct PairData: TaskData {
   }
 
   func makeJob(
-    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try PairLearning(config, data: self, training: training, engine: engine, team: team)
+    try PairLearning(config, data: self, training: training, filled: filled, engine: engine, team: team)
   }
 }
 

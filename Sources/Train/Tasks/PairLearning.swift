@@ -57,11 +57,12 @@ public final class PairLearning: TrainingTask {
 
   /// - Parameters:
   ///   - training: whether the training part is needed too.
+  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the pairs; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   init(
-    _ config: RunConfig, data: PairData, training isTraining: Bool, engine: Engine, team: RankTeam? = nil
+    _ config: RunConfig, data: PairData, training isTraining: Bool, filled: Bool, engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
     try config.requireDivisible(by: team?.world.size ?? 1)
@@ -81,7 +82,8 @@ public final class PairLearning: TrainingTask {
       data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, training: isTraining, engine: engine,
       share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation))
     fused = try MultimodalTransformer(
-      config.model, seed: UInt64(config.seed), engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
+      config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
+      dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
     stepsPerEpoch = ImageLoader.stepsPerEpoch(
       images: training?.source.set.drawnCount ?? 0, batchSize: config.data.batch)

@@ -47,9 +47,9 @@ struct TextData: TaskData {
   }
 
   func makeJob(
-    _ config: RunConfig, training: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try LanguageModelling(config, data: self, training: training, engine: engine, team: team)
+    try LanguageModelling(config, data: self, training: training, filled: filled, engine: engine, team: team)
   }
 
   /// The tokenizer that the configuration asks for.
