@@ -4,11 +4,27 @@ import Testing
 
 /// Ranks over a rate-limited link, where the machine permits network namespaces.
 @Suite struct NetlabTests {
-  @Test func limitsTheLinkAndCleansUp() throws {
+  private func run(_ arguments: [String]) throws -> ProgramRunner.Result {
     let netlab = ProgramRunner.package + "/scripts/netlab"
-    func run(_ arguments: [String]) throws -> ProgramRunner.Result {
-      try ProgramRunner.run(["60", netlab] + arguments, program: "/usr/bin/timeout")
+    return try ProgramRunner.run(["60", netlab] + arguments, program: "/usr/bin/timeout")
+  }
+
+  /// Two hosts of two ranks: they differ by name, and an exchange in two levels between them brings the bits of one.
+  @Test func hostsOfTheirOwn() throws {
+    let names = try run(["--hosts", "2", "-n", "4", "hostname"])
+    guard names.status != 77 else {
+      print(names.errors)
+      return
     }
+    #expect(names.status == 0, "\(names.errors)")
+    #expect(names.output.split(separator: "\n").sorted() == ["mmoe1", "mmoe1", "mmoe2", "mmoe2"])
+    let checks = (ProgramRunner.program as NSString).deletingLastPathComponent + "/parallel-checks"
+    let levels = try run(["--hosts", "2", "-n", "4", checks, "levels"])
+    #expect(levels.status == 0 && levels.output.contains("ok levels"), "\(levels.errors)")
+    #expect(try run(["--hosts", "2", "-n", "3", "hostname"]).status == 64)
+  }
+
+  @Test func limitsTheLinkAndCleansUp() throws {
     let result = try run([
       "--rate", "80mbit", "-n", "2", ProgramRunner.program, "bench", "exchange", "--largest", "262144",
       "--repetitions", "3", "--json",
