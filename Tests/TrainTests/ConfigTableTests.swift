@@ -192,6 +192,14 @@ private func message(yaml: String) -> String {
         == "c.yaml:3: moe.experts: found again, expected once; it stands at line 2 too, remove one")
   }
 
+  /// Keys and values are quoted in errors, and an error is one line.
+  @Test(arguments: ["na\nme", "nam\u{0}eva,b 0m\r\n   *.x]", "moe.experts=1\n2", "a=\u{2028}b"])
+  func errorsAreOneLine(setting: String) {
+    var sample = Sample()
+    let error = #expect(throws: ConfigError.self) { try Sample.keys.set(setting, in: &sample) }
+    #expect(error?.description.contains(where: \.isNewline) == false)
+  }
+
   @Test func yamlReadsBackEqual() throws {
     var sample = Sample()
     sample.moe.capacity = 1e-7

@@ -73,7 +73,7 @@ struct ConfigDocument: Sendable {
       let place = offset.map { " at byte \($0)" } ?? ""
       return ConfigError("\(file): expected YAML, found an error\(place): \(problem)")
     default:
-      return ConfigError("\(file): expected YAML, found \(oneLine("\(error)"))")
+      return ConfigError("\(file): expected YAML, found \(error)")
     }
   }
 }

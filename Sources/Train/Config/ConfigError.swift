@@ -2,5 +2,8 @@
 public struct ConfigError: Error, CustomStringConvertible, Sendable {
   public let description: String
 
-  public init(_ description: String) { self.description = description }
+  /// - Parameter description: what it quotes of keys and values may hold line ends, which become blanks.
+  public init(_ description: String) {
+    self.description = description.split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
 }
