@@ -62,10 +62,22 @@ import Testing
       let result = try RankRunner.run("mmoe", training(more), ranks: ranks)
       #expect(result.status == 0, "\(result.errors)")
     }
-    try run(["--steps", "4", "--out", folder("parts"), "--set", "checkpoint.shards=true"], ranks: 2)
+    // One save begins while the one before is written.
+    try run(
+      [
+        "--steps", "4", "--out", folder("parts"), "--set", "checkpoint.shards=true", "--set", "checkpoint.every=1",
+        "--set", "checkpoint.background=true",
+      ], ranks: 2)
     let names = try FileManager.default.contentsOfDirectory(atPath: folder("parts"))
     #expect(["step-0000004.h5", "step-0000004.r00.h5", "step-0000004.r01.h5"].allSatisfy(names.contains))
     try run(["--steps", "4", "--out", folder("whole")], ranks: 2)
+    try run(["--steps", "4", "--out", folder("waited"), "--set", "checkpoint.shards=true"], ranks: 2)
+    // The file that they belong to has another configuration.
+    for name in names where name.hasPrefix("step-0000004.r") {
+      #expect(
+        try Data(contentsOf: URL(fileURLWithPath: folder("parts/" + name)))
+          == Data(contentsOf: URL(fileURLWithPath: folder("waited/" + name))), "\(name)")
+    }
     let merged = try ProgramRunner.run([
       "checkpoint", "merge", folder("parts/step-0000004.h5"), "--out", folder("merged.h5"),
     ])

@@ -1,14 +1,15 @@
 import Foundation
 import Synchronization
 
-/// A checkpoint that is being written beside the training: the loop pauses for the copy in memory alone.
-final class BackgroundSave: Sendable {
+/// A checkpoint, or this rank's part of one, that is being written beside the training: the loop pauses for the copy in
+/// memory alone.
+final class BackgroundSave<Written: Sendable>: Sendable {
   let step: Int
-  private let outcome = Mutex<Result<Void, any Error>?>(nil)
+  private let outcome = Mutex<Result<Written, any Error>?>(nil)
   private let done = DispatchSemaphore(value: 0)
 
   /// - Parameter write: runs on a thread of its own.
-  init(step: Int, _ write: @escaping @Sendable () throws -> Void) {
+  init(step: Int, _ write: @escaping @Sendable () throws -> Written) {
     self.step = step
     let thread = Thread { [self] in
       let result = Result { try write() }
@@ -23,9 +24,11 @@ final class BackgroundSave: Sendable {
 
   /// Waits for the end; called once.
   ///
+  /// - Returns: what was written.
   /// - Throws: what writing threw.
-  func wait() throws {
+  func wait() throws -> Written {
     done.wait()
-    try outcome.withLock { $0 }?.get()
+    guard let result = outcome.withLock({ $0 }) else { fatalError("a save ended without an outcome") }
+    return try result.get()
   }
 }

@@ -82,43 +82,64 @@ public enum TrainingCheckpoint {
   private static func save(
     _ info: CheckpointInfo, _ state: TrainingState, to file: String, team: RankTeam?, inParts count: Int
   ) throws {
-    func part(_ piece: CheckpointLayout.Piece, _ parameter: Parameter) -> Int? {
-      piece.expert.map { $0 * count / (parameter.experts?.total ?? 1) }
-    }
     let state = state.assembled(team)
+    let own = try writeParts(state, of: file, count: count, rank: team?.world.rank)
+    let parts = gather(own, team)
+    if team?.isRoot ?? true { try writeOwner(info, state, of: parts, to: file) }
+  }
+
+  /// The part that a piece of an expert goes into.
+  private static func part(_ piece: CheckpointLayout.Piece, of parameter: Parameter, count: Int) -> Int? {
+    piece.expert.map { $0 * count / (parameter.experts?.total ?? 1) }
+  }
+
+  /// Writes what this rank adds to a checkpoint in parts: its experts; without MPI, so on any thread.
+  ///
+  /// - Parameters:
+  ///   - count: how many parts there are.
+  ///   - rank: this process among those of a team; nil = it writes all of them.
+  static func writeParts(_ state: TrainingState, of file: String, count: Int, rank: Int?) throws -> [CheckpointPart] {
     // Copies in other expert groups are equal.
-    let rank = team?.world.rank
     let own = rank.map { $0 < count ? [$0] : [] } ?? Array(0..<count)
-    var written = try own.map { number in
+    return try own.map { number in
       let writer = try CheckpointWriter(path: CheckpointPart.path(of: file, number: number))
       for array in state.arrays where array.parameter.experts != nil {
-        for piece in CheckpointLayout.pieces(of: array.parameter) where part(piece, array.parameter) == number {
+        for piece in CheckpointLayout.pieces(of: array.parameter)
+        where part(piece, of: array.parameter, count: count) == number {
           try writer.writeFloats(
             array.group + "/" + piece.path, shape: piece.shape, array.values.pointer + piece.offset, aligned: true)
         }
       }
       return try writer.finish()
     }
-    if let team {
-      // Disks may keep some ranks waiting for others.
-      team.world.barrier(patiently: true)
-      let lines = team.world.allGather(written.flatMap { Array($0.line.utf8) })
-      written = lines.compactMap { CheckpointPart(line: String(decoding: $0, as: UTF8.self)) }
-      guard team.isRoot else { return }
-    }
+  }
+
+  /// The parts of all ranks, once all are written; every rank must call.
+  static func gather(_ own: [CheckpointPart], _ team: RankTeam?) -> [CheckpointPart] {
+    guard let team else { return own }
+    // Disks may keep some ranks waiting for others.
+    team.world.barrier(patiently: true)
+    let lines = team.world.allGather(own.flatMap { Array($0.line.utf8) })
+    return lines.compactMap { CheckpointPart(line: String(decoding: $0, as: UTF8.self)) }
+  }
+
+  /// Writes the file that parts belong to: what is no expert's, and links to what is.
+  static func writeOwner(
+    _ info: CheckpointInfo, _ state: TrainingState, of parts: [CheckpointPart], to file: String
+  ) throws {
     let writer = try CheckpointWriter(path: file)
-    var linked = Array(repeating: [String](), count: count)
+    var linked = Array(repeating: [String](), count: parts.count)
     for array in state.arrays {
       for piece in CheckpointLayout.pieces(of: array.parameter, allExperts: true) {
         let path = array.group + "/" + piece.path
-        if let number = part(piece, array.parameter) {
+        if let number = part(piece, of: array.parameter, count: parts.count) {
           linked[number].append(path)
         } else {
           try writer.writeFloats(path, shape: piece.shape, array.values.pointer + piece.offset)
         }
       }
     }
-    for (paths, part) in zip(linked, written) { try writer.link(paths, to: part) }
+    for (paths, part) in zip(linked, parts) { try writer.link(paths, to: part) }
     try finish(writer, info, state)
   }
 

@@ -49,6 +49,16 @@ struct TrainingState: @unchecked Sendable {
       arrays: arrays.map { Array(group: $0.group, parameter: $0.parameter, values: $0.whole(team)) }, buffers: buffers)
   }
 
+  /// A copy of what lives here, with sharded moments assembled, that later steps do not change; every rank must call.
+  func detached(_ team: RankTeam?) -> TrainingState {
+    TrainingState(
+      arrays: arrays.map {
+        let whole = $0.whole(team)
+        return Array(group: $0.group, parameter: $0.parameter, values: $0.isSlice ? whole : whole.copy())
+      },
+      buffers: buffers.map { ($0.path, $0.value.copy()) })
+  }
+
   /// A copy that later steps do not change, with the experts of all ranks on the first one; every rank must call.
   func copied(_ team: RankTeam?) -> TrainingState {
     TrainingState(

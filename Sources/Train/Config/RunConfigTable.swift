@@ -244,6 +244,6 @@ extension RunConfig {
       "each rank writes its experts to a file of its own, NAME.rNN.h5, to which the checkpoint links"),
     .bool(
       "checkpoint.background", \.checkpoint.background,
-      "write beside the training, from a copy in memory (as large as weights and moments); not with shards"),
+      "write beside the training, from a copy in memory (as large as weights and moments)"),
   ]
 }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEHDF5
 import MMoEModels
 import MMoEParallel
 import MMoETensor
@@ -40,7 +41,9 @@ public final class Trainer {
   private let firstStep: Int
   private var best: (value: Double, step: Int)?
   /// The checkpoint that is being written meanwhile.
-  private var saving: BackgroundSave?
+  private var saving: BackgroundSave<Void>?
+  /// This rank's part of one, and what writes the file that the parts belong to; on all ranks or on none.
+  private var savingPart: (part: BackgroundSave<[CheckpointPart]>, owner: @Sendable ([CheckpointPart]) throws -> Void)?
   private var hasReportedOverlap = false
   /// Whether some parameters keep their values.
   private let hasFrozen: Bool
@@ -139,18 +142,19 @@ public final class Trainer {
           progress.note("step \(step)  sample: \(text)")
         }
         try files?.recorder.flush(step: step)
-        if saving?.isDone == true { try finishSaving() }
+        try finishSaving(waits: false)
         if isLast || best?.step == step || isDue(step, every: config.checkpoint.every) {
           checkpoint = try save(step)
         }
-        if isLast { try finishSaving() }
+        if isLast { try finishSaving(waits: true) }
         progress.exclude(seconds: monotonicSeconds() - stepped)
         if isLast { break }
       }
     } catch {
       progress.finish()
       // What went wrong first is what is said; the last good checkpoint still gets its name.
-      try? finishSaving()
+      // Parts need the other ranks, which may not come.
+      if savingPart == nil { try? finishSaving(waits: true) }
       throw error
     }
     progress.finish()
@@ -308,7 +312,7 @@ public final class Trainer {
     let info = CheckpointInfo(
       task: task.name, preset: preset, config: portable, step: step, best: best,
       vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription)
-    try finishSaving()
+    try finishSaving(waits: true)
     // Every rank may write a part beside it.
     let own = files?.folder.checkpointFile(step: step) ?? ""
     let file = team.map { String(decoding: $0.world.broadcast(Array(own.utf8), patiently: true), as: UTF8.self) } ?? own
@@ -316,7 +320,15 @@ public final class Trainer {
     try files?.recorder.synchronize()
     let state = TrainingState(task.model, optimizer)
     let parts = config.checkpoint.shards ? team?.expertRanks ?? 1 : 1
-    if config.checkpoint.background, parts == 1 {
+    if config.checkpoint.background, parts > 1 {
+      let (copy, rank) = (state.detached(team), team?.world.rank)
+      let part = BackgroundSave(step: step) {
+        try TrainingCheckpoint.writeParts(copy, of: file, count: parts, rank: rank)
+      }
+      savingPart = (part, { try TrainingCheckpoint.writeOwner(info, copy, of: $0, to: file) })
+      return file
+    }
+    if config.checkpoint.background {
       let copy = state.copied(team)
       if files != nil {
         saving = BackgroundSave(step: step) { try TrainingCheckpoint.save(info, copy, to: file) }
@@ -329,11 +341,18 @@ public final class Trainer {
     return file
   }
 
-  /// Waits for the checkpoint that is being written.
+  /// Goes on with the checkpoint that is being written: once the parts of all ranks are there, the first rank writes the
+  /// file that they belong to; once that is there, it gets its name. Every rank must call.
   ///
+  /// - Parameter waits: for the end; otherwise does what can be done now.
   /// - Throws: what writing it threw.
-  private func finishSaving() throws {
-    guard let saving else { return }
+  private func finishSaving(waits: Bool) throws {
+    if let (part, owner) = savingPart, waits || team?.any(!part.isDone) != true {
+      savingPart = nil
+      let parts = TrainingCheckpoint.gather(try part.wait(), team)
+      if files != nil { saving = BackgroundSave(step: part.step) { try owner(parts) } }
+    }
+    guard let saving, waits || saving.isDone else { return }
     self.saving = nil
     try saving.wait()
     try keepHouse(after: saving.step)
