@@ -96,7 +96,7 @@ import Testing
   }
 
   /// A signal's frame on the stack of a thread inside oneDNN's product overwrites the heap (see `Interrupt`): seen as one
-  /// crash in 25 interrupted runs, so the masks are asked instead.
+  /// crash in 20 interrupted runs, so the masks are asked instead.
   private func expectMultiplyingThreadsBlock(_ signal: Int32, in process: Int32) throws {
     let tasks = "/proc/\(process)/task/"
     var blocked: [String: Bool] = [:]

@@ -15,7 +15,8 @@ func fuzzFile(_ name: String, _ bytes: some Sequence<UInt8>) -> String {
   return path
 }
 
-/// Runs a reader that may refuse the input, in one line and in words of ours.
+/// Runs a reader that may refuse the input, in one line and in words of ours. Anything else ends the process: that is how
+/// libFuzzer learns of a finding and keeps its input.
 func mayRefuse(_ body: () throws -> Void) {
   do {
     try body()

@@ -14,6 +14,14 @@ private let requested = Atomic<Bool>(false)
 public enum Interrupt {
   private static let numbers = [SIGINT, SIGTERM, SIGUSR1]
 
+  /// Blocks the signals in the calling thread, or lets it take them.
+  private static func mask(_ how: Int32) {
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for number in numbers { sigaddset(&signals, number) }
+    pthread_sigmask(how, &signals, nil)
+  }
+
   /// Whether the loop should save and stop.
   public static var isRequested: Bool { requested.load(ordering: .relaxed) }
 
@@ -26,15 +34,10 @@ public enum Interrupt {
         signal(arrived, SIG_DFL)
       }
     }
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    for number in numbers { sigaddset(&signals, number) }
-    pthread_sigmask(SIG_BLOCK, &signals, nil)
+    mask(SIG_BLOCK)
     let thread = Thread {
-      var signals = sigset_t()
-      sigemptyset(&signals)
-      for number in numbers { sigaddset(&signals, number) }
-      pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+      // Blocked as in its creator, or by a parent.
+      mask(SIG_UNBLOCK)
       while true { pause() }
     }
     thread.name = "mmoe-signals"
