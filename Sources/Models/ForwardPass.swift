@@ -16,6 +16,8 @@ public final class ForwardPass {
   public var modalities: TokenModalities?
   /// The task of every token, a `FusionConfig.Task`; nil = the gates are told none.
   public var tasks: [Int32]?
+  /// The step that this pass is one of several micro-batches of; nil = it is the whole batch.
+  public let stepRouting: StepRouting?
   /// The ranks that compute this pass together; nil = this process alone.
   public let coordinator: (any PassCoordinator)?
   /// Who looks on; nil = nobody.
@@ -23,19 +25,23 @@ public final class ForwardPass {
 
   public init(
     _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, lossWeight: Float = 1,
-    coordinator: (any PassCoordinator)? = nil, observer: (any PassObserver)? = nil
+    stepRouting: StepRouting? = nil, coordinator: (any PassCoordinator)? = nil, observer: (any PassObserver)? = nil
   ) {
     self.tape = tape
     isTraining = training
     self.seed = seed
     self.step = step
     self.lossWeight = lossWeight
+    self.stepRouting = stepRouting
     self.coordinator = coordinator
     self.observer = observer
   }
 
   /// Which equal part of the global batch this pass has.
   var shard: (index: Int, count: Int) { coordinator?.shard ?? (0, 1) }
+
+  /// Equal parts of the step's batch, of which this pass has one: over them gradients are averaged.
+  var parts: Int { shard.count * (stepRouting?.microBatches ?? 1) }
 
   func schedule(block: Int, route: Int) -> RouteSchedule {
     coordinator?.schedule(block: block, route: route) ?? .late

@@ -138,6 +138,10 @@ public struct ModelConfig: Sendable, Equatable {
   public func isMoE(_ index: Int) -> Bool {
     moe.variant != "dense" && index >= moe.firstBlock && (index - moe.firstBlock) % moe.every == 0
   }
+  /// Whether a loss judges how a batch is shared out among experts, and so depends on the batch as a whole.
+  public var balancesBatches: Bool {
+    moe.variant != "dense" && moe.routing == .learned && moe.balance != .none && moe.balanceWeight > 0
+  }
   /// The bank of experts that block `index` uses, from 0 in the order of the network; nil where it has none. The bank's
   /// parameters stand under the first block that uses it.
   public func bank(of index: Int) -> Int? {

@@ -246,7 +246,7 @@ import Testing
     let sums = ModalitySums(choice, modalities)
     func loss(_ kind: BalanceLossKind) -> Float {
       Tape(engine, recording: false).modalityBalanceLoss(
-        kind, choice, modalities, sums: sums, allowed: [2, 1], weight: 1, ranks: 1)
+        kind, choice, modalities, sums: sums, allowed: [2, 1], weight: 1, parts: 1)
     }
     // Means 0.6 and 0.4: H = 0.673012; tokens 0.325083 and 0.610864; log 2 = 0.693147.
     #expect(abs(loss(.entropy) - (0.467974 + 0.693147 - 0.673012)) < 1e-5)

@@ -80,20 +80,25 @@ final class Bench {
     for step in 0..<steps {
       for parameter in model.parameters { parameter.clearGradient() }
       team?.beginStep()
+      let routing = accumulation > 1 ? StepRouting(microBatches: accumulation) : nil
+      func pass(_ micro: Int, recording: Bool) -> ForwardPass {
+        ForwardPass(
+          Tape(engine, recording: recording), training: true, seed: 3, step: step * accumulation + micro,
+          lossWeight: 1 / Float(accumulation), stepRouting: routing, coordinator: team)
+      }
+      func batch(_ micro: Int) -> (ids: [Int32], targets: [Int32]) {
+        let first = micro * perPass + rank * share
+        let places = (first..<first + share).flatMap { sequence in (0..<length).map { (sequence, $0) } }
+        return (places.map { Bench.token($0, $1, step) }, places.map { Bench.token($0, $1 + 1, step) })
+      }
+      for micro in 0..<(routing?.microBatches ?? 0) {
+        _ = model(batch(micro).ids, sequence: length, pass(micro, recording: false))
+      }
+      routing?.finishCounting()
       var loss = 0.0
       for micro in 0..<accumulation {
-        let first = micro * perPass + rank * share
-        var (ids, targets) = ([Int32](), [Int32]())
-        for sequence in first..<first + share {
-          for place in 0..<length {
-            ids.append(Bench.token(sequence, place, step))
-            targets.append(Bench.token(sequence, place + 1, step))
-          }
-        }
-        let tape = Tape(engine, recording: true)
-        let pass = ForwardPass(
-          tape, training: true, seed: 3, step: step * accumulation + micro,
-          lossWeight: 1 / Float(accumulation), coordinator: team)
+        let (ids, targets) = batch(micro)
+        let pass = pass(micro, recording: true)
         var value = model.loss(ids, targets: targets, sequence: length, pass).mean
         if let team { value = team.mean([value])[0] }
         loss += value / Double(accumulation)
@@ -101,7 +106,7 @@ final class Bench {
           run.auxiliary.append(Double(routing.load.max()!))
         }
         if micro == accumulation - 1 { team?.armGradientSync() }
-        tape.backward()
+        pass.tape.backward()
       }
       team?.finishGradientSync()
       team?.endStep()

@@ -40,9 +40,12 @@ import Testing
     let (bytes, seconds) = (last["bytes"] as? Double ?? 0, last["seconds"] as? Double ?? 0)
     // Two ranks share 10 MB/s; a shared-memory path would be a hundred times faster.
     #expect(bytes == 262_144 && bytes / seconds < 8e6, "\(bytes) bytes in \(seconds) s")
-    let failed = try run(["-n", "2", "/bin/false"])
+    // Other runs have namespaces of their own: what must be gone is the one that the ranks saw themselves in.
+    let failed = try run(["-n", "2", "sh", "-c", "ip netns identify; exit 1"])
     #expect(failed.status != 0 && failed.status != 77)
-    let spaces = try ProgramRunner.run(["ip", "netns", "list"], program: "/usr/bin/env").output
-    #expect(!spaces.contains("mmoe-netlab"))
+    let space = try #require(failed.output.split(separator: "\n").first.map(String.init))
+    #expect(space.hasPrefix("mmoe-netlab-"))
+    let remaining = try ProgramRunner.run(["ip", "netns", "list"], program: "/usr/bin/env").output
+    #expect(!remaining.split(whereSeparator: \.isWhitespace).contains(space[...]))
   }
 }

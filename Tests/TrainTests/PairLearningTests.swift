@@ -136,6 +136,33 @@ import Testing
     }
   }
 
+  /// Balance of the modalities is that of the step, in however many micro-batches: its value with captions of all lengths,
+  /// its gradient with images, whose own loss does not depend on micro-batches either.
+  @Test(arguments: ["all_choices", "entropy"])
+  func balanceDoesNotDependOnAccumulation(balance: String) throws {
+    let scratch = ScratchFolder()
+    for (weights, metrics) in [
+      (["objective.caption=1"], ["aux_balance", "aux_z_loss"]),
+      (
+        ["objective.caption=0", "objective.contrastive=0", "objective.language=0", "objective.classification=1"],
+        ["aux_balance", "grad_norm"]
+      ),
+    ] {
+      let values = try [1, 3].map { accumulation in
+        let run = scratch("\(weights.count)-\(accumulation)")
+        try train(
+          weights + [
+            "moe.balance=\(balance)", "moe.balance_weight=1", "moe.z_loss_weight=0.1", "train.steps=1",
+            "optimizer.clip=0", "data.batch=6", "train.accumulation=\(accumulation)",
+          ], into: run)
+        let history = try MetricsHistory(file: run + "/metrics.jsonl")
+        return metrics.flatMap { history.everywhere($0) }
+      }
+      #expect(values[0].count >= metrics.count)
+      for (whole, parts) in zip(values[0], values[1]) { #expect(abs(whole - parts) < 1e-5 * abs(whole)) }
+    }
+  }
+
   /// Metrics of the whole validation set, and captions that the program says from the checkpoint alone.
   @Test(arguments: [[], PairLearningTests.towers, ["moe.task_routing=true"]])
   func evaluatesAndCaptions(settings: [String]) throws {

@@ -51,4 +51,12 @@ struct TinyRun {
   }
 }
 
+extension MetricsHistory {
+  /// A metric's values of all layers that recorded it, or of the whole model.
+  func everywhere(_ name: String) -> [Double] {
+    let layers = layers(name).map(Optional.some)
+    return (layers.isEmpty ? [nil] : layers).flatMap { points(name, layer: $0).map(\.value) }
+  }
+}
+
 func bytes(_ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: file)) }

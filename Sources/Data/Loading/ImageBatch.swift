@@ -14,6 +14,11 @@ public struct ImageBatch {
   public let step: Int
 
   public var count: Int { labels.count }
+
+  /// The same with storage of its own, valid as long as it is held.
+  public func copy() -> ImageBatch {
+    ImageBatch(pixels: pixels.copy(), labels: labels, indices: indices, epoch: epoch, step: step)
+  }
 }
 
 /// How a loader makes batches.

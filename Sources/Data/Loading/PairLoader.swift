@@ -5,6 +5,9 @@ public struct PairBatch {
   public let images: ImageBatch
   /// `[B]` token ids of the captions, without anything around them.
   public let captions: [[Int32]]
+
+  /// The same with storage of its own, valid as long as it is held.
+  public func copy() -> PairBatch { PairBatch(images: images.copy(), captions: captions) }
 }
 
 /// Batches of pairs: pictures from an `ImageLoader`, captions beside them.

@@ -5,8 +5,8 @@ extension Tape {
   /// The load-balancing loss `E Σ_e f_e P_e`, f_e the share of choices that took expert e (no gradient through it),
   /// P_e its mean probability. 1 at perfect balance.
   ///
-  /// With several ranks, f is that of the global batch and P this rank's: the mean of their losses is the loss of the
-  /// global batch, and so are the gradients' means.
+  /// With several ranks or micro-batches, f is that of the whole batch and P this part's: the mean of the parts' losses is
+  /// the loss of the whole batch, and so are the gradients' means.
   ///
   /// - Parameter load: choices of each expert before drops: all of them, or first choices only (GShard).
   /// - Returns: the loss without `weight`.
@@ -25,15 +25,17 @@ extension Tape {
   }
 
   /// The router z-loss, `mean_t logsumexp(logits_t)²` (ST-MoE, arXiv 2202.08906): keeps logits small.
-  func routerZLoss(_ choice: GateChoice, weight: Float) -> Float {
+  ///
+  /// - Parameter tokens: mean number of a rank's and micro-batch's tokens, so that all count alike.
+  func routerZLoss(_ choice: GateChoice, tokens mean: Double, weight: Float) -> Float {
     let tokens = choice.tokens
     let lse = choice.logSumExp.pointer
     var value = 0.0
     for t in 0..<tokens { value += Double(lse[t]) * Double(lse[t]) }
-    value /= Double(tokens)
+    value /= mean
     recordLoss("z_loss", value: value, weight: weight) { [self] in
       let target = gradient(of: choice.logSumExp).pointer
-      for t in 0..<tokens { target[t] += 2 * weight * lse[t] / Float(tokens) }
+      for t in 0..<tokens { target[t] += 2 * weight * lse[t] / Float(mean) }
     }
     return Float(value)
   }
@@ -44,13 +46,13 @@ extension Tape {
   ///
   /// - Parameters:
   ///   - expected: this rank's part, through which gradients flow.
-  ///   - importance, load: `[E]`, the sums of all ranks.
-  ///   - ranks: how many; gradients are averaged over them later, while these sums are not means.
+  ///   - importance, load: `[E]`, the sums of the whole batch.
+  ///   - parts: ranks times micro-batches; gradients are averaged over them, while these sums are not means.
   func importanceLoadLoss(
-    _ expected: ExpectedLoad, importance: [Double], load: [Double], weight: Float, ranks: Int
+    _ expected: ExpectedLoad, importance: [Double], load: [Double], weight: Float, parts: Int
   ) -> Float {
     let share: Float = load.isEmpty ? 1 : 0.5
-    let scale = weight * share * Float(ranks)
+    let scale = weight * share * Float(parts)
     let (importanceValue, importanceSlope) = squaredVariation(importance)
     recordLoss("importance", value: importanceValue, weight: weight * share) { [self] in
       engine.addToRows(

@@ -1,7 +1,7 @@
 import Foundation
 import MMoETensor
 
-/// What one call of a gate gave each modality, this rank's part or all ranks' sum; `[M]` or `[M · E]` values.
+/// What one call of a gate gave each modality, one pass's or the whole batch's; `[M]` or `[M · E]` values.
 struct ModalitySums {
   private(set) var tokens: [Double] = []
   /// Choices of each expert.
@@ -43,15 +43,16 @@ extension Tape {
   /// - `entropy`: `Σ_m [ mean_t H(p_t) + log E_m − H(P_m) ]`, the local and the global entropy loss of LIMoE (Mustafa et
   ///   al., arXiv 2206.02770): a token is sure of its experts, and a modality uses all of its own.
   ///
-  /// With several ranks, sums are those of the global batch, and gradients are averaged over the ranks later.
+  /// With several ranks or micro-batches, sums are those of the whole batch, and gradients are averaged over them.
   ///
   /// - Parameters:
-  ///   - sums: of all ranks.
+  ///   - sums: of the whole batch.
   ///   - allowed: experts that each modality may take.
+  ///   - parts: ranks times micro-batches.
   /// - Returns: the loss without `weight`.
   func modalityBalanceLoss(
     _ kind: BalanceLossKind, _ choice: GateChoice, _ modalities: TokenModalities, sums: ModalitySums, allowed: [Int],
-    weight: Float, ranks: Int
+    weight: Float, parts: Int
   ) -> Float {
     let count = choice.expertCount
     let total = max(sums.tokens.reduce(0, +), 1)
@@ -66,14 +67,14 @@ extension Tape {
       switch kind {
       case .entropy:
         value += log(Double(allowed[m])) + means.reduce(0) { $0 + ($1 > 0 ? $1 * log($1) : 0) }
-        confidence[m] = Double(ranks) / tokens
+        confidence[m] = Double(parts) / tokens
         for e in 0..<count where means[e] > 0 { slopes[own.lowerBound + e] = confidence[m] * log(means[e]) }
       default:
         let choices = max(sums.load[own].reduce(0, +), 1)
         for e in 0..<count {
           let share = sums.load[own.lowerBound + e] / choices
           value += tokens / total * Double(allowed[m]) * share * means[e]
-          slopes[own.lowerBound + e] = Double(ranks) / total * Double(allowed[m]) * share
+          slopes[own.lowerBound + e] = Double(parts) / total * Double(allowed[m]) * share
         }
       }
     }

@@ -72,7 +72,7 @@ package final class Router {
     let spread =
       config.balance == .importanceLoad
       ? ExpectedLoad(choice, logits: logits, noisyLogits: noisy, noise: deviation, tape.engine) : nil
-    // Balance is one of the global batch: ranks and shares of it must not matter.
+    // Balance is one of the global batch: ranks and micro-batches must not matter.
     var sums = RoutingSums(plan, experts: config.choices)
     sums.firstChoices = config.balance == .firstChoice ? firstChoices(choice) : []
     sums.entropy = tape.timed("entropy") { meanEntropy(choice, logits: noisy, tape) * Double(choice.tokens) }
@@ -81,8 +81,10 @@ package final class Router {
     if let modalities = pass.modalities { sums.modalities = ModalitySums(choice, modalities) }
     pass.sum(sums.vector) { [self] totals in
       sums.vector = totals
+      let whole = pass.stepRouting?.whole(block: block, route: route, pass: sums) ?? sums
+      if pass.stepRouting?.isCounting == true { return }
       let auxiliary = pass.tape.timed("balance") {
-        auxiliaryLosses(choice, sums: sums, spread: spread, allowed: allowed, pass)
+        auxiliaryLosses(choice, sums: whole, spread: spread, allowed: allowed, pass)
       }
       if pass.isTraining && selectionBias != nil {
         for e in 0..<config.choices { loadSinceUpdate[e] += Int(sums.load[e]) }
@@ -94,7 +96,7 @@ package final class Router {
 
   /// Adds the balance and z-losses of one call to the objective.
   ///
-  /// - Parameter sums: of all ranks.
+  /// - Parameter sums: of the step's whole batch.
   private func auxiliaryLosses(
     _ choice: GateChoice, sums: RoutingSums, spread: ExpectedLoad?, allowed: [[Bool]]?, _ pass: ForwardPass
   ) -> [String: Float] {
@@ -106,7 +108,7 @@ package final class Router {
       if let modalities = pass.modalities, let allowed {
         auxiliary["balance"] = pass.tape.modalityBalanceLoss(
           config.balance, choice, modalities, sums: sums.modalities, allowed: allowed.map { $0.count { $0 } },
-          weight: weight, ranks: pass.shard.count)
+          weight: weight, parts: pass.parts)
       } else {
         auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.load, weight: weight)
       }
@@ -116,12 +118,12 @@ package final class Router {
       auxiliary["balance"] = spread.map {
         pass.tape.importanceLoadLoss(
           $0, importance: sums.importance, load: sums.expectedLoad, weight: weight,
-          ranks: pass.shard.count)
+          parts: pass.parts)
       }
     }
     if config.zLossWeight > 0 {
       auxiliary["z_loss"] = pass.tape.routerZLoss(
-        choice, weight: Float(config.zLossWeight) * pass.lossWeight)
+        choice, tokens: sums.tokens / Double(pass.parts), weight: Float(config.zLossWeight) * pass.lossWeight)
     }
     return auxiliary
   }

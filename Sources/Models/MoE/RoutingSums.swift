@@ -1,4 +1,4 @@
-/// What one call of a gate adds up over the ranks: one short vector, so that one reduction carries it.
+/// What one call of a gate adds up over the ranks and micro-batches: one short vector, so that one reduction carries it.
 struct RoutingSums {
   private let experts: Int
   /// Choices of each expert before drops.
@@ -13,7 +13,7 @@ struct RoutingSums {
   var entropy = 0.0
   private var kept: Double
   private var pairs: Double
-  private var tokens: Double
+  private(set) var tokens: Double
 
   init(_ plan: DispatchPlan, experts: Int) {
     self.experts = experts

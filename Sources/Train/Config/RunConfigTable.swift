@@ -223,7 +223,7 @@ extension RunConfig {
     .int("train.epochs", \.train.epochs, range: 1...1_000_000, "passes over the data"),
     .int(
       "train.accumulation", \.train.accumulation, range: 1...65536,
-      "micro-batches of a step; must divide data.batch"),
+      "micro-batches of a step, a divisor of data.batch; a balance loss adds a forward pass where there are several"),
     .double(
       "train.label_smoothing", \.train.labelSmoothing, range: 0...0.99, "of the cross-entropy"),
     .int(

@@ -121,8 +121,8 @@ struct InitialWeights {
   /// The loss of the training stream's first batch, without anything random in the model.
   private static func firstLoss(_ job: any TrainingTask, _ config: RunConfig, engine: Engine) throws -> Double {
     try job.startTraining(atMicroBatch: 0)
-    try job.nextMicroBatch()
-    let metrics = job.forward(ForwardPass(Tape(engine, recording: false), training: false))
+    let batch = try job.nextMicroBatch(kept: false)
+    let metrics = batch.forward(ForwardPass(Tape(engine, recording: false), training: false))
     return metrics.first { $0.name == MetricName.trainLoss }?.value ?? .nan
   }
 }

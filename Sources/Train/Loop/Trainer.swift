@@ -178,20 +178,29 @@ public final class Trainer {
     let waitedBefore = task.waitSeconds
     let allocationsBefore = BufferPool.shared.statistics.systemAllocations
     let began = monotonicSeconds()
+    let routing = accumulation > 1 && config.model.balancesBatches ? StepRouting(microBatches: accumulation) : nil
     func pass(_ tape: Tape, _ micro: Int) -> ForwardPass {
       ForwardPass(
         tape, training: true, seed: UInt64(config.seed), step: step * accumulation + micro,
-        lossWeight: 1 / Float(accumulation), coordinator: team)
+        lossWeight: 1 / Float(accumulation), stepRouting: routing, coordinator: team)
     }
     for parameter in task.model.parameters { parameter.clearGradient() }
     trace?.beginStep(hasDecided: team?.hasDecidedOverlap ?? true)
+    var kept: [MicroBatch] = []
+    for micro in 0..<(routing?.microBatches ?? 0) {
+      kept.append(try task.nextMicroBatch(kept: true))
+      kept[micro].route(pass(Tape(engine, recording: false), micro))
+    }
+    routing?.finishCounting()
     team?.beginStep()
+    var replay: (Tape) -> Void = { _ in }
     var loss = 0.0
     for micro in 0..<accumulation {
-      try task.nextMicroBatch()
+      let batch = try kept.isEmpty ? task.nextMicroBatch(kept: false) : kept[micro]
       let tape = Tape(engine, recording: true, skipsFrozen: hasFrozen && team == nil)
       let current = pass(tape, micro)
-      let metrics = task.forward(current)
+      replay = { _ = batch.forward(pass($0, micro)) }
+      let metrics = batch.forward(current)
       // Of all ranks: what is not finite on one is so on all, and they stop together.
       var values = metrics.map(\.value) + [tape.objective]
       if let team { values = team.mean(values) }
@@ -200,13 +209,13 @@ public final class Trainer {
         if metric.name == MetricName.trainLoss { loss += value / Double(accumulation) }
       }
       record(current.routings)
-      guard values.last!.isFinite else { throw failure(step, "loss", pass, micro) }
+      guard values.last!.isFinite else { throw failure(step, "loss", replay) }
       if micro == accumulation - 1 { team?.armGradientSync() }
       tape.backward()
     }
     team?.finishGradientSync()
     let norm = optimizer.gradientNorm(team)
-    guard norm.isFinite else { throw failure(step, "gradient norm", pass, accumulation - 1) }
+    guard norm.isFinite else { throw failure(step, "gradient norm", replay) }
     let rate = config.schedule.learningRate(
       peak: config.optimizer.lr, step: step, total: totalSteps)
     optimizer.step(lr: rate, gradientNorm: norm)
@@ -225,12 +234,8 @@ public final class Trainer {
     return loss
   }
 
-  private func failure(
-    _ step: Int, _ what: String, _ pass: (Tape, Int) -> ForwardPass, _ micro: Int
-  ) -> TrainError {
-    let found = NotFiniteSearch.describe(model: task.model, engine: engine) { tape in
-      _ = task.forward(pass(tape, micro))
-    }
+  private func failure(_ step: Int, _ what: String, _ replay: (Tape) -> Void) -> TrainError {
+    let found = NotFiniteSearch.describe(model: task.model, engine: engine, replay: replay)
     let saved = files.flatMap { RunFolder.steps(in: $0.folder.path).last }
     let error = TrainError(
       "step \(step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved.map { "the checkpoint of step \($0) is good" } ?? "no checkpoint was saved yet"); lower optimizer.lr or raise schedule.warmup",

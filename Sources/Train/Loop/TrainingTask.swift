@@ -32,11 +32,9 @@ public protocol TrainingTask: AnyObject {
   /// Starts the training stream at a micro-batch; the same number gives the same data.
   func startTraining(atMicroBatch index: Int) throws
   /// Fetches the next micro-batch of the stream.
-  func nextMicroBatch() throws
-  /// Runs the model on the current micro-batch and adds the task's loss to the tape with `pass.lossWeight`.
   ///
-  /// - Returns: metrics of the micro-batch by name, the loss under `train_loss`.
-  func forward(_ pass: ForwardPass) -> [(name: String, value: Double)]
+  /// - Parameter kept: whether it must stay valid beyond the next one.
+  func nextMicroBatch(kept: Bool) throws -> MicroBatch
   /// Evaluates on the validation set.
   func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation
   /// Something that the model makes, such as a piece of text, the same for the same weights; nil where a task makes
@@ -47,6 +45,16 @@ public protocol TrainingTask: AnyObject {
 extension TrainingTask {
   public var attachments: [String: [UInt8]] { [:] }
   public func sample() throws -> String? { nil }
+}
+
+/// A piece of the training data, with what the task does with it.
+public struct MicroBatch {
+  /// Runs the model and adds the task's loss to the tape with `pass.lossWeight`.
+  ///
+  /// - Returns: metrics by name, the loss under `train_loss`.
+  public let forward: (_ pass: ForwardPass) -> [(name: String, value: Double)]
+  /// Runs the model's blocks alone: all that its gates see.
+  public let route: (_ pass: ForwardPass) -> Void
 }
 
 /// What an evaluation found.

@@ -27,7 +27,6 @@ public final class ImageClassification: TrainingTask {
   private let training: ImageSource?
   private let validation: ImageSource
   private var loader: ImageLoader?
-  private var batch: ImageBatch?
   private var ranks: Int { team?.world.size ?? 1 }
   /// Images of a pass on this rank.
   private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
@@ -93,12 +92,15 @@ public final class ImageClassification: TrainingTask {
       order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
   }
 
-  public func nextMicroBatch() throws {
-    batch = try loader?.next()
+  public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
+    guard var batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
+    if kept { batch = batch.copy() }
+    return MicroBatch(
+      forward: { [batch] pass in self.forward(batch, pass) },
+      route: { [batch, vision] pass in _ = vision(batch.pixels, pass) })
   }
 
-  public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
-    guard let batch else { preconditionFailure("forward before nextMicroBatch") }
+  private func forward(_ batch: ImageBatch, _ pass: ForwardPass) -> [(name: String, value: Double)] {
     let logits = vision(batch.pixels, pass)
     let result = pass.tape.crossEntropy(
       logits, targets: batch.labels, smoothing: Float(config.train.labelSmoothing),

@@ -30,7 +30,6 @@ public final class LanguageModelling: TrainingTask {
   private let training: TokenCorpus?
   private let validation: TokenCorpus
   private var loader: TokenLoader?
-  private var batch: TokenBatch?
   private var context: Int { config.model.text.context }
   /// The ranks that compute together; nil = this process alone.
   private let team: RankTeam?
@@ -86,14 +85,14 @@ public final class LanguageModelling: TrainingTask {
     loader = try TokenLoader(training, options: options, order: order)
   }
 
-  public func nextMicroBatch() throws {
-    batch = try loader?.next()
-  }
-
-  public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
-    guard let batch else { preconditionFailure("forward before nextMicroBatch") }
-    let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
-    return [(MetricName.trainLoss, result.mean)]
+  public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
+    guard let batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
+    return MicroBatch(
+      forward: { [language] pass in
+        let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
+        return [(MetricName.trainLoss, result.mean)]
+      },
+      route: { [language] pass in _ = language(batch.inputs, sequence: batch.length, pass) })
   }
 
   /// Mean loss in nats a token, perplexity a token and a word, bits a byte of the text.

@@ -48,9 +48,7 @@ public final class PairLearning: TrainingTask {
   let validation: Part
   let training: Part?
   private var loader: PairLoader?
-  private var batch: PairBatch?
   private let mixture: Mixture?
-  private var mixed = MixedBatch()
   private var ranks: Int { team?.world.size ?? 1 }
   /// Pairs of a pass on this rank.
   private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
@@ -135,16 +133,21 @@ public final class PairLearning: TrainingTask {
     try mixture?.start(atMicroBatch: index)
   }
 
-  public func nextMicroBatch() throws {
-    batch = try loader?.next()
-    if let mixture { mixed = try mixture.next() }
-  }
-
-  public func forward(_ pass: ForwardPass) -> [(name: String, value: Double)] {
-    guard let batch else { preconditionFailure("forward before nextMicroBatch") }
+  public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
+    guard var batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
+    let mixed = try mixture?.next() ?? MixedBatch()
+    if kept { batch = batch.copy() }
     let read = PairPass(
       batch, tokens, tasks, readsTextsAlone: true, isSeparate: config.model.moe.taskRouting,
       mixed: mixed)
+    return MicroBatch(
+      forward: { [batch] pass in self.forward(read, batch, mixed, pass) },
+      route: { [fused] pass in _ = fused(read.packed, pass) })
+  }
+
+  private func forward(
+    _ read: PairPass, _ batch: PairBatch, _ mixed: MixedBatch, _ pass: ForwardPass
+  ) -> [(name: String, value: Double)] {
     let states = fused(read.packed, pass)
     let tape = pass.tape
     var losses: [(task: PairPass.Task, weight: Double, value: Double)] = []

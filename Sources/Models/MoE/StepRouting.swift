@@ -1,0 +1,36 @@
+/// What the gates chose in all micro-batches of a step.
+///
+/// Balance is meant of the whole batch: balance within every micro-batch hinders experts from specialising (Qiu et al.,
+/// arXiv 2501.11873). But the gradient of such a loss in the first micro-batch depends on choices in the last. So the
+/// blocks run twice: forward only through all micro-batches, which counts, then as usual, with the sums that were found.
+/// The losses and gradients are then those of one pass over the whole batch.
+public final class StepRouting {
+  private struct Gate: Hashable {
+    let block: Int
+    let route: Int
+  }
+
+  public let microBatches: Int
+  /// Whether passes add to the sums; afterwards they read them.
+  public private(set) var isCounting = true
+  private var sums: [Gate: RoutingSums] = [:]
+
+  public init(microBatches: Int) {
+    self.microBatches = microBatches
+  }
+
+  /// To be called when the forward-only passes are over.
+  public func finishCounting() { isCounting = false }
+
+  /// The sums over the step of one gate, as far as they are known.
+  ///
+  /// - Parameter pass: the sums of all ranks in one micro-batch.
+  func whole(block: Int, route: Int, pass: RoutingSums) -> RoutingSums {
+    let gate = Gate(block: block, route: route)
+    guard isCounting else { return sums[gate] ?? pass }
+    var total = pass
+    if let earlier = sums[gate] { total.vector = zip(earlier.vector, pass.vector).map { $0 + $1 } }
+    sums[gate] = total
+    return total
+  }
+}
