@@ -118,5 +118,9 @@ public enum CheckpointFile {
       : "not a checkpoint: neither mmoe's user block nor HDF5; expected a file made by `mmoe train`"
   }
 
-  private static func hex(_ value: UInt64) -> String { String(value, radix: 16) }
+  /// A checksum in 16 digits.
+  public static func hex(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
 }

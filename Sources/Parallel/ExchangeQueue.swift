@@ -15,7 +15,7 @@ final class ExchangeQueue {
   private var flights: [RowExchange] = []
   private var isPolling = false
   /// Others that a poll advances, such as gradients on their way.
-  var alsoAdvance: (() -> Bool)?
+  var alsoAdvance: (() -> Void)?
 
   /// - Parameter levels: hosts, where exchanges have two levels.
   init(_ group: Communicator, _ levels: HostLevels? = nil, engine: Engine) {
@@ -88,6 +88,6 @@ final class ExchangeQueue {
       }
     }
     flights.removeAll { $0.isDone }
-    _ = alsoAdvance?()
+    alsoAdvance?()
   }
 }

@@ -53,11 +53,13 @@ final class OverlapPlanner {
   }
 
   /// To be called after each step's last pass: takes the measured times, and decides when there are enough.
-  func endStep() {
+  ///
+  /// - Parameter passes: of the step, forward and backward: its micro-batches.
+  func endStep(passes: Int) {
     guard !isDecided else { return }
     steps += 1
     guard steps > OverlapPlanner.warmUpSteps, let timeline = engine.timeline else { return }
-    samples.append(StepTimes(timeline))
+    samples.append(StepTimes(timeline, passes: passes))
     engine.timeline = trace
     if samples.count == OverlapPlanner.measuredSteps { decide() }
   }
@@ -138,7 +140,8 @@ package struct StepTimes {
     "combine", "identity experts", "coefficient gate", "passage",
   ]
 
-  package init(_ timeline: Timeline) {
+  /// - Parameter passes: over which operators' times are averaged.
+  package init(_ timeline: Timeline, passes: Int = 1) {
     hasBackward = timeline.events.contains { $0.kind == .backward }
     for event in timeline.events {
       switch event.kind {
@@ -150,7 +153,7 @@ package struct StepTimes {
         let kind =
           event.name == "mlp"
           ? WindowOperator.Kind.mlp : event.name == "shared expert" ? .shared : .attention
-        operators["\(event.scope) \(kind) \(event.kind)", default: 0] += event.seconds
+        operators["\(event.scope) \(kind) \(event.kind)", default: 0] += event.seconds / Double(passes)
       case .exchange: exchanges["\(event.scope) \(event.name)", default: []].append(event.seconds)
       case .wait, .poll, .step: break
       }

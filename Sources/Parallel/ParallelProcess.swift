@@ -20,12 +20,16 @@ public enum ParallelProcess {
       || environment["PMIX_RANK"] != nil
   }
 
-  /// Ranks on this host, for the share of its cores that each may use.
-  public static var ranksOnThisHost: Int {
-    let environment = ProcessInfo.processInfo.environment
-    // Slurm lists its hosts: 2, or 4(x2),3.
-    let names = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"]
-    return max(1, names.compactMap { environment[$0].flatMap { Int($0.prefix { $0.isNumber }) } }.first ?? 1)
+  /// Refuses to be one of several tasks that know nothing of each other: each would train alone, into the same folder.
+  ///
+  /// - Throws: `ParallelError` where srun started several without MPI.
+  public static func requireRanks() throws {
+    guard let tasks = ProcessInfo.processInfo.environment["SLURM_STEP_NUM_TASKS"].flatMap({ Int($0) }), tasks > 1 else {
+      return
+    }
+    throw ParallelError(
+      "srun started \(tasks) tasks without MPI (SLURM_STEP_NUM_TASKS is \(tasks), no PMIX_RANK); use srun --mpi=pmix, or -n 1"
+    )
   }
 
   /// Whether MPI runs.

@@ -90,14 +90,12 @@ public final class RankTeam: PassCoordinator {
   public func attach(_ parameters: [Parameter]) {
     let sync = GradientSync(parameters, of: model, grid, reach: reach, bucket: bucket, engine: engine)
     self.sync = sync
-    queue.alsoAdvance = {
-      sync.advance()
-      return true
-    }
+    queue.alsoAdvance = { sync.advance() }
   }
 
   public func beginStep() { planner.beginStep() }
-  public func endStep() { planner.endStep() }
+  /// - Parameter passes: the step's micro-batches.
+  public func endStep(passes: Int = 1) { planner.endStep(passes: passes) }
 
   /// To be called before the backward pass after which a step's gradients are complete.
   public func armGradientSync() { sync?.arm() }

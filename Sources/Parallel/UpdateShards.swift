@@ -60,7 +60,8 @@ extension RankTeam {
     }
   }
 
-  /// A moment of all of a parameter's numbers here, from the slices of its holders; every rank must call.
+  /// A moment of all of a parameter's numbers here, from the slices of its holders; every rank must call. The first one may
+  /// write to a slow disk between two calls.
   ///
   /// - Parameter slice: this rank's, `[numbers]`.
   /// - Returns: of the parameter's shape.
@@ -74,18 +75,19 @@ extension RankTeam {
     }
     allGather(
       slice, counts: slices.map(\.count), starts: slices.map(\.lowerBound), whole, group,
-      "collecting the optimiser's moments")
+      "collecting the optimiser's moments", patiently: true)
     return whole
   }
 
   /// Sends the same rows to every rank of a group.
   private func allGather(
-    _ send: Tensor, counts: [Int], starts: [Int], _ receive: Tensor, _ group: Communicator, _ what: String
+    _ send: Tensor, counts: [Int], starts: [Int], _ receive: Tensor, _ group: Communicator, _ what: String,
+    patiently: Bool = false
   ) {
     let own = Array(repeating: counts[group.rank], count: group.size)
     let operation = group.startRows(
       send.pointer, counts: own, starts: own.map { _ in 0 }, receive.pointer, receiveCounts: counts,
       receiveStarts: starts, rowBytes: 4, keeping: [send, receive], what)
-    group.wait(operation)
+    group.wait(operation, patiently: patiently)
   }
 }

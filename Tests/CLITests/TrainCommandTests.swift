@@ -38,7 +38,8 @@ import Testing
     try #require(whole.status == 0, "\(whole.errors)")
     let run = scratch("killed")
     var kills = 0
-    for attempt in 0..<40 {
+    var reached = 0
+    for attempt in 0..<60 {
       let hasCheckpoint = ((try? FileManager.default.contentsOfDirectory(atPath: run)) ?? []).contains {
         $0.hasPrefix("step-") && $0.hasSuffix(".h5")
       }
@@ -50,8 +51,10 @@ import Testing
       process.standardOutput = FileHandle.nullDevice
       process.standardError = FileHandle.nullDevice
       try process.run()
-      // Later attempts wait longer, so that the run ends also on a slow machine.
-      usleep(UInt32(600_000 + attempt * 90_000 + (attempt * 7919) % 100_000))
+      // Every attempt gets two or three steps further, on any machine, and dies at another moment of a step.
+      while process.isRunning, lastStep(run) < reached + 2 + attempt % 2 { usleep(2000) }
+      reached = lastStep(run)
+      usleep(UInt32((attempt * 7919) % 60_000))
       guard process.isRunning else {
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)
@@ -71,16 +74,29 @@ import Testing
     #expect(!names.contains { $0.contains(".tmp-") })
   }
 
+  /// The newest checkpoint's step; 0 = none.
+  private func lastStep(_ run: String) -> Int {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: run)) ?? []
+    return names.compactMap { name in
+      name.hasPrefix("step-") && name.hasSuffix(".h5") ? Int(name.dropFirst(5).dropLast(3)) : nil
+    }.max() ?? 0
+  }
+
   @Test(arguments: [SIGINT, SIGTERM]) func interruptSavesAndExits130(signal: Int32) throws {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: ProgramRunner.program)
-    process.arguments = Program.training(["--epochs", "100000", "--out", scratch("run")])
+    // Without what it would inherit: the test runner's threads block and ignore signals.
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments =
+      ["--default-signal", ProgramRunner.program] + Program.training(["--epochs", "100000", "--out", scratch("run")])
     process.standardOutput = FileHandle.nullDevice
     try process.run()
-    for _ in 0..<200 where !FileManager.default.fileExists(atPath: scratch("run") + "/metrics.jsonl") {
+    // Signals are taken over before the first step.
+    var started = false
+    for _ in 0..<1200 where !started {
       usleep(50_000)
+      started = ((try? String(contentsOfFile: scratch("run") + "/metrics.jsonl", encoding: .utf8)) ?? "").contains("\n")
     }
-    usleep(700_000)
+    try #require(started)
     try expectMultiplyingThreadsBlock(signal, in: process.processIdentifier)
     kill(process.processIdentifier, signal)
     process.waitUntilExit()
@@ -119,7 +135,8 @@ import Testing
     try #require(first.status == 0, "\(first.errors)")
     let command = ([ProgramRunner.program] + Program.training(["--resume", scratch("run"), "--steps", "12"]))
       .map { "'\($0)'" }.joined(separator: " ")
-    let limited = try ProgramRunner.run(["-c", "ulimit -f 100; exec \(command)"], program: "/bin/bash")
+    let limited = try ProgramRunner.run(
+      ["--default-signal", "bash", "-c", "ulimit -f 100; exec \(command)"], program: "/usr/bin/env")
     #expect(limited.status == 1)
     let message = limited.errors.split(separator: "\n")
     #expect(message.count == 1 && message[0].contains("step-0000012.h5"), "\(limited.errors)")

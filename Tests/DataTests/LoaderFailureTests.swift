@@ -96,12 +96,12 @@ import Testing
   @Test(.timeLimit(.minutes(1))) func closesWhileWorkersAreBusy() throws {
     let source = try slowSource()
     nonisolated(unsafe) let loader = try ImageLoader(
-      source, options: options(batch: 64, threads: 3), order: .training(startStep: 0))
+      source, options: options(batch: 640, threads: 3), order: .training(startStep: 0))
     Thread.sleep(forTimeInterval: 0.03)
     #expect(finishes(within: 30) { loader.close() })
     // The ring's three batches are left as they are, and no worker goes on.
     let decoded = source.statistics.decoded
-    #expect(decoded < 3 * 64)
+    #expect(decoded < 3 * 640)
     Thread.sleep(forTimeInterval: 0.05)
     #expect(source.statistics.decoded == decoded)
     #expect(finishes(within: 30) { loader.close() })

@@ -60,16 +60,18 @@ func checkUneven(_ bench: Bench) throws {
 /// Loads, balance and gradients of accumulated micro-batches: those of one rank, and those of one pass over the whole batch.
 func checkAccumulation(_ bench: Bench) throws {
   var config = bench.config("scmoe")
-  // Noise is drawn anew for every micro-batch, and would be another in one pass.
-  (config.stochasticDepth, config.moe.gateNoise) = (0, 0)
   for balance in [BalanceLossKind.allChoices, .firstChoice, .importanceLoad] {
     config.moe.balance = balance
     config.moe.balanceWeight = 0.1
-    let alone = try bench.train(config, team: nil, steps: 4, accumulation: 2)
-    var whole = try bench.train(config, team: nil, steps: 4)
+    // Noise is drawn anew for every micro-batch, and would be another in one pass.
+    var still = config
+    (still.stochasticDepth, still.moe.gateNoise) = (0, 0)
+    let parts = try bench.train(still, team: nil, steps: 4, accumulation: 2)
+    var whole = try bench.train(still, team: nil, steps: 4)
     // Loads are reported for every micro-batch.
-    whole.auxiliary = alone.auxiliary
-    compare(bench, "micro-batches, balance \(balance)", alone, whole)
+    whole.auxiliary = parts.auxiliary
+    compare(bench, "micro-batches, balance \(balance)", parts, whole)
+    let alone = try bench.train(config, team: nil, steps: 4, accumulation: 2)
     let together = try bench.train(
       config, team: bench.team(config, .shortcut), steps: 4, accumulation: 2)
     compare(bench, "accumulation, balance \(balance)", together, alone)

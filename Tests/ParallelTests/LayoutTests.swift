@@ -1,3 +1,4 @@
+import Foundation
 import MMoEModels
 import MMoETensor
 import Testing
@@ -69,5 +70,21 @@ import Testing
     badBytes.withUnsafeMutableBytes { wire.encode(bad, count: 1, width: 4, to: $0.baseAddress!) }
     badBytes.withUnsafeBytes { wire.decode($0.baseAddress!, count: 1, width: 4, to: &badBack) }
     #expect(!badBack[1].isFinite && !badBack[3].isFinite)
+  }
+}
+
+@Suite struct CoreShareTests {
+  /// Ranks that the launcher left alone share a host's cores; bound ones have theirs to themselves.
+  @Test func threadsOfARank() {
+    func threads(_ places: [(host: Int, first: Int, cores: Int)]) -> [Int] {
+      let places = places.map { CorePlace(host: $0.host, first: $0.first, cores: $0.cores) }
+      return places.indices.map { CorePlace.threads(of: $0, among: places) }
+    }
+    #expect(threads([(1, 0, 16), (1, 0, 16), (2, 0, 16)]) == [8, 8, 16])
+    #expect(threads([(1, 0, 8), (1, 8, 8), (2, 0, 8), (2, 8, 8)]) == [8, 8, 8, 8])
+    #expect(threads([(1, 0, 8), (1, 0, 8), (1, 8, 8)]) == [4, 4, 8])
+    #expect(threads([(1, 0, 2), (1, 0, 2), (1, 0, 2)]) == [1, 1, 1])
+    let own = CorePlace.own
+    #expect(own.cores >= 1 && own.cores <= ProcessInfo.processInfo.processorCount && own.host > 0)
   }
 }

@@ -3,10 +3,10 @@ import TestSupport
 import Testing
 
 /// Ranks over a rate-limited link, where the machine permits network namespaces.
-@Suite struct NetlabTests {
+@Suite(.serialized) struct NetlabTests {
   private func run(_ arguments: [String]) throws -> ProgramRunner.Result {
     let netlab = ProgramRunner.package + "/scripts/netlab"
-    return try ProgramRunner.run(["60", netlab] + arguments, program: "/usr/bin/timeout")
+    return try ProgramRunner.run(["240", netlab] + arguments, program: "/usr/bin/timeout")
   }
 
   /// Two hosts of two ranks: they differ by name, and an exchange in two levels between them brings the bits of one.

@@ -21,9 +21,10 @@ enum RankRunner {
 
   /// - Parameters:
   ///   - program: the product's name.
+  ///   - launcher: more arguments for mpirun.
   ///   - timeout: seconds after which all ranks are stopped, which fails the test by its status 124.
   static func run(
-    _ program: String, _ arguments: [String], ranks: Int, timeout: Double = 240
+    _ program: String, _ arguments: [String], ranks: Int, timeout: Double = 240, launcher: [String] = []
   ) throws -> Result {
     let folder = ScratchFolder()
     let process = Process()
@@ -34,7 +35,8 @@ enum RankRunner {
         "none",
         "--quiet", "--mca", "orte_base_help_aggregate", "0",
         "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)",
-        (ProgramRunner.program as NSString).deletingLastPathComponent + "/" + program,
+      ] + launcher + [
+        (ProgramRunner.program as NSString).deletingLastPathComponent + "/" + program
       ] + arguments
     for file in [folder("out"), folder("err")] { try Data().write(to: URL(fileURLWithPath: file)) }
     process.standardOutput = FileHandle(forWritingAtPath: folder("out"))

@@ -54,6 +54,13 @@ import Testing
     #expect(evaluated.status == 0 && evaluated.output.contains("36 images"), "\(evaluated.errors)")
   }
 
+  /// Tasks of srun that MPI does not join are told so, before each trains alone.
+  @Test func refusesTasksWithoutMPI() throws {
+    let result = try ProgramRunner.run(
+      ["SLURM_STEP_NUM_TASKS=2", ProgramRunner.program] + training(["--steps", "1"]), program: "/usr/bin/env")
+    #expect(result.status == 1 && result.errors.contains("srun --mpi=pmix"), "\(result.errors)")
+  }
+
   /// Two ranks write their experts to files of their own; four and one go on from them, and one file is made of them.
   @Test func savesInPartsThatAnyNumberOfRanksReads() throws {
     guard RankRunner.isAvailable else { return }

@@ -47,11 +47,13 @@ import Testing
   }
 
   @Test func buffersComeBack() {
-    // A size of its own, so that suites beside this one do not take the buffer.
-    let count = 54_321
-    let first = Tensor(uninitialised: [count]).pointer
-    #expect(UInt(bitPattern: first) % 64 == 0)
-    #expect(Tensor(uninitialised: [count]).pointer == first)
+    for bytes in [54_321, 1 << 20] {
+      let pool = BufferPool()
+      let first = pool.take(bytes)
+      #expect(UInt(bitPattern: first) % 64 == 0)
+      pool.give(first, bytes)
+      #expect(pool.take(bytes) == first)
+    }
   }
 
   /// Philox 4×32-10 has no state: a draw depends on its coordinates alone, and purposes do not share sequences.

@@ -48,7 +48,8 @@ import Testing
         let (reads, peak) = (found.report["reads"] as? Int ?? 0, found.report["resident_peak"] as? Int ?? 0)
         // All sixteen fit: each is read once at most. One fits: every call of a token reads.
         #expect(cache == 16 ? reads <= 16 : reads > 16, "\(mode), \(cache): \(reads) reads")
-        #expect(peak <= max(cache, 16) && peak >= 1)
+        // A text's beginning may choose all eight of a layer.
+        #expect(peak <= max(cache, 8) && peak >= 1)
         #expect((found.report["ceiling"] as? Double ?? -1) >= (found.report["hidden"] as? Double ?? 2) - 0.05)
       }
     }

@@ -9,6 +9,9 @@ import Testing
 
 /// Training on images with captions, in this process.
 @Suite struct PairLearningTests {
+  /// Where shards of mixed-in text go.
+  static var cache: String { data.folder("cache") }
+
   /// 24 pictures of one colour, or two side by side, with what they show; the last 6 are held out.
   static let data: (folder: ScratchFolder, path: String) = {
     let folder = ScratchFolder()
@@ -56,7 +59,9 @@ import Testing
     let engine = try Engine(threads: threads)
     let loaded = try checkpoint.map(LoadedCheckpoint.init)
     var config = try loaded?.info.config ?? PairLearningTests.config(settings)
-    let data = try PairData(PairLearningTests.data.path, config, attachments: loaded?.info.attachments, TextBuffer())
+    let data = try PairData(
+      PairLearningTests.data.path, config, attachments: loaded?.info.attachments, cache: PairLearningTests.cache,
+      TextBuffer())
     try loaded?.requireVocabulary(data.vocabulary, data: data.path)
     data.adapt(&config, TextBuffer())
     let task = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
@@ -116,7 +121,9 @@ import Testing
     // Evaluated alone it says the same, without what it was trained on.
     let loaded = try LoadedCheckpoint(outcome.checkpoint)
     let info = loaded.info
-    let data = try PairData(PairLearningTests.data.path, info.config, attachments: info.attachments, TextBuffer())
+    let data = try PairData(
+      PairLearningTests.data.path, info.config, attachments: info.attachments, cache: PairLearningTests.cache,
+      TextBuffer())
     let alone = try data.makeJob(info.config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
     try loaded.restore(alone.model)
     let again = try alone.evaluate(progress: nil)
@@ -138,7 +145,7 @@ import Testing
 
   /// Balance of the modalities is that of the step, in however many micro-batches: its value with captions of all lengths,
   /// its gradient with images, whose own loss does not depend on micro-batches either.
-  @Test(arguments: ["all_choices", "entropy"])
+  @Test(arguments: ["all_choices", "entropy", "first_choice", "late"])
   func balanceDoesNotDependOnAccumulation(balance: String) throws {
     let scratch = ScratchFolder()
     for (weights, metrics) in [
@@ -151,8 +158,8 @@ import Testing
       let values = try [1, 3].map { accumulation in
         let run = scratch("\(weights.count)-\(accumulation)")
         try train(
-          weights + [
-            "moe.balance=\(balance)", "moe.balance_weight=1", "moe.z_loss_weight=0.1", "train.steps=1",
+          weights + (balance == "late" ? PairLearningTests.towers : ["moe.balance=\(balance)"]) + [
+            "moe.balance_weight=1", "moe.z_loss_weight=0.1", "train.steps=1",
             "optimizer.clip=0", "data.batch=6", "train.accumulation=\(accumulation)",
           ], into: run)
         let history = try MetricsHistory(file: run + "/metrics.jsonl")
@@ -196,7 +203,8 @@ import Testing
   @Test func probesEveryTask() throws {
     for isTold in [false, true] {
       var config = try PairLearningTests.config(["moe.task_routing=\(isTold)"])
-      let data = try PairData(PairLearningTests.data.path, config, attachments: nil, TextBuffer())
+      let data = try PairData(
+        PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
       data.adapt(&config, TextBuffer())
       let task = try data.makeJob(config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
       let probed = try #require(task as? any ProbedTask)
@@ -238,7 +246,8 @@ import Testing
   @Test func saysWhatIsWrong() throws {
     let engine = try Engine(threads: 1)
     let config = try PairLearningTests.config(["model.context=8"])
-    let data = try PairData(PairLearningTests.data.path, config, attachments: nil, TextBuffer())
+    let data = try PairData(
+      PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
     let error = #expect(throws: TrainError.self) {
       try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
     }

@@ -244,10 +244,8 @@ import Testing
     try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
     try Data(contentsOf: URL(fileURLWithPath: scratch("whole/rows.jsonl"))).prefix(700)
       .write(to: URL(fileURLWithPath: out + "/rows.jsonl"))
-    Interrupt.request()
-    defer { Interrupt.reset() }
-    #expect(try session(StudyTests.small, out: out).0.run() == 130)
-    Interrupt.reset()
+    let stopped = try session(StudyTests.small, out: out).0
+    #expect(try Interrupt.$isSimulated.withValue(true) { try stopped.run() } == 130)
     #expect(try session(StudyTests.small, out: out).0.run() == 0)
     let resumed = try StudyRecord(out + "/rows.jsonl").rows
     #expect(resumed.map(\.validationLoss) == rows.map(\.validationLoss))

@@ -8,16 +8,18 @@ extension Tape {
   /// With several ranks or micro-batches, f is that of the whole batch and P this part's: the mean of the parts' losses is
   /// the loss of the whole batch, and so are the gradients' means.
   ///
-  /// - Parameter load: choices of each expert before drops: all of them, or first choices only (GShard).
+  /// - Parameters:
+  ///   - tokens: mean number of a rank's and micro-batch's tokens, so that all count alike.
+  ///   - load: choices of each expert before drops: all of them, or first choices only (GShard).
   /// - Returns: the loss without `weight`.
-  func balanceLoss(_ choice: GateChoice, load: [Double], weight: Float) -> Float {
-    let (tokens, count) = (choice.tokens, choice.expertCount)
+  func balanceLoss(_ choice: GateChoice, tokens: Double, load: [Double], weight: Float) -> Float {
+    let count = choice.expertCount
     let total = Double(max(load.reduce(0, +), 1))
     let means = engine.columnMeans(choice.probabilities)
     var value = 0.0
     for e in 0..<count { value += load[e] / total * means[e] }
-    value *= Double(count)
-    let slopes = load.map { weight * Float(Double(count) * $0 / total / Double(tokens)) }
+    value *= Double(count) * Double(choice.tokens) / tokens
+    let slopes = load.map { weight * Float(Double(count) * $0 / total / tokens) }
     recordLoss("balance", value: value, weight: weight) { [self] in
       engine.addToRows(gradient(of: choice.probabilities), slopes)
     }

@@ -81,8 +81,8 @@ package final class Router {
     if let modalities = pass.modalities { sums.modalities = ModalitySums(choice, modalities) }
     pass.sum(sums.vector) { [self] totals in
       sums.vector = totals
-      let whole = pass.stepRouting?.whole(block: block, route: route, pass: sums) ?? sums
-      if pass.stepRouting?.isCounting == true { return }
+      if let step = pass.stepRouting, step.isCounting { return step.add(sums, block: block, route: route) }
+      let whole = pass.stepRouting?.sums(block: block, route: route) ?? sums
       let auxiliary = pass.tape.timed("balance") {
         auxiliaryLosses(choice, sums: whole, spread: spread, allowed: allowed, pass)
       }
@@ -101,6 +101,7 @@ package final class Router {
     _ choice: GateChoice, sums: RoutingSums, spread: ExpectedLoad?, allowed: [[Bool]]?, _ pass: ForwardPass
   ) -> [String: Float] {
     var auxiliary: [String: Float] = [:]
+    let tokens = sums.tokens / Double(pass.parts)
     let weight = Float(config.balanceWeight) * pass.lossWeight
     switch config.balance {
     case .none: break
@@ -110,10 +111,10 @@ package final class Router {
           config.balance, choice, modalities, sums: sums.modalities, allowed: allowed.map { $0.count { $0 } },
           weight: weight, parts: pass.parts)
       } else {
-        auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.load, weight: weight)
+        auxiliary["balance"] = pass.tape.balanceLoss(choice, tokens: tokens, load: sums.load, weight: weight)
       }
     case .firstChoice:
-      auxiliary["balance"] = pass.tape.balanceLoss(choice, load: sums.firstChoices, weight: weight)
+      auxiliary["balance"] = pass.tape.balanceLoss(choice, tokens: tokens, load: sums.firstChoices, weight: weight)
     case .importanceLoad:
       auxiliary["balance"] = spread.map {
         pass.tape.importanceLoadLoss(
@@ -123,7 +124,7 @@ package final class Router {
     }
     if config.zLossWeight > 0 {
       auxiliary["z_loss"] = pass.tape.routerZLoss(
-        choice, tokens: sums.tokens / Double(pass.parts), weight: Float(config.zLossWeight) * pass.lossWeight)
+        choice, tokens: tokens, weight: Float(config.zLossWeight) * pass.lossWeight)
     }
     return auxiliary
   }

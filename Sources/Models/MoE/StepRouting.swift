@@ -22,15 +22,14 @@ public final class StepRouting {
   /// To be called when the forward-only passes are over.
   public func finishCounting() { isCounting = false }
 
-  /// The sums over the step of one gate, as far as they are known.
-  ///
-  /// - Parameter pass: the sums of all ranks in one micro-batch.
-  func whole(block: Int, route: Int, pass: RoutingSums) -> RoutingSums {
+  /// Adds one micro-batch's sums over all ranks.
+  func add(_ pass: RoutingSums, block: Int, route: Int) {
     let gate = Gate(block: block, route: route)
-    guard isCounting else { return sums[gate] ?? pass }
     var total = pass
     if let earlier = sums[gate] { total.vector = zip(earlier.vector, pass.vector).map { $0 + $1 } }
     sums[gate] = total
-    return total
   }
+
+  /// The sums of the whole step.
+  func sums(block: Int, route: Int) -> RoutingSums? { sums[Gate(block: block, route: route)] }
 }

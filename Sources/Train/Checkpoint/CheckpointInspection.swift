@@ -131,7 +131,7 @@ public enum CheckpointInspection {
     for file in files {
       do {
         let summary = try CheckpointFile.verify(file)
-        line("\(file): \(HumanFormat.bytes(summary.bytes)), checksum \(String(summary.checksum, radix: 16)), good")
+        line("\(file): \(HumanFormat.bytes(summary.bytes)), checksum \(CheckpointFile.hex(summary.checksum)), good")
       } catch let error as HDF5Error {
         damaged += 1
         line(error.description)

@@ -43,7 +43,7 @@ struct HubExport {
         && variant.routes[0].k > 1 && model.moe.every == 1 && isLlama
       guard isMixtral else {
         throw refuse(
-          "moe.variant", "\(model.moe.variant) in every \(model.moe.every). block", "dense, or Mixtral's form")
+          "moe.variant", "\(model.moe.variant) with moe.every=\(model.moe.every)", "dense, or Mixtral's form")
       }
       guard model.moe.renormalise else { throw refuse("moe.renormalise", "false", "true") }
       guard !model.moe.postNorm else { throw refuse("moe.post_norm", "true", "false") }

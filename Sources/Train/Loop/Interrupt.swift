@@ -3,6 +3,7 @@ import Synchronization
 
 /// Outside the type, since a C handler cannot capture a metatype.
 private let requested = Atomic<Bool>(false)
+private let isInstalled = Atomic<Bool>(false)
 
 /// Notes the first Ctrl-C or SIGTERM (or SIGUSR1, which mpirun passes on to its ranks), so that the loop can save and
 /// stop; a second one ends the process at once.
@@ -22,11 +23,16 @@ public enum Interrupt {
     pthread_sigmask(how, &signals, nil)
   }
 
-  /// Whether the loop should save and stop.
-  public static var isRequested: Bool { requested.load(ordering: .relaxed) }
+  /// A signal that a test says has arrived, in its own task alone.
+  @TaskLocal static var isSimulated = false
 
-  /// Takes the signals over; called once, by the main thread of a command that knows how to save.
+  /// Whether the loop should save and stop.
+  public static var isRequested: Bool { isSimulated || requested.load(ordering: .relaxed) }
+
+  /// Takes the signals over; called by the main thread of a command that knows how to save. Once is enough: later calls, as
+  /// of a study's later runs, do nothing.
   public static func install() {
+    guard !isInstalled.exchange(true, ordering: .relaxed) else { return }
     for number in numbers {
       signal(number) { arrived in
         // Only what is safe in a signal handler: a flag, and the default action for the next one.
@@ -43,10 +49,4 @@ public enum Interrupt {
     thread.name = "mmoe-signals"
     thread.start()
   }
-
-  /// For tests in one process.
-  static func reset() { requested.store(false, ordering: .relaxed) }
-
-  /// What a signal does, without one.
-  static func request() { requested.store(true, ordering: .relaxed) }
 }

@@ -48,7 +48,11 @@ public final class RunFolder {
     }
   }
 
-  deinit { close(lock) }
+  /// Unlocked before it is closed: a child process that was forked meanwhile still has it open for a moment.
+  deinit {
+    flock(lock, LOCK_UN)
+    close(lock)
+  }
 
   public static let configName = "config.yaml"
   public var configFile: String { path + "/" + RunFolder.configName }

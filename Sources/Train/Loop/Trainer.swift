@@ -221,7 +221,7 @@ public final class Trainer {
     optimizer.step(lr: rate, gradientNorm: norm)
     if optimizer.isSharded { team?.shareSlices(task.model.parameters.filter { !$0.isFrozen }) }
     task.model.updateSelectionBiases()
-    team?.endStep()
+    team?.endStep(passes: accumulation)
     trace?.endStep()
     guard let recorder = files?.recorder else { return loss }
     recorder.record("lr", rate)

@@ -21,8 +21,9 @@ struct MixtureData {
   /// A folder of shards.
   let shards: String?
 
+  /// - Parameter cache: where shards of the text are kept.
   /// - Throws: `TrainError` naming the key and what is wrong with what it names.
-  init(_ config: RunConfig, tokenizer: any Tokenizer, _ sink: any TextSink) throws {
+  init(_ config: RunConfig, tokenizer: any Tokenizer, cache: String, _ sink: any TextSink) throws {
     func named<Result>(_ key: String, _ body: () throws -> Result) throws -> Result {
       do { return try body() } catch { throw TrainError("\(key): \(error)") }
     }
@@ -36,7 +37,7 @@ struct MixtureData {
       options.validationShare = config.text.validationShare
       return try named("mixture.text") {
         try CorpusWork.shards(
-          for: path, tokenizer: tokenizer, options: options, cache: ProjectHome.cache + "/tokens",
+          for: path, tokenizer: tokenizer, options: options, cache: cache,
           threads: config.data.workers, sink: sink)
       }
     }
@@ -133,10 +134,11 @@ final class Mixture {
     }
   }
 
-  func next() throws -> MixedBatch {
+  /// - Parameter kept: whether the batch must stay valid beyond the next one.
+  func next(kept: Bool) throws -> MixedBatch {
     var mixed = MixedBatch()
     if let batch = try imageLoader?.next() {
-      mixed.pixels = batch.pixels
+      mixed.pixels = kept ? batch.pixels.copy() : batch.pixels
       mixed.labels = batch.labels.map { labelNumbers[Int($0)] }
     }
     if let batch = try textLoader?.next() {

@@ -92,18 +92,19 @@ final class ExpertCache: @unchecked Sendable {
   func begin(_ bank: String, _ experts: [Int]) -> Request {
     let request = Request(experts.map { Key(bank: bank, expert: $0) })
     condition.withLock {
+      // Those that are there first: none of them must make room for the others.
+      let present = request.keys.filter { entries[$0] != nil }
+      report.hits += present.count
+      for key in present { entries[key]!.pins += 1 }
+      for key in request.keys where entries[key] == nil {
+        request.missing += 1
+        report.misses += 1
+        makeRoom()
+        entries[key] = Entry(pins: 1)
+        queue.append((key, request))
+      }
       for key in request.keys {
         clock += 1
-        if entries[key] == nil {
-          request.missing += 1
-          report.misses += 1
-          makeRoom()
-          entries[key] = Entry()
-          queue.append((key, request))
-        } else {
-          report.hits += 1
-        }
-        entries[key]!.pins += 1
         entries[key]!.lastUse = clock
       }
       report.residentPeak = max(report.residentPeak, entries.count)

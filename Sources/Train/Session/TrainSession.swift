@@ -49,6 +49,7 @@ public struct TrainSession {
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws -> Int32 {
     guard ParallelProcess.isLaunched else {
+      try ParallelProcess.requireRanks()
       return try train(in: Communicator.single())
     }
     let world = try Communicator.world(timeout: ParallelConfig().timeout)
@@ -81,7 +82,7 @@ public struct TrainSession {
       return 0
     }
     try DryRun.requireMemory(for: config)
-    let engine = try config.tensor.makeEngine(threads: TrainSession.threads(of: world))
+    let engine = try config.tensor.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
     world.timeout = config.parallel.timeout
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }
@@ -127,12 +128,6 @@ public struct TrainSession {
       outcome, job, config: config, preset: preset, plot: plot,
       began: began, engine: engine)
     return outcome.isInterrupted ? 130 : 0
-  }
-
-  /// An equal share of this host's cores for each of its ranks.
-  private static func threads(of world: Communicator) -> Int? {
-    guard world.size > 1 else { return nil }
-    return max(1, ProcessInfo.processInfo.activeProcessorCount / ParallelProcess.ranksOnThisHost)
   }
 
   /// What all ranks must find the same.

@@ -10,14 +10,19 @@ struct PairData: TaskData {
   let tokenizer: any Tokenizer
   let mixture: MixtureData
 
-  /// - Parameter attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
+  /// - Parameters:
+  ///   - attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
+  ///   - cache: where shards of text that is mixed in are kept.
   /// - Throws: `DataError` or `TrainError` for what is wrong with the folder, what is mixed in, or the tokenizer.
-  init(_ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?, _ sink: any TextSink) throws {
+  init(
+    _ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?, cache: String = ProjectHome.cache + "/tokens",
+    _ sink: any TextSink
+  ) throws {
     self.path = path
     folder = try PairFolder(path: path, validationShare: config.text.validationShare)
     tokenizer =
       try attachments.map(TokenizerAttachments.load) ?? PairData.tokenizer(config.tokenizer, captions: folder[.train])
-    mixture = try MixtureData(config, tokenizer: tokenizer, sink)
+    mixture = try MixtureData(config, tokenizer: tokenizer, cache: cache, sink)
   }
 
   /// The tokenizer that the configuration asks for.

@@ -135,7 +135,7 @@ public final class PairLearning: TrainingTask {
 
   public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
     guard var batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
-    let mixed = try mixture?.next() ?? MixedBatch()
+    let mixed = try mixture?.next(kept: kept) ?? MixedBatch()
     if kept { batch = batch.copy() }
     let read = PairPass(
       batch, tokens, tasks, readsTextsAlone: true, isSeparate: config.model.moe.taskRouting,
