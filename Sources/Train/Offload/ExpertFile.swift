@@ -2,7 +2,6 @@ import Foundation
 import MMoEHDF5
 import MMoEModels
 import MMoETensor
-import Synchronization
 
 /// O_DIRECT, which the C library guards by a feature macro and whose value is the architecture's.
 #if arch(arm64)
@@ -14,7 +13,7 @@ import Synchronization
 /// Where one expert's weights stand in a checkpoint, and where they belong in memory.
 struct ExpertPlace {
   /// One array: contiguous in the file, contiguous in the stacked parameter.
-  struct Slice: @unchecked Sendable {
+  struct Slice {
     let target: UnsafeMutableRawPointer
     let bytes: Int
     let offset: Int
@@ -28,14 +27,15 @@ struct ExpertPlace {
 final class ExpertFile: @unchecked Sendable {
   /// What a direct read wants its place, its length and its target to be a multiple of.
   private static let block = 4096
-  /// Bytes of one request: a disk that has several at once is faster than with one after the other.
-  private static let request = 128 * block
 
   let path: String
   private let descriptor: Int32
   /// Whether the file system reads past its cache; otherwise pages are dropped after they were read.
   let isDirect: Bool
   private let length: Int
+  /// For slices that are not whole blocks; used by one thread at a time.
+  private var bounce: UnsafeMutableRawBufferPointer?
+
   /// - Throws: `TrainError` when the file cannot be opened.
   init(_ path: String) throws {
     self.path = path
@@ -52,23 +52,11 @@ final class ExpertFile: @unchecked Sendable {
 
   deinit {
     close(descriptor)
+    bounce?.deallocate()
   }
 
   /// - Returns: whether the whole expert was read.
-  func read(_ place: ExpertPlace) -> Bool {
-    let requests = place.slices.flatMap { slice in
-      stride(from: 0, to: slice.bytes, by: ExpertFile.request).map { start in
-        ExpertPlace.Slice(
-          target: slice.target + start, bytes: min(ExpertFile.request, slice.bytes - start),
-          offset: slice.offset + start)
-      }
-    }
-    let failures = Atomic(0)
-    DispatchQueue.concurrentPerform(iterations: requests.count) { index in
-      if !read(requests[index]) { failures.add(1, ordering: .relaxed) }
-    }
-    return failures.load(ordering: .relaxed) == 0
-  }
+  func read(_ place: ExpertPlace) -> Bool { place.slices.allSatisfy(read) }
 
   private func read(_ slice: ExpertPlace.Slice) -> Bool {
     let block = ExpertFile.block
@@ -81,9 +69,13 @@ final class ExpertFile: @unchecked Sendable {
     }
     let start = slice.offset / block * block
     let count = (slice.offset + slice.bytes - start + block - 1) / block * block
-    let address = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: block)
-    defer { address.deallocate() }
-    guard read(into: address, count, at: start) >= slice.offset + slice.bytes - start else { return false }
+    if (bounce?.count ?? 0) < count {
+      bounce?.deallocate()
+      bounce = .allocate(byteCount: count, alignment: block)
+    }
+    guard let address = bounce?.baseAddress,
+      read(into: address, count, at: start) >= slice.offset + slice.bytes - start
+    else { return false }
     slice.target.copyMemory(from: address + (slice.offset - start), byteCount: slice.bytes)
     return true
   }
