@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 import MMoEModels
 import MMoETensor
@@ -99,7 +100,7 @@ final class ExpertCache: @unchecked Sendable {
       for key in request.keys where entries[key] == nil {
         request.missing += 1
         report.misses += 1
-        makeRoom()
+        makeRoom(for: key)
         entries[key] = Entry(pins: 1)
         queue.append((key, request))
       }
@@ -163,16 +164,34 @@ final class ExpertCache: @unchecked Sendable {
     }
   }
 
-  /// Drops the least recently used experts until one fits. To be called under the lock.
-  private func makeRoom() {
+  /// Drops the least recently used experts until this one fits. To be called under the lock.
+  ///
+  /// The first one's pages become the new one's: pages that the system had to find and to clear would take computing
+  /// time from the very window that is to hide the reading.
+  private func makeRoom(for key: Key) {
+    var target: ExpertPlace? = places[key.bank]![key.expert]
     while entries.count >= capacity {
       let idle = entries.filter { $0.value.pins == 0 && $0.value.isReady }
       guard let oldest = idle.min(by: { $0.value.lastUse < $1.value.lastUse })?.key else { return }
       entries[oldest] = nil
-      for slice in places[oldest.bank]![oldest.expert].slices {
-        let (address, bytes) = aligned(slice)
-        madvise(address, bytes, MADV_DONTNEED)
+      let place = places[oldest.bank]![oldest.expert]
+      if let wanted = target, move(place, to: wanted) {
+        target = nil
+      } else {
+        for slice in place.slices { madvise(aligned(slice).0, aligned(slice).1, MADV_DONTNEED) }
       }
+    }
+  }
+
+  /// Gives one expert's whole pages to another that lies alike on them.
+  ///
+  /// - Returns: whether all were given; else some may have been.
+  private func move(_ old: ExpertPlace, to new: ExpertPlace) -> Bool {
+    guard old.slices.count == new.slices.count else { return false }
+    return zip(old.slices, new.slices).allSatisfy { from, to in
+      let (address, bytes) = aligned(from)
+      let isAlike = from.bytes == to.bytes && (from.target - to.target) % 4096 == 0
+      return isAlike && (bytes == 0 || mmoe_move_pages(address, aligned(to).0, bytes))
     }
   }
 
