@@ -58,6 +58,7 @@ let package = Package(
       name: "CLibMPI", path: "Sources/CLibMPI", pkgConfig: "ompi-c",
       providers: [.apt(["libopenmpi-dev"])]),
     .target(name: "CMPI", dependencies: ["CLibMPI"], path: "Sources/CMPI"),
+    .target(name: "CMemory", path: "Sources/CMemory"),
 
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
     .target(
@@ -70,7 +71,7 @@ let package = Package(
     .target(
       name: "MMoETrain",
       dependencies: [
-        "CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5", "Yams",
+        "CKernels", "CMemory", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5", "Yams",
       ], path: "Sources/Train"),
     .executableTarget(
       name: "mmoe",

@@ -37,7 +37,7 @@ public final class HDF5Reader: Sendable {
     guard found.bytes == part.bytes, found.checksum == part.checksum else {
       throw HDF5Error(
         .damaged, path,
-        "of another step than \(owner): checksum \(String(found.checksum, radix: 16)) found, \(String(part.checksum, radix: 16)) expected; copy both again or use an earlier checkpoint"
+        "of another step than \(owner): checksum \(CheckpointFile.hex(found.checksum)) found, \(CheckpointFile.hex(part.checksum)) expected; copy both again or use an earlier checkpoint"
       )
     }
     try HDF5Reader.probe(file, path)

@@ -18,13 +18,17 @@ struct CorePlace: Equatable {
       part.split(separator: "-").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
     }
     let count = ranges.reduce(0) { $0 + ($1.last ?? 0) - ($1.first ?? 0) + 1 }
+    // Not Foundation's name, which asks the network and is "localhost" for a host that nobody there knows.
+    var name = [CChar](repeating: 0, count: 256)
+    gethostname(&name, name.count - 1)
     return CorePlace(
-      host: hash(of: ProcessInfo.processInfo.hostName), first: ranges.first?.first ?? 0, cores: max(count, 1))
+      host: hash(of: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))), first: ranges.first?.first ?? 0,
+      cores: max(count, 1))
   }
 
   /// Exact in a double.
-  private static func hash(of name: String) -> Int {
-    name.utf8.reduce(5381) { ($0 &* 33 &+ Int($1)) & ((1 << 52) - 1) }
+  private static func hash(of name: [UInt8]) -> Int {
+    name.reduce(5381) { ($0 &* 33 &+ Int($1)) & ((1 << 52) - 1) }
   }
 
   /// Computing threads of one rank among all ranks' places.

@@ -11,7 +11,7 @@ import Testing
     "Models": ["MMoETensor"],
     "Parallel": ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
     "HDF5": ["CHDF5"],
-    "Train": ["CKernels", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5"],
+    "Train": ["CKernels", "CMemory", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5"],
     "mmoe": ["MMoETensor", "MMoEData", "MMoETrain"],
   ]
 

@@ -3,8 +3,6 @@
 // between rows in floats.
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /// Tells the core that this is a spin loop.
@@ -179,9 +177,3 @@ void mmoe_decode_int8(float *y, const uint8_t *x, long rows, long columns);
 void mmoe_adamw(float *p, const float *g, float *m, float *v, float gradScale, float lr,
                 float decay, float beta1, float beta2, float eps, float correction1,
                 float correction2, long n);
-
-// ---- memory ------------------------------------------------------------------------------------
-
-/// Gives whole pages to another place of anonymous memory, whose own pages are dropped; the first place stays mapped and reads
-/// as zeros. False where the system cannot: then either place reads as zeros or as before.
-bool mmoe_move_pages(void *from, void *to, size_t bytes);

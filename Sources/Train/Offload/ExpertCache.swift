@@ -1,4 +1,4 @@
-import CKernels
+import CMemory
 import Foundation
 import MMoEModels
 import MMoETensor

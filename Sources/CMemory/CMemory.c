@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "CKernels.h"
+#include "CMemory.h"
 
 #include <sys/mman.h>
 
