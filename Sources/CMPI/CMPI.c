@@ -7,21 +7,24 @@
 
 struct mmoe_comm {
   MPI_Comm comm;
-  // The row type of the last all-to-all: a run has few widths, and a committed type is reused.
-  MPI_Datatype rowType;
-  int rowBytes;
 };
 
 struct mmoe_request {
-  MPI_Request request;
-  int32_t *arrays;
+  // Requests before `first` are done.
+  int first, count;
+  MPI_Request requests[];
 };
+
+// Bytes of rows in one message. Open MPI sends what fits into 64 KiB with its header at once over TCP. A longer message
+// waits for the receiver's answer, which comes when that rank looks after its exchanges again: between two products,
+// milliseconds later. It also shares the connection with messages started after it, so that the first part of a route
+// would arrive with the last.
+enum { PIECE = 65536 - 256, ROWS = 1 };
 
 static int wrap(MPI_Comm comm, mmoe_comm **out) {
   mmoe_comm *wrapped = calloc(1, sizeof *wrapped);
   if (!wrapped) return MPI_ERR_NO_MEM;
   wrapped->comm = comm;
-  wrapped->rowType = MPI_DATATYPE_NULL;
   int code = MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   *out = wrapped;
   return code;
@@ -77,10 +80,7 @@ int mmoe_comm_duplicate(mmoe_comm *comm, mmoe_comm **out) {
 void mmoe_comm_free(mmoe_comm *comm) {
   int finalized = 0;
   MPI_Finalized(&finalized);
-  if (!finalized) {
-    if (comm->rowType != MPI_DATATYPE_NULL) MPI_Type_free(&comm->rowType);
-    MPI_Comm_free(&comm->comm);
-  }
+  if (!finalized) MPI_Comm_free(&comm->comm);
   free(comm);
 }
 
@@ -100,15 +100,15 @@ static MPI_Op operation(enum mmoe_reduction reduction) {
   return reduction == MMOE_SUM ? MPI_SUM : reduction == MMOE_MAX ? MPI_MAX : MPI_MIN;
 }
 
-static mmoe_request *new_request(void) {
-  mmoe_request *request = calloc(1, sizeof *request);
-  if (request) request->request = MPI_REQUEST_NULL;
-  return request;
+static mmoe_request *new_request(int count) {
+  mmoe_request *r = malloc(sizeof *r + (size_t)count * sizeof(MPI_Request));
+  if (r) *r = (mmoe_request){.count = count};
+  for (int i = 0; r && i < count; i++) r->requests[i] = MPI_REQUEST_NULL;
+  return r;
 }
 
 static int started(int code, mmoe_request *request, mmoe_request **out) {
   if (code) {
-    free(request->arrays);
     free(request);
     return code;
   }
@@ -118,98 +118,102 @@ static int started(int code, mmoe_request *request, mmoe_request **out) {
 
 int mmoe_iallreduce_float(mmoe_comm *comm, float *values, int count, enum mmoe_reduction reduction,
                           mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
   return started(MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_FLOAT, operation(reduction),
-                                comm->comm, &r->request), r, out);
+                                comm->comm, r->requests), r, out);
 }
 
 int mmoe_iallreduce_double(mmoe_comm *comm, double *values, int count,
                            enum mmoe_reduction reduction, mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
   return started(MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, operation(reduction),
-                                comm->comm, &r->request), r, out);
+                                comm->comm, r->requests), r, out);
 }
 
 int mmoe_ibroadcast(mmoe_comm *comm, void *bytes, int count, int root, mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Ibcast(bytes, count, MPI_BYTE, root, comm->comm, &r->request), r, out);
+  return started(MPI_Ibcast(bytes, count, MPI_BYTE, root, comm->comm, r->requests), r, out);
 }
 
 int mmoe_iallgather(mmoe_comm *comm, const void *bytes, int count, void *all, mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
   return started(MPI_Iallgather(bytes, count, MPI_BYTE, all, count, MPI_BYTE, comm->comm,
-                                &r->request), r, out);
+                                r->requests), r, out);
 }
 
 int mmoe_ibarrier(mmoe_comm *comm, mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Ibarrier(comm->comm, &r->request), r, out);
+  return started(MPI_Ibarrier(comm->comm, r->requests), r, out);
 }
 
 int mmoe_ialltoall_int(mmoe_comm *comm, const int32_t *send, int32_t *receive, int count,
                        mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
   return started(MPI_Ialltoall(send, count, MPI_INT32_T, receive, count, MPI_INT32_T, comm->comm,
-                               &r->request), r, out);
+                               r->requests), r, out);
 }
 
-static int row_type(mmoe_comm *comm, int bytes) {
-  if (comm->rowBytes == bytes) return MPI_SUCCESS;
-  if (comm->rowType != MPI_DATATYPE_NULL) MPI_Type_free(&comm->rowType);
-  comm->rowBytes = 0;
-  int code = MPI_Type_contiguous(bytes, MPI_BYTE, &comm->rowType);
-  if (!code) code = MPI_Type_commit(&comm->rowType);
-  if (!code) comm->rowBytes = bytes;
-  return code;
-}
+static int pieces(int rows, int rowsOfPiece) { return (rows + rowsOfPiece - 1) / rowsOfPiece; }
 
 int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int32_t *sendCounts,
                          const int32_t *sendStarts, void *receive, const int32_t *receiveCounts,
                          const int32_t *receiveStarts, int rowBytes, mmoe_request **out) {
-  int code = row_type(comm, rowBytes);
-  if (code) return code;
-  mmoe_request *r = new_request();
-  if (!r) return MPI_ERR_NO_MEM;
-  size_t n = (size_t)mmoe_comm_size(comm), bytes = n * sizeof(int32_t);
-  r->arrays = malloc(4 * bytes);
-  if (!r->arrays) {
-    free(r);
-    return MPI_ERR_NO_MEM;
+  int ranks = mmoe_comm_size(comm), rank = mmoe_comm_rank(comm);
+  int step = rowBytes < PIECE ? PIECE / rowBytes : 1;
+  int count = 0, rounds = 0;
+  for (int p = 0; p < ranks; p++) {
+    int sent = pieces(sendCounts[p], step), received = pieces(receiveCounts[p], step);
+    count += sent + received;
+    if (sent > rounds) rounds = sent;
+    if (received > rounds) rounds = received;
   }
-  memcpy(r->arrays, sendCounts, bytes);
-  memcpy(r->arrays + n, sendStarts, bytes);
-  memcpy(r->arrays + 2 * n, receiveCounts, bytes);
-  memcpy(r->arrays + 3 * n, receiveStarts, bytes);
-  return started(MPI_Ialltoallv(send, r->arrays, r->arrays + n, comm->rowType, receive,
-                                r->arrays + 2 * n, r->arrays + 3 * n, comm->rowType, comm->comm,
-                                &r->request), r, out);
+  mmoe_request *r = new_request(count);
+  if (!r) return MPI_ERR_NO_MEM;
+  MPI_Request *next = r->requests;
+  int code = MPI_SUCCESS;
+  // Receives first, so that what comes finds its place. In turn over the ranks, each rank beginning with another.
+  for (int sending = 0; sending < 2; sending++)
+    for (int i = 0; i < rounds; i++)
+      for (int away = 0; away < ranks && !code; away++) {
+        int p = sending ? (rank + away) % ranks : (rank + ranks - away) % ranks;
+        int rows = (sending ? sendCounts : receiveCounts)[p] - i * step;
+        if (rows <= 0) continue;
+        if (rows > step) rows = step;
+        size_t at = ((size_t)(sending ? sendStarts : receiveStarts)[p] + (size_t)i * (size_t)step) * (size_t)rowBytes;
+        code = sending ? MPI_Isend((const char *)send + at, rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++)
+                       : MPI_Irecv((char *)receive + at, rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++);
+      }
+  return started(code, r, out);
 }
 
 int mmoe_isend(mmoe_comm *comm, const void *bytes, int count, int to, int tag, mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Isend(bytes, count, MPI_BYTE, to, tag, comm->comm, &r->request), r, out);
+  return started(MPI_Isend(bytes, count, MPI_BYTE, to, tag, comm->comm, r->requests), r, out);
 }
 
 int mmoe_ireceive(mmoe_comm *comm, void *bytes, int count, int from, int tag, mmoe_request **out) {
-  mmoe_request *r = new_request();
+  mmoe_request *r = new_request(1);
   if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Irecv(bytes, count, MPI_BYTE, from, tag, comm->comm, &r->request), r, out);
+  return started(MPI_Irecv(bytes, count, MPI_BYTE, from, tag, comm->comm, r->requests), r, out);
 }
 
 int mmoe_request_test(mmoe_request *request, bool *done) {
-  int flag = 0;
-  int code = MPI_Test(&request->request, &flag, MPI_STATUS_IGNORE);
-  *done = code == MPI_SUCCESS && flag;
-  if (*done) {
-    free(request->arrays);
-    free(request);
+  // In their order, in which most of them end: a poll looks at those that are through and at one more.
+  for (int flag = 1; request->first < request->count; request->first++) {
+    int code = MPI_Test(&request->requests[request->first], &flag, MPI_STATUS_IGNORE);
+    if (code || !flag) {
+      *done = false;
+      return code;
+    }
   }
-  return code;
+  *done = true;
+  free(request);
+  return MPI_SUCCESS;
 }

@@ -14,6 +14,9 @@ final class ExchangeQueue {
   private var counts: [CountExchange] = []
   private var flights: [RowExchange] = []
   private var isPolling = false
+  /// Whether ranks wait for each other before rows leave, so that an exchange's time is its own: neither that of waiting
+  /// for a late rank, nor none because the others' rows were there already.
+  var startsTogether = false
   /// Others that a poll advances, such as gradients on their way.
   var alsoAdvance: (() -> Void)?
 
@@ -33,6 +36,11 @@ final class ExchangeQueue {
   func startCounts(_ layout: RouteLayout) {
     counts.append(CountExchange(layout, countStream, levels))
     advance()
+  }
+
+  /// To be called before an exchange is made.
+  func beforeStart() {
+    if startsTogether { group.barrier() }
   }
 
   func start(_ exchange: RowExchange) {

@@ -136,6 +136,7 @@ private final class ExpertParallelFlight: RouteFlight {
   ) {
     // Forward, dispatch goes to the experts and combine back; backward, the other way round.
     let isForward = (move == .dispatch) == (direction == .toExperts)
+    queue.beforeStart()
     let exchange = RowExchange(
       move.rawValue + (isForward ? "" : " ′"), scope: tape.scope, direction, layout, chunk: chunk,
       wire: wire, from: source, into: target, engine: engine)

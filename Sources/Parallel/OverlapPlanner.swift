@@ -19,6 +19,7 @@ final class OverlapPlanner {
   private let config: ModelConfig
   private let variant: MoEVariant?
   private let world: Communicator
+  private let queue: ExchangeQueue
   private let engine: Engine
   private var schedules: [Key: RouteSchedule] = [:]
   private(set) var isDecided: Bool
@@ -27,12 +28,13 @@ final class OverlapPlanner {
   /// A trace that goes on beside the measuring.
   private let trace: Timeline?
 
+  /// - Parameter queue: whose exchanges are measured.
   init(
-    _ strategy: OverlapStrategy, _ config: ModelConfig, _ world: Communicator, engine: Engine
+    _ strategy: OverlapStrategy, _ config: ModelConfig, _ world: Communicator, _ queue: ExchangeQueue, engine: Engine
   ) throws {
     self.strategy = strategy
     self.config = config
-    self.world = world
+    (self.world, self.queue) = (world, queue)
     self.engine = engine
     trace = engine.timeline
     variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
@@ -50,6 +52,7 @@ final class OverlapPlanner {
   func beginStep() {
     guard !isDecided, steps >= OverlapPlanner.warmUpSteps else { return }
     engine.timeline = Timeline()
+    queue.startsTogether = true
   }
 
   /// To be called after each step's last pass: takes the measured times, and decides when there are enough.
@@ -61,6 +64,7 @@ final class OverlapPlanner {
     guard steps > OverlapPlanner.warmUpSteps, let timeline = engine.timeline else { return }
     samples.append(StepTimes(timeline, passes: passes))
     engine.timeline = trace
+    queue.startsTogether = false
     if samples.count == OverlapPlanner.measuredSteps { decide() }
   }
 
@@ -83,8 +87,7 @@ final class OverlapPlanner {
     samples = []
   }
 
-  /// Times of forward and, in training, backward pass: medians over steps; operators of the slowest rank; exchanges of the
-  /// rank that came last and so did not wait for another.
+  /// Times of forward and, in training, backward pass: medians over steps of the slowest rank.
   private func agreedTimes(
     _ block: Int, _ route: Int, _ operators: [WindowOperator]
   ) -> [RouteTimes] {
@@ -100,11 +103,9 @@ final class OverlapPlanner {
       let exchanged = ["dispatch", "combine"].map { name in
         median { $0.exchange(name, block, route, kind) }
       }
-      let slowest = world.allReduce(computed, .maximum)
-      let pure = world.allReduce(exchanged, .minimum)
+      let times = world.allReduce(exchanged + computed, .maximum)
       return RouteTimes(
-        window: Array(slowest.dropLast()), experts: slowest.last!, dispatch: pure[0],
-        combine: pure[1])
+        window: Array(times[2..<times.count - 1]), experts: times.last!, dispatch: times[0], combine: times[1])
     }
   }
 

@@ -1,5 +1,5 @@
-/// How exchange and computation share the time. Strategies change when something runs, never what is computed;
-/// `pipelined` sums expert gradients part by part, all others in the same order.
+/// How exchange and computation share the time. Strategies change when something runs, never what is computed; more
+/// parts than a rank has experts sum their gradients part by part, all others in the same order.
 public enum OverlapStrategy: Sendable, Equatable, CustomStringConvertible {
   /// Every exchange is awaited where it starts.
   case sequential

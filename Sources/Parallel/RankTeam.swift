@@ -52,7 +52,7 @@ public final class RankTeam: PassCoordinator {
     queue = ExchangeQueue(
       grid.expertGroup, try HostLevels(grid.expertGroup, places: isDense ? 0 : options.hostRanks), engine: engine)
     dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
-    planner = try OverlapPlanner(options.overlap, model, world, engine: engine)
+    planner = try OverlapPlanner(options.overlap, model, world, queue, engine: engine)
     sumStream = world.duplicate()
     reach = isDense ? 0 : try MoEVariant.resolve(model.moe).reach
     (self.model, bucket) = (model, options.bucket)
@@ -68,7 +68,7 @@ public final class RankTeam: PassCoordinator {
   public init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
     (grid, dispatcher, queue) = (other.grid, other.dispatcher, other.queue)
     (sumStream, engine, reach, bucket, self.model) = (other.sumStream, other.engine, other.reach, other.bucket, model)
-    planner = try OverlapPlanner(overlap, model, other.world, engine: other.engine)
+    planner = try OverlapPlanner(overlap, model, other.world, other.queue, engine: other.engine)
   }
 
   /// Makes the engine advance this team's exchanges; for processes that hold several teams in turn.

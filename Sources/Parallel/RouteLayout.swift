@@ -40,14 +40,14 @@ final class RouteLayout {
     let (host, place) = (rank / passing.count, rank % passing.count)
     return passing.enumerated().map { from, hosts in
       hosts.enumerated().map { to, counts in
-        from == place && to == host ? 0 : counts.reduce(0) { $0 + rows(of: $1, in: chunk) }
+        from == place && to == host ? 0 : rows(counts, in: chunk).reduce(0, +)
       }
     }
   }
 
-  /// Rows of a queue of `count` that belong to a part.
-  private func rows(of count: Int, in chunk: Int) -> Int {
-    DispatchPlan.queueStart(count, chunk + 1, of: plan.chunks) - DispatchPlan.queueStart(count, chunk, of: plan.chunks)
+  /// Rows of a rank's experts that belong to a part, from their whole queues.
+  private func rows(_ counts: [Int], in chunk: Int) -> [Int] {
+    counts.enumerated().map { plan.parts.rows(in: chunk, of: $0.offset, rows: $0.element) }
   }
 
   /// One part of the route's rows.
@@ -83,10 +83,10 @@ final class RouteLayout {
       part.sentStarts.append(offsets[r * experts])
       part.sentCounts.append(offsets[(r + 1) * experts] - offsets[r * experts])
     }
-    func count(_ r: Int, _ e: Int) -> Int { rows(of: received[r][e], in: chunk) }
+    let arriving = received.map { rows($0, in: chunk) }
     var sources: [Int] = []
     for r in 0..<ranks {
-      let rows = (0..<experts).reduce(0) { $0 + count(r, $1) }
+      let rows = arriving[r].reduce(0, +)
       part.receivedCounts.append(rows)
       part.receivedStarts.append(part.foreignRows)
       sources.append(r == rank ? part.sentStarts[r] : part.foreignRows)
@@ -95,7 +95,7 @@ final class RouteLayout {
     for e in 0..<experts {
       var target = part.offsets[e]
       for r in 0..<ranks {
-        let rows = count(r, e)
+        let rows = arriving[r][e]
         part.runs.append(Run(rank: r, count: rows, source: sources[r], target: target))
         sources[r] += rows
         target += rows

@@ -155,16 +155,20 @@ extension OverlapStrategy {
     guard form.usesWindow else {
       return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
     }
-    let slot = SlotChoice.best(passes).slot
-    guard self == .auto else {
-      return RouteSchedule(chunks: form.chunks, slot: slot, awaitsAtOnce: false)
-    }
-    let candidates = [1, 2, 4].map { RouteSchedule(chunks: $0, slot: slot, awaitsAtOnce: false) }
-    let seconds = candidates.map { schedule in
-      ScheduleSimulator.outcomes(passes, schedule).reduce(0.0) { $0 + $1.seconds }
-    }
+    let counts = self == .auto ? [1, 2, 4] : [form.chunks]
+    let candidates = counts.map { OverlapStrategy.best(passes, parts: $0) }
     // Parts cost something that the model does not know: they must promise 2 % to be chosen.
-    let best = seconds.indices.min { seconds[$0] < seconds[$1] }!
-    return seconds[best] < 0.98 * seconds[0] ? candidates[best] : candidates[0]
+    let best = candidates.min { $0.seconds < $1.seconds }!
+    return best.seconds < 0.98 * candidates[0].seconds ? best.schedule : candidates[0].schedule
+  }
+
+  /// The slot in which a route of so many parts takes least: for one part the paper's rule, for more the simulator, in which
+  /// the experts of a part cover the exchange of another.
+  private static func best(_ passes: [RouteTimes], parts: Int) -> (schedule: RouteSchedule, seconds: Double) {
+    let slots = parts == 1 ? [SlotChoice.best(passes).slot] : Array(0...passes[0].window.count)
+    return slots.map { slot in
+      let schedule = RouteSchedule(chunks: parts, slot: slot, awaitsAtOnce: false)
+      return (schedule, ScheduleSimulator.outcomes(passes, schedule).reduce(0) { $0 + $1.seconds })
+    }.min { $0.seconds < $1.seconds }!
   }
 }

@@ -14,7 +14,8 @@ private func plan(
       ? 0 : Int32(random.uniform(UInt64(i)) * Float(experts)) % Int32(experts)
   }
   return DispatchPlan(
-    experts: choices, tokens: tokens, k: k, expertCount: experts, chunks: chunks)
+    experts: choices, tokens: tokens, k: k, expertCount: experts,
+    parts: RouteParts(chunks, expertsOfRank: experts / bench.world.size))
 }
 
 private func noise(_ shape: [Int], rank: Int, seed: UInt64) -> Tensor {

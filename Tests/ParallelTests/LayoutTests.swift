@@ -6,11 +6,26 @@ import Testing
 @testable import MMoEParallel
 
 @Suite struct LayoutTests {
-  /// Chunked plans hold the same pairs, each chunk sorted by expert, and the queues' order is kept.
-  @Test func chunksArePartsOfTheQueues() {
+  /// As many parts as experts of a rank leave queues whole; more cut each into as many, fewer join them.
+  @Test func partsFollowExperts() {
+    func places(_ parts: Int, experts: Int) -> [[Range<Int>]] {
+      let parts = RouteParts(parts, expertsOfRank: experts)
+      return (0..<parts.count).map { part in
+        (0..<2 * experts).map { parts.start(part, of: $0, rows: 12)..<parts.start(part + 1, of: $0, rows: 12) }
+      }
+    }
+    #expect(places(1, experts: 2) == [[0..<12, 0..<12, 0..<12, 0..<12]])
+    #expect(places(2, experts: 2) == [[0..<12, 0..<0, 0..<12, 0..<0], [12..<12, 0..<12, 12..<12, 0..<12]])
+    #expect(places(4, experts: 2).map { [$0[0].count, $0[1].count] } == [[6, 0], [6, 0], [0, 6], [0, 6]])
+    #expect(places(2, experts: 3).map { $0[..<3].map(\.count) } == [[12, 6, 0], [0, 6, 12]])
+    #expect(places(3, experts: 1).map(\.[0]) == [0..<4, 4..<8, 8..<12])
+  }
+
+  /// Plans in parts hold the same pairs, each part sorted by expert, and the queues' order is kept.
+  @Test func partsHoldThePlansRows() {
     let experts: [Int32] = [2, 0, 1, 2, 2, 0, 3, 2, 1, 2]
     let whole = DispatchPlan(experts: experts, tokens: 10, k: 1, expertCount: 4)
-    let parts = DispatchPlan(experts: experts, tokens: 10, k: 1, expertCount: 4, chunks: 3)
+    let parts = DispatchPlan(experts: experts, tokens: 10, k: 1, expertCount: 4, parts: RouteParts(3, expertsOfRank: 4))
     #expect(whole.offsets == [[0, 2, 4, 9, 10]])
     #expect(parts.offsets.map(\.first) + [10] == [0, parts.offsets[0].last!, parts.offsets[1].last!, 10])
     #expect(Set(parts.position) == Set(0..<10))
@@ -26,17 +41,17 @@ import Testing
   }
 
   /// What a rank expects in a part is what the others send in it.
-  @Test func partsAgreeBetweenRanks() {
+  @Test(arguments: [2, 3, 4]) func partsAgreeBetweenRanks(parts: Int) {
     let choices: [[Int32]] = [[0, 0, 1, 2, 3, 3, 3], [3, 3, 2, 2, 0, 1, 1]]
     let layouts = choices.enumerated().map { rank, experts in
       RouteLayout(
-        DispatchPlan(experts: experts, tokens: 7, k: 1, expertCount: 4, chunks: 2), rank: rank,
+        DispatchPlan(experts: experts, tokens: 7, k: 1, expertCount: 4, parts: RouteParts(parts, expertsOfRank: 2)), rank: rank,
         ranks: 2)
     }
     for (rank, layout) in layouts.enumerated() {
       layout.receive(layouts.flatMap { Array($0.sent[rank * 2..<rank * 2 + 2]) })
     }
-    for chunk in 0..<2 {
+    for chunk in 0..<parts {
       for (rank, layout) in layouts.enumerated() {
         let part = layout.part(chunk)
         #expect(part.receivedCounts == layouts.map { $0.part(chunk).sentCounts[rank] })

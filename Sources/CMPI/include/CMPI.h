@@ -44,7 +44,8 @@ int mmoe_ibarrier(mmoe_comm *comm, mmoe_request **out);
 int mmoe_ialltoall_int(mmoe_comm *comm, const int32_t *send, int32_t *receive, int count,
                        mmoe_request **out);
 /// Rows of `rowBytes` bytes: `sendCounts[p]` rows from row `sendStarts[p]` of `send` go to rank p, and the same for
-/// what is received. The count arrays are copied; the buffers must live until the operation is done.
+/// what is received, in messages of at most 64 KiB (or one row) from rank to rank. Several on one communicator arrive in
+/// the order in which all ranks start them. The buffers must live until the operation is done.
 int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int32_t *sendCounts,
                          const int32_t *sendStarts, void *receive, const int32_t *receiveCounts,
                          const int32_t *receiveStarts, int rowBytes, mmoe_request **out);

@@ -3,13 +3,14 @@ import Foundation
 /// Where every (token, choice) pair goes: expert queues, drops and the order of rows. A value, computed from the
 /// choices alone.
 ///
-/// Rows are sorted by expert; cut into several parts, part by part, each a share of every expert's queue.
+/// Rows are sorted by expert; cut into several parts, part by part.
 ///
 /// Queues fill with all first choices in token order, then all second choices; with priorities, in order of falling
 /// priority within each. A pair is kept while its place is below the capacity; a dropped one adds nothing.
 public struct DispatchPlan: Sendable {
   public let tokens: Int
   public let k: Int
+  public let parts: RouteParts
   /// Rows an expert may take, C = ceil(cf · T · k / E); nil = dropless.
   public let capacity: Int?
   /// Choices of each expert before drops, identity experts at the end.
@@ -31,13 +32,14 @@ public struct DispatchPlan: Sendable {
   ///   - identities: choices numbered from E on that take none.
   ///   - capacityFactor: 0 = dropless; C shares the pairs out over experts and identities.
   ///   - priority: `[T]`, higher goes first; nil = token order.
-  ///   - chunks: parts that the rows are cut into.
+  ///   - parts: that the rows are cut into.
   public init(
     experts: [Int32], tokens: Int, k: Int, expertCount: Int, identities: Int = 0, capacityFactor: Double = 0,
-    priority: [Float]? = nil, chunks: Int = 1
+    priority: [Float]? = nil, parts: RouteParts = .whole
   ) {
     self.tokens = tokens
     self.k = k
+    self.parts = parts
     capacity =
       capacityFactor > 0
       ? Int((capacityFactor * Double(tokens * k) / Double(expertCount + identities)).rounded(.up)) : nil
@@ -62,7 +64,7 @@ public struct DispatchPlan: Sendable {
     }
     self.load = load
     kept = load.prefix(expertCount).map { min($0, limit) }
-    offsets = DispatchPlan.offsets(kept, chunks: chunks)
+    offsets = DispatchPlan.offsets(kept, parts)
     let rows = offsets.last!.last!
     var source = [Int32](repeating: 0, count: rows)
     position = [Int32](unsafeUninitializedCapacity: pairs) { [place, kept, offsets] positions, count in
@@ -71,11 +73,10 @@ public struct DispatchPlan: Sendable {
         let expert = Int(experts[pair])
         if at < limit && expert < expertCount {
           var chunk = 0
-          if chunks > 1 {
-            while at >= DispatchPlan.queueStart(kept[expert], chunk + 1, of: chunks) { chunk += 1 }
+          if parts.count > 1 {
+            while at >= parts.start(chunk + 1, of: expert, rows: kept[expert]) { chunk += 1 }
           }
-          let row =
-            offsets[chunk][expert] + at - DispatchPlan.queueStart(kept[expert], chunk, of: chunks)
+          let row = offsets[chunk][expert] + at - parts.start(chunk, of: expert, rows: kept[expert])
           positions[pair] = Int32(row)
           source[row] = Int32(pair / k)
         } else {
@@ -87,20 +88,15 @@ public struct DispatchPlan: Sendable {
     self.source = source
   }
 
-  public var chunks: Int { offsets.count }
+  public var chunks: Int { parts.count }
 
-  /// The first place of a queue of `count` that belongs to part `chunk`.
-  public static func queueStart(_ count: Int, _ chunk: Int, of chunks: Int) -> Int {
-    count * chunk / chunks
-  }
-
-  /// Where each part's rows of each expert stand when queues have these lengths: `[chunks][E + 1]`.
-  public static func offsets(_ counts: [Int], chunks: Int) -> [[Int]] {
+  /// Where each part's rows of each expert stand when queues have these lengths: `[parts][E + 1]`.
+  private static func offsets(_ counts: [Int], _ parts: RouteParts) -> [[Int]] {
     var next = 0
-    return (0..<chunks).map { chunk in
+    return (0..<parts.count).map { part in
       var offsets = [next]
-      for count in counts {
-        next += queueStart(count, chunk + 1, of: chunks) - queueStart(count, chunk, of: chunks)
+      for (expert, count) in counts.enumerated() {
+        next += parts.rows(in: part, of: expert, rows: count)
         offsets.append(next)
       }
       return offsets

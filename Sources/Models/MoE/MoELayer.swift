@@ -102,8 +102,8 @@ package final class MoELayer {
     let path = StreamPath.route(block: block, index: index, blocksBack: route.source.blocksBack)
     let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
-    let routing = routers[index](
-      normed, exclude: exclude, block: block, route: index, chunks: schedule.chunks, pass)
+    let parts = RouteParts(schedule.chunks, expertsOfRank: dispatcher.localExperts(of: config.experts).count)
+    let routing = routers[index](normed, exclude: exclude, block: block, route: index, parts: parts, pass)
     pass.observer?.routed(
       ObservedCall(
         block: block, route: index, source: source.place, normed: normed, routing: routing,

@@ -1,7 +1,7 @@
 /// When the parts of a route run. Schedules move waits and expert computation in time; the operations that touch
 /// shared states keep their places, so results do not depend on them.
 public struct RouteSchedule: Sendable, Equatable {
-  /// Parts that the route's rows are cut into: exchange and experts of different parts overlap (Tutel).
+  /// Parts that the route's rows are cut into: exchange and experts of different parts overlap.
   public var chunks: Int
   /// Operators of the backbone (attention, MLP, shared expert) that run between the route's departure and its experts.
   /// More than there are: the experts run at the end of the block.

@@ -42,9 +42,9 @@ package final class Router {
   /// - Parameters:
   ///   - exclude: `[T]`, one expert that each token may not take.
   ///   - block, route: where this is, for noise and reports.
-  ///   - chunks: parts that the plan's rows are cut into.
+  ///   - parts: that the plan's rows are cut into.
   package func callAsFunction(
-    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int = 1, _ pass: ForwardPass
+    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, parts: RouteParts = .whole, _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
     let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
@@ -54,7 +54,7 @@ package final class Router {
       tape.confine(logits, kinds: modalities.of, allowed: allowed)
     }
     if config.routing == .uniform {
-      return uniform(logits, exclude: exclude, block: block, route: route, chunks: chunks, pass)
+      return uniform(logits, exclude: exclude, block: block, route: route, parts: parts, pass)
     }
     let noise = gateNoise(shape: logits.shape, block: block, route: route, pass)
     let noisy = noise.map { tape.add(logits, $0) } ?? logits
@@ -66,7 +66,7 @@ package final class Router {
       DispatchPlan(
         experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
         identities: config.identityExperts, capacityFactor: factor,
-        priority: config.batchPriority ? bestProbabilities(choice) : nil, chunks: chunks)
+        priority: config.batchPriority ? bestProbabilities(choice) : nil, parts: parts)
     }
     let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.choices)
     let spread =
@@ -164,7 +164,7 @@ package final class Router {
   }
 
   private func uniform(
-    _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, chunks: Int, _ pass: ForwardPass
+    _ logits: Tensor, exclude: [Int32]?, block: Int, route: Int, parts: RouteParts, _ pass: ForwardPass
   ) -> Routing {
     let (tokens, count) = (logits.rows, config.choices)
     let experts = (0..<tokens * k).map { pair in
@@ -178,7 +178,7 @@ package final class Router {
       k: k)
     let plan = DispatchPlan(
       experts: experts, tokens: tokens, k: k, expertCount: config.experts,
-      identities: config.identityExperts, chunks: chunks)
+      identities: config.identityExperts, parts: parts)
     var sums = RoutingSums(plan, experts: count)
     sums.entropy = log(Double(count)) * Double(tokens)
     pass.sum(sums.vector) { totals in
