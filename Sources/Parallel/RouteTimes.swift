@@ -156,10 +156,13 @@ extension OverlapStrategy {
       return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
     }
     let counts = self == .auto ? [1, 2, 4] : [form.chunks]
-    let candidates = counts.map { OverlapStrategy.best(passes, parts: $0) }
-    // Parts cost something that the model does not know: they must promise 2 % to be chosen.
-    let best = candidates.min { $0.seconds < $1.seconds }!
-    return best.seconds < 0.98 * candidates[0].seconds ? best.schedule : candidates[0].schedule
+    // More parts cost something that the model does not know: they must promise 2 % over fewer.
+    var choice = OverlapStrategy.best(passes, parts: counts[0])
+    for count in counts.dropFirst() {
+      let other = OverlapStrategy.best(passes, parts: count)
+      if other.seconds < 0.98 * choice.seconds { choice = other }
+    }
+    return choice.schedule
   }
 
   /// The slot in which a route of so many parts takes least: for one part the paper's rule, for more the simulator, in which

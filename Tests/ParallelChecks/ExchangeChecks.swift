@@ -32,10 +32,13 @@ private func dot(_ a: Tensor, _ b: Tensor) -> Double {
 /// Start and wait are each other's adjoints: ⟨F x, y⟩ over all ranks equals ⟨x, Fᵀ y⟩ over all ranks, with F the way to the
 /// experts; and the way there and back is the identity.
 func checkAdjoint(_ bench: Bench) throws {
-  for (tokens, k, chunks) in [(17, 1, 1), (40, 2, 1), (40, 2, 3), (3, 1, 2)] {
+  // The widest rows are several messages from rank to rank, and one a row.
+  for (tokens, k, chunks, width) in [
+    (17, 1, 1, 6), (40, 2, 1, 6), (40, 2, 3, 6), (3, 1, 2, 6), (60, 2, 3, 3001), (5, 2, 1, 17_001),
+  ] {
     let dispatcher = try ExpertParallelDispatcher(bench.world, wire: .float32, engine: bench.engine)
     let plan = plan(bench, tokens: tokens + bench.world.rank, k: k, experts: 4, chunks: chunks)
-    let x = noise([plan.tokens, 6], rank: bench.world.rank, seed: 1)
+    let x = noise([plan.tokens, width], rank: bench.world.rank, seed: 1)
     let tape = Tape(bench.engine, recording: true)
     tape.watch(x)
     let flight = dispatcher.beginDispatch(x, plan, tape)
@@ -52,7 +55,7 @@ func checkAdjoint(_ bench: Bench) throws {
     let sums = bench.world.allReduce([forward, backward])
     bench.require(
       abs(sums[0] - sums[1]) < 1e-4 * max(abs(sums[0]), 1),
-      "⟨F x, y⟩ is \(sums[0]), ⟨x, Fᵀ y⟩ is \(sums[1]) with k = \(k), \(chunks) parts")
+      "⟨F x, y⟩ is \(sums[0]), ⟨x, Fᵀ y⟩ is \(sums[1]) with k = \(k), \(chunks) parts, width \(width)")
 
     let there = dispatcher.beginDispatch(x, plan, Tape(bench.engine, recording: false))
     let quiet = Tape(bench.engine, recording: false)

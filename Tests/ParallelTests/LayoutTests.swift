@@ -45,7 +45,8 @@ import Testing
     let choices: [[Int32]] = [[0, 0, 1, 2, 3, 3, 3], [3, 3, 2, 2, 0, 1, 1]]
     let layouts = choices.enumerated().map { rank, experts in
       RouteLayout(
-        DispatchPlan(experts: experts, tokens: 7, k: 1, expertCount: 4, parts: RouteParts(parts, expertsOfRank: 2)), rank: rank,
+        DispatchPlan(experts: experts, tokens: 7, k: 1, expertCount: 4, parts: RouteParts(parts, expertsOfRank: 2)),
+        rank: rank,
         ranks: 2)
     }
     for (rank, layout) in layouts.enumerated() {

@@ -47,6 +47,25 @@ import Testing
     }
   }
 
+  /// Where one part does not fit into the window, `auto` cuts the route: by hand, two parts after the first operator leave
+  /// nothing uncovered. Where one part fits, and where parts cost as much latency as they save, it stays whole.
+  @Test func autoCutsWhatDoesNotFit() {
+    let long = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 75, combine: 75)
+    let schedule = OverlapStrategy.auto.schedule(for: [long])
+    #expect(schedule == RouteSchedule(chunks: 2, slot: 1, awaitsAtOnce: false))
+    #expect(ScheduleSimulator.outcomes([long], schedule)[0].exposed == 0)
+    #expect(SlotChoice.best([long]).exposed == 25)
+    let short = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 40, combine: 40)
+    #expect(OverlapStrategy.auto.schedule(for: [short]) == OverlapStrategy.shortcut.schedule(for: [short]))
+    let slow = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 75, combine: 75, latency: 60)
+    #expect(OverlapStrategy.auto.schedule(for: [slow]).chunks == 1)
+    // Slots that are alike without parts differ with them: by hand, 160 against 180 at the departure.
+    let experts = RouteTimes(window: [20, 20, 20], experts: 80, dispatch: 80, combine: 80)
+    let cut = OverlapStrategy.shortcutPipelined(2).schedule(for: [experts])
+    #expect(cut.slot == 1 && ScheduleSimulator.outcomes([experts], cut)[0].seconds == 160)
+    #expect(SlotChoice.best([experts]).slot == 0)
+  }
+
   /// Nothing overlaps when all is awaited at once; parts leave the first dispatch and the last combine exposed.
   @Test func simulatedBaselines() {
     let times = RouteTimes(window: [], experts: 8, dispatch: 4, combine: 4)

@@ -61,7 +61,7 @@ public enum RankBenchmarks {
       let results = try OverlapBenchmark(options, world: world, engine: engine).run(cases) { _ in }
       // The cost of copying, at the size of one exchange.
       let size = options.tokens * options.width * 4 * (world.size - 1) / world.size
-      let copy = ExchangeBenchmark.measure(world, bytes: size, repetitions: 5, engine: engine)
+      let copy = ExchangeBenchmark.measure(world, bytes: size, repetitions: 15, engine: engine)
       let report = OverlapReport(options: options, results: results, copySecondsPerByte: copy.cpuSecondsPerByte)
       output.write(report.text())
       if printsJSON { output.line(JSONValue.line(report)) }
