@@ -10,8 +10,8 @@ public enum ExchangeBenchmark {
     public var bytesPerSecond: Double { Double(bytes) / seconds }
     /// Computing time that an exchange in the background takes away, seconds for each byte sent: the cores copy.
     public let cpuSecondsPerByte: Double
-    /// Share of the exchange that computation of twice its length hides.
-    public let hidden: Double
+    /// Share of the exchange that computation of twice its length hides; nil where it is over before it is looked at.
+    public let hidden: Double?
   }
 
   /// Measures one size; every rank must call with the same numbers.
@@ -67,6 +67,6 @@ public enum ExchangeBenchmark {
     return Row(
       bytes: sent, seconds: alone,
       cpuSecondsPerByte: max(0, taken) / Double(sent),
-      hidden: 1 - max(0, taken) / alone)
+      hidden: alone > one ? 1 - max(0, taken) / alone : nil)
   }
 }

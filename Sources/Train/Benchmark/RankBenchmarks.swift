@@ -35,7 +35,7 @@ public enum RankBenchmarks {
         table.add([
           HumanFormat.grouped(row.bytes), HumanFormat.fixed(row.seconds * 1e3, 3),
           HumanFormat.fixed(row.bytesPerSecond / 1e6, 1),
-          HumanFormat.fixed(row.cpuSecondsPerByte * 1e9, 2), HumanFormat.percent(row.hidden),
+          HumanFormat.fixed(row.cpuSecondsPerByte * 1e9, 2), row.hidden.map { HumanFormat.percent($0) } ?? "–",
         ])
         bytes *= 4
       }
