@@ -60,9 +60,12 @@ public final class OverlapBenchmark {
 
   public struct Result: Codable, Sendable {
     public var label: String
-    /// Medians over rounds of the slowest rank, seconds.
+    /// Of every round, the slowest rank's, seconds.
+    public var rounds: [Double]
+    /// Median over rounds.
     public var seconds: Double
-    /// The same with the exchange replaced by a copy on the rank.
+    /// The same with the exchange replaced by a copy on the rank: `seconds` less the median of a round's difference. Both
+    /// of a round run one after the other, so that a core that is slow for a while slows both.
     public var localSeconds: Double
     /// The pair's exchanges with nothing beside them.
     public var exchangeSeconds: Double
@@ -84,7 +87,6 @@ public final class OverlapBenchmark {
     let team: RankTeam
     let parameters: [Parameter]
     let backbone: Backbone
-    var times: [Double] = []
 
     /// - Parameter twin: a subject of the same variant, group and wire format, whose model is used again.
     init(
@@ -167,25 +169,31 @@ public final class OverlapBenchmark {
       }
       note("warm \(name)")
     }
+    func time(_ subject: Subject) -> Double {
+      world.barrier()
+      let began = monotonicSeconds()
+      step(subject)
+      return world.allReduce([monotonicSeconds() - began], .maximum)[0]
+    }
+    var rounds = cases.map { _ in [Double]() }
+    var differences = rounds
     for round in 0..<options.rounds {
       for i in cases.indices {
-        for subject in [linked[i], local[i]] {
-          world.barrier()
-          let began = monotonicSeconds()
-          step(subject)
-          subject.times.append(world.allReduce([monotonicSeconds() - began], .maximum)[0])
-        }
+        let seconds = time(linked[i])
+        rounds[i].append(seconds)
+        differences[i].append(seconds - time(local[i]))
       }
       note("round \(round + 1) of \(options.rounds)")
     }
     for (i, test) in cases.enumerated() {
       let routes = try exchangesAlone(linked[i])
-      let localSeconds = median(local[i].times)
+      let seconds = median(rounds[i])
+      let localSeconds = seconds - median(differences[i])
       let exchange = routes.reduce(0) { $0 + $1.seconds }
       let exposed = try uncovered(linked[i], times: operatorTimes(local[i]), routes.map(\.seconds))
       results.append(
         Result(
-          label: test.label, seconds: median(linked[i].times), localSeconds: localSeconds,
+          label: test.label, rounds: rounds[i], seconds: seconds, localSeconds: localSeconds,
           exchangeSeconds: exchange, bytes: routes.reduce(0) { $0 + $1.bytes },
           predictedSeconds: localSeconds + exposed, plan: linked[i].team.overlapReport.first))
       if let folder = options.traces {

@@ -100,7 +100,10 @@ public struct OverlapReport: Codable, Sendable {
       let ideal = base.map {
         ($0.localSeconds + $0.exchangeSeconds) / (r.localSeconds + copySecondsPerByte * Double(r.bytes))
       }
-      let speedUp = base.map { $0.seconds / r.seconds }
+      // Round by round, for the same reason as the difference to the local copy.
+      let speedUp = base.map { base in
+        zip(base.rounds, r.rounds).map { $0 / $1 }.sorted()[r.rounds.count / 2]
+      }
       table.add([
         r.label, ms(r.seconds), ms(r.localSeconds), ms(r.exchangeSeconds), HumanFormat.percent(r.hidden),
         speedUp.map { HumanFormat.fixed($0, 2) } ?? "–", ideal.map { HumanFormat.fixed($0, 2) } ?? "–",
