@@ -12,6 +12,7 @@ public struct PairCosts: Sendable, Equatable {
   public var exchange: Double
   /// What an exchange costs beside its bytes, however many choices it carries.
   public var latency: Double
+  public var expertsOfRank = 1
   /// Backward over forward time of an operator.
   public var backward = 2.0
 
@@ -95,7 +96,7 @@ public enum PairSimulator {
         dispatch: costs.exchange * Double(route.k) + costs.latency,
         combine: costs.exchange * Double(route.k) + costs.latency, latency: costs.latency)
       let passes = training ? [forward, forward.scaled(computation: costs.backward)] : [forward]
-      let outcomes = run(passes, strategy)
+      let outcomes = run(passes, strategy, expertsOfRank: costs.expertsOfRank)
       exchange += outcomes.reduce(0) { $0 + $1.exchange }
       exposed += outcomes.reduce(0) { $0 + $1.exposed }
     }
@@ -104,8 +105,8 @@ public enum PairSimulator {
 
   /// One route's passes (forward, and backward where there is one) under a strategy.
   public static func run(
-    _ passes: [RouteTimes], _ strategy: OverlapStrategy
+    _ passes: [RouteTimes], _ strategy: OverlapStrategy, expertsOfRank: Int
   ) -> [ScheduleSimulator.Outcome] {
-    ScheduleSimulator.outcomes(passes, strategy.schedule(for: passes))
+    ScheduleSimulator.outcomes(passes, strategy.schedule(for: passes, expertsOfRank: expertsOfRank))
   }
 }

@@ -76,7 +76,7 @@ final class OverlapPlanner {
         for (number, route) in variant.routes.enumerated() {
           let operators = tower.window(of: route, into: block, variant: variant).map { $0.moved(by: first) }
           let passes = agreedTimes(first + block, number, operators)
-          let schedule = strategy.schedule(for: passes)
+          let schedule = strategy.schedule(for: passes, expertsOfRank: tower.moe.experts / queue.group.size)
           schedules[Key(block: first + block, route: number)] = schedule
           report.append(describe(first + block, number, operators, passes, schedule))
         }

@@ -9,7 +9,8 @@ public enum OverlapStrategy: Sendable, Equatable, CustomStringConvertible {
   /// measured times choose.
   case shortcut
   case shortcutPipelined(Int)
-  /// Whichever the cost model finds fastest from the measured times.
+  /// The parts and the slot that the cost model finds fastest from the measured times, among those that leave every
+  /// expert's rows together: measured times must not change sums.
   case auto
 
   /// `sequential`, `pipelined:N`, `shortcut`, `shortcut+pipelined:N` or `auto`; nil for other words.

@@ -150,13 +150,16 @@ public enum ScheduleSimulator {
 extension OverlapStrategy {
   /// The schedule that it makes of a route's times: what the planner runs is what the simulator predicts.
   ///
-  /// - Parameter passes: forward alone, or forward and backward; the schedule is the same in both.
-  public func schedule(for passes: [RouteTimes]) -> RouteSchedule {
+  /// - Parameters:
+  ///   - passes: forward alone, or forward and backward; the schedule is the same in both.
+  ///   - expertsOfRank: among which `auto` may share out the parts.
+  public func schedule(for passes: [RouteTimes], expertsOfRank: Int) -> RouteSchedule {
     guard form.usesWindow else {
       return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
     }
-    let counts = self == .auto ? [1, 2, 4] : [form.chunks]
-    // More parts cost something that the model does not know: they must promise 2 % over fewer.
+    let counts = self == .auto ? [1, 2, 4].filter { expertsOfRank % $0 == 0 } : [form.chunks]
+    // More parts are more messages and more waits, of which the model knows the latency at most: they must promise 2 % over
+    // fewer.
     var choice = OverlapStrategy.best(passes, parts: counts[0])
     for count in counts.dropFirst() {
       let other = OverlapStrategy.best(passes, parts: count)

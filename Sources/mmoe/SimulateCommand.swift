@@ -13,6 +13,7 @@ struct SimulateCommand: ParsableCommand {
   @Option(help: "weak (tokens of a rank stay) or strong (tokens of all stay).") var scaling: String?
   @Option(help: "Model width.") var width = 1024
   @Option(help: "Tokens: of a rank (weak), of all (strong).") var tokens = 4096
+  @Option(help: "Experts of a rank: ScMoE's route may be cut into as many parts, up to four.") var expertsPerRank = 4
   @Option(help: "TFLOP/s that a rank computes.") var tflops = 100.0
   @Option(help: "Bytes of a value on the wire.") var valueBytes = 2
   @Option(help: "Ranks of a node.") var ranksPerNode = 8
@@ -32,12 +33,13 @@ struct SimulateCommand: ParsableCommand {
       throw ValidationError("--scaling is \(scaling), expected weak or strong")
     }
     guard
-      width >= 1, tokens >= 1, tflops > 0, valueBytes >= 1, ranksPerNode >= 1, linkInside > 0, linkBetween > 0,
+      width >= 1, tokens >= 1, expertsPerRank >= 1, tflops > 0, valueBytes >= 1, ranksPerNode >= 1, linkInside > 0,
+      linkBetween > 0,
       latency >= 0, largest >= 1
     else { throw ValidationError("sizes and rates must be greater than 0") }
     var run = SimulationReport.Scaling()
     (run.width, run.tokens, run.flops, run.valueBytes) = (width, tokens, tflops * 1e12, valueBytes)
-    run.shape.ranksPerNode = ranksPerNode
+    (run.expertsOfRank, run.shape.ranksPerNode) = (expertsPerRank, ranksPerNode)
     (run.shape.linkInside, run.shape.linkBetween) = (linkInside * 1e9, linkBetween * 1e9)
     (run.shape.latency, run.isStrong, run.largestRanks) = (latency * 1e-6, scaling == "strong", largest)
     output.write(try run.report(plot: plot))

@@ -51,17 +51,22 @@ import Testing
   /// nothing uncovered. Where one part fits, and where parts cost as much latency as they save, it stays whole.
   @Test func autoCutsWhatDoesNotFit() {
     let long = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 75, combine: 75)
-    let schedule = OverlapStrategy.auto.schedule(for: [long])
+    let schedule = OverlapStrategy.auto.schedule(for: [long], expertsOfRank: 2)
+    func whole(_ times: RouteTimes) -> RouteSchedule {
+      OverlapStrategy.shortcut.schedule(for: [times], expertsOfRank: 2)
+    }
     #expect(schedule == RouteSchedule(chunks: 2, slot: 1, awaitsAtOnce: false))
     #expect(ScheduleSimulator.outcomes([long], schedule)[0].exposed == 0)
     #expect(SlotChoice.best([long]).exposed == 25)
     let short = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 40, combine: 40)
-    #expect(OverlapStrategy.auto.schedule(for: [short]) == OverlapStrategy.shortcut.schedule(for: [short]))
+    #expect(OverlapStrategy.auto.schedule(for: [short], expertsOfRank: 2) == whole(short))
     let slow = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 75, combine: 75, latency: 60)
-    #expect(OverlapStrategy.auto.schedule(for: [slow]).chunks == 1)
+    #expect(OverlapStrategy.auto.schedule(for: [slow], expertsOfRank: 2) == whole(slow))
+    // Parts that cut an expert's rows would change sums by what was measured.
+    #expect(OverlapStrategy.auto.schedule(for: [long], expertsOfRank: 3) == whole(long))
     // Slots that are alike without parts differ with them: by hand, 160 against 180 at the departure.
     let experts = RouteTimes(window: [20, 20, 20], experts: 80, dispatch: 80, combine: 80)
-    let cut = OverlapStrategy.shortcutPipelined(2).schedule(for: [experts])
+    let cut = OverlapStrategy.shortcutPipelined(2).schedule(for: [experts], expertsOfRank: 2)
     #expect(cut.slot == 1 && ScheduleSimulator.outcomes([experts], cut)[0].seconds == 160)
     #expect(SlotChoice.best([experts]).slot == 0)
   }

@@ -237,7 +237,8 @@ public final class OverlapBenchmark {
           window: window.map { times.seconds(of: $0, kind) }, experts: times.experts(1, number, kind),
           dispatch: direction, combine: direction)
       }
-      let outcomes = PairSimulator.run(passes, subject.team.overlap)
+      let outcomes = PairSimulator.run(
+        passes, subject.team.overlap, expertsOfRank: subject.config.moe.experts / subject.team.expertRanks)
       exposed += outcomes.reduce(0) { $0 + $1.exposed }
     }
     return world.allReduce([exposed], .maximum)[0]

@@ -49,13 +49,15 @@ public enum RankBenchmarks {
     _ options: OverlapBenchmark.Options, only: String?, printsJSON: Bool
   ) throws {
     try withRanks { world, engine, output in
-      let words = only?.split(separator: ",").map(String.init) ?? []
-      let cases = OverlapBenchmark.Case.all.filter { test in
-        words.isEmpty || words.contains { test.label.contains($0) }
+      let labels = OverlapBenchmark.Case.all.map(\.label)
+      let chosen = only?.split(separator: ",").flatMap { word in
+        // A whole label is that case alone.
+        labels.contains(String(word)) ? [String(word)] : labels.filter { $0.contains(word) }
       }
+      let cases = OverlapBenchmark.Case.all.filter { chosen?.contains($0.label) ?? true }
       guard !cases.isEmpty else {
         throw TrainError(
-          "--only \(only ?? ""): no case has such a label; there are \(OverlapBenchmark.Case.all.map(\.label).joined(separator: ", "))"
+          "--only \(only ?? ""): no case has such a label; there are \(labels.joined(separator: ", "))"
         )
       }
       let results = try OverlapBenchmark(options, world: world, engine: engine).run(cases) { _ in }

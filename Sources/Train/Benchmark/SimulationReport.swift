@@ -69,6 +69,7 @@ public enum SimulationReport {
     public var width = 1024
     /// Tokens of a rank; in strong scaling those of one rank alone.
     public var tokens = 4096
+    public var expertsOfRank = 4
     /// Products a rank computes, FLOP/s.
     public var flops = 1e14
     /// Bytes of a value on the wire.
@@ -84,11 +85,13 @@ public enum SimulationReport {
       let square = Double(width * width)
       var cluster = shape
       cluster.ranks = ranks
-      return PairCosts(
+      var costs = PairCosts(
         attention: 8 * square * own / flops, mlp: 16 * square * own / flops,
         expert: 16 * square * own / flops,
         exchange: ranks == 1 ? 0 : cluster.exchangeSeconds(bytes: own * Double(width * valueBytes)),
         latency: cluster.exchangeLatency)
+      costs.expertsOfRank = expertsOfRank
+      return costs
     }
 
     private static let cases: [(label: String, variant: String, strategy: OverlapStrategy)] = [
