@@ -120,10 +120,10 @@ final class OverlapPlanner {
     let names = operators.prefix(schedule.slot).map(\.kind.rawValue)
     let place = names.isEmpty ? "at the departure" : "after " + names.joined(separator: ", ")
     let times = passes[0]
-    let choice = SlotChoice.best(passes)
+    let exposed = ScheduleSimulator.outcomes(passes, schedule).reduce(0) { $0 + $1.exposed }
     let parts = schedule.chunks > 1 ? ", \(schedule.chunks) parts" : ""
     return
-      "block \(block) route \(route): experts \(place) (slot \(schedule.slot) of \(operators.count))\(parts); dispatch \(ms(times.dispatch)) ms, combine \(ms(times.combine)), window \(times.window.map(ms).joined(separator: " + ")), experts \(ms(times.experts)); uncovered \(ms(choice.exposed)) ms\(passes.count > 1 ? " forward and backward" : "")"
+      "block \(block) route \(route): experts \(place) (slot \(schedule.slot) of \(operators.count))\(parts); dispatch \(ms(times.dispatch)) ms, combine \(ms(times.combine)), window \(times.window.map(ms).joined(separator: " + ")), experts \(ms(times.experts)); uncovered \(ms(exposed)) ms\(passes.count > 1 ? " forward and backward" : "")"
   }
 }
 

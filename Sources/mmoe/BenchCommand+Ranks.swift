@@ -25,7 +25,7 @@ extension BenchCommand {
     @Option(help: "Tokens of a rank.") var tokens = 512
     @Option(help: "Routed experts of all ranks.") var experts = 4
     @Option(help: "Rounds; each runs every case once.") var rounds = 5
-    @Option(help: "Only cases whose label contains one of these words, separated by commas.") var only: String?
+    @Option(help: "Only these cases, separated by commas: a label, or a word that is part of labels.") var only: String?
     @Option(help: "Ranks of a host, for an exchange in two levels.") var hostRanks = 0
     @Option(help: "A folder for a trace of each case.") var traces: String?
     @Flag(help: "Forward and backward; forward alone without it.") var train = false

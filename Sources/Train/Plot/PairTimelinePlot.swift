@@ -6,7 +6,7 @@ public struct PairTimelinePlot {
   private struct Span {
     let label: String
     let colour: String
-    let start, end: Double
+    var start, end: Double
     /// 1: operators; 0: transfers.
     let row: Int
   }
@@ -54,10 +54,16 @@ public struct PairTimelinePlot {
       let (label, colour) = look(name)
       return span(event, label, colour, row: 1)
     }
-    for event in inStep where event.args.scope == scope && event.name.hasSuffix("′") == backward {
+    // Parts start together and come one after the other: each is shown from the arrival of the one before it.
+    var arrived = -Double.infinity
+    let inOrder = inStep.sorted { $0.ts + $0.dur < $1.ts + $1.dur }
+    for event in inOrder where event.args.scope == scope && event.name.hasSuffix("′") == backward {
       if event.cat == "exchange" {
         let isDispatch = event.name.hasPrefix("dispatch")
-        spans.append(span(event, event.name, isDispatch ? "#6baed6" : "#2171b5", row: 0))
+        var transfer = span(event, event.name, isDispatch ? "#6baed6" : "#2171b5", row: 0)
+        transfer.start = max(transfer.start, arrived)
+        arrived = transfer.end
+        spans.append(transfer)
       } else if event.cat == "wait" {
         spans.append(span(event, "wait", "#de2d26", row: 1))
       }
