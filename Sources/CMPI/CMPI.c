@@ -18,8 +18,10 @@ struct mmoe_request {
 // Bytes of rows in one message. Open MPI sends what fits into 64 KiB with its header at once over TCP. A longer message
 // waits for the receiver's answer, which comes when that rank looks after its exchanges again: between two products,
 // milliseconds later. It also shares the connection with messages started after it, so that the first part of a route
-// would arrive with the last.
-enum { PIECE = 65536 - 256, ROWS = 1 };
+// would arrive with the last. Memory shared on a host asks in any case, but one look answers all that have come.
+enum { PIECE = 65536 - 256 };
+// The tag of rows: pieces must meet each other, not what `mmoe_isend` sends on the same communicator.
+enum { ROWS = 1 };
 
 static int wrap(MPI_Comm comm, mmoe_comm **out) {
   mmoe_comm *wrapped = calloc(1, sizeof *wrapped);

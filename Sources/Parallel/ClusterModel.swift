@@ -12,6 +12,7 @@ public struct PairCosts: Sendable, Equatable {
   public var exchange: Double
   /// What an exchange costs beside its bytes, however many choices it carries.
   public var latency: Double
+  /// Experts of each rank, among which `auto` shares out parts.
   public var expertsOfRank = 1
   /// Backward over forward time of an operator.
   public var backward = 2.0

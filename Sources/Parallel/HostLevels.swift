@@ -1,6 +1,6 @@
 /// The ranks of an expert group as hosts × places on a host, host after host, for an exchange in two levels: inside a host
-/// every rank gathers what its neighbours send to the ranks with its own place on other hosts, and then sends each host one
-/// message instead of one to each of its ranks (the hierarchical all-to-all of HetuMoE, arXiv 2203.14685, and Tutel).
+/// every rank gathers what its neighbours send to the ranks with its own place on other hosts, and then sends each host
+/// one block instead of one to each of its ranks, fewer messages where blocks are shorter than one (the hierarchical all-to-all of HetuMoE, arXiv 2203.14685, and Tutel).
 /// The way back is the same way in the other direction.
 final class HostLevels {
   /// The communicators of one stream of exchanges: each is posted to in the same order by all of its ranks.

@@ -60,11 +60,11 @@ final class OverlapPlanner {
   /// - Parameter passes: of the step, forward and backward: its micro-batches.
   func endStep(passes: Int) {
     guard !isDecided else { return }
+    queue.startsTogether = false
     steps += 1
     guard steps > OverlapPlanner.warmUpSteps, let timeline = engine.timeline else { return }
     samples.append(StepTimes(timeline, passes: passes))
     engine.timeline = trace
-    queue.startsTogether = false
     if samples.count == OverlapPlanner.measuredSteps { decide() }
   }
 

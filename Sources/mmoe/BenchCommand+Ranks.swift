@@ -11,6 +11,12 @@ extension BenchCommand {
     @Option(help: "Largest bytes that a rank sends.") var largest = 16 << 20
     @Flag(help: "End with one line of JSON.") var json = false
 
+    func validate() throws {
+      guard largest >= 64, repetitions >= 1 else {
+        throw ValidationError("--largest \(largest), --repetitions \(repetitions): expected at least 64 and 1")
+      }
+    }
+
     func run() throws {
       if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
       try RankBenchmarks.exchange(largest: largest, repetitions: repetitions, printsJSON: json)
@@ -30,6 +36,14 @@ extension BenchCommand {
     @Option(help: "A folder for a trace of each case.") var traces: String?
     @Flag(help: "Forward and backward; forward alone without it.") var train = false
     @Flag(help: "End with one line of JSON.") var json = false
+
+    func validate() throws {
+      guard width >= 64, tokens >= 1, experts >= 1, rounds >= 1 else {
+        throw ValidationError(
+          "--width \(width), --tokens \(tokens), --experts \(experts), --rounds \(rounds): expected at least 64, 1, 1 and 1"
+        )
+      }
+    }
 
     func run() throws {
       if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }

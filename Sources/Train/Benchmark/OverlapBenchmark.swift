@@ -187,8 +187,8 @@ public final class OverlapBenchmark {
     }
     for (i, test) in cases.enumerated() {
       let routes = try exchangesAlone(linked[i])
-      let seconds = median(rounds[i])
-      let localSeconds = seconds - median(differences[i])
+      let seconds = OverlapBenchmark.median(rounds[i])
+      let localSeconds = seconds - OverlapBenchmark.median(differences[i])
       let exchange = routes.reduce(0) { $0 + $1.seconds }
       let exposed = try uncovered(linked[i], times: operatorTimes(local[i]), routes.map(\.seconds))
       results.append(
@@ -282,9 +282,9 @@ public final class OverlapBenchmark {
         return world.allReduce([monotonicSeconds() - began], .maximum)[0]
       }
       let bytes = timeline.events.filter { $0.kind == .exchange }.reduce(0) { $0 + $1.bytes }
-      return (median(times) * Double(passes), bytes / options.rounds * passes)
+      return (OverlapBenchmark.median(times) * Double(passes), bytes / options.rounds * passes)
     }
   }
 
-  private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+  static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 }

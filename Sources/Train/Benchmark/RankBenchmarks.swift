@@ -104,7 +104,7 @@ public struct OverlapReport: Codable, Sendable {
       }
       // Round by round, for the same reason as the difference to the local copy.
       let speedUp = base.map { base in
-        zip(base.rounds, r.rounds).map { $0 / $1 }.sorted()[r.rounds.count / 2]
+        OverlapBenchmark.median(zip(base.rounds, r.rounds).map { $0 / $1 })
       }
       table.add([
         r.label, ms(r.seconds), ms(r.localSeconds), ms(r.exchangeSeconds), HumanFormat.percent(r.hidden),
