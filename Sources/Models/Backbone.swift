@@ -151,16 +151,17 @@ package final class Backbone {
     let rate = Float(config.stochasticDepth) * Float(index) / Float(config.layers - 1)
     let random = CounterRandom(
       seed: pass.seed, purpose: .stochasticDepth, a: UInt64(pass.step), b: UInt64(first + index))
-    // Numbered by the sample's place in the global batch.
-    let shard = pass.shard
-    func draw(_ offset: Int) -> [Float] {
-      let scales: [Float] = (0..<samples).map {
-        random.uniform(UInt64(offset + shard.index * samples + $0)) < rate ? 0 : 1 / (1 - rate)
+    // Numbered by the sample's place in the step's whole batch.
+    let part = pass.part
+    func draw(_ offset: UInt64) -> [Float] {
+      let scales: [Float] = (0..<samples).map { sample in
+        let place = pass.places?.sequences[sample] ?? UInt64(part.index * samples + sample)
+        return random.uniform(offset + place) < rate ? 0 : 1 / (1 - rate)
       }
       // Sequences of different lengths: a scale for each row.
       guard let layout else { return scales }
       return layout.spans.enumerated().flatMap { Array(repeating: scales[$0], count: $1.length) }
     }
-    return (draw(0), draw(samples * shard.count))
+    return (draw(0), draw(pass.places.map { _ in BatchPlaces.end } ?? UInt64(samples * part.count)))
   }
 }

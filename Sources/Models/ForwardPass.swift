@@ -5,17 +5,21 @@ public final class ForwardPass {
   public let tape: Tape
   /// Training: capacity factor, gate noise and stochastic depth apply.
   public let isTraining: Bool
-  /// Of the run; random decisions of this call are functions of (seed, step, layer, index).
+  /// Of the run; random decisions of this call are functions of (seed, step, layer, place in the step's whole batch).
   public let seed: UInt64
+  /// Number of the optimizer step.
   public let step: Int
-  /// Factor on auxiliary losses: 1 / accumulation steps.
-  public let lossWeight: Float
+  /// Which of the step's micro-batches this pass computes.
+  public let microBatch: (index: Int, count: Int)
   /// What every route did, in the order of the network; loads are those of all ranks.
   public internal(set) var routings: [RoutingReport] = []
   /// The modality of every token, set by models of several before their blocks run; nil = of one only.
   public var modalities: TokenModalities?
   /// The task of every token, a `FusionConfig.Task`; nil = the gates are told none.
   public var tasks: [Int32]?
+  /// Where rows and sequences are in the step's whole batch, set by models whose parts are uneven before their blocks run;
+  /// nil = every part has as many.
+  var places: BatchPlaces?
   /// The step that this pass is one of several micro-batches of; nil = it is the whole batch.
   public let stepRouting: StepRouting?
   /// The ranks that compute this pass together; nil = this process alone.
@@ -24,24 +28,31 @@ public final class ForwardPass {
   public let observer: (any PassObserver)?
 
   public init(
-    _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, lossWeight: Float = 1,
+    _ tape: Tape, training: Bool, seed: UInt64 = 0, step: Int = 0, microBatch: (index: Int, count: Int) = (0, 1),
     stepRouting: StepRouting? = nil, coordinator: (any PassCoordinator)? = nil, observer: (any PassObserver)? = nil
   ) {
     self.tape = tape
     isTraining = training
     self.seed = seed
     self.step = step
-    self.lossWeight = lossWeight
+    self.microBatch = microBatch
     self.stepRouting = stepRouting
     self.coordinator = coordinator
     self.observer = observer
   }
 
-  /// Which equal part of the global batch this pass has.
-  var shard: (index: Int, count: Int) { coordinator?.shard ?? (0, 1) }
+  /// Factor on this pass's losses: the step's objective is the mean over its micro-batches.
+  public var lossWeight: Float { 1 / Float(microBatch.count) }
 
-  /// Equal parts of the step's batch, of which this pass has one: over them gradients are averaged.
-  var parts: Int { shard.count * (stepRouting?.microBatches ?? 1) }
+  private var shard: (index: Int, count: Int) { coordinator?.shard ?? (0, 1) }
+
+  /// Which part of the step's whole batch this pass has: micro-batches one after the other, the ranks' shares within each.
+  public var part: (index: Int, count: Int) {
+    (microBatch.index * shard.count + shard.index, microBatch.count * shard.count)
+  }
+
+  /// Parts of the batch that sums over routing cover, of which this pass has one: over them gradients are averaged.
+  var summedParts: Int { shard.count * (stepRouting?.microBatches ?? 1) }
 
   func schedule(block: Int, route: Int) -> RouteSchedule {
     coordinator?.schedule(block: block, route: route) ?? .late
@@ -58,16 +69,40 @@ public struct RoutingReport: Sendable {
   public let block: Int
   public let route: Int
   /// Choices of each expert before drops.
-  public let load: [Int]
-  /// Share of choices dropped by the capacity.
-  public let dropped: Double
-  /// Mean entropy of the gate's distribution over experts, in nats.
-  public let entropy: Double
-  /// Unweighted auxiliary losses by name: balance, z_loss.
-  public let auxiliary: [String: Float]
+  public private(set) var load: [Int]
+  /// Choices, and those of them that the capacity kept.
+  private var pairs, kept: Double
+  /// Tokens, and the summed entropy of their gates' distributions over experts, in nats.
+  private var tokens, entropySum: Double
+  /// Unweighted auxiliary losses by name, balance and z_loss: this part's, whose mean over the parts is the batch's.
+  public let auxiliary: [String: Double]
   /// Choices of each expert by the tokens of each modality, in the order of the model's modalities; empty where there is
   /// one only.
-  public let modalityLoad: [[Int]]
+  public private(set) var modalityLoad: [[Int]]
+
+  init(
+    block: Int, route: Int, load: [Int], pairs: Double, kept: Double, tokens: Double, entropySum: Double,
+    auxiliary: [String: Double], modalityLoad: [[Int]]
+  ) {
+    (self.block, self.route, self.load) = (block, route, load)
+    (self.pairs, self.kept, self.tokens, self.entropySum) = (pairs, kept, tokens, entropySum)
+    (self.auxiliary, self.modalityLoad) = (auxiliary, modalityLoad)
+  }
+
+  /// Share of choices dropped by the capacity.
+  public var dropped: Double { 1 - kept / max(pairs, 1) }
+  /// Mean entropy of the gate's distribution over experts, in nats.
+  public var entropy: Double { entropySum / max(tokens, 1) }
+
+  /// Adds what the same route's tokens of another micro-batch of the step chose.
+  public mutating func add(_ other: RoutingReport) {
+    for e in load.indices { load[e] += other.load[e] }
+    (pairs, kept) = (pairs + other.pairs, kept + other.kept)
+    (tokens, entropySum) = (tokens + other.tokens, entropySum + other.entropySum)
+    for m in modalityLoad.indices {
+      for e in modalityLoad[m].indices { modalityLoad[m][e] += other.modalityLoad[m][e] }
+    }
+  }
 
   /// Largest load over the mean one.
   public var imbalance: Double {

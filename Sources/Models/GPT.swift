@@ -48,13 +48,14 @@ public final class GPT: TrainableModel {
   ///
   /// - Parameters:
   ///   - ids: B · T tokens; targets: as many next tokens, −1 where none counts.
+  ///   - divisor: as in `Tape.crossEntropy`.
   /// - Returns: the mean loss over counted tokens, and each token's loss, in nats.
   public func loss(
-    _ ids: [Int32], targets: [Int32], sequence: Int, _ pass: ForwardPass
+    _ ids: [Int32], targets: [Int32], over divisor: Double? = nil, sequence: Int, _ pass: ForwardPass
   ) -> (mean: Double, losses: [Float]) {
     let rows = self(ids, sequence: sequence, pass)
     return pass.tape.projectedCrossEntropy(
-      rows, head: head, targets: targets, weight: pass.lossWeight)
+      rows, head: head, targets: targets, over: divisor, weight: pass.lossWeight)
   }
 
   /// Logits `[rows, V]` of rows that `callAsFunction` gave.

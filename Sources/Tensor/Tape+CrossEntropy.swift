@@ -2,17 +2,19 @@ import CKernels
 
 /// What a classification loss reports beside its gradient.
 public struct CrossEntropyResult: Sendable {
-  /// Mean loss over the rows that count, in nats.
+  /// Sum of the counted rows' losses over `divisor`, in nats.
   public let loss: Double
   /// Loss of every row.
   public let losses: [Float]
   /// How many logits beat the target's, 0 = correct; −1 for an ignored row.
   public let ranks: [Int32]
+  /// What sums over rows are divided by.
+  let divisor: Double
 
-  /// The share of rows whose target is among the best `k`.
+  /// Rows whose target is among the best `k`, over `divisor`: a share where the pass is the whole batch, a part's contribution
+  /// to it otherwise.
   public func accuracy(top k: Int32) -> Double {
-    let counted = ranks.lazy.filter { $0 >= 0 }
-    return Double(counted.filter { $0 < k }.count) / Double(max(counted.count, 1))
+    divisor > 0 ? Double(ranks.count { $0 >= 0 && $0 < k }) / divisor : 0
   }
 }
 
@@ -22,27 +24,30 @@ extension Tape {
   /// - Parameters:
   ///   - logits: `[N, C]`.
   ///   - targets: N class numbers; negative ones are ignored.
+  ///   - divisor: what the sum over rows is divided by; nil = the targets that count here, where the pass is the whole
+  ///     batch. One of several parts divides by the mean number of a part's targets: the mean of the parts' losses is then
+  ///     the loss of the whole batch, however unevenly targets are spread.
   ///   - smoothing: label smoothing ε, the target distribution is (1 − ε) one-hot + ε / C.
   ///   - weight: of this term in the objective.
   public func crossEntropy(
-    _ logits: Tensor, targets: [Int32], smoothing: Float = 0, weight: Float = 1
+    _ logits: Tensor, targets: [Int32], over divisor: Double? = nil, smoothing: Float = 0, weight: Float = 1
   ) -> CrossEntropyResult {
     let (rows, classes) = (logits.rows, logits.columns)
     precondition(rows == targets.count, "crossEntropy: \(logits.shape), \(targets.count) targets")
-    let counted = targets.lazy.filter { $0 >= 0 }.count
+    let divisor = divisor ?? Double(targets.count { $0 >= 0 })
     var losses = [Float](repeating: 0, count: rows)
     var ranks = [Int32](repeating: 0, count: rows)
     timed("cross-entropy") {
       mmoe_cross_entropy(
-        logits.pointer, targets, &losses, &ranks, weight / Float(max(counted, 1)), smoothing, rows,
+        logits.pointer, targets, &losses, &ranks, divisor > 0 ? weight / Float(divisor) : 0, smoothing, rows,
         classes)
     }
     let total = losses.reduce(0.0) { $0 + Double($1) }
-    let loss = total / Double(max(counted, 1))
+    let loss = divisor > 0 ? total / divisor : 0
     recordLoss("cross-entropy", value: loss, weight: weight) { [self] in
       accumulate(logits, into: logits)
     }
-    return CrossEntropyResult(loss: loss, losses: losses, ranks: ranks)
+    return CrossEntropyResult(loss: loss, losses: losses, ranks: ranks, divisor: divisor)
   }
 }
 

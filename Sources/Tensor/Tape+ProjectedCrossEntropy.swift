@@ -14,17 +14,18 @@ extension Tape {
   ///   - x: `[N, d]`.
   ///   - head: `[V, d]`, such as a tied token embedding.
   ///   - targets: N class numbers; negative ones are ignored.
+  ///   - divisor: as in `crossEntropy`.
   ///   - weight: of this term in the objective.
-  /// - Returns: the mean loss over the rows that count, and the loss of every row (0 where ignored), in nats.
+  /// - Returns: the sum of the rows' losses over the divisor, and the loss of every row (0 where ignored), in nats.
   public func projectedCrossEntropy(
-    _ x: Tensor, head: Parameter, targets: [Int32], weight: Float = 1
+    _ x: Tensor, head: Parameter, targets: [Int32], over divisor: Double? = nil, weight: Float = 1
   ) -> (mean: Double, losses: [Float]) {
     let (rows, d, classes) = (x.rows, x.columns, head.shape[0])
     precondition(
       d == head.shape[1] && rows == targets.count,
       "projectedCrossEntropy: \(x.shape), \(head.shape), \(targets.count) targets")
-    let counted = targets.lazy.filter { $0 >= 0 }.count
-    let scale = weight / Float(max(counted, 1))
+    let divisor = divisor ?? Double(targets.count { $0 >= 0 })
+    let scale = divisor > 0 ? weight / Float(divisor) : 0
     var losses = [Float](repeating: 0, count: rows)
     let dX = isRecording && x.needsGradient ? Tensor(uninitialised: x.shape) : nil
     timed("head + cross-entropy") {
@@ -44,7 +45,7 @@ extension Tape {
         if isRecording { headGradients(input, weights, chunk, form, d, dX, head) }
       }
     }
-    let mean = losses.reduce(0.0) { $0 + Double($1) } / Double(max(counted, 1))
+    let mean = divisor > 0 ? losses.reduce(0.0) { $0 + Double($1) } / divisor : 0
     let slot = x.slot
     recordLoss("cross-entropy", value: mean, weight: weight) { [self] in
       if let dX { accumulate(dX, into: slot) }
@@ -103,7 +104,7 @@ extension Tape {
           let factor = scale * exp(maxima[s * stride + row] - logSum)
           (logits + (row * classes + slices[s].lowerBound)).scale(factor, slices[s].count)
         }
-        (logits + (row * classes + Int(targets[row]))).subtract(scale)
+        (logits + (row * classes + Int(targets[row]))).subtractTarget(scale, logProbability: -losses[row])
       }
     }
   }
@@ -182,14 +183,13 @@ extension Operand.Elements {
     }
   }
 
-  /// Subtracts from the first element.
-  fileprivate func subtract(_ value: Float) {
+  /// Makes `scale · p` of a target `scale · (p − 1)`.
+  fileprivate func subtractTarget(_ scale: Float, logProbability: Float) {
     switch self {
-    case .float32(let p): p[0] -= value
+    case .float32(let p): p[0] -= scale
     case .bf16(let p):
-      var exact: Float = 0
-      mmoe_decode_bf16(&exact, p, 1)
-      exact -= value
+      // A probability above 0.998 is 1 in bfloat16: the difference is formed before it is rounded.
+      var exact = scale * expm1(logProbability)
       mmoe_encode_bf16(p, &exact, 1)
     }
   }

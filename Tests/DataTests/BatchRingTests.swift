@@ -20,7 +20,9 @@ func finishes(within seconds: Double, _ body: @escaping @Sendable () -> Void) ->
 @Suite struct BatchRingTests {
   /// A ring of `slots` batches of 20 out of `images` images, in evaluation order.
   private func ring(images: Int = 100, slots: Int = 2) -> BatchRing<ImageSlot> {
-    let order = SampleOrder(order: .evaluation, images: images, batch: 20, seed: 0, rank: 0, ranks: 1)
+    let order = SampleOrder(
+      order: .evaluation, images: images, division: BatchDivision(batch: 20, rank: 0, ranks: 1, accumulation: 1),
+      seed: 0)
     return BatchRing(
       firstStep: 0, slots: (0..<slots).map { _ in ImageSlot(batchSize: 20, imageSize: 1) }, entries: order.entries)
   }

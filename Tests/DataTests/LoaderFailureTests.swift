@@ -44,7 +44,8 @@ import Testing
     // One alone, two in a row, and the last one, which the first good image replaces.
     let bad = [4, 9, 10, 17]
     let order = SampleOrder(
-      order: .training(startStep: 0), images: 18, batch: 4, seed: 2, rank: 0, ranks: 1)
+      order: .training(startStep: 0), images: 18,
+      division: BatchDivision(batch: 4, rank: 0, ranks: 1, accumulation: 1), seed: 2)
     let replaced = [4: 5, 9: 11, 10: 11, 17: 0]
     let source = try source(bad: bad, policy: .skip)
     let batches = try record(source, options(threads: threads), .training(startStep: 0), steps: 14)

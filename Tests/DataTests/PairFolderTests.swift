@@ -102,6 +102,13 @@ import Testing
     }
     #expect(Set(all.flatMap(\.indices)) == Set(0..<9))
     #expect(Set(all.flatMap { $0.captions.map(\.count) }) == [1, 2])
+    // In micro-batches of one pair, the same members with the same captions.
+    let options = LoaderOptions(batchSize: 1, imageSize: 4, seed: 5, threads: 1, accumulation: 3)
+    let loader = try PairLoader(
+      ImageSource(set.imageSet), captions: captions, options: options, order: .training(startStep: 0))
+    let parts = try (0..<60).map { _ in try #require(try loader.next()) }
+    #expect(parts.flatMap(\.images.indices) == all[..<20].flatMap(\.indices))
+    #expect(parts.flatMap(\.captions) == all[..<20].flatMap(\.captions))
     let later = try batches(threads: 3, from: 7)
     #expect(later.map(\.indices) == all[7...].map(\.indices))
     #expect(later.map(\.captions) == all[7...].map(\.captions))

@@ -5,9 +5,11 @@ import Testing
 /// The arithmetic from a step to its samples, without files or threads.
 @Suite struct SampleOrderTests {
   private func order(
-    _ order: LoaderOrder, images: Int, batch: Int, seed: UInt64 = 3, rank: Int = 0, ranks: Int = 1
+    _ order: LoaderOrder, images: Int, batch: Int, seed: UInt64 = 3, rank: Int = 0, ranks: Int = 1,
+    accumulation: Int = 1
   ) -> SampleOrder {
-    SampleOrder(order: order, images: images, batch: batch, seed: seed, rank: rank, ranks: ranks)
+    let division = BatchDivision(batch: batch, rank: rank, ranks: ranks, accumulation: accumulation)
+    return SampleOrder(order: order, images: images, division: division, seed: seed)
   }
 
   /// The first `count` entries of the training stream, read in batches.

@@ -16,12 +16,13 @@ import Testing
 
   private func batches(
     _ order: TokenOrder, _ count: Int, batch: Int = 4, length: Int = 16, seed: UInt64 = 1, threads: Int = 1,
-    rank: Int = 0, ranks: Int = 1
+    rank: Int = 0, ranks: Int = 1, accumulation: Int = 1
   ) throws -> [TokenBatch] {
     let loader = try TokenLoader(
       corpus,
       options: .init(
-        batchSize: batch, length: length, seed: seed, threads: threads, depth: 2, rank: rank, ranks: ranks),
+        batchSize: batch, length: length, seed: seed, threads: threads, depth: 2, rank: rank, ranks: ranks,
+        accumulation: accumulation),
       order: order)
     return try (0..<count).map { _ in try #require(try loader.next()) }
   }
@@ -52,6 +53,27 @@ import Testing
     for start in [1, 7, 15, 16, 31, 49] {
       #expect(try batches(.random(startStep: start), 50 - start) == Array(random[start...]))
       #expect(try batches(.sequential(startStep: start), 50 - start) == Array(sequential[start...]))
+    }
+  }
+
+  /// A step reads the same windows, in however many micro-batches and on however many ranks, resumed or not.
+  @Test(arguments: [TokenOrder.random(startStep: 0), .sequential(startStep: 0), .overfit])
+  func divisionDoesNotDecideTheWindows(order: TokenOrder) throws {
+    let whole = try batches(order, 5, batch: 12).map(starts)
+    for (ranks, accumulation) in [(1, 2), (1, 6), (2, 3), (3, 1), (2, 2)] {
+      let batch = 12 / ranks / accumulation
+      let parts = try (0..<ranks).map { rank in
+        try batches(order, 5 * accumulation, batch: batch, rank: rank, ranks: ranks, accumulation: accumulation).map(
+          starts)
+      }
+      for step in 0..<5 {
+        let found = (0..<accumulation).flatMap { micro in parts.flatMap { $0[step * accumulation + micro] } }
+        #expect(found == whole[step], "\(ranks) ranks, \(accumulation) micro-batches")
+      }
+    }
+    if case .random = order {
+      let resumed = try batches(.random(startStep: 6), 3, batch: 4, accumulation: 3).flatMap(starts)
+      #expect(resumed == whole[2])
     }
   }
 

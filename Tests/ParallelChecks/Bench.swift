@@ -83,8 +83,8 @@ final class Bench {
       let routing = accumulation > 1 ? StepRouting(microBatches: accumulation) : nil
       func pass(_ micro: Int, recording: Bool) -> ForwardPass {
         ForwardPass(
-          Tape(engine, recording: recording), training: true, seed: 3, step: step * accumulation + micro,
-          lossWeight: 1 / Float(accumulation), stepRouting: routing, coordinator: team)
+          Tape(engine, recording: recording), training: true, seed: 3, step: step, microBatch: (micro, accumulation),
+          stepRouting: routing, coordinator: team)
       }
       func batch(_ micro: Int) -> (ids: [Int32], targets: [Int32]) {
         let first = micro * perPass + rank * share

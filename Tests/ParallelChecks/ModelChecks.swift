@@ -63,15 +63,12 @@ func checkAccumulation(_ bench: Bench) throws {
   for balance in [BalanceLossKind.allChoices, .firstChoice, .importanceLoad] {
     config.moe.balance = balance
     config.moe.balanceWeight = 0.1
-    // Noise is drawn anew for every micro-batch, and would be another in one pass.
-    var still = config
-    (still.stochasticDepth, still.moe.gateNoise) = (0, 0)
-    let parts = try bench.train(still, team: nil, steps: 4, accumulation: 2)
-    var whole = try bench.train(still, team: nil, steps: 4)
-    // Loads are reported for every micro-batch.
-    whole.auxiliary = parts.auxiliary
-    compare(bench, "micro-batches, balance \(balance)", parts, whole)
     let alone = try bench.train(config, team: nil, steps: 4, accumulation: 2)
+    // Noise and stochastic depth are numbered by the place in the step.
+    var whole = try bench.train(config, team: nil, steps: 4)
+    // Loads are reported for every micro-batch.
+    whole.auxiliary = alone.auxiliary
+    compare(bench, "micro-batches, balance \(balance)", alone, whole)
     let together = try bench.train(
       config, team: bench.team(config, .shortcut), steps: 4, accumulation: 2)
     compare(bench, "accumulation, balance \(balance)", together, alone)

@@ -175,6 +175,22 @@ private let available = (try? Engine(threads: 1, dtype: .bf16)) != nil
     #expect(abs(mean(rounding) - mean(exact)) < 2e-3)
   }
 
+  /// A target that is almost certain still has its gradient p − 1, which bfloat16 cannot form after rounding p.
+  @Test(arguments: [6.5, 8, 10]) func certainTargetsKeepTheirGradient(logit: Float) throws {
+    let x = Tensor(repeating: 1, shape: [1, 1])
+    let head = randomParameter("head", [3, 1], seed: 1)
+    for (row, value) in [0, 0, logit].enumerated() { head.value.pointer[row] = value }
+    func gradient(_ engine: Engine) -> Float {
+      head.clearGradient()
+      let tape = Tape(engine, recording: true)
+      _ = tape.projectedCrossEntropy(x, head: head, targets: [2])
+      tape.backward()
+      return head.gradient.values[2]
+    }
+    let (found, expected) = (gradient(rounding), gradient(exact))
+    #expect(expected < 0 && abs(found - expected) < 0.01 * abs(expected), "\(found), \(expected)")
+  }
+
   @Test func refusesOpenBLAS() {
     #expect {
       _ = try Engine(threads: 1, backend: .openBLAS, dtype: .bf16)

@@ -175,6 +175,46 @@ import Testing
     #expect(silent.losses == found.1)
   }
 
+  /// A batch in parts of 3, 20 and no targets: the mean of the parts' losses, shares and gradients is the whole batch's.
+  @Test(arguments: [false, true]) func lossesOfUnevenPartsAreTheBatchs(projected: Bool) throws {
+    let (rows, d, classes) = (30, 4, 7)
+    let x = randomTensor([rows, d], seed: 1)
+    let head = randomParameter("head", [classes, d], seed: 2)
+    let targets = (0..<rows).map { $0 < 3 || (10..<30).contains($0) ? Int32($0 % classes) : -1 }
+    func run(_ part: Range<Int>, over divisor: Double?, weight: Float) -> [Double] {
+      let tape = Tape(engine, recording: true)
+      let input = Tensor(uninitialised: [part.count, d])
+      input.pointer.update(from: x.pointer + part.lowerBound * d, count: input.count)
+      let own = Array(targets[part])
+      if projected {
+        let loss = tape.projectedCrossEntropy(input, head: head, targets: own, over: divisor, weight: weight).mean
+        tape.backward()
+        return [loss]
+      }
+      let result = tape.crossEntropy(
+        tape.linear(input, weight: head), targets: own, over: divisor, smoothing: 0.1, weight: weight)
+      tape.backward()
+      return [result.loss, result.accuracy(top: 2)]
+    }
+    head.clearGradient()
+    let whole = run(0..<rows, over: nil, weight: 1)
+    let gradient = head.gradient.values
+    for cuts in [[0, 10, 30], [0, 3, 10, 30], [0, 5, 15, 20, 30]] {
+      head.clearGradient()
+      let parts = zip(cuts, cuts.dropFirst()).map { $0..<$1 }
+      let found = parts.map { run($0, over: 23 / Double(parts.count), weight: 1 / Float(parts.count)) }
+      for index in whole.indices {
+        let mean = found.reduce(0) { $0 + $1[index] } / Double(parts.count)
+        #expect(abs(mean - whole[index]) < 1e-6, "\(cuts): \(mean), \(whole[index])")
+      }
+      for (a, b) in zip(head.gradient.values, gradient) { #expect(abs(a - b) < 1e-6, "\(cuts): \(a), \(b)") }
+    }
+    // Nothing to learn anywhere: no loss, no gradient, no NaN.
+    head.clearGradient()
+    #expect(run(4..<9, over: 0, weight: 1).allSatisfy { $0 == 0 })
+    #expect(head.gradient.values.allSatisfy { $0 == 0 })
+  }
+
   /// Few rows take another path than many; the numbers agree.
   @Test(arguments: [1, 3, 8]) func fewRowsAgree(rows: Int) {
     let (d, hidden) = (37, 70)

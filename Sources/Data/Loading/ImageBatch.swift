@@ -39,11 +39,13 @@ public struct LoaderOptions: Sendable, Equatable {
   /// This process among `ranks` data-parallel ones.
   public var rank: Int
   public var ranks: Int
+  /// Batches of each rank that make up one optimizer step.
+  public var accumulation: Int
 
   public init(
     batchSize: Int, imageSize: Int, seed: UInt64 = 0, augmentation: Augmentation = .none,
     normalisation: PixelNormalisation = .unit, threads: Int = 2, depth: Int = 3, rank: Int = 0,
-    ranks: Int = 1
+    ranks: Int = 1, accumulation: Int = 1
   ) {
     self.batchSize = batchSize
     self.imageSize = imageSize
@@ -54,6 +56,12 @@ public struct LoaderOptions: Sendable, Equatable {
     self.depth = depth
     self.rank = rank
     self.ranks = ranks
+    self.accumulation = accumulation
+  }
+
+  /// How the batches of a step are divided.
+  var division: BatchDivision {
+    BatchDivision(batch: batchSize, rank: rank, ranks: ranks, accumulation: accumulation)
   }
 
   /// Checks that every value is in its range.
@@ -63,6 +71,7 @@ public struct LoaderOptions: Sendable, Equatable {
     try requireOption("batch size", batchSize, 1...65_536)
     try requireOption("image size", imageSize, 1...4096)
     try requireStreamOptions(threads: threads, depth: depth, rank: rank, ranks: ranks)
+    try requireOption("accumulation", accumulation, 1...1_048_576)
     try augmentation.validate()
     guard normalisation.deviation.min() > 0 else {
       throw DataError(

@@ -33,8 +33,7 @@ public final class ImageLoader {
     }
     self.source = source
     let samples = SampleOrder(
-      order: order, set: source.set, batch: options.batchSize, seed: options.seed, rank: options.rank,
-      ranks: options.ranks)
+      order: order, set: source.set, division: options.division, seed: options.seed)
     let ring = BatchRing(
       firstStep: samples.firstStep,
       slots: (0...options.depth).map { _ in

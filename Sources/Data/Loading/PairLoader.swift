@@ -18,8 +18,7 @@ public final class PairLoader {
   private let loader: ImageLoader
   private let captions: [[[Int32]]]
   private let seed: UInt64
-  /// Place of this rank's first sample in the global batch.
-  private let firstPlace: Int
+  private let division: BatchDivision
   private let drawsCaptions: Bool
 
   /// - Parameters:
@@ -33,7 +32,7 @@ public final class PairLoader {
     loader = try ImageLoader(source, options: options, order: order)
     self.captions = captions
     seed = options.seed
-    firstPlace = options.rank * options.batchSize
+    division = options.division
     if case .training = order { drawsCaptions = true } else { drawsCaptions = false }
   }
 
@@ -44,10 +43,11 @@ public final class PairLoader {
   /// - Throws: `DataError` naming a file that could not be decoded.
   public func next() throws -> PairBatch? {
     guard let images = try loader.next() else { return nil }
-    let random = CounterRandom(seed: seed, purpose: .caption, a: UInt64(images.step))
+    let start = division.place(ofMicroBatch: images.step)
+    let random = CounterRandom(seed: seed, purpose: .caption, a: UInt64(start.step))
     let chosen = images.indices.enumerated().map { place, index in
       let own = captions[index]
-      return own[drawsCaptions ? random.integer(UInt64(firstPlace + place), below: own.count) : 0]
+      return own[drawsCaptions ? random.integer(UInt64(start.first + place), below: own.count) : 0]
     }
     return PairBatch(images: images, captions: chosen)
   }

@@ -9,7 +9,7 @@ public enum LoaderOrder: Sendable, Equatable {
   case training(startStep: Int)
   /// One pass over all images in the set's order, without augmentation; the last batch may be smaller.
   case evaluation
-  /// The first training batch again and again, without augmentation.
+  /// The first optimizer step's samples again and again, without augmentation.
   case overfit
 }
 
@@ -25,29 +25,23 @@ final class SampleOrder: Sendable {
   let images: Int
   private let groups: [[Int]]?
   private let order: LoaderOrder
-  private let batch: Int
+  private let division: BatchDivision
   private let seed: UInt64
-  private let rank: Int
-  private let ranks: Int
   // The two epochs that a batch can span.
   private let permutations = Mutex<[(epoch: Int, order: [Int])]>([])
 
-  convenience init(order: LoaderOrder, set: ImageSet, batch: Int, seed: UInt64, rank: Int, ranks: Int) {
+  convenience init(order: LoaderOrder, set: ImageSet, division: BatchDivision, seed: UInt64) {
     self.init(
-      order: order, images: order == .evaluation ? set.count : set.drawnCount, batch: batch, seed: seed, rank: rank,
-      ranks: ranks, groups: order == .evaluation ? nil : set.groups)
+      order: order, images: order == .evaluation ? set.count : set.drawnCount, division: division, seed: seed,
+      groups: order == .evaluation ? nil : set.groups)
   }
 
-  init(
-    order: LoaderOrder, images: Int, batch: Int, seed: UInt64, rank: Int, ranks: Int, groups: [[Int]]? = nil
-  ) {
+  init(order: LoaderOrder, images: Int, division: BatchDivision, seed: UInt64, groups: [[Int]]? = nil) {
     self.order = order
     self.images = images
     self.groups = groups
-    self.batch = batch
+    self.division = division
     self.seed = seed
-    self.rank = rank
-    self.ranks = ranks
   }
 
   /// The first step of the stream.
@@ -58,12 +52,14 @@ final class SampleOrder: Sendable {
 
   /// The samples of a step, or nil past the end.
   func entries(step: Int) -> [SampleEntry]? {
-    let first = (step * ranks + rank) * batch
+    let batch = division.batch
+    let first = (step * division.ranks + division.rank) * batch
     switch order {
     case .training:
       return (first..<first + batch).map(shuffled)
     case .overfit:
-      return (rank * batch..<(rank + 1) * batch).map(shuffled)
+      let again = division.place(ofMicroBatch: step).first
+      return (again..<again + batch).map(shuffled)
     case .evaluation:
       guard first < images else { return nil }
       return (first..<min(first + batch, images)).map { SampleEntry(index: $0, epoch: 0) }

@@ -41,9 +41,12 @@ public struct TokenLoaderOptions: Sendable, Equatable {
   /// This process among `ranks` data-parallel ones.
   public var rank: Int
   public var ranks: Int
+  /// Batches of each rank that make up one optimizer step.
+  public var accumulation: Int
 
   public init(
-    batchSize: Int, length: Int, seed: UInt64 = 0, threads: Int = 1, depth: Int = 3, rank: Int = 0, ranks: Int = 1
+    batchSize: Int, length: Int, seed: UInt64 = 0, threads: Int = 1, depth: Int = 3, rank: Int = 0, ranks: Int = 1,
+    accumulation: Int = 1
   ) {
     self.batchSize = batchSize
     self.length = length
@@ -52,6 +55,12 @@ public struct TokenLoaderOptions: Sendable, Equatable {
     self.depth = depth
     self.rank = rank
     self.ranks = ranks
+    self.accumulation = accumulation
+  }
+
+  /// How the batches of a step are divided.
+  var division: BatchDivision {
+    BatchDivision(batch: batchSize, rank: rank, ranks: ranks, accumulation: accumulation)
   }
 
   /// Checks that every value is in its range.
@@ -61,6 +70,7 @@ public struct TokenLoaderOptions: Sendable, Equatable {
     try requireOption("batch size", batchSize, 1...1_048_576)
     try requireOption("window length", length, 1...1_048_576)
     try requireStreamOptions(threads: threads, depth: depth, rank: rank, ranks: ranks)
+    try requireOption("accumulation", accumulation, 1...1_048_576)
   }
 }
 

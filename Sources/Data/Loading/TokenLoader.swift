@@ -3,7 +3,8 @@ import MMoETensor
 
 /// Which windows of a corpus a loader delivers, and in which order.
 public enum TokenOrder: Sendable, Equatable {
-  /// An endless stream of windows that begin anywhere: window `b` of step `s` is a function of (seed, s, b) only.
+  /// An endless stream of windows that begin anywhere: window `b` of optimizer step `s` is a function of (seed, s, b) only,
+  /// b its number within the whole step.
   case random(startStep: Int)
   /// An endless stream in which every token is a target once an epoch: documents stand one after the other, cut into
   /// windows of T tokens without overlap, in another order every epoch. Starting at a step needs no replay.
@@ -111,18 +112,18 @@ public final class TokenLoader {
     _ tokens: Int, _ options: TokenLoaderOptions, _ order: TokenOrder
   ) -> (Int) -> [TokenSlot.Entry]? {
     if case .random = order {
-      return { step in
-        let random = CounterRandom(seed: options.seed, purpose: .window, a: UInt64(step))
+      return { index in
+        let place = options.division.place(ofMicroBatch: index)
+        let random = CounterRandom(seed: options.seed, purpose: .window, a: UInt64(place.step))
         return (0..<options.batchSize).map { row in
-          let index = UInt64(options.rank * options.batchSize + row)
-          return TokenSlot.Entry(start: random.wideInteger(index, below: tokens - options.length), epoch: 0)
+          let start = random.wideInteger(UInt64(place.first + row), below: tokens - options.length)
+          return TokenSlot.Entry(start: start, epoch: 0)
         }
       }
     }
     let windows = SampleOrder(
       order: order == .overfit ? .overfit : .training(startStep: order.firstStep),
-      images: windows(tokens: tokens, length: options.length), batch: options.batchSize, seed: options.seed,
-      rank: options.rank, ranks: options.ranks)
+      images: windows(tokens: tokens, length: options.length), division: options.division, seed: options.seed)
     return { step in
       windows.entries(step: step)?.map { TokenSlot.Entry(start: $0.index * options.length, epoch: $0.epoch) }
     }

@@ -101,7 +101,7 @@ package final class Router {
     _ choice: GateChoice, sums: RoutingSums, spread: ExpectedLoad?, allowed: [[Bool]]?, _ pass: ForwardPass
   ) -> [String: Float] {
     var auxiliary: [String: Float] = [:]
-    let tokens = sums.tokens / Double(pass.parts)
+    let tokens = sums.tokens / Double(pass.summedParts)
     let weight = Float(config.balanceWeight) * pass.lossWeight
     switch config.balance {
     case .none: break
@@ -109,7 +109,7 @@ package final class Router {
       if let modalities = pass.modalities, let allowed {
         auxiliary["balance"] = pass.tape.modalityBalanceLoss(
           config.balance, choice, modalities, sums: sums.modalities, allowed: allowed.map { $0.count { $0 } },
-          weight: weight, parts: pass.parts)
+          weight: weight, parts: pass.summedParts)
       } else {
         auxiliary["balance"] = pass.tape.balanceLoss(choice, tokens: tokens, load: sums.load, weight: weight)
       }
@@ -119,7 +119,7 @@ package final class Router {
       auxiliary["balance"] = spread.map {
         pass.tape.importanceLoadLoss(
           $0, importance: sums.importance, load: sums.expectedLoad, weight: weight,
-          parts: pass.parts)
+          parts: pass.summedParts)
       }
     }
     if config.zLossWeight > 0 {
@@ -157,9 +157,12 @@ package final class Router {
       seed: pass.seed, purpose: .gateNoise, a: UInt64(pass.step), b: UInt64(block * 8 + route))
     let noise = Tensor(uninitialised: shape)
     let scale = Float(config.gateNoise) / Float(config.choices)
-    // Numbered by the token's place in the global batch.
-    let first = pass.shard.index * noise.count
-    for i in 0..<noise.count { noise.pointer[i] = scale * random.normal(UInt64(first + i)) }
+    // Numbered by the token's place in the step's whole batch.
+    let (tokens, choices, first) = (noise.rows, noise.columns, pass.part.index * noise.rows)
+    for t in 0..<tokens {
+      let place = (pass.places?.rows[t] ?? UInt64(first + t)) &* UInt64(choices)
+      for e in 0..<choices { noise.pointer[t * choices + e] = scale * random.normal(place &+ UInt64(e)) }
+    }
     return noise
   }
 

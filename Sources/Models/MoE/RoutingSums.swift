@@ -43,8 +43,8 @@ struct RoutingSums {
 
   func report(block: Int, route: Int, auxiliary: [String: Float]) -> RoutingReport {
     RoutingReport(
-      block: block, route: route, load: load.map { Int($0) }, dropped: 1 - kept / max(pairs, 1),
-      entropy: entropy / max(tokens, 1), auxiliary: auxiliary,
+      block: block, route: route, load: load.map { Int($0) }, pairs: pairs, kept: kept, tokens: tokens,
+      entropySum: entropy, auxiliary: auxiliary.mapValues(Double.init),
       modalityLoad: modalities.tokens.indices.map { m in
         modalities.load[m * experts..<(m + 1) * experts].map { Int($0) }
       })

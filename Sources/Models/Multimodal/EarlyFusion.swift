@@ -33,6 +33,8 @@ final class EarlyFusion: FusionBody {
     let x = embed(batch.images, plan, pass.tape)
     pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
     pass.tasks = plan.tasks
+    pass.places = BatchPlaces(
+      batch.places(part: pass.part.index), lengths: plan.layout.spans.map(\.length), longest: config.tokens)
     let rows = norm(backbone(x, sequence: plan.layout.rows, layout: plan.layout, pass), pass.tape)
     return PackedStates(
       images: .init(rows: rows, ranges: plan.imageRanges), texts: .init(rows: rows, ranges: plan.textRanges))

@@ -42,8 +42,12 @@ final class LateFusion: FusionBody {
 
   func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates {
     let images = batch.images?.shape[0] ?? 0
-    let imageTasks = batch.sequences.filter { $0.image != nil }.sorted { $0.image! < $1.image! }.map(\.task)
-    let imageRows = batch.images.map { readImages($0, tasks: imageTasks, pass) }
+    let places = batch.places(part: pass.part.index)
+    let shown = batch.sequences.indices.filter { batch.sequences[$0].image != nil }.sorted {
+      batch.sequences[$0].image! < batch.sequences[$1].image!
+    }
+    pass.places = BatchPlaces(shown.map { places[$0] }, lengths: shown.map { _ in patches }, longest: patches)
+    let imageRows = batch.images.map { readImages($0, tasks: shown.map { batch.sequences[$0].task }, pass) }
     var (spans, ranges, pairs): ([SequenceLayout.Span], [Range<Int>], CrossPairs) = ([], [], [])
     var row = 0
     for sequence in batch.sequences {
@@ -62,6 +66,9 @@ final class LateFusion: FusionBody {
         pass.tape)
       let layout = SequenceLayout(spans)
       pass.tasks = batch.sequences.flatMap { Array(repeating: $0.task, count: $0.text.count) }
+      let written = batch.sequences.indices.filter { !batch.sequences[$0].text.isEmpty }
+      pass.places = BatchPlaces(
+        written.map { places[$0] }, lengths: spans.map(\.length), longest: text.text.context)
       textRows = textNorm(textTower(x, sequence: row, layout: layout, cross: cross, pass), pass.tape)
     }
     return PackedStates(

@@ -57,10 +57,11 @@ public final class MultimodalTransformer: TrainableModel {
   ///
   /// - Parameters:
   ///   - targets: of every sequence, as many as its text has tokens: the next token at each, −1 where none counts.
+  ///   - divisor: as in `Tape.crossEntropy`.
   ///   - weight: of this term in the objective.
   /// - Returns: the mean over counted tokens, and each token's loss in the order of the sequences, in nats.
   public func nextTokenLoss(
-    _ states: PackedStates, targets: [[Int32]], weight: Float, _ tape: Tape
+    _ states: PackedStates, targets: [[Int32]], over divisor: Double? = nil, weight: Float, _ tape: Tape
   ) -> (mean: Double, losses: [Float]) {
     let chosen = zip(states.texts.ranges, targets).filter { range, own in
       precondition(range.count == own.count, "\(own.count) targets for \(range.count) tokens")
@@ -68,7 +69,8 @@ public final class MultimodalTransformer: TrainableModel {
     }
     guard let texts = states.texts.rows, !chosen.isEmpty else { return (0, []) }
     let rows = tape.selectRows(texts, chosen.flatMap { $0.0.map(Int32.init) })
-    return tape.projectedCrossEntropy(rows, head: languageHead, targets: chosen.flatMap { $0.1 }, weight: weight)
+    return tape.projectedCrossEntropy(
+      rows, head: languageHead, targets: chosen.flatMap { $0.1 }, over: divisor, weight: weight)
   }
 
   /// What stands for every image, `[I, d]`: its class token where there is one, else its mean patch.

@@ -11,10 +11,13 @@ public struct PackedSequences {
     public let text: [Int32]
     /// What it is read for, a `FusionConfig.Task`; gates that know tasks are told.
     public let task: Int32
+    /// Which reading of the batch's samples this belongs to, such as 0 = images with captions and 1 = captions alone; every
+    /// part of a batch has as many sequences of each.
+    public let reading: Int
 
-    public init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0) {
+    public init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0, reading: Int = 0) {
       precondition(image != nil || !text.isEmpty, "a sequence of nothing")
-      (self.image, self.text, self.task) = (image, text, task)
+      (self.image, self.text, self.task, self.reading) = (image, text, task, reading)
     }
   }
 
@@ -24,6 +27,40 @@ public struct PackedSequences {
 
   public init(images: Tensor?, _ sequences: [Sequence]) {
     (self.images, self.sequences) = (images, sequences)
+  }
+
+  /// The place of every sequence in the whole batch, of which this is one of several parts.
+  func places(part: Int) -> [UInt64] {
+    let counts = Dictionary(grouping: sequences, by: \.reading).mapValues(\.count)
+    var seen: [Int: Int] = [:]
+    return sequences.map { sequence in
+      let reading = sequence.reading
+      let own = seen[reading, default: 0]
+      seen[reading] = own + 1
+      return UInt64(reading) * BatchPlaces.samples + UInt64(part * counts[reading]! + own)
+    }
+  }
+}
+
+/// Numbers of a pass's sequences and rows that are the same however the batch is divided, for draws of random numbers.
+struct BatchPlaces {
+  /// More than a batch has samples.
+  static let samples: UInt64 = 1 << 28
+  /// More than any sequence's place.
+  static let end: UInt64 = 1 << 36
+
+  let sequences: [UInt64]
+  let rows: [UInt64]
+
+  /// - Parameters:
+  ///   - sequences: the place of each.
+  ///   - lengths: rows of each.
+  ///   - longest: rows of the longest sequence that the model can read.
+  init(_ sequences: [UInt64], lengths: [Int], longest: Int) {
+    self.sequences = sequences
+    rows = zip(sequences, lengths).flatMap { place, length in
+      (0..<length).map { place &* UInt64(longest) &+ UInt64($0) }
+    }
   }
 }
 

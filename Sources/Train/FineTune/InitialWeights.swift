@@ -122,7 +122,7 @@ struct InitialWeights {
   private static func firstLoss(_ job: any TrainingTask, _ config: RunConfig, engine: Engine) throws -> Double {
     try job.startTraining(atMicroBatch: 0)
     let batch = try job.nextMicroBatch(kept: false)
-    let metrics = batch.forward(ForwardPass(Tape(engine, recording: false), training: false))
+    let metrics = batch.forward(ForwardPass(Tape(engine, recording: false), training: false), batch.targets)
     return metrics.first { $0.name == MetricName.trainLoss }?.value ?? .nan
   }
 }

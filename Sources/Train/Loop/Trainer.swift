@@ -178,42 +178,54 @@ public final class Trainer {
     let waitedBefore = task.waitSeconds
     let allocationsBefore = BufferPool.shared.statistics.systemAllocations
     let began = monotonicSeconds()
-    let routing = accumulation > 1 && config.model.balancesBatches ? StepRouting(microBatches: accumulation) : nil
+    let routing =
+      accumulation > 1 && config.model.judgesWholeBatches(unevenParts: task.targetsVary)
+      ? StepRouting(microBatches: accumulation) : nil
     func pass(_ tape: Tape, _ micro: Int) -> ForwardPass {
       ForwardPass(
-        tape, training: true, seed: UInt64(config.seed), step: step * accumulation + micro,
-        lossWeight: 1 / Float(accumulation), stepRouting: routing, coordinator: team)
+        tape, training: true, seed: UInt64(config.seed), step: step, microBatch: (micro, accumulation),
+        stepRouting: routing, coordinator: team)
     }
     for parameter in task.model.parameters { parameter.clearGradient() }
     trace?.beginStep(hasDecided: team?.hasDecidedOverlap ?? true)
+    // What depends on the whole step must see its micro-batches before the first one is computed.
     var kept: [MicroBatch] = []
-    for micro in 0..<(routing?.microBatches ?? 0) {
-      kept.append(try task.nextMicroBatch(kept: true))
-      kept[micro].route(pass(Tape(engine, recording: false), micro))
+    if routing != nil || (accumulation > 1 && task.targetsVary) {
+      for _ in 0..<accumulation { kept.append(try task.nextMicroBatch(kept: true)) }
     }
-    routing?.finishCounting()
+    if let routing {
+      for (micro, batch) in kept.enumerated() { batch.route(pass(Tape(engine, recording: false), micro)) }
+      routing.finishCounting()
+    }
     team?.beginStep()
     var replay: (Tape) -> Void = { _ in }
     var loss = 0.0
+    var divisors: [Double] = []
+    var routings: [RoutingReport] = []
     for micro in 0..<accumulation {
       let batch = try kept.isEmpty ? task.nextMicroBatch(kept: false) : kept[micro]
+      if micro == 0 { divisors = meanTargets(kept.isEmpty ? [batch] : kept) }
       let tape = Tape(engine, recording: true, skipsFrozen: hasFrozen && team == nil)
       let current = pass(tape, micro)
-      replay = { _ = batch.forward(pass($0, micro)) }
-      let metrics = batch.forward(current)
+      replay = { [divisors] in _ = batch.forward(pass($0, micro), divisors) }
+      let metrics = batch.forward(current, divisors)
       // Of all ranks: what is not finite on one is so on all, and they stop together.
-      var values = metrics.map(\.value) + [tape.objective]
+      let auxiliary = current.routings.map { $0.auxiliary.sorted { $0.key < $1.key } }
+      var values = [tape.objective] + metrics.map(\.value) + auxiliary.joined().map(\.value)
       if let team { values = team.mean(values) }
-      for (metric, value) in zip(metrics, values) {
+      for (metric, value) in zip(metrics, values.dropFirst()) {
         files?.recorder.record(metric.name, value)
         if metric.name == MetricName.trainLoss { loss += value / Double(accumulation) }
       }
-      record(current.routings)
-      guard values.last!.isFinite else { throw failure(step, "loss", replay) }
+      record(current.routings, auxiliary: auxiliary.map { $0.map(\.key) }, values.dropFirst(1 + metrics.count))
+      if micro == 0 { routings = current.routings }
+      for index in routings.indices where micro > 0 { routings[index].add(current.routings[index]) }
+      guard values[0].isFinite else { throw failure(step, "loss", replay) }
       if micro == accumulation - 1 { team?.armGradientSync() }
       tape.backward()
     }
     team?.finishGradientSync()
+    record(routings)
     let norm = optimizer.gradientNorm(team)
     guard norm.isFinite else { throw failure(step, "gradient norm", replay) }
     let rate = config.schedule.learningRate(
@@ -232,6 +244,15 @@ public final class Trainer {
       "system_allocations",
       Double(BufferPool.shared.statistics.systemAllocations - allocationsBefore))
     return loss
+  }
+
+  /// The mean number of targets of the step's parts, from this rank's micro-batches of the step (or one of them, where all
+  /// have as many).
+  private func meanTargets(_ batches: [MicroBatch]) -> [Double] {
+    var sums = batches[0].targets
+    for batch in batches.dropFirst() { sums = zip(sums, batch.targets).map { $0 + $1 } }
+    if task.targetsVary, let team { sums = team.mean(sums) }
+    return sums.map { $0 / Double(batches.count) }
   }
 
   private func failure(_ step: Int, _ what: String, _ replay: (Tape) -> Void) -> TrainError {
@@ -257,9 +278,18 @@ public final class Trainer {
       recorder.record("dead_experts", Double(routing.dead), layer: layer)
       recorder.record("drop_fraction", routing.dropped, layer: layer)
       recorder.record("router_entropy", routing.entropy, layer: layer)
-      for (name, value) in routing.auxiliary.sorted(by: { $0.key < $1.key }) {
-        recorder.record("aux_\(name)", Double(value), layer: layer)
-      }
+    }
+  }
+
+  /// Auxiliary losses of one micro-batch; the recorder takes the mean over a step's.
+  ///
+  /// - Parameters:
+  ///   - auxiliary: their names, route by route.
+  ///   - values: in the same order.
+  private func record(_ routings: [RoutingReport], auxiliary: [[String]], _ values: ArraySlice<Double>) {
+    var rest = values
+    for (routing, names) in zip(routings, auxiliary) {
+      for name in names { files?.recorder.record("aux_\(name)", rest.removeFirst(), layer: routing.block) }
     }
   }
 

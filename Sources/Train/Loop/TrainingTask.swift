@@ -29,6 +29,10 @@ public protocol TrainingTask: AnyObject {
   /// What happened with the data and should be said at the end, such as skipped files.
   var notes: [String] { get }
 
+  /// Whether ranks and micro-batches may differ in how many targets their losses average over, as captions of different
+  /// lengths do.
+  var targetsVary: Bool { get }
+
   /// Starts the training stream at a micro-batch; the same number gives the same data.
   func startTraining(atMicroBatch index: Int) throws
   /// Fetches the next micro-batch of the stream.
@@ -49,10 +53,15 @@ extension TrainingTask {
 
 /// A piece of the training data, with what the task does with it.
 public struct MicroBatch {
+  /// How many targets each loss of the task has here, in the task's own order.
+  public let targets: [Double]
   /// Runs the model and adds the task's loss to the tape with `pass.lossWeight`.
   ///
-  /// - Returns: metrics by name, the loss under `train_loss`.
-  public let forward: (_ pass: ForwardPass) -> [(name: String, value: Double)]
+  /// Every loss and metric is a sum over this part divided by its element of `divisors`, the mean number of targets of the
+  /// step's parts (micro-batches × ranks). The mean over the parts is then Σ / global count, whatever each part has.
+  ///
+  /// - Returns: metrics by name, the loss under `train_loss`; the same names on every rank.
+  public let forward: (_ pass: ForwardPass, _ divisors: [Double]) -> [(name: String, value: Double)]
   /// Runs the model's blocks alone: all that its gates see.
   public let route: (_ pass: ForwardPass) -> Void
 }

@@ -115,7 +115,7 @@ final class Mixture {
     LoaderOptions(
       batchSize: pass(config.mixture.imageBatch), imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation, threads: config.data.workers,
-      rank: rank, ranks: ranks)
+      rank: rank, ranks: ranks, accumulation: share.passes)
   }
 
   func start(atMicroBatch index: Int) throws {
@@ -129,7 +129,7 @@ final class Mixture {
         corpus,
         options: TokenLoaderOptions(
           batchSize: pass(config.mixture.textBatch), length: config.model.text.context, seed: UInt64(config.seed),
-          threads: config.data.workers, rank: share.rank, ranks: share.ranks),
+          threads: config.data.workers, rank: share.rank, ranks: share.ranks, accumulation: share.passes),
         order: config.data.overfit > 0 ? .overfit : .random(startStep: index))
     }
   }
@@ -174,7 +174,7 @@ final class Mixture {
         guard let logits = model.classLogits(model.imageRows(states, pass.tape), pass.tape) else { break }
         let ranks = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] }).ranks
         correct += ranks.count { $0 == 0 }
-        count += ranks.count
+        count += ranks.count { $0 >= 0 }
       }
       metrics.append(("mixture_top1", Double(correct) / Double(max(count, 1))))
     }

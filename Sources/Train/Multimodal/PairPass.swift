@@ -36,18 +36,22 @@ struct PairPass {
     let texts = batch.captions.map { [tokens.border] + $0 }
     var sequences: [PackedSequences.Sequence] = []
     var copies = 0
+    // Of all the batch's pairs, for one task or several.
+    var reading = 0
     /// Adds every image, alone or with its text, and returns the numbers of sequences and images.
     func addImages(_ task: Task, withTexts: Bool) -> (sequences: Range<Int>, images: Range<Int>) {
       let (first, image) = (sequences.count, copies * count)
       for index in 0..<count {
-        sequences.append(.init(image: image + index, text: withTexts ? texts[index] : [], task: task.rawValue))
+        sequences.append(
+          .init(image: image + index, text: withTexts ? texts[index] : [], task: task.rawValue, reading: reading))
       }
-      copies += 1
+      (copies, reading) = (copies + 1, reading + 1)
       return (first..<sequences.count, image..<image + count)
     }
     func addTexts(_ task: Task) -> Range<Int> {
       let first = sequences.count
-      sequences += texts.map { .init(text: $0, task: task.rawValue) }
+      sequences += texts.map { .init(text: $0, task: task.rawValue, reading: reading) }
+      reading += 1
       return first..<sequences.count
     }
     let needsTexts = tasks.contains(.language) || (tasks.contains(.contrastive) && readsTextsAlone)
@@ -69,9 +73,9 @@ struct PairPass {
       }
     }
     mixedImages = copies * count..<copies * count + mixed.labels.count
-    sequences += mixedImages.map { .init(image: $0, task: Task.classification.rawValue) }
+    sequences += mixedImages.map { .init(image: $0, task: Task.classification.rawValue, reading: reading) }
     mixedTexts = sequences.count..<sequences.count + mixed.texts.count
-    sequences += mixed.texts.map { .init(text: $0, task: Task.language.rawValue) }
+    sequences += mixed.texts.map { .init(text: $0, task: Task.language.rawValue, reading: reading + 1) }
     let parts = Array(repeating: batch.images.pixels, count: copies) + [mixed.pixels].compactMap { $0 }
     packed = PackedSequences(images: parts.count > 1 ? Tensor.stacked(parts) : parts.first, sequences)
   }

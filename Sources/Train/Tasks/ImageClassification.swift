@@ -12,6 +12,8 @@ public final class ImageClassification: TrainingTask {
   public var model: any TrainableModel { vision }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
+  /// A bad image is replaced, so that batches keep their size.
+  public let targetsVary = false
   public let flopsPerStep: Double
   public var vocabulary: [String: [String]] { ["classes": folder.classes] }
   public let bestMetric = (name: "top1", higherIsBetter: true, isShare: true)
@@ -96,14 +98,17 @@ public final class ImageClassification: TrainingTask {
     guard var batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
     if kept { batch = batch.copy() }
     return MicroBatch(
-      forward: { [batch] pass in self.forward(batch, pass) },
+      targets: [Double(batch.labels.count)],
+      forward: { [batch] pass, divisors in self.forward(batch, over: divisors[0], pass) },
       route: { [batch, vision] pass in _ = vision(batch.pixels, pass) })
   }
 
-  private func forward(_ batch: ImageBatch, _ pass: ForwardPass) -> [(name: String, value: Double)] {
+  private func forward(
+    _ batch: ImageBatch, over divisor: Double, _ pass: ForwardPass
+  ) -> [(name: String, value: Double)] {
     let logits = vision(batch.pixels, pass)
     let result = pass.tape.crossEntropy(
-      logits, targets: batch.labels, smoothing: Float(config.train.labelSmoothing),
+      logits, targets: batch.labels, over: divisor, smoothing: Float(config.train.labelSmoothing),
       weight: pass.lossWeight)
     return [
       (MetricName.trainLoss, result.loss), (MetricName.trainTop1, result.accuracy(top: 1)),
@@ -164,7 +169,8 @@ public final class ImageClassification: TrainingTask {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation,
-      threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks)
+      threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks,
+      accumulation: config.train.accumulation)
   }
 }
 

@@ -13,6 +13,8 @@ public final class LanguageModelling: TrainingTask {
   public var model: any TrainableModel { language }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
+  /// Every token of a window is a target.
+  public let targetsVary = false
   public let flopsPerStep: Double
   public let vocabulary: [String: [String]]
   public let attachments: [String: [UInt8]]
@@ -75,7 +77,7 @@ public final class LanguageModelling: TrainingTask {
     guard let training else { preconditionFailure("opened for evaluation only") }
     let options = TokenLoaderOptions(
       batchSize: microBatch, length: context, seed: UInt64(config.seed), threads: config.data.workers,
-      rank: team?.world.rank ?? 0, ranks: ranks)
+      rank: team?.world.rank ?? 0, ranks: ranks, accumulation: config.train.accumulation)
     let order: TokenOrder =
       if config.data.overfit > 0 {
         .overfit
@@ -88,8 +90,10 @@ public final class LanguageModelling: TrainingTask {
   public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
     guard let batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
     return MicroBatch(
-      forward: { [language] pass in
-        let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
+      targets: [Double(batch.countedTargets)],
+      forward: { [language] pass, divisors in
+        let result = language.loss(
+          batch.inputs, targets: batch.targets, over: divisors[0], sequence: batch.length, pass)
         return [(MetricName.trainLoss, result.mean)]
       },
       route: { [language] pass in _ = language(batch.inputs, sequence: batch.length, pass) })

@@ -16,6 +16,7 @@ public final class PairLearning: TrainingTask {
   public var model: any TrainableModel { fused }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
+  public let targetsVary = true
   public let flopsPerStep: Double
   public let vocabulary: [String: [String]]
   public let attachments: [String: [UInt8]]
@@ -140,13 +141,40 @@ public final class PairLearning: TrainingTask {
     let read = PairPass(
       batch, tokens, tasks, readsTextsAlone: true, isSeparate: config.model.moe.taskRouting,
       mixed: mixed)
+    let goals = Goals(
+      captions: read.targets(read.captions, batch, tokens),
+      texts: read.targets(read.modelledTexts, batch, tokens, andMixed: true), pairs: batch.captions.count,
+      labels: batch.images.labels + mixed.labels)
     return MicroBatch(
-      forward: { [batch] pass in self.forward(read, batch, mixed, pass) },
+      targets: goals.counts,
+      forward: { pass, divisors in self.forward(read, goals, over: divisors, pass) },
       route: { [fused] pass in _ = fused(read.packed, pass) })
   }
 
+  /// What a micro-batch asks of the model.
+  private struct Goals {
+    /// Next tokens of the captions after their images, and of the texts alone, sequence by sequence.
+    let captions, texts: [[Int32]]
+    /// Images that must find their text.
+    let pairs: Int
+    /// Of the images that are classified; −1 = unknown.
+    let labels: [Int32]
+
+    /// Targets of each loss, in the order of `PairPass.Task`.
+    var counts: [Double] {
+      PairPass.Task.allCases.map { task in
+        switch task {
+        case .caption: Double(captions.joined().count { $0 >= 0 })
+        case .language: Double(texts.joined().count { $0 >= 0 })
+        case .contrastive: Double(pairs)
+        case .classification: Double(labels.count { $0 >= 0 })
+        }
+      }
+    }
+  }
+
   private func forward(
-    _ read: PairPass, _ batch: PairBatch, _ mixed: MixedBatch, _ pass: ForwardPass
+    _ read: PairPass, _ goals: Goals, over divisors: [Double], _ pass: ForwardPass
   ) -> [(name: String, value: Double)] {
     let states = fused(read.packed, pass)
     let tape = pass.tape
@@ -158,10 +186,11 @@ public final class PairLearning: TrainingTask {
       return config.objective.weight(task) * (learned ?? 1)
     }
     func factor(_ task: PairPass.Task) -> Float { Float(weight(task)) * pass.lossWeight }
-    for (task, texts) in [(PairPass.Task.caption, read.captions), (.language, read.modelledTexts)]
+    func divisor(_ task: PairPass.Task) -> Double { divisors[Int(task.rawValue)] }
+    for (task, targets) in [(PairPass.Task.caption, goals.captions), (.language, goals.texts)]
     where tasks.contains(task) {
       let result = fused.nextTokenLoss(
-        states, targets: read.targets(texts, batch, tokens, andMixed: task == .language), weight: factor(task), tape)
+        states, targets: targets, over: divisor(task), weight: factor(task), tape)
       losses.append((task, weight(task), result.mean))
     }
     if tasks.contains(.contrastive) {
@@ -177,10 +206,13 @@ public final class PairLearning: TrainingTask {
     let labelled = Array(read.labelledImages) + Array(read.mixedImages)
     if tasks.contains(.classification), let logits = fused.classLogits(fused.imageRows(states, labelled, tape), tape) {
       let result = tape.crossEntropy(
-        logits, targets: batch.images.labels + mixed.labels, smoothing: Float(config.train.labelSmoothing),
-        weight: factor(.classification))
-      losses.append((.classification, weight(.classification), result.loss))
-      metrics.append((MetricName.trainTop1, result.accuracy(top: 1)))
+        logits, targets: goals.labels, over: divisor(.classification),
+        smoothing: Float(config.train.labelSmoothing), weight: factor(.classification))
+      // A step without any label says nothing of labels.
+      if divisor(.classification) > 0 {
+        losses.append((.classification, weight(.classification), result.loss))
+        metrics.append((MetricName.trainTop1, result.accuracy(top: 1)))
+      }
     }
     if let logVariances = fused.logVariances {
       tape.uncertaintyTerm(
@@ -315,7 +347,8 @@ public final class PairLearning: TrainingTask {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation,
-      threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks)
+      threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks,
+      accumulation: config.train.accumulation)
   }
 }
 
