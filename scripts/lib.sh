@@ -198,7 +198,7 @@ show_progress() {
       printf '\r\033[K%.79s' "$((SECONDS - began)) s: $text" >&2
     elif [ -n "$text" ] && [ $SECONDS -ge $next ]; then
       printf '%d s: %s\n' "$((SECONDS - began))" "$text" >&2
-      next=$((SECONDS + 20))
+      next=$((SECONDS + 30))
     fi
     # Above 128: nothing came for a second.
     [ $code = 0 ] || [ $code -gt 128 ] || break
