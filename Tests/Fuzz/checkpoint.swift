@@ -6,10 +6,9 @@ import Foundation
 ///
 /// The first byte chooses: the file as it is; a block whose own checksum is right, as a stranger can make it; the line of
 /// a checkpoint that names a part.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
-  guard let kind = bytes.first else { return 0 }
+func fuzzCheckpoint(_ input: UnsafeBufferPointer<UInt8>) {
+  let bytes = Array(input)
+  guard let kind = bytes.first else { return }
   let content = Array(bytes.dropFirst())
   switch kind & 3 {
   case 0: verify(content)
@@ -29,7 +28,6 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     }
     _ = CheckpointPart.isName(line)
   }
-  return 0
 }
 
 private func verify(_ bytes: [UInt8]) {

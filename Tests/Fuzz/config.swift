@@ -4,10 +4,9 @@ import Foundation
 /// settings that are written and read back the same.
 ///
 /// The first byte chooses: YAML, a preset, `--set`, a line of `metrics.jsonl`.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
-  guard let kind = bytes.first else { return 0 }
+func fuzzConfig(_ input: UnsafeBufferPointer<UInt8>) {
+  let bytes = Array(input)
+  guard let kind = bytes.first else { return }
   let content = Array(bytes.dropFirst())
   let text = String(decoding: content, as: UTF8.self)
   var settings = Settings()
@@ -19,7 +18,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     }
   case 1:
     // Foundation never frees the page that it reads an empty file into.
-    guard !content.isEmpty else { return 0 }
+    guard !content.isEmpty else { return }
     let path = fuzzFile("preset.yaml", content)
     mayRefuse {
       try table.apply(PresetLoader(directories: [fuzzFolder]).preset(path), to: &settings)
@@ -33,7 +32,6 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   default:
     _ = MetricsLineParser.parse(content[...])
   }
-  return 0
 }
 
 private func requireSame(_ settings: Settings) {

@@ -2,11 +2,9 @@ import Foundation
 
 /// Whatever `captions.jsonl` holds, it is refused in one line, or every pair has its file and its caption, and no group
 /// stands on both sides.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = UnsafeBufferPointer(start: start, count: count)
+func fuzzPairs(_ input: UnsafeBufferPointer<UInt8>) {
   for name in ["a.png", "b.png"] { _ = fuzzFile(name, []) }
-  _ = fuzzFile(PairFolder.fileName, bytes)
+  _ = fuzzFile(PairFolder.fileName, input)
   mayRefuse {
     let folder = try PairFolder(path: fuzzFolder, validationShare: 0.5)
     var groups: [Set<Int>] = []
@@ -22,5 +20,4 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     }
     precondition(groups[0].isDisjoint(with: groups[1]))
   }
-  return 0
 }

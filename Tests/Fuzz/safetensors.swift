@@ -3,10 +3,9 @@ import Foundation
 /// Whatever a safetensors file or a `config.json` beside it holds, it is refused in one line or gives its numbers.
 ///
 /// The first byte chooses: the file as it is; a header without its length, which is put before it; `config.json`.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
-  guard let kind = bytes.first else { return 0 }
+func fuzzSafetensors(_ input: UnsafeBufferPointer<UInt8>) {
+  let bytes = Array(input)
+  guard let kind = bytes.first else { return }
   let content = Array(bytes.dropFirst())
   switch kind & 3 {
   case 0: read(content)
@@ -18,7 +17,6 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     _ = fuzzFile("config.json", content)
     mayRefuse { _ = try HubConfig(fuzzFolder) }
   }
-  return 0
 }
 
 private func read(_ bytes: [UInt8]) {

@@ -4,13 +4,12 @@ import Foundation
 ///
 /// A long input is the file; a short one changes bytes of a good file: two bytes for the place, one for the value. Both
 /// are read as they are, and again with checksums made right, as a program with a fault would write them.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  var bytes = Array(UnsafeBufferPointer(start: start, count: count))
-  if count < TokenShardHeader.size {
+func fuzzShard(_ input: UnsafeBufferPointer<UInt8>) {
+  var bytes = Array(input)
+  if input.count < TokenShardHeader.size {
     let changes = bytes
     bytes = good
-    for i in stride(from: 0, to: count - 2, by: 3) {
+    for i in stride(from: 0, to: input.count - 2, by: 3) {
       bytes[(Int(changes[i]) << 8 | Int(changes[i + 1])) % bytes.count] = changes[i + 2]
     }
   }
@@ -21,7 +20,6 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   let header = ContentHash(Array(bytes[..<248])).low
   withUnsafeBytes(of: header.littleEndian) { bytes.replaceSubrange(248..<256, with: $0) }
   read(bytes)
-  return 0
 }
 
 private let good: [UInt8] = {

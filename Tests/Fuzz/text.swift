@@ -3,10 +3,9 @@ import Foundation
 /// Whatever a text, JSONL or packed file holds, it is refused in one line or read to its end.
 ///
 /// The first byte chooses the kind of file, the way to divide it and whether parts are small.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
-  guard let kind = bytes.first else { return 0 }
+func fuzzText(_ input: UnsafeBufferPointer<UInt8>) {
+  let bytes = Array(input)
+  guard let kind = bytes.first else { return }
   let names = ["a.txt", "a.jsonl", "a.txt.gz", "a.jsonl.gz", "a.txt.zst", "a.jsonl.zst", "a.md", "a.ndjson"]
   let content = Array(bytes.dropFirst())
   let path = fuzzFile(names[Int(kind & 7)], content)
@@ -24,5 +23,4 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     if file.name == "a.txt", rule == .file { precondition(whole == content) }
   }
   unlink(path)
-  return 0
 }

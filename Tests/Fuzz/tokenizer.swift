@@ -4,10 +4,9 @@ import Foundation
 ///
 /// The first byte chooses the kind of file. Half of the inputs get the 256 bytes as tokens before their own, which no
 /// fuzzer would find.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  let bytes = Array(UnsafeBufferPointer(start: start, count: count))
-  guard let kind = bytes.first else { return 0 }
+func fuzzTokenizer(_ input: UnsafeBufferPointer<UInt8>) {
+  let bytes = Array(input)
+  guard let kind = bytes.first else { return }
   let parts = bytes.dropFirst().split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
   let first = Array(parts[0])
   let second = Array(parts.count > 1 ? parts[1] : [])
@@ -26,7 +25,6 @@ public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     mayRefuse { _ = try TokenizerFiles.tokenizer(fuzzFolder) }
     unlink(fuzzFolder + "/tokenizer.txt")
   }
-  return 0
 }
 
 private let byteTokens = ByteAlphabet.scalars.enumerated().map { index, scalar in
