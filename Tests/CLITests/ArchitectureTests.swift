@@ -37,6 +37,29 @@ import Testing
     #expect(files > 80)
   }
 
+  /// A test that cannot run says why (`.enabled(if:)`). One that returns early without a word counts as passed.
+  @Test func noTestPassesWithoutTesting() throws {
+    let tests = ProgramRunner.package + "/Tests"
+    let paths = FileManager.default.enumerator(atPath: tests)?.compactMap { $0 as? String } ?? []
+    var files = 0
+    for path in paths where path.hasSuffix(".swift") && path.split(separator: "/")[0].hasSuffix("Tests") {
+      files += 1
+      let lines = try String(contentsOfFile: tests + "/" + path, encoding: .utf8).split(
+        separator: "\n", omittingEmptySubsequences: false
+      ).map { $0.trimmingCharacters(in: .whitespaces) }
+      for (number, line) in lines.enumerated() {
+        let saysSomething = lines[max(0, number - 3)...number].contains {
+          $0.contains("Issue.record") || $0.contains("#expect")
+        }
+        // A bare `return` before a value on the next line has none of its own.
+        let isLast = number + 1 == lines.count || lines[number + 1].hasPrefix("}")
+        let returns = line.hasSuffix("{ return" + " }") || (line == "return" && isLast)
+        #expect(!returns || saysSomething, "Tests/\(path):\(number + 1) returns without a result")
+      }
+    }
+    #expect(files > 60)
+  }
+
   /// Files of one idea.
   @Test func filesStayShort() throws {
     let sources = ProgramRunner.package + "/Sources"

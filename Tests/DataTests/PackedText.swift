@@ -34,12 +34,14 @@ enum PackedText {
       + (1...blocks).flatMap { little((1 << 17) << 3 | 1 << 1 | ($0 == blocks ? 1 : 0), 3) + [0x61] }
   }
 
-  /// What a program makes of a file; nil where it is not installed.
+  /// Whether the programs that pack are installed.
+  static let hasPrograms = ["/usr/bin/gzip", "/usr/bin/zstd"].allSatisfy(
+    FileManager.default.isExecutableFile(atPath:))
+
+  /// What a program in /usr/bin makes of a file; nil when it fails.
   static func packed(_ program: String, _ file: String) throws -> [UInt8]? {
-    let path = "/usr/bin/" + program
-    guard FileManager.default.isExecutableFile(atPath: path) else { return nil }
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/" + program)
     process.arguments = ["-q", "-c", file]
     let pipe = Pipe()
     process.standardOutput = pipe

@@ -97,9 +97,10 @@ import Testing
     let picture = render(PNGImage(width: source, height: source, pixels: bytes), side: side)
     #expect(picture.allSatisfy { abs($0 - 127.5) < 0.02 * 255 })
     // With an even number of pixels to one, black and white weigh the same wherever the filter is whole.
-    guard source % (2 * side) == 0 else { return }
-    let inner = picture.indices.filter { 1..<side - 1 ~= $0 % side && 1..<side - 1 ~= $0 / side % side }
-    #expect(inner.allSatisfy { abs(picture[$0] - 127.5) < 1e-3 })
+    if source % (2 * side) == 0 {
+      let inner = picture.indices.filter { 1..<side - 1 ~= $0 % side && 1..<side - 1 ~= $0 / side % side }
+      #expect(inner.allSatisfy { abs(picture[$0] - 127.5) < 1e-3 })
+    }
   }
 
   /// By hand: 2 pixels enlarged to 4. Centres lie at 0.25, 0.75, 1.25 and 1.75 source pixels, so the weights of

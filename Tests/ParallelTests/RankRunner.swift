@@ -1,5 +1,6 @@
 import Foundation
 import TestSupport
+import Testing
 
 /// Programs of this package as several ranks under mpirun, each run with a time-out.
 enum RankRunner {
@@ -15,8 +16,8 @@ enum RankRunner {
     }
   }
 
-  /// Whether mpirun is installed; tests say so and skip where it is not.
-  static let isAvailable = ["/usr/bin/mpirun", "/usr/local/bin/mpirun"].contains(
+  /// Whether mpirun is installed.
+  fileprivate static let isAvailable = ["/usr/bin/mpirun", "/usr/local/bin/mpirun"].contains(
     where: FileManager.default.isExecutableFile(atPath:))
 
   /// - Parameters:
@@ -51,4 +52,9 @@ enum RankRunner {
       errors: (try? String(contentsOfFile: folder("err"), encoding: .utf8)) ?? "",
       seconds: Date().timeIntervalSince(began))
   }
+}
+
+extension Trait where Self == ConditionTrait {
+  /// Skips what runs as several ranks where mpirun is not installed.
+  static var needsRanks: Self { .enabled(if: RankRunner.isAvailable, "mpirun is not installed (openmpi-bin)") }
 }

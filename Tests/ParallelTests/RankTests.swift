@@ -3,12 +3,8 @@ import TestSupport
 import Testing
 
 /// Checks that several ranks make together: `Tests/ParallelChecks`.
-@Suite(.serialized) struct RankTests {
+@Suite(.serialized, .needsRanks) struct RankTests {
   private func check(_ name: String, ranks: Int) throws {
-    guard RankRunner.isAvailable else {
-      print("skipped: mpirun is not installed (openmpi-bin)")
-      return
-    }
     let result = try RankRunner.run("parallel-checks", [name], ranks: ranks)
     #expect(result.status == 0, "\(name) on \(ranks) ranks: \(result.errors)")
     #expect(result.output.contains("ok \(name)"), "\(name) on \(ranks) ranks: \(result.output)")
@@ -37,7 +33,6 @@ import Testing
   @Test(arguments: [2, 4]) func strategies(ranks: Int) throws { try check("strategies", ranks: ranks) }
 
   @Test func deadRankEndsTheJob() throws {
-    guard RankRunner.isAvailable else { return }
     // Time for the other rank to see it, on a busy machine too, before mpirun ends that one.
     let result = try RankRunner.run(
       "parallel-checks", ["die"], ranks: 2, timeout: 60, launcher: ["--mca", "odls_base_sigkill_timeout", "8"])
@@ -46,7 +41,6 @@ import Testing
   }
 
   @Test func aThreadThatDoesNotComeBackEndsTheJob() throws {
-    guard RankRunner.isAvailable else { return }
     let result = try RankRunner.run("parallel-checks", ["hang"], ranks: 2, timeout: 60)
     #expect(result.status != 0 && result.status != 124)
     #expect(
@@ -55,7 +49,6 @@ import Testing
   }
 
   @Test func stalledRankEndsTheJob() throws {
-    guard RankRunner.isAvailable else { return }
     let result = try RankRunner.run("parallel-checks", ["stall", "impatient"], ranks: 2, timeout: 30)
     #expect(result.status == 1)
     #expect(

@@ -26,11 +26,7 @@ import Testing
   }
 
   /// Two ranks train what one does, save the same file but for rounding, and one goes on where two stopped.
-  @Test func trainsSavesAndResumesOnOtherRanks() throws {
-    guard RankRunner.isAvailable else {
-      print("skipped: mpirun is not installed (openmpi-bin)")
-      return
-    }
+  @Test(.needsRanks) func trainsSavesAndResumesOnOtherRanks() throws {
     let folder = ScratchFolder()
     let alone = try ProgramRunner.run(training(["--steps", "8", "--out", folder("alone")]))
     #expect(alone.status == 0, "\(alone.errors)")
@@ -62,8 +58,7 @@ import Testing
   }
 
   /// Two ranks write their experts to files of their own; four and one go on from them, and one file is made of them.
-  @Test func savesInPartsThatAnyNumberOfRanksReads() throws {
-    guard RankRunner.isAvailable else { return }
+  @Test(.needsRanks) func savesInPartsThatAnyNumberOfRanksReads() throws {
     let folder = ScratchFolder()
     func run(_ more: [String], ranks: Int) throws {
       let result = try RankRunner.run("mmoe", training(more), ranks: ranks)
@@ -95,8 +90,7 @@ import Testing
   }
 
   /// Two hosts of two ranks, of which rows go through neighbours: the file of an exchange from rank to rank, byte by byte.
-  @Test func twoLevelsTrainTheSame() throws {
-    guard RankRunner.isAvailable else { return }
+  @Test(.needsRanks) func twoLevelsTrainTheSame() throws {
     let folder = ScratchFolder()
     for hosts in [0, 2] {
       let result = try RankRunner.run(
@@ -117,8 +111,7 @@ import Testing
   }
 
   /// The optimiser's moments shared out: the same file, byte by byte, and any number of ranks goes on from it.
-  @Test func sharesOutTheOptimiser() throws {
-    guard RankRunner.isAvailable else { return }
+  @Test(.needsRanks) func sharesOutTheOptimiser() throws {
     let folder = ScratchFolder()
     func run(_ more: [String], ranks: Int) throws {
       let result = try RankRunner.run("mmoe", training(more), ranks: ranks)
@@ -146,14 +139,16 @@ import Testing
   /// Images and texts, with the experts of each on a rank of its own: the losses of one process, the contrastive one of the
   /// whole batch among them; two towers too, whose banks both ranks share, and whose keys of cross-attention have their
   /// gradient only after the whole text tower.
-  @Test(arguments: [
-    ["moe.experts=4", "moe.groups=vision:2,language:2"],
-    [
-      "moe.experts=4", "moe.groups=vision:2,language:2", "fusion.kind=late", "fusion.cross_blocks=2",
-      "fusion.text_layers=3", "moe.balance=first_choice", "moe.variant=scmoe",
-    ],
-  ]) func pairsOnRanksAreThoseOfOneProcess(kind: [String]) throws {
-    guard RankRunner.isAvailable else { return }
+  @Test(
+    .needsRanks,
+    arguments: [
+      ["moe.experts=4", "moe.groups=vision:2,language:2"],
+      [
+        "moe.experts=4", "moe.groups=vision:2,language:2", "fusion.kind=late", "fusion.cross_blocks=2",
+        "fusion.text_layers=3", "moe.balance=first_choice", "moe.variant=scmoe",
+      ],
+    ]) func pairsOnRanksAreThoseOfOneProcess(kind: [String]) throws
+  {
     let folder = ScratchFolder()
     try FileManager.default.createDirectory(atPath: folder("pairs"), withIntermediateDirectories: true)
     let colours: [(String, UInt8)] = [("black", 0), ("dark", 80), ("grey", 160), ("white", 250)]
@@ -195,8 +190,7 @@ import Testing
   }
 
   /// An expert that is not finite, on the second rank: that rank says so, and all end.
-  @Test func aBadExpertStopsAllRanks() throws {
-    guard RankRunner.isAvailable else { return }
+  @Test(.needsRanks) func aBadExpertStopsAllRanks() throws {
     let folder = ScratchFolder()
     let base = try ProgramRunner.run(training(["--steps", "1", "--out", folder("base")]))
     #expect(base.status == 0, "\(base.errors)")
@@ -217,8 +211,7 @@ import Testing
         && spoken[0].contains("experts"), "\(result.errors)")
   }
 
-  @Test func differentConfigurationsAreRefused() throws {
-    guard RankRunner.isAvailable else { return }
+  @Test(.needsRanks) func differentConfigurationsAreRefused() throws {
     let folder = ScratchFolder()
     let program = ProgramRunner.program
     let result = try RankRunner.run(
