@@ -158,6 +158,11 @@ install_packages() {
   printf 'installed in %d s\n' "$((SECONDS - began))" >&2
 }
 
+require_swift() {
+  command -v swift >/dev/null 2>&1 ||
+    fail "swift: not found on the PATH; install Swift 6.3 (swift.org/install) and try again"
+}
+
 # build_inputs STAMP ARGUMENT…: all that `swift build ARGUMENT…` depends on, as text. Where there is no compiler, which is
 # not needed to run what is built, the one that STAMP names.
 build_inputs() {
@@ -236,8 +241,7 @@ build() {
   export MMOE_ONEDNN
   inputs=$(build_inputs "$stamp" "${arguments[@]}")
   is_built "$stamp" "$inputs" "${products[@]}" && return 0
-  command -v swift >/dev/null 2>&1 ||
-    fail "swift: not found on the PATH; install Swift 6.3 (swift.org/install) and try again"
+  require_swift
   { mkdir -p "$root/.build" 2>/dev/null && [ -w "$root/.build" ]; } ||
     fail "$root/.build: cannot be written, and what is built there is not up to date; copy the checkout to a folder of your own"
   # Two builds at once would break each other.
@@ -250,11 +254,14 @@ build() {
   if ! is_built "$stamp" "$inputs" "${products[@]}"; then
     drop_foreign_build
     printf 'building (the first time takes a few minutes)\n' >&2
+    # Without it an interrupted build reads as one that failed.
+    trap 'exit 130' INT
     if ! swift build --package-path "$root" "${swift_flags[@]}" "${arguments[@]}" 2>&1 | tee "$log" | show_progress; then
       grep -E 'error:' "$log" | head -n 20 >&2 || true
       tail -n 5 "$log" >&2
       fail "the build failed; the whole log is $log"
     fi
+    trap - INT
     build_outputs "${products[@]}" >/dev/null ||
       fail "the build ended without ${products[*]} in $root/.build/release; the whole log is $log"
     printf '%s\n%s\n' "$inputs" "$(build_outputs "${products[@]}")" >"$stamp"

@@ -66,7 +66,13 @@ import Testing
     "[ $verb = update ] && touch $STATE/lists; [ -f $STATE/lists ] || { \(located); }",
     "[ $verb = update ] && { touch $STATE/lists; exit 100; }; [ -f $STATE/lists ] || { \(located); }",
     // Somebody else's update runs.
-    "[ -f $STATE/free ] || { touch $STATE/free; echo 'E: Could not get lock /var/lib/apt/lists/lock.'; exit 100; }",
+    """
+    if [ $verb = update ]; then
+      [ -f $STATE/free ] || { touch $STATE/free; echo 'E: Could not get lock /var/lib/apt/lists/lock.'; exit 100; }
+      touch $STATE/lists
+    fi
+    [ -f $STATE/lists ] || { \(located); }
+    """,
   ]) func getsOverWhatPasses(apt: String) throws {
     let checkout = try ScratchCheckout()
     try checkout.write(apt, "apt")
