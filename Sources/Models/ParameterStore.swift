@@ -58,13 +58,15 @@ public final class ParameterStore {
   }
 
   /// A bias or norm parameter filled with one value; never decays, stacked expert biases included.
+  ///
+  /// - Parameter largest: what no optimizer step exceeds.
   func constant(
-    _ path: String, _ shape: [Int], _ value: Float, experts: ExpertShare? = nil
+    _ path: String, _ shape: [Int], _ value: Float, experts: ExpertShare? = nil, largest: Float? = nil
   ) -> Parameter {
     add(
       Parameter(
         path: path, value: Tensor(repeating: value, shape: shape), experts: experts,
-        decays: false))
+        decays: false, largest: largest))
   }
 
   /// Untrained state of one axis.

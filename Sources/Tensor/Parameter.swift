@@ -27,6 +27,9 @@ public final class Parameter {
   public let experts: ExpertShare?
   /// Whether weight decay applies: weights of two or more axes, except embeddings of single tokens.
   public let decays: Bool
+  /// No optimizer step leaves a number larger than this; nil = any number. The bound is not part of the forward pass, so that
+  /// a number that has reached it keeps its gradient and can fall again.
+  public let largest: Float?
   /// A trained change that every product with this weight adds.
   public var adapter: LowRankAdapter?
   /// Whether it keeps its value in training: nothing computes its gradient, and the gradient takes no memory.
@@ -43,11 +46,12 @@ public final class Parameter {
   /// False until a backward pass has written the gradient of this step.
   public private(set) var hasGradient = false
 
-  public init(path: String, value: Tensor, experts: ExpertShare? = nil, decays: Bool) {
+  public init(path: String, value: Tensor, experts: ExpertShare? = nil, decays: Bool, largest: Float? = nil) {
     self.path = path
     self.value = value
     self.experts = experts
     self.decays = decays
+    self.largest = largest
   }
 
   public var reduction: ReductionGroup { experts == nil ? .replicated : .expert }

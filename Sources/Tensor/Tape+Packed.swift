@@ -118,7 +118,7 @@ extension Tape {
   ///
   /// - Parameters:
   ///   - a, b: `[B, d]`; row `i` of one belongs to row `i` of the other.
-  ///   - logScale: `[1]`; its exponential counts as at most 100.
+  ///   - logScale: `[1]`; bounded by the optimizer (`Parameter.largest`), not here, so that it always has a gradient.
   ///   - weight: of this term in the objective.
   /// - Returns: the mean of both sides' cross-entropy, in nats, and the share of rows of both sides that found theirs.
   public func contrastiveLoss(
@@ -127,8 +127,7 @@ extension Tape {
     precondition(a.shape == b.shape, "contrastiveLoss: \(a.shape) and \(b.shape)")
     let (n, d) = (a.rows, a.columns)
     let (u, v) = (normalisedRows(a), normalisedRows(b))
-    let bound = Float(100)
-    let scale = min(exp(logScale.value.item), bound)
+    let scale = exp(logScale.value.item)
     // Similarities, then their gradient; both sides' softmax.
     let cosines = Tensor(uninitialised: [n, n])
     let dCosines = Tensor(uninitialised: [n, n])
@@ -161,8 +160,7 @@ extension Tape {
     recordLoss("contrastive", value: loss, weight: weight) { [self] in
       let pg = dCosines.pointer
       if let dScale = logScale.gradientTarget() {
-        // Where the bound holds, the scale has no gradient.
-        let own = scale < bound ? Float(engine.dot(dCosines, cosines)) * scale : 0
+        let own = Float(engine.dot(dCosines, cosines)) * scale
         dScale.pointer[0] = (dScale.beta == 0 ? 0 : dScale.pointer[0]) + own
       }
       mmoe_scale(pg, pg, scale, n * n)

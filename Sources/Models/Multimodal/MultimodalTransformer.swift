@@ -41,7 +41,8 @@ public final class MultimodalTransformer: TrainableModel {
       text.tiedHead ? body.tokenEmbedding : store.weight("language_head.weight", [text.vocabulary, body.textWidth])
     imageProjection = Linear(store, "image_projection", in: body.imageWidth, out: shared, bias: false)
     textProjection = Linear(store, "text_projection", in: body.textWidth, out: shared, bias: false)
-    logScale = store.constant("logit_scale", [1], Float(log(1 / 0.07)))
+    // CLIP's start and its bound: a factor of 1 / 0.07, never above 100.
+    logScale = store.constant("logit_scale", [1], Float(log(1 / 0.07)), largest: Float(log(100.0)))
     logVariances =
       config.fusion.uncertainty ? store.constant("task_log_variance", [FusionConfig.Task.allCases.count], 0) : nil
     classifier =
@@ -98,7 +99,7 @@ public final class MultimodalTransformer: TrainableModel {
     return textProjection(pooled, tape, name: "text projection")
   }
 
-  /// Factor on the cosine of an image and a text.
+  /// Factor on the cosine of an image and a text, the one that the contrastive loss uses.
   public var similarityScale: Float { exp(logScale.value.item) }
 
   /// Adds the contrastive loss of images and their texts to the tape.

@@ -19,7 +19,8 @@ public struct OptimizerConfig: Sendable, Equatable {
 
 /// AdamW with decoupled decay (Loshchilov and Hutter, arXiv 1711.05101) and clipping by the global norm.
 ///
-/// Decay is `p ← p − lr · wd · p` before the moment update, for parameters that carry the decay flag.
+/// Decay is `p ← p − lr · wd · p` before the moment update, for parameters that carry the decay flag. A parameter with a bound
+/// is clamped to it after its update.
 public final class AdamW {
   public let config: OptimizerConfig
   /// Steps taken so far; enters the bias correction.
@@ -108,17 +109,19 @@ public final class AdamW {
       (
         parameter.value.pointer, parameter.hasGradient ? parameter.gradient.pointer : nil,
         moment?.first.pointer, moment?.second.pointer,
-        parameter.decays ? Float(config.weightDecay) : 0
+        parameter.decays ? Float(config.weightDecay) : 0, parameter.largest
       )
     }
     engine.pool.run(active.count) { [config, isSharded] i, _ in
       let (parameter, range, factor) = active[i]
-      let (p, g, m, v, decay) = pointers[parameter]
+      let (p, g, m, v, decay, largest) = pointers[parameter]
       let at = range.lowerBound
       let own = at - (isSharded ? firsts[parameter] : 0)
       mmoe_adamw(
         p + at, g! + at, m! + own, v! + own, scale, Float(lr * factor), decay, Float(config.beta1),
         Float(config.beta2), Float(config.epsilon), correction1, correction2, range.count)
+      // A NaN stays one.
+      if let largest { for i in range where p[i] > largest { p[i] = largest } }
     }
   }
 }
