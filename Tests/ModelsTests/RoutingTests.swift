@@ -1,7 +1,8 @@
-import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+
+@testable import MMoEModels
 
 @Suite struct RoutingTests {
   let engine = try! Engine(threads: 2)
@@ -144,3 +145,49 @@ import Testing
     #expect(pass.routings[0].load == [5, 5, 5, 5])
   }
 }
+  /// With groups, an expert is compared with what those tokens give it that may take it: the biases of a modality with few
+  /// tokens neither run away nor leave its experts unbalanced.
+  @Test(arguments: ["vision:4,language:2,shared:0", "vision:4,language:2,shared:2"])
+  func selectionBiasBalancesGroups(groups: String) throws {
+    let count = try ExpertGroups(groups).count
+    let router = router(experts: count, k: 1) { config in
+      (config.groups, config.balance, config.biasRate) = (groups, .none, 0.01)
+    }
+    let x = randomTensor([440, 8], seed: 1)
+    let kinds = (0..<440).map { Int32($0 < 400 ? 0 : 1) }
+    for t in 0..<440 { x.pointer[t * 8] = t < 400 ? 1 : -1 }
+    var load = [[Int]]()
+    for _ in 0..<400 {
+      let pass = ForwardPass(Tape(engine, recording: false), training: true)
+      pass.modalities = TokenModalities(names: ["vision", "language"], of: kinds)
+      _ = router(x, exclude: nil, block: 0, route: 0, pass)
+      load = pass.routings[0].modalityLoad
+      router.updateSelectionBias()
+    }
+    let bias = try #require(router.selectionBias).values
+    #expect(bias.allSatisfy { abs($0) < 1 }, "\(bias)")
+    for (own, tokens) in zip(load, [400, 40]) {
+      let fair = Double(tokens) / Double(count - (tokens == 400 ? 2 : 4))
+      #expect(Double(own.max()!) < 2 * fair, "\(load)")
+    }
+  }
+
+  /// Exactly balanced experts keep their biases, whatever the numbers of experts: 21 tokens over 7, 15 over 5.
+  @Test func balancedGroupsKeepTheirBias() {
+    let values = Tensor.zeros([9])
+    var bias = SelectionBias(values, rate: 0.5)
+    let allowed = [[0, 1, 2, 3, 6, 7, 8], [4, 5, 6, 7, 8]].map { own in (0..<9).map(own.contains) }
+    let kinds = Array(repeating: Int32(0), count: 21) + Array(repeating: 1, count: 15)
+    let experts = kinds.enumerated().map { t, kind -> Int32 in
+      kind == 0 ? [0, 1, 2, 3, 6, 7, 8][t % 7] : [4, 5, 6, 7, 8][t % 5]
+    }
+    let choice = GateChoice(
+      experts: experts, gates: Tensor.zeros([36, 1]), probabilities: Tensor.zeros([36, 9]),
+      logSumExp: Tensor.zeros([36]), tokens: 36, expertCount: 9, k: 1)
+    var sums = RoutingSums(DispatchPlan(experts: experts, tokens: 36, k: 1, expertCount: 9), experts: 9)
+    sums.modalities = ModalitySums(choice, TokenModalities(names: ["vision", "language"], of: kinds))
+    bias.add(sums, allowed: allowed)
+    bias.update()
+    #expect(values.values == Array(repeating: 0, count: 9))
+  }
+

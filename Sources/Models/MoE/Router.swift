@@ -12,14 +12,12 @@ package final class Router {
   package let weight: Parameter
   /// `[tasks, choices]`; nil where a gate does not know its task.
   private let taskTable: Parameter?
-  /// One value a choice, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
-  package let selectionBias: Tensor?
+  /// Nil where `moe.bias_rate` is 0.
+  private var balancing: SelectionBias?
   let config: MoEConfig
   /// Nil = every token may take every expert.
   private let groups: ExpertGroups?
   let k: Int
-  /// Choices of each expert since the bias was last updated.
-  private var loadSinceUpdate: [Int]
 
   package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
     weight = store.weight(path + ".weight", [config.choices, width])
@@ -28,14 +26,17 @@ package final class Router {
       ? store.table(
         path + ".task", [FusionConfig.Task.allCases.count, config.choices],
         Array(repeating: 0, count: FusionConfig.Task.allCases.count * config.choices), decays: false) : nil
-    selectionBias =
-      config.biasRate > 0 ? store.buffer(path + ".selection_bias", count: config.choices) : nil
+    balancing =
+      config.biasRate > 0
+      ? SelectionBias(store.buffer(path + ".selection_bias", count: config.choices), rate: config.biasRate) : nil
     self.config = config
     // Validated with the model.
     groups = config.groups.flatMap { try? ExpertGroups($0) }
     self.k = k
-    loadSinceUpdate = Array(repeating: 0, count: config.choices)
   }
+
+  /// One value a choice, added to the probabilities for the choice only; moves towards balance when `moe.bias_rate` > 0.
+  package var selectionBias: Tensor? { balancing?.values }
 
   /// Routes `x` `[T, d]`.
   ///
@@ -86,9 +87,7 @@ package final class Router {
       let auxiliary = pass.tape.timed("balance") {
         auxiliaryLosses(choice, sums: whole, spread: spread, allowed: allowed, pass)
       }
-      if pass.isTraining && selectionBias != nil {
-        for e in 0..<config.choices { loadSinceUpdate[e] += Int(sums.load[e]) }
-      }
+      if pass.isTraining { balancing?.add(sums, allowed: allowed) }
       pass.routings.append(sums.report(block: block, route: route, auxiliary: auxiliary))
     }
     return Routing(choice: choice, plan: plan)
@@ -129,17 +128,9 @@ package final class Router {
     return auxiliary
   }
 
-  /// Moves the selection bias one step towards the underloaded experts (arXiv 2408.15664, algorithm 1). Called
-  /// once after each optimiser step.
+  /// Moves the selection bias one step towards the underloaded experts. Called once after each optimizer step.
   package func updateSelectionBias() {
-    guard let selectionBias, !weight.isFrozen else { return }
-    let mean = Double(loadSinceUpdate.reduce(0, +)) / Double(config.choices)
-    for e in 0..<config.choices {
-      let error = mean - Double(loadSinceUpdate[e])
-      let sign: Float = error > 0 ? 1 : error < 0 ? -1 : 0
-      selectionBias.pointer[e] += Float(config.biasRate) * sign
-      loadSinceUpdate[e] = 0
-    }
+    if !weight.isFrozen { balancing?.update() }
   }
 
   /// Whether tokens of a modality may take each choice.
