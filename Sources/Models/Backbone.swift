@@ -15,6 +15,7 @@ package final class Backbone {
   /// Number of the first block, in paths and everywhere else where blocks of the model have numbers.
   private let first: Int
   private let config: ModelConfig
+  private let isCausal: Bool
   private let departures: [State: [(block: Int, route: Int)]]
 
   /// - Parameters:
@@ -26,6 +27,7 @@ package final class Backbone {
   ) throws {
     self.config = config
     self.first = first
+    isCausal = causal
     let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
     let angles =
       config.kind == .gpt && config.text.positions == .rotary
@@ -64,16 +66,25 @@ package final class Backbone {
   ///   - caches: one a block, of the sequence that `x` continues, in generation.
   ///   - cross: what the blocks with cross-attention read; nil = nothing, they pass on what they get.
   package func callAsFunction(
-    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, caches: [KeyValueCache]? = nil,
+    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, caches: [BlockCache]? = nil,
     cross: CrossInput? = nil, _ pass: ForwardPass
   ) -> Tensor {
     let tape = pass.tape
     var inFlight: [Int: [RouteInFlight]] = [:]
+    // In training the whole batch shares the queues, as usual; a trained model must not look ahead.
+    let sequences: [Range<Int>]? =
+      isCausal && !pass.isTraining && config.moe.evalCapacityFactor > 0
+      ? layout?.spans.map { $0.start..<$0.start + $0.length }
+        ?? stride(from: 0, to: x.rows, by: sequence).map { $0..<$0 + sequence } : nil
     func reached(_ block: Int, _ site: RouteSource.Site, _ state: BlockState) {
       for departure in departures[State(block: block, site: site)] ?? [] {
         let earlier = inFlight[departure.block] ?? []
         let layer = blocks[departure.block].moe!
-        let route = layer.begin(departure.route, from: state, earlier: earlier, pass)
+        let queues = sequences.map {
+          CausalQueues(
+            sequences: $0, longest: config.tokens, earlier: caches?[departure.block].queues(of: departure.route))
+        }
+        let route = layer.begin(departure.route, from: state, earlier: earlier, queues: queues, pass)
         inFlight[departure.block] = earlier + [route]
         layer.computeDue(earlier + [route], tape)
       }
@@ -107,7 +118,7 @@ package final class Backbone {
         h = tape.add(residual, tape.scaleRows(branch, scales: attentionScales))
       } else {
         h = block.attention(
-          normed, tape, sequence: sequence, layout: layout, residual: residual, cache: caches?[index])
+          normed, tape, sequence: sequence, layout: layout, residual: residual, cache: caches?[index].keyValues)
       }
       if let layer = block.cross, let cross {
         h = layer(h, cross.keyValues[crossed], cross.pairs, tape)

@@ -64,9 +64,9 @@ public final class GPT: TrainableModel {
   }
 
   /// Caches for one sequence of at most the context.
-  public func makeCaches() -> [KeyValueCache] {
+  public func makeCaches() -> [BlockCache] {
     (0..<config.layers).map { _ in
-      KeyValueCache(
+      BlockCache(
         capacity: config.text.context, columns: config.keyValueHeads * config.headWidth)
     }
   }
@@ -76,7 +76,7 @@ public final class GPT: TrainableModel {
   /// - Parameters:
   ///   - ids: the tokens that follow those in the caches; together at most the context.
   ///   - caches: of `makeCaches()`; the tokens are added.
-  public func next(_ ids: [Int32], caches: [KeyValueCache], _ pass: ForwardPass) -> Tensor {
+  public func next(_ ids: [Int32], caches: [BlockCache], _ pass: ForwardPass) -> Tensor {
     let (tape, d) = (pass.tape, config.width)
     let x = tape.embedding(
       ids, table: embedding, positions: positions, sequence: ids.count, first: caches[0].count)

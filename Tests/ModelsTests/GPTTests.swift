@@ -55,6 +55,43 @@ import Testing
     #expect(zip(a[(9 * 37)...], b[(9 * 37)...]).contains { abs($0 - $1) > 1e-3 })
   }
 
+  /// Evaluation with a capacity: what is dropped at a position is the same whatever comes later, in whatever batch, and token
+  /// by token with a cache.
+  @Test(arguments: MoEVariant.all.map(\.name), [false, true])
+  func capacityIsCausal(variant: String, batchPriority: Bool) throws {
+    var config = GPTTests.config("gpt2", variant: variant)
+    (config.moe.evalCapacityFactor, config.moe.batchPriority, config.moe.identityExperts) = (0.6, batchPriority, 1)
+    let model = try GPT(config, seed: 3, engine: engine)
+    func pass() -> ForwardPass { ForwardPass(Tape(engine, recording: false), training: false) }
+    func logits(_ ids: [Int32], sequence: Int = 16) -> (values: [Float], dropped: Double) {
+      let pass = pass()
+      let values = model.logits(model(ids, sequence: sequence, pass), pass.tape).values
+      return (values, pass.routings.reduce(0) { $0 + $1.dropped })
+    }
+    func agree(_ a: ArraySlice<Float>, _ b: ArraySlice<Float>) -> Bool {
+      a.count == b.count && zip(a, b).allSatisfy { abs($0 - $1) < 2e-4 * max(1, abs($1)) }
+    }
+    let (whole, dropped) = logits(GPTTests.ids)
+    #expect(dropped > 0)
+    for position in [1, 8, 9, 15] {
+      var changed = GPTTests.ids
+      for later in position..<16 { changed[later] = (changed[later] * 3 + 5) % 37 }
+      #expect(agree(logits(changed).values[..<(position * 37)], whole[..<(position * 37)]), "from \(position)")
+      let prefix = Array(GPTTests.ids[..<position])
+      #expect(agree(logits(prefix, sequence: position).values[...], whole[..<(position * 37)]), "up to \(position)")
+    }
+    // Beside another sequence.
+    let other = GPTTests.ids.map { ($0 * 5 + 1) % 37 }
+    #expect(agree(logits(other + GPTTests.ids).values[(16 * 37)...], whole[...]))
+    let caches = model.makeCaches()
+    var done = 0
+    for count in [5, 1, 1, 1, 6, 1, 1] {
+      let found = model.next(Array(GPTTests.ids[done..<done + count]), caches: caches, pass()).values
+      done += count
+      #expect(agree(found[...], whole[((done - 1) * 37)..<(done * 37)]), "after \(done)")
+    }
+  }
+
   /// All gradients through the whole model, tied and untied.
   @Test(arguments: ["gpt2", "llama"], ["top2", "scmoe", "dgmoe"])
   func gradients(form: String, variant: String) throws {

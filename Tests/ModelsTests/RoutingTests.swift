@@ -26,6 +26,52 @@ import Testing
     #expect(plan.source == [0, 1, 2, 0])
   }
 
+  /// ceil(cf T k / E) of the factor as it is written, against integers; floating point is one too high in hundreds of these.
+  @Test func capacityIsExact() {
+    var (cases, wrong, roundedWrong) = (0, 0, 0)
+    for hundredths in [25, 50, 75, 100, 105, 110, 115, 120, 125, 130, 140, 150, 160, 170, 175, 190, 200, 240] {
+      for tokens in stride(from: 16, through: 1024, by: 16) {
+        for k in [1, 2, 4] {
+          for experts in [1, 2, 4, 6, 8, 12, 16, 64] {
+            let factor = Double("\(hundredths / 100).\(hundredths % 100 / 10)\(hundredths % 10)")!
+            let exact = (hundredths * tokens * k + 100 * experts - 1) / (100 * experts)
+            let rounded = Int((factor * Double(tokens * k) / Double(experts)).rounded(.up))
+            cases += 1
+            wrong += ExpertCapacity.rows(factor: factor, pairs: tokens * k, choices: experts) == exact ? 0 : 1
+            roundedWrong += rounded == exact ? 0 : 1
+          }
+        }
+      }
+    }
+    #expect(cases == 27_648 && wrong == 0 && roundedWrong > 0, "\(wrong) and \(roundedWrong) of \(cases)")
+  }
+
+  @Test(arguments: [
+    (1.1, 400, 4, 110), (0.1, 8, 8, 1), (1.0 / 3, 3, 1, 1), (1e-300, 5, 1, 1), (2, 7, 1, 14), (1.25, 64, 1, 80),
+    (1e6, 4096, 3, 1_365_333_334), (0.07, 100, 1, 7),
+  ])
+  func capacityOf(factor: Double, pairs: Int, choices: Int, expected: Int) {
+    #expect(ExpertCapacity.rows(factor: factor, pairs: pairs, choices: choices) == expected)
+  }
+
+  @Test func noCapacity() {
+    #expect(ExpertCapacity.rows(factor: 0, pairs: 8, choices: 2) == nil)
+    #expect(ExpertCapacity.rows(factor: 1e300, pairs: 8, choices: 2) == nil)
+  }
+
+  /// Two sequences with two choices a token: each has its own queues, filled token by token.
+  @Test func causalQueues() {
+    let queues = CausalQueues(sequences: [0..<3, 3..<5], longest: 3, earlier: nil)
+    let plan = DispatchPlan(
+      experts: [0, 1, 0, 1, 1, 0, 1, 0, 0, 1], tokens: 5, k: 2, expertCount: 2, capacityFactor: 0.6,
+      priority: [0, 1, 2, 3, 4], queues: queues)
+    #expect(plan.capacity == 2)  // ceil(0.6 · 3 · 2 / 2)
+    #expect(plan.place == [0, 0, 1, 1, 2, 2, 0, 0, 1, 1])
+    #expect(plan.load == [5, 5] && plan.kept == [4, 4])
+    #expect(plan.position == [0, 4, 1, 5, -1, -1, 6, 2, 3, 7])
+    #expect(plan.source == [0, 1, 3, 4, 0, 1, 3, 4])
+  }
+
   @Test func priorityDecidesWhoIsDropped() {
     let plan = DispatchPlan(
       experts: [0, 0, 0], tokens: 3, k: 1, expertCount: 1, capacityFactor: 0.6,
@@ -138,13 +184,6 @@ import Testing
     #expect(imbalance() < 1.2)
   }
 
-  @Test func uniformIsBalanced() {
-    let router = router(experts: 4) { $0.routing = .uniform }
-    let pass = ForwardPass(Tape(engine, recording: false), training: true)
-    _ = router(randomTensor([10, 8], seed: 1), exclude: nil, block: 0, route: 0, pass)
-    #expect(pass.routings[0].load == [5, 5, 5, 5])
-  }
-}
   /// With groups, an expert is compared with what those tokens give it that may take it: the biases of a modality with few
   /// tokens neither run away nor leave its experts unbalanced.
   @Test(arguments: ["vision:4,language:2,shared:0", "vision:4,language:2,shared:2"])
@@ -191,3 +230,10 @@ import Testing
     #expect(values.values == Array(repeating: 0, count: 9))
   }
 
+  @Test func uniformIsBalanced() {
+    let router = router(experts: 4) { $0.routing = .uniform }
+    let pass = ForwardPass(Tape(engine, recording: false), training: true)
+    _ = router(randomTensor([10, 8], seed: 1), exclude: nil, block: 0, route: 0, pass)
+    #expect(pass.routings[0].load == [5, 5, 5, 5])
+  }
+}

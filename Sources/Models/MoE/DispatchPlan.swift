@@ -6,12 +6,13 @@ import Foundation
 /// Rows are sorted by expert; cut into several parts, part by part.
 ///
 /// Queues fill with all first choices in token order, then all second choices; with priorities, in order of falling
-/// priority within each. A pair is kept while its place is below the capacity; a dropped one adds nothing.
+/// priority within each. Where no token may depend on a later one, every sequence has queues of its own (`CausalQueues`).
+/// A pair is kept while its place is below the capacity; a dropped one adds nothing.
 public struct DispatchPlan: Sendable {
   public let tokens: Int
   public let k: Int
   public let parts: RouteParts
-  /// Rows an expert may take, C = ceil(cf · T · k / E); nil = dropless.
+  /// Rows an expert may take, of each sequence with causal queues (`ExpertCapacity`); nil = dropless.
   public let capacity: Int?
   /// Choices of each expert before drops, identity experts at the end.
   public let load: [Int]
@@ -33,45 +34,63 @@ public struct DispatchPlan: Sendable {
   ///   - capacityFactor: 0 = dropless; C shares the pairs out over experts and identities.
   ///   - priority: `[T]`, higher goes first; nil = token order.
   ///   - parts: that the rows are cut into.
-  public init(
+  ///   - queues: of sequences whose tokens may not depend on later ones; priorities do not count there.
+  init(
     experts: [Int32], tokens: Int, k: Int, expertCount: Int, identities: Int = 0, capacityFactor: Double = 0,
-    priority: [Float]? = nil, parts: RouteParts = .whole
+    priority: [Float]? = nil, parts: RouteParts = .whole, queues: CausalQueues?
   ) {
     self.tokens = tokens
     self.k = k
     self.parts = parts
-    capacity =
-      capacityFactor > 0
-      ? Int((capacityFactor * Double(tokens * k) / Double(expertCount + identities)).rounded(.up)) : nil
-    let limit = capacity ?? Int.max
-    let order = priority.map { p in
-      (0..<tokens).sorted { p[$0] != p[$1] ? p[$0] > p[$1] : $0 < $1 }
-    }
-    var load = [Int](repeating: 0, count: expertCount + identities)
     let pairs = tokens * k
-    place = [Int32](unsafeUninitializedCapacity: pairs) { places, count in
-      experts.withUnsafeBufferPointer { experts in
-        for choice in 0..<k {
-          for i in 0..<tokens {
-            let pair = (order?[i] ?? i) * k + choice
-            let expert = Int(experts[pair])
-            places[pair] = Int32(load[expert])
-            load[expert] += 1
+    let choices = expertCount + identities
+    capacity = ExpertCapacity.rows(
+      factor: capacityFactor, pairs: queues.map { $0.longest * k } ?? pairs, choices: choices)
+    let limit = capacity ?? Int.max
+    var load = [Int](repeating: 0, count: choices)
+    // Rows of an expert stand in the order of its kept pairs.
+    var row: [Int32]?
+    if let queues, capacity != nil {
+      let causal = queues.places(experts, k: k, choices: choices)
+      for expert in experts { load[Int(expert)] += 1 }
+      var kept = [Int](repeating: 0, count: choices)
+      row = (0..<pairs).map { pair in
+        guard causal[pair] < limit else { return -1 }
+        defer { kept[Int(experts[pair])] += 1 }
+        return Int32(kept[Int(experts[pair])])
+      }
+      place = causal
+      self.kept = Array(kept.prefix(expertCount))
+    } else {
+      let order = priority.map { p in
+        (0..<tokens).sorted { p[$0] != p[$1] ? p[$0] > p[$1] : $0 < $1 }
+      }
+      place = [Int32](unsafeUninitializedCapacity: pairs) { places, count in
+        experts.withUnsafeBufferPointer { experts in
+          for choice in 0..<k {
+            for i in 0..<tokens {
+              let pair = (order?[i] ?? i) * k + choice
+              let expert = Int(experts[pair])
+              places[pair] = Int32(load[expert])
+              load[expert] += 1
+            }
           }
         }
+        count = pairs
       }
-      count = pairs
+      kept = load.prefix(expertCount).map { min($0, limit) }
     }
     self.load = load
-    kept = load.prefix(expertCount).map { min($0, limit) }
     offsets = DispatchPlan.offsets(kept, parts)
     let rows = offsets.last!.last!
     var source = [Int32](repeating: 0, count: rows)
-    position = [Int32](unsafeUninitializedCapacity: pairs) { [place, kept, offsets] positions, count in
+    let rowInExpert = row ?? place
+    let rowLimit = row == nil ? limit : Int.max
+    position = [Int32](unsafeUninitializedCapacity: pairs) { [kept, offsets] positions, count in
       for pair in 0..<pairs {
-        let at = Int(place[pair])
+        let at = Int(rowInExpert[pair])
         let expert = Int(experts[pair])
-        if at < limit && expert < expertCount {
+        if at >= 0 && at < rowLimit && expert < expertCount {
           var chunk = 0
           if parts.count > 1 {
             while at >= parts.start(chunk + 1, of: expert, rows: kept[expert]) { chunk += 1 }
@@ -86,6 +105,16 @@ public struct DispatchPlan: Sendable {
       count = pairs
     }
     self.source = source
+  }
+
+  /// Queues that all tokens share.
+  public init(
+    experts: [Int32], tokens: Int, k: Int, expertCount: Int, identities: Int = 0, capacityFactor: Double = 0,
+    priority: [Float]? = nil, parts: RouteParts = .whole
+  ) {
+    self.init(
+      experts: experts, tokens: tokens, k: k, expertCount: expertCount, identities: identities,
+      capacityFactor: capacityFactor, priority: priority, parts: parts, queues: nil)
   }
 
   public var chunks: Int { parts.count }

@@ -64,7 +64,8 @@ public struct MoEConfig: Sendable, Equatable {
   public var taskRouting = false
   /// C = ceil(cf · T · k / E) rows an expert in training, T the local tokens; 0 = dropless.
   public var capacityFactor = 0.0
-  /// The same in evaluation.
+  /// The same in evaluation. In causal models each sequence has C rows of an expert, T the longest sequence, in the order
+  /// of its tokens: what comes later changes nothing.
   public var evalCapacityFactor = 0.0
   public var balance = BalanceLossKind.allChoices
   public var balanceWeight = 0.01

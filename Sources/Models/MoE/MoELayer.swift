@@ -91,8 +91,9 @@ package final class MoELayer {
   /// - Parameters:
   ///   - source: the state that the route's value names.
   ///   - earlier: the routes begun before it, whose first choices a constrained route avoids.
+  ///   - queues: of sequences whose tokens may not depend on later ones; nil = all tokens share the queues.
   func begin(
-    _ index: Int, from source: BlockState, earlier: [RouteInFlight], _ pass: ForwardPass
+    _ index: Int, from source: BlockState, earlier: [RouteInFlight], queues: CausalQueues? = nil, _ pass: ForwardPass
   ) -> RouteInFlight {
     let route = variant.routes[index]
     let schedule = pass.schedule(block: block, route: index)
@@ -103,7 +104,8 @@ package final class MoELayer {
     let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
     let parts = RouteParts(schedule.chunks, expertsOfRank: dispatcher.localExperts(of: config.experts).count)
-    let routing = routers[index](normed, exclude: exclude, block: block, route: index, parts: parts, pass)
+    let routing = routers[index](
+      normed, exclude: exclude, block: block, route: index, parts: parts, queues: queues, pass)
     pass.observer?.routed(
       ObservedCall(
         block: block, route: index, source: source.place, normed: normed, routing: routing,

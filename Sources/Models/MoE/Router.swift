@@ -44,8 +44,10 @@ package final class Router {
   ///   - exclude: `[T]`, one expert that each token may not take.
   ///   - block, route: where this is, for noise and reports.
   ///   - parts: that the plan's rows are cut into.
+  ///   - queues: of sequences whose tokens may not depend on later ones; nil = all tokens share the queues.
   package func callAsFunction(
-    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, parts: RouteParts = .whole, _ pass: ForwardPass
+    _ x: Tensor, exclude: [Int32]?, block: Int, route: Int, parts: RouteParts = .whole, queues: CausalQueues? = nil,
+    _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
     let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
@@ -67,7 +69,7 @@ package final class Router {
       DispatchPlan(
         experts: choice.experts, tokens: choice.tokens, k: k, expertCount: config.experts,
         identities: config.identityExperts, capacityFactor: factor,
-        priority: config.batchPriority ? bestProbabilities(choice) : nil, parts: parts)
+        priority: config.batchPriority ? bestProbabilities(choice) : nil, parts: parts, queues: queues)
     }
     let deviation = noise == nil ? 0 : Float(config.gateNoise) / Float(config.choices)
     let spread =

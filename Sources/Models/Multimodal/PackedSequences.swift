@@ -130,11 +130,11 @@ public struct PackedStates {
 /// What a model remembers while it writes about one image.
 public final class FusionCache {
   /// One a block that reads text.
-  let blocks: [KeyValueCache]
+  let blocks: [BlockCache]
   /// Keys and values of the image, one a block with cross-attention; nil = no image yet.
   var keyValues: [Tensor]?
 
   init(blocks: Int, capacity: Int, columns: Int) {
-    self.blocks = (0..<blocks).map { _ in KeyValueCache(capacity: capacity, columns: columns) }
+    self.blocks = (0..<blocks).map { _ in BlockCache(capacity: capacity, columns: columns) }
   }
 }

@@ -113,7 +113,7 @@ extension RunConfig {
       "C = ceil(cf T k / E) rows an expert in training; 0 = dropless"),
     .double(
       "moe.eval_capacity_factor", \.model.moe.evalCapacityFactor, range: 0...1e6,
-      "the same in evaluation"),
+      "the same in evaluation; in causal models for each sequence, T the context, in the order of its tokens"),
     .choice("moe.balance", \.model.moe.balance, "form of the load-balancing loss"),
     .double(
       "moe.balance_weight", \.model.moe.balanceWeight, range: 0...1e6, "its weight in the objective"),
@@ -127,7 +127,7 @@ extension RunConfig {
       "normal noise on gate logits in training, deviation this / experts"),
     .bool(
       "moe.batch_priority", \.model.moe.batchPriority,
-      "with a capacity, queue tokens by their best probability"),
+      "with a capacity, queue tokens by their best probability; not in the evaluation of causal models"),
     .bool(
       "moe.renormalise", \.model.moe.renormalise, "divide chosen probabilities by their sum (k > 1)"),
     .choice("moe.routing", \.model.moe.routing, "uniform = round robin, for debugging only"),
