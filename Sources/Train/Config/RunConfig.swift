@@ -54,19 +54,28 @@ public struct ScheduleConfig: Sendable, Equatable {
     case cosine, constant
   }
   public var kind = Kind.cosine
-  /// Steps of linear warm-up.
+  /// Steps of linear warm-up; the last of them has the peak.
   public var warmup = 100
-  /// Last learning rate as a share of the peak.
+  /// Learning rate of the last step as a share of the peak.
   public var minimum = 0.01
   public init() {}
 
-  /// The learning rate of step `step` (from 0) of `total`.
+  /// The learning rate of step `step` (from 0) of `total`: after the warm-up from the peak down to the minimum, which the
+  /// last step has. A run of a single step without a warm-up has the peak.
   public func learningRate(peak: Double, step: Int, total: Int) -> Double {
     if step < warmup { return peak * Double(step + 1) / Double(warmup) }
-    guard kind == .cosine else { return peak }
-    let progress = Double(step - warmup) / Double(max(total - warmup, 1))
+    guard kind == .cosine, total > 1 else { return peak }
+    let progress = warmup < total - 1 ? Double(step - warmup) / Double(total - 1 - warmup) : 1
     let low = peak * minimum
     return low + (peak - low) * 0.5 * (1 + cos(Double.pi * min(progress, 1)))
+  }
+
+  /// What a user should know of a run that is too short for its schedule; nil where it is not.
+  func note(total: Int) -> String? {
+    guard warmup >= total, warmup > 1 else { return nil }
+    let reached = HumanFormat.percent(Double(total) / Double(warmup))
+    return
+      "schedule.warmup is \(warmup) steps and the run has \(total): the learning rate only rises, to \(reached) of optimizer.lr; lower schedule.warmup or raise train.steps"
   }
 }
 

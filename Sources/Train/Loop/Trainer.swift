@@ -87,8 +87,8 @@ public final class Trainer {
     firstStep = checkpoint?.info.step ?? 0
     best = checkpoint?.info.best
     totalSteps = config.train.steps ?? config.train.epochs * task.stepsPerEpoch
-    let rate = try ProductBenchmark.peak(threads: engine.threads, dtype: engine.dtype, seconds: 0.2)
-    peak = rate * 1e9 * Double(team?.world.size ?? 1)
+    if let note = config.schedule.note(total: totalSteps) { sink.line(note) }
+    costs = try ModelCosts(config.model)
     team?.attach(task.model.parameters)
     guard let folder else {
       files = nil

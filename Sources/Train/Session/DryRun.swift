@@ -24,7 +24,8 @@ struct DryRun {
   func text() throws -> String {
     var table = TextTable(columns: [.left("dry run"), .right("\(preset), \(config.model.moe.variant)")])
     try ModelFigures(config).add(to: &table)
-    return table.render()
+    let note = config.train.steps.flatMap { config.schedule.note(total: $0) }
+    return table.render() + (note.map { $0 + "\n" } ?? "")
   }
 
   func json() throws -> JSONValue {
