@@ -140,6 +140,13 @@ import Testing
         "model.bias=false", "moe.experts=4",
       ]
     ),
+    (
+      "mixtral",
+      [
+        "moe.variant=top1", "moe.renormalise_single=true", "moe.every=1", "model.norm=rms", "model.activation=swiglu",
+        "model.positions=rotary", "model.bias=false", "moe.experts=4",
+      ]
+    ),
   ])
   func otherLayoutsAndBack(family: String, settings: [String]) throws {
     let file: String
@@ -154,11 +161,23 @@ import Testing
     // What a layout does not say: how it was initialised and trained.
     (model.initStd, model.stochasticDepth) = (hub.model.initStd, hub.model.stochasticDepth)
     #expect((hub.model.width, hub.model.hidden) == (model.width, model.mlpHidden))
+    #expect(hub.model.moe.renormaliseSingle == model.moe.renormaliseSingle)
     _ = try CheckpointConversion.convert(scratch("hub"), to: scratch("back.h5"))
     let difference = try CheckpointInspection.diff(file, scratch("back.h5"))
     #expect(difference.contains(" 0 differ") && !difference.contains("only in"), "\(difference)")
     #expect { try CheckpointConversion.convert(file, to: scratch("hub")) } throws: {
       "\($0)".contains("exists already")
+    }
+  }
+
+  /// Mixtral gives a token's only expert the weight 1, a model trained here its probability: that is no Mixtral.
+  @Test func aSingleExpertsProbabilityIsNoMixtral() throws {
+    let file = try TinyTextRun([
+      "train.steps=1", "moe.variant=top1", "moe.every=1", "model.norm=rms", "model.activation=swiglu",
+      "model.positions=rotary", "model.bias=false",
+    ]).train(into: scratch("run")).checkpoint
+    #expect { try CheckpointConversion.convert(file, to: scratch("hub")) } throws: {
+      "\($0)".contains("moe.renormalise_single is false, expected true")
     }
   }
 

@@ -79,6 +79,9 @@ public struct MoEConfig: Sendable, Equatable {
   public var batchPriority = false
   /// Divide the chosen probabilities by their sum where k > 1.
   public var renormalise = true
+  /// The same where k = 1: the only expert's weight is 1, as in Mixtral. The gate then learns from balance losses alone, so
+  /// this is for imported models.
+  public var renormaliseSingle = false
   public var routing = RoutingKind.learned
   public var combine = Combination.add
   public var coefficientInput = CoefficientInput.routed
@@ -92,6 +95,8 @@ public struct MoEConfig: Sendable, Equatable {
 
   public init() {}
 
+  /// Whether the probabilities of `k` chosen experts are divided by their sum.
+  public func renormalises(_ k: Int) -> Bool { k > 1 ? renormalise : renormaliseSingle }
   /// What a gate chooses from: experts and identities.
   public var choices: Int { experts + identityExperts }
   /// The first block with an MoE.

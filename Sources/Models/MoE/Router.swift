@@ -62,7 +62,7 @@ package final class Router {
     let noise = gateNoise(shape: logits.shape, block: block, route: route, pass)
     let noisy = noise.map { tape.add(logits, $0) } ?? logits
     let choice = tape.gate(
-      noisy, k: k, renormalise: config.renormalise && k > 1,
+      noisy, k: k, renormalise: config.renormalises(k),
       selectionBias: selectionBias?.values, exclude: exclude)
     let factor = pass.isTraining ? config.capacityFactor : config.evalCapacityFactor
     let plan = tape.timed("plan") {

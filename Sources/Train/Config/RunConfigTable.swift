@@ -130,6 +130,9 @@ extension RunConfig {
       "with a capacity, queue tokens by their best probability; not in the evaluation of causal models"),
     .bool(
       "moe.renormalise", \.model.moe.renormalise, "divide chosen probabilities by their sum (k > 1)"),
+    .bool(
+      "moe.renormalise_single", \.model.moe.renormaliseSingle,
+      "the same where k = 1, so that the only expert weighs 1 (imported Mixtral)"),
     .choice("moe.routing", \.model.moe.routing, "uniform = round robin, for debugging only"),
     .choice("moe.combine", \.model.moe.combine, "how shared and routed outputs are joined"),
     .choice(

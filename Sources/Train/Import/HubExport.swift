@@ -40,12 +40,14 @@ struct HubExport {
       // Mixtral: all blocks, k of the current state's experts, their weights divided by their sum.
       let isMixtral =
         !variant.sharedExpert && variant.routes.count == 1 && variant.routes[0].source == .current
-        && variant.routes[0].k > 1 && model.moe.every == 1 && isLlama
+        && model.moe.every == 1 && isLlama
       guard isMixtral else {
         throw refuse(
           "moe.variant", "\(model.moe.variant) with moe.every=\(model.moe.every)", "dense, or Mixtral's form")
       }
-      guard model.moe.renormalise else { throw refuse("moe.renormalise", "false", "true") }
+      guard model.moe.renormalises(variant.routes[0].k) else {
+        throw refuse(variant.routes[0].k > 1 ? "moe.renormalise" : "moe.renormalise_single", "false", "true")
+      }
       guard !model.moe.postNorm else { throw refuse("moe.post_norm", "true", "false") }
       guard !model.bias else { throw refuse("model.bias", "true", "false") }
       guard model.moe.evalCapacityFactor == 0 else {
