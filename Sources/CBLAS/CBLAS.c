@@ -3,6 +3,7 @@
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -150,14 +151,8 @@ static void must(dnnl_status_t status) {
   abort();
 }
 
-void mmoe_bgemm(bool transposeA, bool transposeB, int M, int N, int K, float alpha, const uint16_t *A,
-                int lda, const uint16_t *B, int ldb, bool add, float *C, int ldc) {
-  if (M <= 0 || N <= 0) return;
-  if (K <= 0) {
-    for (int row = 0; row < M && !add; row++)
-      for (int column = 0; column < N; column++) C[(long)row * ldc + column] = 0;
-    return;
-  }
+static void multiply(bool transposeA, bool transposeB, int M, int N, int K, float alpha, const uint16_t *A,
+                     int lda, const uint16_t *B, int ldb, bool add, float *C, int ldc) {
   static __thread dnnl_stream_t stream;
   if (!stream) must(dnnl_stream_create(&stream, cpu, dnnl_stream_default_flags));
   dnnl_memory_desc_t a, b, c, one;
@@ -176,6 +171,47 @@ void mmoe_bgemm(bool transposeA, bool transposeB, int M, int N, int K, float alp
   must(dnnl_memory_create(&arguments[3].memory, &one, cpu, &alpha));
   must(dnnl_primitive_execute(products[transposeA][transposeB][add], stream, 4, arguments));
   for (int i = 0; i < 4; i++) dnnl_memory_destroy(arguments[i].memory);
+}
+
+// A single row or column goes through another kernel of oneDNN, which adds up in another order: a row's digits would
+// depend on how many rows are multiplied with it. Twice the same row (column) has the digits that it has among many.
+static void multiply_doubled(int M, int N, int K, float alpha, const uint16_t *A, int lda, const uint16_t *B, int ldb,
+                             bool add, float *C, int ldc) {
+  static __thread char *scratch;
+  static __thread size_t capacity;
+  int m = M == 1 ? 2 : M, n = N == 1 ? 2 : N;
+  size_t results = (size_t)m * (size_t)n * sizeof(float), row = (size_t)K * sizeof(uint16_t);
+  size_t needed = results + 4 * row;
+  if (needed > capacity) {
+    free(scratch);
+    scratch = malloc(needed);
+    must(scratch ? dnnl_success : dnnl_out_of_memory);
+    capacity = needed;
+  }
+  float *c = (float *)scratch;
+  char *copies = scratch + results;
+  for (int i = 0; i < 2 && M == 1; i++) memcpy(copies + (size_t)i * row, A, row);
+  for (int i = 0; i < 2 && N == 1; i++) memcpy(copies + (size_t)(2 + i) * row, B, row);
+  for (int i = 0; i < m && add; i++)
+    for (int j = 0; j < n; j++) c[(long)i * n + j] = C[(long)(M == 1 ? 0 : i) * ldc + (N == 1 ? 0 : j)];
+  multiply(false, true, m, n, K, alpha, M == 1 ? (uint16_t *)copies : A, M == 1 ? K : lda,
+           N == 1 ? (uint16_t *)(copies + 2 * row) : B, N == 1 ? K : ldb, add, c, n);
+  for (int i = 0; i < M; i++)
+    for (int j = 0; j < N; j++) C[(long)i * ldc + j] = c[(long)i * n + j];
+}
+
+void mmoe_bgemm(bool transposeA, bool transposeB, int M, int N, int K, float alpha, const uint16_t *A,
+                int lda, const uint16_t *B, int ldb, bool add, float *C, int ldc) {
+  if (M <= 0 || N <= 0) return;
+  if (K <= 0) {
+    for (int row = 0; row < M && !add; row++)
+      for (int column = 0; column < N; column++) C[(long)row * ldc + column] = 0;
+    return;
+  }
+  // The products of forward passes.
+  if (!transposeA && transposeB && (M == 1 || N == 1))
+    return multiply_doubled(M, N, K, alpha, A, lda, B, ldb, add, C, ldc);
+  multiply(transposeA, transposeB, M, N, K, alpha, A, lda, B, ldb, add, C, ldc);
 }
 #else
 bool mmoe_blas_open_bf16(char error[256]) {

@@ -51,7 +51,7 @@ extension Tape {
     let hidden = w2.shape[w2.shape.count - 1]
     precondition(x.columns == d && offsets.last! <= x.rows, "\(name): \(x.shape), \(w1.shape)")
     precondition(width == hidden * activation.halves, "\(name): \(w1.shape), \(w2.shape)")
-    if !isRecording && offsets.last! <= fewRows && w1.adapter == nil && w2.adapter == nil {
+    if !isRecording && readsRowByRow(offsets.last!) && w1.adapter == nil && w2.adapter == nil {
       return timed(name) {
         feedForwardFewRows(
           x, offsets: offsets, w1: w1, b1: b1, w2: w2, b2: b2, activation: activation,

@@ -17,8 +17,8 @@ extension Tape {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
     precondition(residual.map { $0.count == rows * out } ?? true, "linear: residual shape")
-    if !isRecording && rows <= fewRows && weight.adapter == nil {
-      return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
+    if !isRecording && weight.adapter == nil && readsRowByRow(rows, dtype) {
+      return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual, dtype: dtype) }
     }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
     let adapter = AdapterPass(weight, rows: rows, engine)

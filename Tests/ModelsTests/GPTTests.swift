@@ -92,6 +92,25 @@ import Testing
     }
   }
 
+  /// In bfloat16 a sequence has the same digits in a batch of any size.
+  @Test(
+    .enabled(if: (try? Engine(threads: 1, dtype: .bf16)) != nil, "this CPU or build has no bfloat16 products"),
+    arguments: ["gpt2", "llama"], ["dense", "top2", "scmoe"])
+  func batchSizeDoesNotMatter(form: String, variant: String) throws {
+    let rounding = try Engine(threads: 2, dtype: .bf16)
+    let model = try GPT(GPTTests.config(form, variant: variant), seed: 3, engine: rounding)
+    let ids = (0..<40).map { Int32($0 * $0 % 37) }
+    func losses(_ ids: ArraySlice<Int32>) -> [Float] {
+      let pass = ForwardPass(Tape(rounding, recording: false), training: false)
+      return model.loss(Array(ids), targets: Array(ids), sequence: 4, pass).losses
+    }
+    let whole = losses(ids[...])
+    for size in [1, 2, 3, 5] {
+      let found = stride(from: 0, to: 10, by: size).flatMap { losses(ids[$0 * 4..<min($0 + size, 10) * 4]) }
+      #expect(found == whole, "batches of \(size)")
+    }
+  }
+
   /// All gradients through the whole model, tied and untied.
   @Test(arguments: ["gpt2", "llama"], ["top2", "scmoe", "dgmoe"])
   func gradients(form: String, variant: String) throws {

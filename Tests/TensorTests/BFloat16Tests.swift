@@ -62,6 +62,42 @@ private let available = (try? Engine(threads: 1, dtype: .bf16)) != nil
     }
   }
 
+  /// A row's digits are the same among any number of rows, whatever path they take: 1 row, few, a tile and more.
+  @Test(arguments: [(16, 24), (37, 65), (1000, 100)], [Activation.gelu, .swiglu])
+  func rowsDoNotDependOnTheirNumber(sizes: (d: Int, hidden: Int), activation: Activation) {
+    let (d, hidden) = sizes
+    let (all, groups) = (210, 3)
+    let x = randomTensor([all, d], seed: 1)
+    let residual = randomTensor([all, d], seed: 2)
+    let w1 = randomParameter("w1", [groups, activation.halves * hidden, d], seed: 4)
+    let b1 = randomParameter("b1", [groups, activation.halves * hidden], seed: 5)
+    let w2 = randomParameter("w2", [groups, d, hidden], seed: 6)
+    let b2 = randomParameter("b2", [groups, d], seed: 7)
+    let weight = randomParameter("w", [hidden, d], seed: 8)
+    let bias = randomParameter("b", [hidden], seed: 9)
+    func run(_ rows: Range<Int>, recording: Bool = false) -> [[Float]] {
+      let tape = Tape(rounding, recording: recording)
+      func part(_ whole: Tensor) -> Tensor {
+        Tensor(Array(whole.values[rows.lowerBound * d..<rows.upperBound * d]), shape: [rows.count, d])
+      }
+      let y = tape.feedForward(
+        part(x), offsets: [0, 0, rows.count, rows.count], w1: w1, b1: b1, w2: w2, b2: b2, activation: activation,
+        residual: part(residual))
+      let dense = tape.linear(part(x), weight: weight, bias: bias)
+      let gate = tape.linear(part(x), weight: weight, dtype: .float32)
+      return [y.values, dense.values] + (recording ? [] : [gate.values])
+    }
+    let whole = run(0..<all)
+    #expect(run(0..<all, recording: true) == Array(whole[..<2]), "as in training")
+    for count in [1, 2, 3, 7, 8, 9, 16, 17, 100, 129] {
+      let rows = (all - count) / 2..<(all - count) / 2 + count
+      for (found, expected) in zip(run(rows), whole) {
+        let columns = expected.count / all
+        #expect(found == Array(expected[rows.lowerBound * columns..<rows.upperBound * columns]), "\(count) rows")
+      }
+    }
+  }
+
   @Test func roundsToNearestEven() {
     let cases: [(Float, Float)] = [
       (1, 1), (0x1.01p0, 1), (0x1.03p0, 0x1.04p0), (0x1.01001p0, 0x1.02p0), (-0.0, -0.0), (.infinity, .infinity),

@@ -28,6 +28,7 @@ void mmoe_sgemm(mmoe_blas backend, bool transposeA, bool transposeB, int M, int 
 bool mmoe_blas_open_bf16(char error[256]);
 
 /// Row-major C[M,N] = alpha * op(A)[M,K] * op(B)[K,N], or C += that, of bfloat16 A and B, summed up in float32, on the
-/// calling thread alone. After mmoe_blas_open_bf16.
+/// calling thread alone. After mmoe_blas_open_bf16. With B transposed and A not, an element of C depends on its row of A
+/// and its row of B alone, not on M and N.
 void mmoe_bgemm(bool transposeA, bool transposeB, int M, int N, int K, float alpha, const uint16_t *A,
                 int lda, const uint16_t *B, int ldb, bool add, float *C, int ldc);
