@@ -40,12 +40,13 @@ import Testing
     Set(a.indices.filter { row in zip(a[row], b[row]).contains { abs($0 - $1) > 1e-4 } })
   }
 
-  /// Rows: 4 patches and 4 tokens, 4 patches, 3 tokens, 4 tokens.
-  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name))
-  func whoSeesWhom(variant: String) throws {
-    let model = try MultimodalTransformer(
-      MultimodalTests.config(variant: variant, groups: variant == "dense" ? nil : "vision:3,language:2,shared:1"),
-      seed: 3, engine: engine)
+  /// Rows: 4 patches and 4 tokens, 4 patches, 3 tokens, 4 tokens. A capacity in evaluation changes nothing of it.
+  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name), [0, 0.5])
+  func whoSeesWhom(variant: String, capacity: Double) throws {
+    var config = MultimodalTests.config(
+      variant: variant, groups: variant == "dense" ? nil : "vision:3,language:2,shared:1")
+    config.moe.evalCapacityFactor = capacity
+    let model = try MultimodalTransformer(config, seed: 3, engine: engine)
     let before = rows(model, MultimodalTests.batch())
     // A token changes itself and what follows in its own sequences: no patch, nothing earlier, no other sequence.
     var text = MultimodalTests.text
@@ -178,9 +179,13 @@ import Testing
   }
 
   /// With the image and alone: through the cache token by token as in one piece.
-  @Test(arguments: ["dense"] + MoEVariant.all.map(\.name), [FusionConfig.Kind.early, .late])
-  func cachedLogitsAgree(variant: String, kind: FusionConfig.Kind) throws {
-    var config = kind == .early ? MultimodalTests.config(variant: variant) : MultimodalTests.late(variant: variant)
+  @Test(
+    arguments: ["dense"] + MoEVariant.all.map(\.name),
+    [(FusionConfig.Kind.early, 0), (.late, 0), (.early, 0.5), (.late, 0.5)])
+  func cachedLogitsAgree(variant: String, form: (kind: FusionConfig.Kind, capacity: Double)) throws {
+    var config =
+      form.kind == .early ? MultimodalTests.config(variant: variant) : MultimodalTests.late(variant: variant)
+    config.moe.evalCapacityFactor = form.capacity
     if variant == "dense" { config.moe.groups = nil }
     let model = try MultimodalTransformer(config, seed: 3, engine: engine)
     let cache = model.makeCache()

@@ -5,6 +5,7 @@ Axis letters: T tokens, E experts, K choices of a token.
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -67,7 +68,8 @@ def route(logits, decisions, k, renorm, capacity_factor, forbidden=None, identit
     if renorm and k > 1:
         gates = gates / gates.sum(axis=1, keepdims=True)
 
-    capacity = math.ceil(capacity_factor * T * k / E)
+    # Exact: in floating point 1.1 * 400 / 4 is more than 110.
+    capacity = math.ceil(Fraction(str(float(capacity_factor))) * T * k / E)
     place = queue_places(experts, E)
     kept = (place < capacity) if capacity > 0 else np.ones((T, k), dtype=bool)
     kept |= experts >= E - identities
