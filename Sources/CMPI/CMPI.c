@@ -118,26 +118,42 @@ static int started(int code, mmoe_request *request, mmoe_request **out) {
   return MPI_SUCCESS;
 }
 
-int mmoe_iallreduce_float(mmoe_comm *comm, float *values, int count, enum mmoe_reduction reduction,
-                          mmoe_request **out) {
-  mmoe_request *r = new_request(1);
-  if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_FLOAT, operation(reduction),
-                                comm->comm, r->requests), r, out);
+// MPI counts in 32 bits: what is longer goes as several operations, which every rank starts in the same order.
+static int cut(int64_t count, int64_t piece) { return count > 0 ? (int)((count + piece - 1) / piece) : 1; }
+
+static int length(int64_t count, int64_t piece, int index) {
+  int64_t left = count - index * piece;
+  return (int)(left < piece ? left : piece);
 }
 
-int mmoe_iallreduce_double(mmoe_comm *comm, double *values, int count,
+static int reduce(mmoe_comm *comm, void *values, size_t size, MPI_Datatype type, int64_t count, int64_t piece,
+                  enum mmoe_reduction reduction, mmoe_request **out) {
+  mmoe_request *r = new_request(cut(count, piece));
+  if (!r) return MPI_ERR_NO_MEM;
+  int code = MPI_SUCCESS;
+  for (int i = 0; i < r->count && !code; i++)
+    code = MPI_Iallreduce(MPI_IN_PLACE, (char *)values + (size_t)(i * piece) * size, length(count, piece, i), type,
+                          operation(reduction), comm->comm, r->requests + i);
+  return started(code, r, out);
+}
+
+int mmoe_iallreduce_float(mmoe_comm *comm, float *values, int64_t count, int64_t piece,
+                          enum mmoe_reduction reduction, mmoe_request **out) {
+  return reduce(comm, values, sizeof *values, MPI_FLOAT, count, piece, reduction, out);
+}
+
+int mmoe_iallreduce_double(mmoe_comm *comm, double *values, int64_t count, int64_t piece,
                            enum mmoe_reduction reduction, mmoe_request **out) {
-  mmoe_request *r = new_request(1);
-  if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, operation(reduction),
-                                comm->comm, r->requests), r, out);
+  return reduce(comm, values, sizeof *values, MPI_DOUBLE, count, piece, reduction, out);
 }
 
-int mmoe_ibroadcast(mmoe_comm *comm, void *bytes, int count, int root, mmoe_request **out) {
-  mmoe_request *r = new_request(1);
+int mmoe_ibroadcast(mmoe_comm *comm, void *bytes, int64_t count, int64_t piece, int root, mmoe_request **out) {
+  mmoe_request *r = new_request(cut(count, piece));
   if (!r) return MPI_ERR_NO_MEM;
-  return started(MPI_Ibcast(bytes, count, MPI_BYTE, root, comm->comm, r->requests), r, out);
+  int code = MPI_SUCCESS;
+  for (int i = 0; i < r->count && !code; i++)
+    code = MPI_Ibcast((char *)bytes + i * piece, length(count, piece, i), MPI_BYTE, root, comm->comm, r->requests + i);
+  return started(code, r, out);
 }
 
 int mmoe_iallgather(mmoe_comm *comm, const void *bytes, int count, void *all, mmoe_request **out) {
@@ -161,11 +177,11 @@ int mmoe_ialltoall_int(mmoe_comm *comm, const int32_t *send, int32_t *receive, i
                                r->requests), r, out);
 }
 
-static int pieces(int rows, int rowsOfPiece) { return (rows + rowsOfPiece - 1) / rowsOfPiece; }
+static int pieces(int64_t rows, int rowsOfPiece) { return (int)((rows + rowsOfPiece - 1) / rowsOfPiece); }
 
-int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int32_t *sendCounts,
-                         const int32_t *sendStarts, void *receive, const int32_t *receiveCounts,
-                         const int32_t *receiveStarts, int rowBytes, mmoe_request **out) {
+int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int64_t *sendCounts,
+                         const int64_t *sendStarts, void *receive, const int64_t *receiveCounts,
+                         const int64_t *receiveStarts, int rowBytes, mmoe_request **out) {
   int ranks = mmoe_comm_size(comm), rank = mmoe_comm_rank(comm);
   int step = rowBytes < PIECE ? PIECE / rowBytes : 1;
   int count = 0, rounds = 0;
@@ -184,12 +200,12 @@ int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int32_t *sendC
     for (int i = 0; i < rounds; i++)
       for (int away = 0; away < ranks && !code; away++) {
         int p = sending ? (rank + away) % ranks : (rank + ranks - away) % ranks;
-        int rows = (sending ? sendCounts : receiveCounts)[p] - i * step;
+        int64_t rows = (sending ? sendCounts : receiveCounts)[p] - (int64_t)i * step;
         if (rows <= 0) continue;
         if (rows > step) rows = step;
         size_t at = ((size_t)(sending ? sendStarts : receiveStarts)[p] + (size_t)i * (size_t)step) * (size_t)rowBytes;
-        code = sending ? MPI_Isend((const char *)send + at, rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++)
-                       : MPI_Irecv((char *)receive + at, rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++);
+        code = sending ? MPI_Isend((const char *)send + at, (int)rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++)
+                       : MPI_Irecv((char *)receive + at, (int)rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++);
       }
   return started(code, r, out);
 }

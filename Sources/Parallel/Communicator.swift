@@ -94,9 +94,11 @@ public final class Communicator {
   // MARK: Non-blocking
 
   /// Adds floats over all ranks in place.
-  func startSum(_ values: Tensor, _ what: String) -> PendingOperation {
+  ///
+  /// - Parameter piece: numbers of one operation of MPI's; results do not depend on it.
+  package func startSum(_ values: Tensor, _ what: String, piece: Int = largestMessage / 4) -> PendingOperation {
     start(what, keeping: [values]) {
-      mmoe_iallreduce_float($0, values.pointer, Int32(values.count), MMOE_SUM, $1)
+      mmoe_iallreduce_float($0, values.pointer, Int64(values.count), Int64(piece), MMOE_SUM, $1)
     }
   }
 
@@ -105,7 +107,8 @@ public final class Communicator {
     _ values: DoubleBuffer, _ reduction: Reduction, _ what: String
   ) -> PendingOperation {
     start(what, keeping: [values]) {
-      mmoe_iallreduce_double($0, values.pointer, Int32(values.count), reduction.code, $1)
+      mmoe_iallreduce_double(
+        $0, values.pointer, Int64(values.count), Int64(Communicator.largestMessage / 8), reduction.code, $1)
     }
   }
 
@@ -129,13 +132,13 @@ public final class Communicator {
   ) -> PendingOperation {
     start(what, keeping: buffers) {
       mmoe_ialltoallv_rows(
-        $0, send, counts.map(Int32.init), starts.map(Int32.init), receive,
-        receiveCounts.map(Int32.init), receiveStarts.map(Int32.init), Int32(rowBytes), $1)
+        $0, send, counts.map(Int64.init), starts.map(Int64.init), receive,
+        receiveCounts.map(Int64.init), receiveStarts.map(Int64.init), Int32(rowBytes), $1)
     }
   }
 
   /// Largest message, in bytes: MPI counts in 32 bits.
-  static let largestMessage = 1 << 30
+  package static let largestMessage = 1 << 30
 
   /// Sends bytes to one rank, in pieces where they are many.
   func startSend(_ values: Tensor, to rank: Int, _ what: String) -> [PendingOperation] {
@@ -207,6 +210,10 @@ public final class Communicator {
     guard size > 1 else { return [bytes] }
     let counts = allReduceCounts(bytes.count)
     let longest = max(counts.max()!, 1)
+    guard longest <= Communicator.largestMessage else {
+      ParallelProcess.stop(
+        "gathering has \(longest) bytes of a rank, expected at most \(Communicator.largestMessage); use smaller data")
+    }
     let own = ByteBuffer(bytes, capacity: longest)
     let all = ByteBuffer([], capacity: longest * size)
     wait(
@@ -230,12 +237,13 @@ public final class Communicator {
     let length = DoubleBuffer([Double(bytes.count)])
     wait(
       start("a broadcast", keeping: [length]) {
-        mmoe_ibroadcast($0, length.pointer, 8, Int32(root), $1)
+        mmoe_ibroadcast($0, length.pointer, 8, 8, Int32(root), $1)
       }, patiently: patiently)
     let buffer = ByteBuffer(rank == root ? bytes : [], capacity: Int(length.values[0]))
     wait(
       start("a broadcast", keeping: [buffer]) {
-        mmoe_ibroadcast($0, buffer.pointer, Int32(buffer.count), Int32(root), $1)
+        mmoe_ibroadcast(
+          $0, buffer.pointer, Int64(buffer.count), Int64(Communicator.largestMessage), Int32(root), $1)
       })
     return buffer.bytes
   }

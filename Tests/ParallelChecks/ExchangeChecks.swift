@@ -147,6 +147,13 @@ func checkCollectives(_ bench: Bench) throws {
   bench.require(world.allReduce([Double(rank), 1]) == [Double(size * (size - 1) / 2), Double(size)], "sum")
   bench.require(world.allReduce([Double(rank)], .maximum) == [Double(size - 1)], "maximum")
   bench.require(world.allReduce([Double(rank)], .minimum) == [0], "minimum")
+  // A long sum goes in pieces, the last of them shorter.
+  for (count, piece) in [(11, 5), (10, 5), (3, 5), (1, 5)] {
+    let values = Tensor((0..<count).map { Float(rank + 1) * Float($0) }, shape: [count])
+    world.wait(world.startSum(values, "a sum in pieces", piece: piece))
+    let ranks = Float(size * (size + 1) / 2)
+    bench.require(values.values == (0..<count).map { ranks * Float($0) }, "\(count) numbers in pieces of \(piece)")
+  }
   let gathered = world.allGather(Array(repeating: UInt8(rank), count: rank * 3))
   bench.require(gathered == (0..<size).map { Array(repeating: UInt8($0), count: $0 * 3) }, "gather")
   bench.require(world.broadcast(rank == 1 ? [7, 8, 9] : [], from: 1) == [7, 8, 9], "broadcast")

@@ -32,11 +32,12 @@ int mmoe_comm_size(const mmoe_comm *comm);
 
 enum mmoe_reduction { MMOE_SUM, MMOE_MAX, MMOE_MIN };
 
-int mmoe_iallreduce_float(mmoe_comm *comm, float *values, int count, enum mmoe_reduction reduction,
-                          mmoe_request **out);
-int mmoe_iallreduce_double(mmoe_comm *comm, double *values, int count,
+/// Any count, in operations of at most `piece` elements (below 2^31).
+int mmoe_iallreduce_float(mmoe_comm *comm, float *values, int64_t count, int64_t piece,
+                          enum mmoe_reduction reduction, mmoe_request **out);
+int mmoe_iallreduce_double(mmoe_comm *comm, double *values, int64_t count, int64_t piece,
                            enum mmoe_reduction reduction, mmoe_request **out);
-int mmoe_ibroadcast(mmoe_comm *comm, void *bytes, int count, int root, mmoe_request **out);
+int mmoe_ibroadcast(mmoe_comm *comm, void *bytes, int64_t count, int64_t piece, int root, mmoe_request **out);
 /// Every rank gives `count` bytes; `all` receives them in rank order.
 int mmoe_iallgather(mmoe_comm *comm, const void *bytes, int count, void *all, mmoe_request **out);
 int mmoe_ibarrier(mmoe_comm *comm, mmoe_request **out);
@@ -46,9 +47,9 @@ int mmoe_ialltoall_int(mmoe_comm *comm, const int32_t *send, int32_t *receive, i
 /// Rows of `rowBytes` bytes: `sendCounts[p]` rows from row `sendStarts[p]` of `send` go to rank p, and the same for
 /// what is received, in messages of at most 64 KiB (or one row) from rank to rank. Several on one communicator arrive in
 /// the order in which all ranks start them. The buffers must live until the operation is done.
-int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int32_t *sendCounts,
-                         const int32_t *sendStarts, void *receive, const int32_t *receiveCounts,
-                         const int32_t *receiveStarts, int rowBytes, mmoe_request **out);
+int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int64_t *sendCounts,
+                         const int64_t *sendStarts, void *receive, const int64_t *receiveCounts,
+                         const int64_t *receiveStarts, int rowBytes, mmoe_request **out);
 int mmoe_isend(mmoe_comm *comm, const void *bytes, int count, int to, int tag, mmoe_request **out);
 int mmoe_ireceive(mmoe_comm *comm, void *bytes, int count, int from, int tag, mmoe_request **out);
 
