@@ -1,8 +1,8 @@
 import Foundation
 import MMoETensor
 
-/// Sizes and arithmetic of a model, from its configuration alone. Counts are in floating point where sizes that no
-/// machine holds must be counted, not trap.
+/// Sizes and arithmetic of a model, from its configuration alone. Counts are in floating point, or checked, where sizes
+/// that no machine holds must be counted, not trap.
 public struct ModelCosts: Sendable {
   /// All trainable numbers.
   public private(set) var parameters = 0
@@ -10,17 +10,39 @@ public struct ModelCosts: Sendable {
   public private(set) var activeParameters = 0
   /// Floating-point operations of one sample's forward pass (an image, a window of text): 2 × weights of the matrix
   /// products a token meets, plus attention scores and their products with V over the positions that it sees; look-ups,
-  /// norms and activations are not counted.
+  /// norms and activations are not counted. Every choice counts as an expert's row: the most that routing can ask for.
   public private(set) var forwardFLOPs = 0.0
+  /// Of one row of an expert, by block; 0 where a block has none.
+  private var expertRowFLOPs: [Double] = []
   /// Floats that one sample's recorded forward pass keeps for its backward pass, dropless routing.
   public private(set) var activationFloats = 0.0
 
   /// Forward and backward: three times the forward products.
   public var trainingFLOPs: Double { 3 * forwardFLOPs }
 
-  /// - Throws: `ModelError` for an impossible configuration.
+  /// The part of `forwardFLOPs` that these calls of the gates did not ask for: choices that the capacity dropped, and those of
+  /// identity experts, are no products. Three times as much in training.
+  public func savedFLOPs(_ routings: [RoutingReport]) -> Double {
+    routings.reduce(0) { $0 + Double($1.load.reduce(0, +) - $1.expertRows) * expertRowFLOPs[$1.block] }
+  }
+
+  private init() {}
+
+  /// Parameters that can be counted, with all that is kept of each: far more than a machine holds.
+  private static let most = 1 << 56
+
+  /// - Throws: `ModelError` for an impossible configuration, or one with more than 2⁵⁶ parameters.
   public init(_ config: ModelConfig) throws {
     try config.validate()
+    try count(config)
+    guard parameters <= ModelCosts.most else {
+      throw ModelError(
+        "model.layers \(config.layers), model.width \(config.width), model.hidden \(config.mlpHidden) and moe.experts \(config.moe.experts) make more than \(ModelCosts.most) parameters, the most that is counted; lower them"
+      )
+    }
+  }
+
+  private mutating func count(_ config: ModelConfig) throws {
     switch (config.kind, config.fusion.kind) {
     case (.vit, _): addVisionEnds(config)
     case (.gpt, _): addTextEnds(config)
@@ -49,6 +71,7 @@ public struct ModelCosts: Sendable {
     var banks = 0
     for index in 0..<config.layers {
       addAttention(config)
+      expertRowFLOPs.append(0)
       if let bank = config.bank(of: index), let variant {
         addMoE(config, variant, ownsBank: bank == banks)
         banks = bank + 1
@@ -61,8 +84,8 @@ public struct ModelCosts: Sendable {
 
   /// Adds parameters, of which `active` are met by a token.
   private mutating func add(_ count: Int, active: Int? = nil) {
-    parameters += count
-    activeParameters += active ?? count
+    parameters = parameters.addingClamped(count)
+    activeParameters = activeParameters.addingClamped(active ?? count)
   }
 
   private mutating func addProducts(_ weights: Int, rows: Int) {
@@ -75,8 +98,8 @@ public struct ModelCosts: Sendable {
   ) {
     guard config.lora.has(place) else { return }
     let size = config.lora.rank * (inner + out)
-    add(copies * size, active: active * size)
-    addProducts(active * size, rows: config.tokens)
+    add(copies.multipliedClamped(by: size), active: active.multipliedClamped(by: size))
+    addProducts(active.multipliedClamped(by: size), rows: config.tokens)
     activationFloats += Double(config.tokens * active * config.lora.rank)
   }
 
@@ -157,8 +180,8 @@ public struct ModelCosts: Sendable {
     let (d, halves) = (config.width, config.activation.halves)
     let weights = (halves + 1) * d * hidden
     let size = weights + (config.bias ? halves * hidden + d : 0)
-    add(copies * size, active: active * size)
-    addProducts(active * weights, rows: config.tokens)
+    add(copies.multipliedClamped(by: size), active: active.multipliedClamped(by: size))
+    addProducts(active.multipliedClamped(by: weights), rows: config.tokens)
     addAdapter(config, adapters, in: d, out: halves * hidden, copies: copies, active: active)
     addAdapter(config, adapters, in: hidden, out: d, copies: copies, active: active)
   }
@@ -167,6 +190,9 @@ public struct ModelCosts: Sendable {
     let (d, moe, tokens) = (config.width, config.moe, config.tokens)
     let calls = variant.routes.reduce(0) { $0 + $1.k }
     // A choice may be an identity: counted is the most a token can meet.
+    var expert = ModelCosts()
+    expert.addPerceptron(config, hidden: config.expertHidden, adapters: .experts)
+    expertRowFLOPs[expertRowFLOPs.count - 1] = expert.forwardFLOPs / Double(tokens)
     addPerceptron(
       config, hidden: config.expertHidden, copies: ownsBank ? moe.experts : 0, active: calls, adapters: .experts)
     let gateRows = d + (moe.taskRouting ? FusionConfig.Task.allCases.count : 0)
@@ -184,5 +210,19 @@ public struct ModelCosts: Sendable {
       addPerceptron(config, hidden: config.mlpHidden)
       activationFloats += Double(tokens) * Double(config.activation.halves * config.mlpHidden + d)
     }
+  }
+}
+
+extension Int {
+  /// The sum, or the largest number where it is larger.
+  fileprivate func addingClamped(_ other: Int) -> Int {
+    let (sum, overflows) = addingReportingOverflow(other)
+    return overflows ? .max : sum
+  }
+
+  /// The product, or the largest number where it is larger.
+  fileprivate func multipliedClamped(by other: Int) -> Int {
+    let (product, overflows) = multipliedReportingOverflow(by: other)
+    return overflows ? .max : product
   }
 }

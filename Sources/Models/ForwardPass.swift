@@ -70,6 +70,8 @@ public struct RoutingReport: Sendable {
   public let route: Int
   /// Choices of each expert before drops.
   public private(set) var load: [Int]
+  /// Rows that experts computed: the choices that were neither dropped nor an identity.
+  public private(set) var expertRows: Int
   /// Choices, and those of them that the capacity kept.
   private var pairs, kept: Double
   /// Tokens, and the summed entropy of their gates' distributions over experts, in nats.
@@ -81,10 +83,10 @@ public struct RoutingReport: Sendable {
   public private(set) var modalityLoad: [[Int]]
 
   init(
-    block: Int, route: Int, load: [Int], pairs: Double, kept: Double, tokens: Double, entropySum: Double,
-    auxiliary: [String: Double], modalityLoad: [[Int]]
+    block: Int, route: Int, load: [Int], expertRows: Int, pairs: Double, kept: Double, tokens: Double,
+    entropySum: Double, auxiliary: [String: Double], modalityLoad: [[Int]]
   ) {
-    (self.block, self.route, self.load) = (block, route, load)
+    (self.block, self.route, self.load, self.expertRows) = (block, route, load, expertRows)
     (self.pairs, self.kept, self.tokens, self.entropySum) = (pairs, kept, tokens, entropySum)
     (self.auxiliary, self.modalityLoad) = (auxiliary, modalityLoad)
   }
@@ -97,6 +99,7 @@ public struct RoutingReport: Sendable {
   /// Adds what the same route's tokens of another micro-batch of the step chose.
   public mutating func add(_ other: RoutingReport) {
     for e in load.indices { load[e] += other.load[e] }
+    expertRows += other.expertRows
     (pairs, kept) = (pairs + other.pairs, kept + other.kept)
     (tokens, entropySum) = (tokens + other.tokens, entropySum + other.entropySum)
     for m in modalityLoad.indices {

@@ -1,8 +1,8 @@
-import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEModels
 @testable import MMoETrain
 
 /// The profiler's counts against the model's own, and its shares on a made-up timeline.
@@ -32,6 +32,55 @@ import Testing
     let unneeded = config.kind == .vit ? all["embedding"]!.flops : 0
     let training = all.values.reduce(0) { $0 + $1.flops }
     #expect(abs(training + unneeded - 3 * costs.trainingFLOPs) < 1e-9 * training)
+  }
+
+  /// Counted is what experts computed: choices that a capacity drops and those of identity experts are no products. By hand
+  /// from each call's plan.
+  @Test(arguments: ["gpt-toy", "debug"], [("top2", 0.25, 0), ("scmoe2", 0, 3), ("top2", 0.5, 2), ("top2", 0, 0)])
+  func dropsAndIdentitiesCostNothing(preset: String, routing: (variant: String, factor: Double, identities: Int)) throws
+  {
+    let config = try config(
+      (
+        preset,
+        [
+          "moe.variant=\(routing.variant)", "moe.capacity_factor=\(routing.factor)",
+          "moe.identity_experts=\(routing.identities)", "model.layers=4",
+        ]
+      ))
+    let model = config.model
+    let result = try StepBenchmark(
+      config: model, optimizer: config.optimizer, preset: preset, mode: .train, batch: 2, steps: 1
+    ).run(engine: Engine(threads: 2), profiled: true)
+    let counted = try ModelCosts(model).trainingFLOPs * 2
+    // The profile's own products, less the images' gradient, which is not computed.
+    let profile = try #require(result.profile)
+    let unneeded =
+      model.kind == .vit ? try OperationCosts(model, batch: 2, training: false).work["embedding"]!.flops : 0
+    let measured = profile.operations.reduce(unneeded) { $0 + ($1.gflop ?? 0) * 1e9 }
+    #expect(abs(result.gflopPerStep * 1e9 - measured) < 1e-6 * measured)
+    if routing.factor == 0 && routing.identities == 0 {
+      #expect(abs(result.gflopPerStep * 1e9 - counted) < 1e-9 * counted)
+    } else {
+      #expect(result.gflopPerStep * 1e9 < 0.98 * counted)
+    }
+    #expect(result.mfuBest <= 1 && result.peakGflops > 0)
+  }
+
+  /// `savedFLOPs` is one expert's products for every row that was not computed, in either tower.
+  @Test func savedProductsByHand() throws {
+    var model = ModelConfig()
+    (model.kind, model.layers, model.width, model.heads, model.hidden) = (.multimodal, 2, 8, 1, 24)
+    (model.fusion.kind, model.fusion.textLayers, model.fusion.textWidth) = (.late, 2, 16)
+    (model.fusion.textHidden, model.activation, model.moe.experts) = (40, .swiglu, 4)
+    let costs = try ModelCosts(model)
+    func report(_ block: Int, load: [Int], rows: Int) -> RoutingReport {
+      RoutingReport(
+        block: block, route: 0, load: load, expertRows: rows, dropped: 0, entropy: 0, auxiliary: [:], modalityLoad: [])
+    }
+    // SwiGLU: three products of width times hidden, two operations each.
+    #expect(costs.savedFLOPs([report(1, load: [3, 1, 1, 2], rows: 5)]) == 2 * 2 * 3 * 8 * 24)
+    #expect(costs.savedFLOPs([report(3, load: [3, 1, 1, 2], rows: 4)]) == 3 * 2 * 3 * 16 * 40)
+    #expect(costs.savedFLOPs([report(3, load: [3, 1, 1, 2], rows: 7)]) == 0)
   }
 
   /// No operation of a step is unknown, and none is counted that does not run.

@@ -54,6 +54,25 @@ import Testing
     }
   }
 
+  /// A step's speed counts what experts computed, and the run says how much: less with a capacity that drops.
+  @Test func countsWhatWasComputed() throws {
+    var found: [Double] = []
+    for factor in ["0", "0.25"] {
+      let outcome = try TinyRun(["train.steps=2", "moe.capacity_factor=\(factor)"]).train(into: scratch(factor))
+      found.append(outcome.flopsPerStep)
+      let metrics = try MetricsHistory(file: scratch(factor) + "/metrics.jsonl")
+      let (speeds, images) = (metrics.points("gflops"), metrics.points("images_per_s"))
+      #expect(speeds.count == 2 && metrics.points("mfu").isEmpty)
+      let config = try TinyRun().config
+      let most = try ModelCosts(config.model).trainingFLOPs / 1e9
+      for (speed, rate) in zip(speeds, images) {
+        let perImage = speed.value / rate.value
+        #expect(factor == "0" ? abs(perImage - most) < 1e-6 * most : perImage < 0.98 * most)
+      }
+    }
+    #expect(found[1] < 0.98 * found[0])
+  }
+
   static let hasBFloat16 = (try? Engine(threads: 1, dtype: .bf16)) != nil
 
   /// bfloat16 products: losses near float32's and not the same, the same bits for any number of threads, and the

@@ -12,6 +12,8 @@ struct RoutingSums {
   /// Summed over tokens, in nats.
   var entropy = 0.0
   private var kept: Double
+  /// Kept pairs whose choice is an expert, not an identity.
+  private var expertRows: Double
   private var pairs: Double
   private(set) var tokens: Double
 
@@ -19,16 +21,20 @@ struct RoutingSums {
     self.experts = experts
     load = plan.load.map(Double.init)
     kept = Double(plan.keptPairs)
+    expertRows = Double(plan.rows)
     pairs = Double(plan.tokens * plan.k)
     tokens = Double(plan.tokens)
   }
 
   /// All sums in a fixed order.
   var vector: [Double] {
-    get { [entropy, kept, pairs, tokens] + load + firstChoices + importance + expectedLoad + modalities.vector }
+    get {
+      [entropy, kept, expertRows, pairs, tokens] + load + firstChoices + importance + expectedLoad + modalities.vector
+    }
     set {
-      (entropy, kept, pairs, tokens) = (newValue[0], newValue[1], newValue[2], newValue[3])
-      var rest = newValue[4...]
+      (entropy, kept, expertRows) = (newValue[0], newValue[1], newValue[2])
+      (pairs, tokens) = (newValue[3], newValue[4])
+      var rest = newValue[5...]
       func take(_ count: Int) -> [Double] {
         defer { rest = rest.dropFirst(count) }
         return Array(rest.prefix(count))
@@ -43,8 +49,8 @@ struct RoutingSums {
 
   func report(block: Int, route: Int, auxiliary: [String: Float]) -> RoutingReport {
     RoutingReport(
-      block: block, route: route, load: load.map { Int($0) }, pairs: pairs, kept: kept, tokens: tokens,
-      entropySum: entropy, auxiliary: auxiliary.mapValues(Double.init),
+      block: block, route: route, load: load.map { Int($0) }, expertRows: Int(expertRows), pairs: pairs, kept: kept,
+      tokens: tokens, entropySum: entropy, auxiliary: auxiliary.mapValues(Double.init),
       modalityLoad: modalities.tokens.indices.map { m in
         modalities.load[m * experts..<(m + 1) * experts].map { Int($0) }
       })

@@ -4,7 +4,7 @@ import MMoETensor
 /// Arithmetic and memory traffic of a step's operations, by the names under which they run, from sizes alone.
 ///
 /// FLOPs are those of matrix products, as `ModelCosts` counts them. Bytes are the least that must move: every array that
-/// an operation reads or writes, once; operands of products in the type that they are read in. Dropless routing.
+/// an operation reads or writes, once; operands of products in the type that they are read in.
 struct OperationCosts {
   struct Work: Equatable {
     var flops = 0.0
@@ -25,11 +25,14 @@ struct OperationCosts {
   /// Rows of the residual stream.
   private let rows: Double
   private let samples: Double
+  /// Share of the choices that an expert computes: the others were dropped, or are an identity's.
+  private let computed: Double
 
   /// - Throws: `ModelError` for an impossible configuration.
-  init(_ config: ModelConfig, batch: Int, training: Bool, dtype: DType = .float32) throws {
+  init(_ config: ModelConfig, batch: Int, training: Bool, dtype: DType = .float32, computed: Double = 1) throws {
     self.config = config
     isTraining = training
+    self.computed = computed
     operand = dtype == .bf16 ? 2 : 4
     samples = Double(batch)
     rows = Double(batch * config.tokens)
@@ -124,9 +127,10 @@ struct OperationCosts {
       if route.source != .current && moe.shortcutNorm == .own { addNorm() }
       addLinear("gate", rows, in: config.width, out: moe.choices, element: 4)
       add("gate", floats: rows * (2 * choices + 2 * k), backward: rows * (3 * choices + k))
-      add("permute", floats: 2 * rows * k * d, backward: rows * d * (k + 1))
-      addPerceptron("experts", rows * k, hidden: config.expertHidden, copies: moe.experts, residual: false)
-      add("combine", floats: rows * d * (k + 2), backward: rows * d * (2 * k + 1))
+      let moved = k * computed
+      add("permute", floats: 2 * rows * moved * d, backward: rows * d * (moved + 1))
+      addPerceptron("experts", rows * moved, hidden: config.expertHidden, copies: moe.experts, residual: false)
+      add("combine", floats: rows * d * (moved + 2), backward: rows * d * (2 * moved + 1))
     }
     if variant.sharedExpert {
       addPerceptron("shared expert", rows, hidden: config.mlpHidden, copies: 1, residual: moe.combine == .add)

@@ -12,20 +12,28 @@ public enum ProductBenchmark {
     public let gflops: Double
   }
 
-  /// The larger of OpenBLAS' and oneDNN's rate at 2048³ on all threads, in GFLOP/s: the best of several rounds.
-  ///
-  /// - Parameter dtype: what the products read.
-  /// - Throws: `EngineError` when no backend can be loaded.
-  public static func peak(threads: Int, dtype: DType = .float32, seconds: Double = 0.4) throws -> Double {
-    var best = 0.0
-    for backend in BLASBackend.allCases {
-      guard let engine = try? Engine(threads: threads, backend: backend, dtype: dtype) else { continue }
-      best = max(best, rate(engine, m: 2048, n: 2048, k: 2048, seconds: seconds))
+  /// The hardware limit of matrix products: the larger of OpenBLAS' and oneDNN's rate at 2048³ on all threads, the best of
+  /// several rounds. A benchmark takes its rounds between its steps, so that both have the machine in the same state.
+  public final class Peak {
+    /// In GFLOP/s; 0 before the first round.
+    public private(set) var gflops = 0.0
+    private let engines: [Engine]
+
+    /// - Parameter dtype: what the products read.
+    /// - Throws: `EngineError` when no backend can be loaded.
+    public init(threads: Int, dtype: DType = .float32) throws {
+      engines = BLASBackend.allCases.compactMap { try? Engine(threads: threads, backend: $0, dtype: dtype) }
+      guard !engines.isEmpty else {
+        throw EngineError("no BLAS backend can be loaded; install libopenblas-dev")
+      }
     }
-    guard best > 0 else {
-      throw EngineError("no BLAS backend can be loaded; install libopenblas-dev")
+
+    /// One product, or more within `seconds`, by each library.
+    public func measure(seconds: Double = 0) {
+      for engine in engines {
+        gflops = max(gflops, ProductBenchmark.rate(engine, m: 2048, n: 2048, k: 2048, seconds: seconds))
+      }
     }
-    return best
   }
 
   /// GFLOP/s of `C[m, n] = A · B` cut into the tiles that the operations use, best round within `seconds`.

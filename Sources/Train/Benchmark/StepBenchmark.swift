@@ -70,7 +70,7 @@ public struct StepBenchmark {
     self.steps = steps
   }
 
-  /// Runs three steps of warm-up and `steps` measured ones.
+  /// Runs three steps of warm-up and `steps` measured ones, and products between them, which show what the machine can do.
   ///
   /// - Parameter profiled: whether every operation of the measured steps is timed.
   /// - Throws: `ModelError` for an impossible configuration.
@@ -79,14 +79,19 @@ public struct StepBenchmark {
     let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
 
     let timeline = profiled ? Timeline() : nil
+    let costs = try ModelCosts(config)
+    let passes = mode == .train ? 3.0 : 1
+    let peak = try ProductBenchmark.Peak(threads: engine.threads, dtype: engine.dtype)
     let warmUp = 3
     var times: [Double] = []
+    var flops: [Double] = []
+    // Choices of all measured steps, and those that an expert computed.
+    var (choices, expertRows) = (0, 0)
     var allocations = 0
+    var resident = 0.0
     for step in 0..<warmUp + steps {
-      if step == warmUp {
-        allocations = BufferPool.shared.statistics.systemAllocations
-        engine.timeline = timeline
-      }
+      let allocatedBefore = BufferPool.shared.statistics.systemAllocations
+      engine.timeline = step < warmUp ? nil : timeline
       let start = monotonicSeconds()
       let tape = Tape(engine, recording: mode == .train)
       let pass = ForwardPass(tape, training: mode == .train, seed: 1, step: step)
@@ -97,31 +102,40 @@ public struct StepBenchmark {
         tape.timed("adamw") { adam.step(lr: 1e-4, gradientNorm: norm) }
         for parameter in model.parameters { parameter.clearGradient() }
       }
-      if step >= warmUp { times.append(monotonicSeconds() - start) }
+      let seconds = monotonicSeconds() - start
+      engine.timeline = nil
+      guard step >= warmUp else { continue }
+      times.append(seconds)
+      flops.append(passes * (Double(batch) * costs.forwardFLOPs - costs.savedFLOPs(pass.routings)))
+      for routing in pass.routings {
+        choices += routing.load.reduce(0, +)
+        expertRows += routing.expertRows
+      }
+      allocations += BufferPool.shared.statistics.systemAllocations - allocatedBefore
+      // Before the first product: its matrices are not the model's memory, which is taken by now.
+      if step == warmUp { resident = peakResidentMegabytes() }
+      peak.measure()
     }
-    engine.timeline = nil
-    allocations = BufferPool.shared.statistics.systemAllocations - allocations
 
-    // Before the products are timed: their matrices are not the model's memory.
-    let resident = peakResidentMegabytes()
-    let costs = try ModelCosts(config)
-    let flops = Double(batch) * (mode == .train ? costs.trainingFLOPs : costs.forwardFLOPs)
-    let sorted = times.sorted()
-    let (median, best) = (sorted[sorted.count / 2], sorted[0])
-    let peak = try ProductBenchmark.peak(threads: engine.threads, dtype: engine.dtype)
+    // Few steps leave few rounds, the first of them on fresh memory.
+    peak.measure(seconds: 0.2)
+    let order = times.indices.sorted { times[$0] < times[$1] }
+    let (median, best) = (times[order[order.count / 2]], times[order[0]])
+    let (meanFLOPs, bestFLOPs) = (flops.reduce(0, +) / Double(steps), flops[order[0]])
     return Result(
       mode: mode.rawValue, preset: preset, variant: config.moe.variant, dtype: engine.dtype,
       backend: engine.backendDescription, threads: engine.threads, batch: batch, steps: steps,
       tokensPerSecond: Double(batch * config.tokens) / median,
       samplesPerSecond: Double(batch) / median, stepMsMedian: median * 1e3,
-      stepMsBest: best * 1e3, gflopPerStep: flops / 1e9, gflops: flops / median / 1e9,
-      gflopsBest: flops / best / 1e9, peakGflops: peak, mfu: flops / median / 1e9 / peak,
-      mfuBest: flops / best / 1e9 / peak, peakRssMb: resident,
+      stepMsBest: best * 1e3, gflopPerStep: meanFLOPs / 1e9, gflops: meanFLOPs / median / 1e9,
+      gflopsBest: bestFLOPs / best / 1e9, peakGflops: peak.gflops, mfu: meanFLOPs / median / 1e9 / peak.gflops,
+      mfuBest: bestFLOPs / best / 1e9 / peak.gflops, peakRssMb: resident,
       systemAllocationsAfterStep3: allocations,
       profile: try timeline.map {
         try StepProfile(
           $0, config, batch: batch, training: mode == .train, dtype: engine.dtype,
-          steps: steps, stepSeconds: times.reduce(0, +) / Double(steps))
+          computed: choices > 0 ? Double(expertRows) / Double(choices) : 1, steps: steps,
+          stepSeconds: times.reduce(0, +) / Double(steps))
       })
   }
 }

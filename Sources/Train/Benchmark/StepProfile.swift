@@ -34,12 +34,13 @@ public struct StepProfile: Codable, Sendable {
 
   /// - Parameters:
   ///   - timeline: of `steps` steps; stepSeconds: mean time of one.
+  ///   - computed: share of the choices that an expert computed.
   /// - Throws: `ModelError` for an impossible configuration.
   init(
-    _ timeline: Timeline, _ config: ModelConfig, batch: Int, training: Bool, dtype: DType, steps: Int,
-    stepSeconds: Double
+    _ timeline: Timeline, _ config: ModelConfig, batch: Int, training: Bool, dtype: DType,
+    computed: Double = 1, steps: Int, stepSeconds: Double
   ) throws {
-    let costs = try OperationCosts(config, batch: batch, training: training, dtype: dtype)
+    let costs = try OperationCosts(config, batch: batch, training: training, dtype: dtype, computed: computed)
     let entries = OperationProfile(timeline).entries
     operations = entries.sorted { $0.seconds > $1.seconds }.map { entry in
       let work = costs.work[entry.name]

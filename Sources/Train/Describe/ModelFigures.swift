@@ -9,6 +9,8 @@ struct ModelFigures {
   private let kind: ModelKind
   /// Tokens of a sample.
   private let tokens: Int
+  /// Whether a capacity or identity experts may leave choices without a product.
+  private let countsMost: (forward: Bool, training: Bool)
 
   /// - Throws: `ModelError` for an impossible configuration.
   init(_ config: RunConfig) throws {
@@ -17,6 +19,10 @@ struct ModelFigures {
     microBatch = config.data.batch / config.train.accumulation
     kind = config.model.kind
     tokens = config.model.tokens
+    let moe = config.model.moe
+    let hasIdentities = moe.variant != "dense" && moe.identityExperts > 0
+    let isCapped = { (factor: Double) in moe.variant != "dense" && factor > 0 }
+    countsMost = (hasIdentities || isCapped(moe.evalCapacityFactor), hasIdentities || isCapped(moe.capacityFactor))
   }
 
   /// Weights, gradients and two moments, in bytes.
@@ -34,8 +40,9 @@ struct ModelFigures {
       }
     table.add(["parameters", HumanFormat.grouped(costs.parameters)])
     table.add(["active parameters a token", HumanFormat.grouped(costs.activeParameters)])
-    table.add(["FLOPs \(unit), forward", HumanFormat.count(costs.forwardFLOPs / units)])
-    table.add(["FLOPs a step of \(batch) \(samples)", HumanFormat.count(stepFLOPs)])
+    let most = (countsMost.forward ? ", at most" : "", countsMost.training ? ", at most" : "")
+    table.add(["FLOPs \(unit), forward" + most.0, HumanFormat.count(costs.forwardFLOPs / units)])
+    table.add(["FLOPs a step of \(batch) \(samples)" + most.1, HumanFormat.count(stepFLOPs)])
     table.add(["memory: weights", HumanFormat.bytes(costs.parameters * 4)])
     table.add(["memory: weights, gradients, moments", HumanFormat.bytes(stateBytes)])
     table.add(["memory: activations (estimate)", HumanFormat.bytes(Int(min(activationBytes, 1e18)))])

@@ -25,6 +25,8 @@ public final class Trainer {
     public let unitsPerSecond: Double
     /// Share of the time in steps that was spent waiting for data.
     public let waitShare: Double
+    /// Mean floating-point operations of this process's steps, as `ModelCosts` counts them, by what was routed.
+    public let flopsPerStep: Double
   }
 
   private let task: any TrainingTask
@@ -47,8 +49,10 @@ public final class Trainer {
   private var hasReportedOverlap = false
   /// Whether some parameters keep their values.
   private let hasFrozen: Bool
-  /// The hardware limit that MFU is measured against, in FLOP/s.
-  private let peak: Double
+  private let costs: ModelCosts
+  /// Floating-point operations of the current step, and of all of this process's steps.
+  private var stepFLOPs = 0.0
+  private var totalFLOPs = 0.0
 
   /// - Parameters:
   ///   - folder: nil on ranks that write nothing.
@@ -167,7 +171,8 @@ public final class Trainer {
       evaluation: evaluation, best: best, checkpoint: checkpoint,
       isInterrupted: step < totalSteps,
       unitsPerSecond: Double((step - firstStep) * task.unitsPerStep) / max(stepSeconds, 1e-9),
-      waitShare: task.waitSeconds / max(stepSeconds, 1e-9))
+      waitShare: task.waitSeconds / max(stepSeconds, 1e-9),
+      flopsPerStep: step > firstStep ? totalFLOPs / Double(step - firstStep) : task.flopsPerStep)
   }
 
   /// One optimiser step.
@@ -226,6 +231,7 @@ public final class Trainer {
     }
     team?.finishGradientSync()
     record(routings)
+    stepFLOPs = task.flopsPerStep - 3 * costs.savedFLOPs(routings)
     let norm = optimizer.gradientNorm(team)
     guard norm.isFinite else { throw failure(step, "gradient norm", replay) }
     let rate = config.schedule.learningRate(
@@ -295,8 +301,9 @@ public final class Trainer {
 
   private func recordSpeed(_ seconds: Double) {
     files?.recorder.record("\(task.unit)_per_s", Double(task.unitsPerStep) / seconds)
+    totalFLOPs += stepFLOPs
     // A step with frozen parameters has fewer operations than are counted.
-    if !hasFrozen { files?.recorder.record("mfu", task.flopsPerStep / seconds / peak) }
+    if !hasFrozen { files?.recorder.record("gflops", stepFLOPs / seconds / 1e9) }
   }
 
   private func show(_ progress: ProgressLine, step: Int, loss: Double) {

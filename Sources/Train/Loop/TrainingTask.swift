@@ -14,7 +14,7 @@ public protocol TrainingTask: AnyObject {
   var unitsPerStep: Int { get }
   /// Optimiser steps until the data was seen about once.
   var stepsPerEpoch: Int { get }
-  /// Floating-point operations of one optimiser step, counted as `ModelCosts` does.
+  /// Floating-point operations of one optimiser step, counted as `ModelCosts` does: the most that routing can ask for.
   var flopsPerStep: Double { get }
   /// What a checkpoint must remember of the data, such as class names, by name; compared when it is loaded.
   var vocabulary: [String: [String]] { get }

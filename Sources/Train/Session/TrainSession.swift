@@ -284,7 +284,7 @@ public struct TrainSession {
       "backend": .string(engine.backendDescription),
       "\(job.unit)_per_s": .double(outcome.unitsPerSecond),
       "data_wait_share": .double(outcome.waitShare), "seed": .int(config.seed),
-      "peak_rss_mb": .double(peakResidentMegabytes()), "flops_per_step": .double(job.flopsPerStep),
+      "peak_rss_mb": .double(peakResidentMegabytes()), "flops_per_step": .double(outcome.flopsPerStep),
     ]
     for (name, value) in outcome.evaluation?.metrics ?? [] { fields[name] = .double(value) }
     output.line(JSONValue.object(fields).line)
