@@ -43,7 +43,8 @@ public final class Parameter {
     return fresh
   }
   private var current: Tensor?
-  /// False until a backward pass has written the gradient of this step.
+  /// False until a backward pass of this step has reached an operation that reads the parameter, and has written the
+  /// gradient. A question of how operations are connected, not of values: experts without tokens have a gradient of zeros.
   public private(set) var hasGradient = false
 
   public init(path: String, value: Tensor, experts: ExpertShare? = nil, decays: Bool, largest: Float? = nil) {
@@ -64,11 +65,41 @@ public final class Parameter {
     current = nil
   }
 
-  /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0); nil where it is frozen.
-  func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+  fileprivate func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
     guard !isFrozen else { return nil }
     let beta: Float = hasGradient ? 1 : 0
     hasGradient = true
     return (gradient.pointer, beta)
   }
+}
+
+/// A parameter as an operation on a tape reads it.
+///
+/// Adjoints can write gradients through this value alone, and making one tells the tape what is read. An operation
+/// therefore cannot compute a gradient of a parameter that the tape does not know of.
+struct TapedParameter {
+  private let parameter: Parameter
+
+  fileprivate init(_ parameter: Parameter, on tape: Tape) {
+    self.parameter = parameter
+    tape.meet(parameter)
+  }
+
+  var path: String { parameter.path }
+  var value: Tensor { parameter.value }
+  var shape: [Int] { parameter.shape }
+  var count: Int { parameter.count }
+  /// For `AdapterPass`, which reads its two parameters.
+  var adapter: LowRankAdapter? { parameter.adapter }
+
+  /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0); nil where it is frozen.
+  func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? { parameter.gradientTarget() }
+}
+
+extension Tape {
+  /// What an operation does first with every parameter that it is given.
+  func read(_ parameter: Parameter) -> TapedParameter { TapedParameter(parameter, on: self) }
+
+  /// The same for a parameter that not every model has.
+  func read(_ parameter: Parameter?) -> TapedParameter? { parameter.map { TapedParameter($0, on: self) } }
 }

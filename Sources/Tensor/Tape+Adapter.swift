@@ -33,7 +33,8 @@ extension Parameter {
 /// 2 · rank · (in + out) operations a row and never forms B · A.
 struct AdapterPass {
   private let engine: Engine
-  private let adapter: LowRankAdapter
+  private let scale: Float
+  private let taped: (a: TapedParameter, b: TapedParameter)
   private let a, b: Operand
   /// x · Aᵀ, and as the next product reads it.
   private let low: LowRows
@@ -51,12 +52,13 @@ struct AdapterPass {
   }
 
   /// Nil where the weight has none.
-  init?(_ weight: Parameter, rows: Int, _ engine: Engine) {
+  init?(_ weight: TapedParameter, rows: Int, _ tape: Tape) {
     guard let adapter = weight.adapter else { return nil }
-    (self.adapter, self.engine, rank) = (adapter, engine, adapter.rank)
+    (engine, scale, rank) = (tape.engine, adapter.scale, adapter.rank)
+    taped = (tape.read(adapter.a), tape.read(adapter.b))
     inner = weight.shape[weight.shape.count - 1]
     out = weight.shape[weight.shape.count - 2]
-    (a, b) = (engine.operand(adapter.a.value), engine.operand(adapter.b.value))
+    (a, b) = (engine.operand(taped.a.value), engine.operand(taped.b.value))
     low = LowRows(rows, rank, engine)
   }
 
@@ -72,7 +74,7 @@ struct AdapterPass {
     engine.product(
       false, true, rows.count, rank, inner, x, inner, a.pointer + group * rank * inner, inner, t, rank)
     engine.product(
-      false, true, rows.count, out, rank, alpha: adapter.scale, rounded(low, rows), rank,
+      false, true, rows.count, out, rank, alpha: scale, rounded(low, rows), rank,
       b.pointer + group * out * rank, rank, beta: 1, y, out)
   }
 
@@ -104,7 +106,7 @@ struct AdapterPass {
       let (rank, inner, out) = (pass.rank, pass.inner, pass.out)
       let u = low.values.pointer + rows.lowerBound * rank
       pass.engine.product(
-        false, false, rows.count, rank, out, alpha: pass.adapter.scale, dY, out,
+        false, false, rows.count, rank, out, alpha: pass.scale, dY, out,
         pass.b.pointer + group * out * rank, rank, u, rank)
       let elements = pass.rounded(low, rows)
       guard let dX else { return }
@@ -120,7 +122,7 @@ struct AdapterPass {
     ///   - x, dY: all rows.
     func weights(_ offsets: [Int], _ x: Operand.Elements, _ dY: Operand.Elements) {
       let (rank, inner, out) = (pass.rank, pass.inner, pass.out)
-      let (dA, dB) = (pass.adapter.a.gradientTarget(), pass.adapter.b.gradientTarget())
+      let (dA, dB) = (pass.taped.a.gradientTarget(), pass.taped.b.gradientTarget())
       let (t, u) = (pass.low.operand.pointer, low.operand.pointer)
       pass.engine.pool.run(2 * (offsets.count - 1)) { task, _ in
         let (e, first) = (task / 2, offsets[task / 2])
@@ -131,7 +133,7 @@ struct AdapterPass {
             dA.pointer + e * rank * inner, inner)
         } else if task % 2 == 1, let dB {
           pass.engine.product(
-            true, false, out, rank, count, alpha: pass.adapter.scale, dY + first * out, out, t + first * rank, rank,
+            true, false, out, rank, count, alpha: pass.scale, dY + first * out, out, t + first * rank, rank,
             beta: dB.beta, dB.pointer + e * out * rank, rank)
         }
       }

@@ -47,6 +47,7 @@ extension Tape {
     _ x: Tensor, offsets: [Int], w1: Parameter, b1: Parameter?, w2: Parameter, b2: Parameter?,
     activation: Activation = .gelu, residual: Tensor? = nil, name: String = "experts"
   ) -> Tensor {
+    let (w1, b1, w2, b2) = (read(w1), read(b1), read(w2), read(b2))
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
     precondition(x.columns == d && offsets.last! <= x.rows, "\(name): \(x.shape), \(w1.shape)")
@@ -60,7 +61,7 @@ extension Tape {
     }
     let tiles = groupTiles(offsets)
     let y = Tensor(uninitialised: x.shape)
-    let adapters = (AdapterPass(w1, rows: x.rows, engine), AdapterPass(w2, rows: x.rows, engine))
+    let adapters = (AdapterPass(w1, rows: x.rows, self), AdapterPass(w2, rows: x.rows, self))
     let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
     let recalled = timed(name) {
       let (input, weights1, weights2) = (
@@ -100,7 +101,7 @@ extension Tape {
       return engine.recalled(input, of: x)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
-    record(name, y, of: [w1, b1, w2, b2, w1.adapter?.a, w2.adapter?.a], definedRows: offsets.last) { [self] dY in
+    record(name, y, definedRows: offsets.last) { [self] dY in
       guard let pre else { return }
       feedForwardAdjoint(
         dY, x: recalled, slot: slot, pre: pre, offsets: offsets, tiles: tiles, w1: w1, b1: b1, w2: w2,
@@ -128,8 +129,8 @@ extension Tape {
   /// memory is highest.
   private func feedForwardAdjoint(
     _ dY: Tensor, x: () -> Operand, slot: GradientSlot, pre: Operand, offsets: [Int],
-    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, b1: Parameter?, w2: Parameter,
-    b2: Parameter?, adapters: (AdapterPass?, AdapterPass?), activation: Activation
+    tiles: [(group: Int, rows: Range<Int>)], w1: TapedParameter, b1: TapedParameter?,
+    w2: TapedParameter, b2: TapedParameter?, adapters: (AdapterPass?, AdapterPass?), activation: Activation
   ) {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
@@ -193,7 +194,7 @@ extension Tape {
   /// Turns `pre` into its gradient, writes that of the input, and returns the activated rows.
   private func hiddenGradients(
     _ dOutput: Operand, rows: Int, slot: GradientSlot, pre: Operand, partial: Tensor?,
-    tiles: [(group: Int, rows: Range<Int>)], w1: Parameter, w2: Parameter,
+    tiles: [(group: Int, rows: Range<Int>)], w1: TapedParameter, w2: TapedParameter,
     adjoints: (AdapterPass.Adjoint?, AdapterPass.Adjoint?), activation: Activation
   ) -> Operand {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])

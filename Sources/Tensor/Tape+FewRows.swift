@@ -18,7 +18,7 @@ extension Tape {
 
   /// `y = x · Wᵀ + b (+ residual)` for few rows.
   func linearFewRows(
-    _ x: Tensor, weight: Parameter, bias: Parameter?, residual: Tensor?, dtype: DType?
+    _ x: Tensor, weight: TapedParameter, bias: TapedParameter?, residual: Tensor?, dtype: DType?
   ) -> Tensor {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
@@ -43,7 +43,8 @@ extension Tape {
 
   /// The perceptrons of `feedForward` for few rows in all: only the weights of groups that have rows are read.
   func feedForwardFewRows(
-    _ x: Tensor, offsets: [Int], w1: Parameter, b1: Parameter?, w2: Parameter, b2: Parameter?,
+    _ x: Tensor, offsets: [Int], w1: TapedParameter, b1: TapedParameter?, w2: TapedParameter,
+    b2: TapedParameter?,
     activation: Activation, residual: Tensor?
   ) -> Tensor {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])

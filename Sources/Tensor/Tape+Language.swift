@@ -34,6 +34,7 @@ extension Tape {
   public func embedding(
     _ ids: [Int32], table: Parameter, positions: Parameter? = nil, sequence: Int, first: Int = 0
   ) -> Tensor {
+    let (table, positions) = (read(table), read(positions))
     let (rows, d) = (ids.count, table.shape[1])
     precondition(rows % sequence == 0, "embedding: \(rows) ids, T=\(sequence)")
     precondition(positions.map { first + sequence <= $0.shape[0] } ?? true, "embedding: position")
@@ -51,7 +52,7 @@ extension Tape {
         }
       }
     }
-    record("embedding", y, of: [table, positions]) { [self] dY in
+    record("embedding", y) { [self] dY in
       let pd = dY.pointer
       if let positions, let dP = positions.gradientTarget() {
         if dP.beta == 0 { engine.fillZero(dP.pointer, count: positions.count) }

@@ -7,6 +7,7 @@ extension Tape {
   public func layerNorm(
     _ x: Tensor, weight: Parameter, bias: Parameter, epsilon: Float = 1e-5
   ) -> Tensor {
+    let (weight, bias) = (read(weight), read(bias))
     let (rows, d) = (x.rows, x.columns)
     let statistics = Tensor(uninitialised: [2, rows])
     let compute = { [engine] in
@@ -22,7 +23,7 @@ extension Tape {
     }
     let y = timed("layer norm") { compute() }
     y.rebuild = compute
-    record("layer norm", y, of: [weight, bias]) { [self] dY in
+    record("layer norm", y) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, statistics.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
       let partial = Tensor(uninitialised: [2, tiling.count, d])
@@ -53,6 +54,7 @@ extension Tape {
   ///
   /// - Parameters: x: `[…, d]`; weight (γ): `[d]`.
   public func rmsNorm(_ x: Tensor, weight: Parameter, epsilon: Float) -> Tensor {
+    let weight = read(weight)
     let (rows, d) = (x.rows, x.columns)
     let rstd = Tensor(uninitialised: [rows])
     let compute = { [engine] in
@@ -66,7 +68,7 @@ extension Tape {
     }
     let y = timed("rms norm") { compute() }
     y.rebuild = compute
-    record("rms norm", y, of: [weight]) { [self] dY in
+    record("rms norm", y) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, rstd.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
       let partial = Tensor(uninitialised: [tiling.count, d])

@@ -14,6 +14,7 @@ extension Tape {
     _ x: Tensor, weight: Parameter, bias: Parameter? = nil, residual: Tensor? = nil,
     dtype: DType? = nil, name: String = "linear"
   ) -> Tensor {
+    let (weight, bias) = (read(weight), read(bias))
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
     precondition(residual.map { $0.count == rows * out } ?? true, "linear: residual shape")
@@ -21,7 +22,7 @@ extension Tape {
       return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual, dtype: dtype) }
     }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
-    let adapter = AdapterPass(weight, rows: rows, engine)
+    let adapter = AdapterPass(weight, rows: rows, self)
     let recalled = timed(name) {
       let (input, weights) = (engine.operand(x, dtype), engine.operand(weight.value, dtype))
       let (px, pw, py) = (input.pointer, weights.pointer, y.pointer)
@@ -37,7 +38,7 @@ extension Tape {
       return engine.recalled(input, of: x, dtype)
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
-    record(name, y, of: [weight, bias, weight.adapter?.a]) { [self] dY in
+    record(name, y) { [self] dY in
       let (weights, dOutput) = (engine.operand(weight.value, dtype), engine.operand(dY, dtype))
       let input = recalled()
       let (px, pw, pd) = (input.pointer, weights.pointer, dOutput.pointer)

@@ -19,6 +19,7 @@ extension Tape {
   public func coefficientGate(
     _ kind: Combination, shared: Tensor, routed: Tensor, z: Tensor, weight: Parameter
   ) -> Tensor {
+    let weight = read(weight)
     let (rows, d) = (shared.rows, shared.columns)
     precondition(kind != .add && weight.shape[0] == (kind == .cg1 ? 1 : 2), "coefficientGate")
     let y = Tensor(uninitialised: shared.shape)
@@ -43,7 +44,7 @@ extension Tape {
         }
       }
     }
-    record("coefficient gate", y, of: [weight]) { [self] dY in
+    record("coefficient gate", y) { [self] dY in
       let (dShared, dRouted) = (
         Tensor(uninitialised: shared.shape), Tensor(uninitialised: routed.shape)
       )

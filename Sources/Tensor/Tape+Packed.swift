@@ -83,6 +83,7 @@ extension Tape {
   ///   - x: `[T, n]`; table: `[kinds, n]`.
   ///   - rows: `[T]`, which row of the table each gets.
   public func addTableRows(_ x: Tensor, _ table: Parameter, rows: [Int32]) {
+    let table = read(table)
     let n = x.columns
     precondition(rows.count == x.rows && table.shape[1] == n, "addTableRows: \(x.shape), \(rows.count) rows")
     timed("table rows") {
@@ -105,6 +106,7 @@ extension Tape {
   public func uncertaintyTerm(
     _ logVariances: Parameter, weighted: [(index: Int, loss: Double)], weight: Float = 1
   ) {
+    let logVariances = read(logVariances)
     let s = logVariances.value.values
     recordLoss("uncertainty", value: weighted.reduce(0) { $0 + Double(s[$1.index]) }, weight: weight) {
       guard let target = logVariances.gradientTarget() else { return }
@@ -124,6 +126,7 @@ extension Tape {
   public func contrastiveLoss(
     _ a: Tensor, _ b: Tensor, logScale: Parameter, weight: Float = 1
   ) -> (loss: Double, accuracy: Double) {
+    let logScale = read(logScale)
     precondition(a.shape == b.shape, "contrastiveLoss: \(a.shape) and \(b.shape)")
     let (n, d) = (a.rows, a.columns)
     let (u, v) = (normalisedRows(a), normalisedRows(b))

@@ -39,6 +39,7 @@ extension Tape {
   public func addPositions(
     _ x: Tensor, positions: Parameter, classToken: Parameter? = nil
   ) -> Tensor {
+    let (positions, classToken) = (read(positions), read(classToken))
     let (d, sequence) = (x.columns, positions.shape[0])
     let extra = classToken == nil ? 0 : 1
     let own = sequence - extra
@@ -55,7 +56,7 @@ extension Tape {
       }
     }
     let slot = x.slot
-    record("positions", y, of: [positions, classToken]) { [self] dY in
+    record("positions", y) { [self] dY in
       let pd = dY.pointer
       if let dP = positions.gradientTarget() {
         engine.forRowTiles(sequence * d, target: 2048) { r, _, _ in

@@ -20,6 +20,7 @@ extension Tape {
   public func projectedCrossEntropy(
     _ x: Tensor, head: Parameter, targets: [Int32], over divisor: Double? = nil, weight: Float = 1
   ) -> (mean: Double, losses: [Float]) {
+    let head = read(head)
     let (rows, d, classes) = (x.rows, x.columns, head.shape[0])
     precondition(
       d == head.shape[1] && rows == targets.count,
@@ -112,7 +113,7 @@ extension Tape {
   /// Multiplies a chunk's gradient out: its rows of `dX` and its share of `dW`, those that are wanted.
   private func headGradients(
     _ x: Operand, _ weights: Operand, _ chunk: Range<Int>, _ form: HeadChunk, _ d: Int, _ dX: Tensor?,
-    _ head: Parameter
+    _ head: TapedParameter
   ) {
     let (classes, slices) = (form.classes, form.slices)
     let (px, pw) = (x.pointer + chunk.lowerBound * d, weights.pointer)

@@ -1,6 +1,7 @@
 /// Records operations while they run and walks them back: eager reverse-mode differentiation.
 ///
-/// Every operation is a method in an extension of `Tape`, one file each, with its adjoint beside it. Loss
+/// Every operation is a method in an extension of `Tape`, one file each, with its adjoint beside it. It begins with
+/// `read` of the parameters that it is given, which is the only way to their gradients. Loss
 /// operations add a term to the objective `Σ weight · value`; `backward()` differentiates that sum. An adjoint
 /// is released as soon as it has run, so that what it kept returns to the buffer pool.
 public final class Tape {
@@ -64,14 +65,11 @@ public final class Tape {
   /// Registers the adjoint that takes `output`'s gradient to the inputs. Skipped when no gradient arrived.
   ///
   /// - Parameters:
-  ///   - parameters: those that the adjoint computes gradients of.
   ///   - definedRows: the leading rows that hold values; nil = all.
   public func record(
-    _ name: String, _ output: Tensor, of parameters: [Parameter?] = [], definedRows: Int? = nil,
-    _ adjoint: @escaping (_ dOutput: Tensor) -> Void
+    _ name: String, _ output: Tensor, definedRows: Int? = nil, _ adjoint: @escaping (_ dOutput: Tensor) -> Void
   ) {
     inspect(name, output, rows: definedRows)
-    if !hasMetTrainable { hasMetTrainable = parameters.contains { $0?.isFrozen == false } }
     guard isRecording, hasMetTrainable else { return }
     let slot = output.slot
     slot.isNeeded = true
@@ -143,6 +141,11 @@ public final class Tape {
   /// `accumulate` of an adjoint that keeps the tensor's values.
   public func accumulate(_ gradient: Tensor, into tensor: Tensor) {
     accumulate(gradient, into: tensor.slot)
+  }
+
+  /// Notes that an operation reads a parameter.
+  func meet(_ parameter: Parameter) {
+    if !parameter.isFrozen { hasMetTrainable = true }
   }
 
   private func inspect(_ name: String, _ output: Tensor, rows: Int?) {
