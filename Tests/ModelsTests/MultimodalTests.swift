@@ -162,6 +162,14 @@ import Testing
       config.completingBlock(of: "token_embedding") == -1 && config.completingBlock(of: "blocks.0.norm1.weight") == 0)
   }
 
+  /// Gradients of an image's patches would be written by both of its sequences.
+  @Test(arguments: [[0, 0, 1], [0], [0, 1, 2]]) func everyImageStandsInOneSequence(images: [Int]) async {
+    await #expect(processExitsWith: .failure) { [images] in
+      _ = PackedSequences(
+        images: Tensor.zeros([2, 3, 4, 4]), images.map { PackedSequences.Sequence(image: $0, text: [1]) })
+    }
+  }
+
   @Test func refusesTowers() {
     let changes: [((inout ModelConfig) -> Void, String)] = [
       ({ $0.fusion.crossBlocks = 5 }, "fusion.cross_blocks is 5, but the text tower has 4"),

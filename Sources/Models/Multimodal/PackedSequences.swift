@@ -25,7 +25,15 @@ public struct PackedSequences {
   public let images: Tensor?
   public let sequences: [Sequence]
 
+  /// - Parameter sequences: each image stands in exactly one of them: gradients of its patches are not added up.
   public init(images: Tensor?, _ sequences: [Sequence]) {
+    var places = [Int](repeating: 0, count: images?.shape[0] ?? 0)
+    for image in sequences.lazy.compactMap(\.image) {
+      precondition(places.indices.contains(image), "image \(image) of \(places.count)")
+      places[image] += 1
+      precondition(places[image] == 1, "image \(image) stands in two sequences")
+    }
+    precondition(places.allSatisfy { $0 == 1 }, "an image that no sequence shows")
     (self.images, self.sequences) = (images, sequences)
   }
 
@@ -92,7 +100,6 @@ struct PackedPlan {
     for sequence in sequences {
       let prefix = sequence.image == nil ? 0 : patches
       if let image = sequence.image {
-        precondition(imageRanges[image].isEmpty, "image \(image) stands in two sequences")
         imageRanges[image] = row..<row + patches
       }
       let text = row + prefix..<row + prefix + sequence.text.count
@@ -105,7 +112,6 @@ struct PackedPlan {
       spans.append(SequenceLayout.Span(start: row, length: prefix + text.count, prefix: prefix))
       row = text.upperBound
     }
-    precondition(imageRanges.allSatisfy { !$0.isEmpty }, "an image that no sequence shows")
     layout = SequenceLayout(spans)
     patchRows = imageRanges.flatMap { $0.map(Int32.init) }
     (self.imageRanges, self.textRanges, self.textRows) = (imageRanges, textRanges, textRows)
