@@ -55,6 +55,12 @@ package final class Backbone {
     self.departures = departures
   }
 
+  /// Parameters on which nothing depends.
+  var unreached: [UnreachedParameters] {
+    let gates = blocks.flatMap { $0.moe?.unreached ?? [] }
+    return gates.isEmpty ? [] : [UnreachedParameters(parameters: gates, reason: "moe.routing is uniform")]
+  }
+
   /// Moves the routers' selection biases; called after each optimiser step.
   func updateSelectionBiases() {
     for block in blocks { block.moe?.updateSelectionBias() }

@@ -24,13 +24,14 @@ public final class GPT: TrainableModel {
     self.config = config
     let text = config.text
     let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
-    embedding = store.table("token_embedding", [text.vocabulary, config.width], decays: true)
+    embedding = store.table("token_embedding", .embeddings, [text.vocabulary, config.width], decays: true)
     positions =
       text.positions == .learned
-      ? store.table("position_embedding", [text.context, config.width], decays: true) : nil
+      ? store.table("position_embedding", .embeddings, [text.context, config.width], decays: true) : nil
     backbone = try Backbone(store, config: config, causal: true, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
-    head = text.tiedHead ? embedding : store.weight("head.weight", [text.vocabulary, config.width])
+    head =
+      text.tiedHead ? embedding : store.weight("head.weight", .head, [text.vocabulary, config.width])
     parameters = store.parameters
     buffers = store.buffers
   }
@@ -85,6 +86,8 @@ public final class GPT: TrainableModel {
     last.pointer.update(from: rows.pointer + (ids.count - 1) * d, count: d)
     return logits(last, tape)
   }
+
+  public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { backbone.unreached }
 
   /// Moves the routers' selection biases; called after each optimiser step.
   public func updateSelectionBiases() { backbone.updateSelectionBiases() }

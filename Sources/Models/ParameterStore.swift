@@ -26,46 +26,49 @@ public final class ParameterStore {
   ///   - experts: for stacked experts, those that the first axis holds.
   ///   - scale: factor on the standard deviation.
   func weight(
-    _ path: String, _ shape: [Int], experts: ExpertShare? = nil, scale: Double = 1
+    _ path: String, _ role: ParameterRole, _ shape: [Int], experts: ExpertShare? = nil, scale: Double = 1
   ) -> Parameter {
     let std = scale * (initStd > 0 ? initStd : 1 / Double(shape.last!).squareRoot())
-    return normal(path, shape, std: std, experts: experts, decays: true)
+    return normal(path, role, shape, std: std, experts: experts, decays: true)
   }
 
   /// Gives a weight `X.weight` its adapter `X.lora_a`, normal with deviation 1 / √in, and `X.lora_b`, zeros, where the
-  /// configuration asks for one at such a place.
+  /// configuration asks for one at such a place. Both have the weight's role.
   func adapt(_ weight: Parameter, _ place: LoRAConfig.Place) {
     guard lora.has(place) else { return }
     let path = weight.path.hasSuffix(".weight") ? String(weight.path.dropLast(7)) : weight.path
     let (stack, out, inner) = (weight.shape.dropLast(2), weight.shape[weight.shape.count - 2], weight.shape.last!)
     let a = normal(
-      path + ".lora_a", stack + [lora.rank, inner], std: 1 / Double(inner).squareRoot(), experts: weight.experts,
+      path + ".lora_a", weight.role, stack + [lora.rank, inner], std: 1 / Double(inner).squareRoot(),
+      experts: weight.experts,
       decays: true)
     let b = add(
       Parameter(
-        path: path + ".lora_b", value: Tensor.zeros(stack + [out, lora.rank]), experts: weight.experts, decays: true))
+        path: path + ".lora_b", role: weight.role, value: Tensor.zeros(stack + [out, lora.rank]),
+        experts: weight.experts, decays: true))
     weight.adapter = LowRankAdapter(a: a, b: b, scale: Float(lora.alpha / Double(lora.rank)))
   }
 
   /// A learned table such as positions or a class token, normal with standard deviation 0.02.
-  func table(_ path: String, _ shape: [Int], decays: Bool) -> Parameter {
-    normal(path, shape, std: 0.02, experts: nil, decays: decays)
+  func table(_ path: String, _ role: ParameterRole, _ shape: [Int], decays: Bool) -> Parameter {
+    normal(path, role, shape, std: 0.02, experts: nil, decays: decays)
   }
 
   /// A learned table that starts from given values.
-  func table(_ path: String, _ shape: [Int], _ values: [Float], decays: Bool) -> Parameter {
-    add(Parameter(path: path, value: Tensor(values, shape: shape), decays: decays))
+  func table(_ path: String, _ role: ParameterRole, _ shape: [Int], _ values: [Float], decays: Bool) -> Parameter {
+    add(Parameter(path: path, role: role, value: Tensor(values, shape: shape), decays: decays))
   }
 
   /// A bias or norm parameter filled with one value; never decays, stacked expert biases included.
   ///
   /// - Parameter largest: what no optimizer step exceeds.
   func constant(
-    _ path: String, _ shape: [Int], _ value: Float, experts: ExpertShare? = nil, largest: Float? = nil
+    _ path: String, _ role: ParameterRole, _ shape: [Int], _ value: Float, experts: ExpertShare? = nil,
+    largest: Float? = nil
   ) -> Parameter {
     add(
       Parameter(
-        path: path, value: Tensor(repeating: value, shape: shape), experts: experts,
+        path: path, role: role, value: Tensor(repeating: value, shape: shape), experts: experts,
         decays: false, largest: largest))
   }
 
@@ -77,10 +80,12 @@ public final class ParameterStore {
   }
 
   private func normal(
-    _ path: String, _ shape: [Int], std: Double, experts: ExpertShare?, decays: Bool
+    _ path: String, _ role: ParameterRole, _ shape: [Int], std: Double, experts: ExpertShare?, decays: Bool
   ) -> Parameter {
     let tensor = Tensor(uninitialised: shape)
-    guard let seed else { return add(Parameter(path: path, value: tensor, experts: experts, decays: decays)) }
+    guard let seed else {
+      return add(Parameter(path: path, role: role, value: tensor, experts: experts, decays: decays))
+    }
     // Keyed by the path, so that a parameter's start does not depend on what stands before it.
     let random = CounterRandom(
       seed: seed, purpose: .initialisation, a: CounterRandom.hash(path))
@@ -91,7 +96,7 @@ public final class ParameterStore {
       for i in r { pointer[i] = Float(std) * random.normal(UInt64(first + i)) }
     }
     return add(
-      Parameter(path: path, value: tensor, experts: experts, decays: decays))
+      Parameter(path: path, role: role, value: tensor, experts: experts, decays: decays))
   }
 
   private func add(_ parameter: Parameter) -> Parameter {

@@ -25,16 +25,17 @@ public final class VisionTransformer: TrainableModel {
     self.config = config
     let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
     embedding = Linear(
-      store, "patch_embedding", in: config.vision.channels * config.vision.patch * config.vision.patch,
+      store, "patch_embedding", .embeddings, in: config.vision.channels * config.vision.patch * config.vision.patch,
       out: config.width)
     classToken =
-      config.vision.classToken ? store.table("class_token", [config.width], decays: false) : nil
+      config.vision.classToken ? store.table("class_token", .embeddings, [config.width], decays: false) : nil
     positions = store.table(
-      "position_embedding", [config.vision.tokens, config.width], VisionTransformer.initialPositions(config),
+      "position_embedding", .embeddings, [config.vision.tokens, config.width],
+      VisionTransformer.initialPositions(config),
       decays: true)
     backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
-    head = Linear(store, "head", in: config.width, out: config.vision.classes)
+    head = Linear(store, "head", .head, in: config.width, out: config.vision.classes)
     parameters = store.parameters
     buffers = store.buffers
   }
@@ -51,6 +52,8 @@ public final class VisionTransformer: TrainableModel {
     let pooled = tape.pool(norm(x, tape), sequence: config.vision.tokens, mean: classToken == nil)
     return head(pooled, tape, name: "head")
   }
+
+  public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { backbone.unreached }
 
   /// Moves the routers' selection biases; called after each optimiser step.
   public func updateSelectionBiases() { backbone.updateSelectionBiases() }

@@ -6,6 +6,26 @@ public enum ReductionGroup: String, Sendable, Codable {
   case expert
 }
 
+/// What part of a model a parameter belongs to. The names are also the words for these parts in `finetune.*`.
+public enum ParameterRole: String, Sendable, CaseIterable {
+  /// What pixels and tokens become, positions and class token included; a tied head is one of them.
+  case embeddings
+  /// Projections of self-attention and cross-attention.
+  case attention
+  /// Every norm, wherever it is.
+  case norms
+  /// Dense MLPs and shared experts.
+  case mlp
+  /// Gates: over experts, and over the outputs of shared and routed experts.
+  case router
+  /// Routed experts.
+  case experts
+  /// What reads the last norm: classes, next tokens, the space in which images and texts are compared.
+  case head
+  /// Learned weights of the losses.
+  case lossWeights = "loss_weights"
+}
+
 /// Which of a bank's experts live in this process, under their global numbers.
 public struct ExpertShare: Sendable, Equatable {
   public let local: Range<Int>
@@ -23,6 +43,7 @@ public final class Parameter {
   /// The path in the model, which is also its path in checkpoints: `blocks.3.moe.experts.fc1.weight`.
   public let path: String
   public let value: Tensor
+  public let role: ParameterRole
   /// For stacked experts, those that the first axis holds.
   public let experts: ExpertShare?
   /// Whether weight decay applies: weights of two or more axes, except embeddings of single tokens.
@@ -47,8 +68,11 @@ public final class Parameter {
   /// gradient. A question of how operations are connected, not of values: experts without tokens have a gradient of zeros.
   public private(set) var hasGradient = false
 
-  public init(path: String, value: Tensor, experts: ExpertShare? = nil, decays: Bool, largest: Float? = nil) {
+  public init(
+    path: String, role: ParameterRole, value: Tensor, experts: ExpertShare? = nil, decays: Bool, largest: Float? = nil
+  ) {
     self.path = path
+    self.role = role
     self.value = value
     self.experts = experts
     self.decays = decays

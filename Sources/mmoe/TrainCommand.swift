@@ -24,7 +24,7 @@ struct TrainCommand: ParsableCommand {
   var initFrom: [String] = []
   @Option(help: "With --init-from: 'TARGET = SOURCE' (patterns of parameter paths), or a file of them; repeatable.")
   var map: [String] = []
-  @Option(help: "Keep these parameters: a pattern, or head, embeddings, attention, mlp, router, experts; repeatable.")
+  @Option(help: "Keep these parameters: a pattern, or \(FineTuneConfig.words); repeatable.")
   var freeze: [String] = []
   @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
   var trainOnly: [String] = []

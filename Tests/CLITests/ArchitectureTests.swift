@@ -60,6 +60,26 @@ import Testing
     #expect(files > 60)
   }
 
+  /// Operations read every parameter that they are given through their tape, which otherwise does not know what is
+  /// trained.
+  @Test func operationsReadTheirParameters() throws {
+    let folder = ProgramRunner.package + "/Sources/Tensor"
+    var found = 0
+    for file in try FileManager.default.contentsOfDirectory(atPath: folder) where file.hasPrefix("Tape+") {
+      let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+      var arguments: [String] = []
+      for signature in text.matches(of: /func \w+\([^{]*\{/) {
+        arguments += signature.output.matches(of: /(\w+): Parameter\b/).map { String($0.output.1) }
+      }
+      for name in Set(arguments) {
+        let (operations, reads) = (arguments.count { $0 == name }, text.ranges(of: "read(\(name))").count)
+        #expect(reads >= operations, "\(file): \(name) is read in \(reads) of \(operations) operations")
+      }
+      found += arguments.count
+    }
+    #expect(found >= 17)
+  }
+
   /// Files of one idea.
   @Test func filesStayShort() throws {
     let sources = ProgramRunner.package + "/Sources"

@@ -189,6 +189,38 @@ import Testing
     }
   }
 
+  /// A rank whose experts never receive a token trains on: texts alone, and the experts of images on a rank of their own.
+  @Test func expertsWithoutTokensAreNoError() throws {
+    guard RankRunner.isAvailable else { return }
+    let folder = ScratchFolder()
+    for (name, level) in [("train", UInt8(90)), ("val", 200)] {
+      let pixels = [UInt8](repeating: level, count: 16 * 16 * 3)
+      try Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+        to: URL(fileURLWithPath: folder(name + ".png")))
+    }
+    let lines = (0..<8).map { index in
+      let split = index < 6 ? "train" : "val"
+      return "{\"image\": \"\(split).png\", \"caption\": \"grey \(index)\", \"split\": \"\(split)\"}"
+    }
+    try lines.joined(separator: "\n").write(toFile: folder("captions.jsonl"), atomically: true, encoding: .utf8)
+    let settings = [
+      "model.layers=2", "model.width=32", "model.heads=2", "model.image=16", "model.patch=4", "model.context=24",
+      "tokenizer.kind=byte", "data.batch=2", "data.crop_padding=1", "moe.experts=4", "moe.groups=vision:2,language:2",
+      "train.sample_every=0", "objective.caption=0", "objective.contrastive=0", "objective.classification=0",
+    ]
+    let result = try RankRunner.run(
+      "mmoe",
+      [
+        "train", "--task", "multimodal", "--data", folder.path, "--threads", "1", "--steps", "2", "--out",
+        folder("run"), "--expert-parallel", "2",
+      ] + settings.flatMap { ["--set", $0] }, ranks: 2)
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.contains("frozen: patch_embedding.weight, patch_embedding.bias, patch_positions, since"))
+    let checkpoint = try LoadedCheckpoint(folder("run/step-0000002.h5"))
+    #expect(try checkpoint.modelArray("blocks.1.moe.experts.0000.fc1.bias").allSatisfy { $0 == 0 })
+    #expect(try checkpoint.modelArray("blocks.1.moe.experts.0002.fc1.bias").contains { $0 != 0 })
+  }
+
   /// An expert that is not finite, on the second rank: that rank says so, and all end.
   @Test(.needsRanks) func aBadExpertStopsAllRanks() throws {
     let folder = ScratchFolder()

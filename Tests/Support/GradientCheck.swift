@@ -105,6 +105,13 @@ public func randomTensor(_ shape: [Int], seed: UInt64, scale: Float = 1) -> Tens
   return tensor
 }
 
+extension Parameter {
+  /// One for tests of operations, which do not ask for roles.
+  public convenience init(path: String, value: Tensor, experts: ExpertShare? = nil, decays: Bool) {
+    self.init(path: path, role: .mlp, value: value, experts: experts, decays: decays)
+  }
+}
+
 /// A parameter of normal numbers.
 public func randomParameter(
   _ path: String, _ shape: [Int], seed: UInt64, scale: Float = 0.3

@@ -457,7 +457,8 @@ import Testing
     #expect(try factor("head.weight") == 10 && factor("blocks.1.moe.experts.fc1.weight") == 0)
     // A second tower counts from its own beginning.
     let towers = [("blocks.2.norm1.weight", 0.25), ("blocks.4.norm1.weight", 1), ("patch_positions", 0.125)].map {
-      (Parameter(path: $0.0, value: Tensor.zeros([1]), decays: false), $0.1)
+      let role: ParameterRole = $0.0 == "patch_positions" ? .embeddings : .norms
+      return (Parameter(path: $0.0, role: role, value: Tensor.zeros([1]), decays: false), $0.1)
     }
     (tuning.lrScale, tuning.layerDecay) = ([], 0.5)
     let both = try UpdatePlan(tuning, towers.map(\.0), stacks: [2, 3])

@@ -35,11 +35,11 @@ import Testing
     return (folder, folder.path)
   }()
 
-  private static let towers = [
+  static let towers = [
     "fusion.kind=late", "moe.groups=vision:2,language:2", "moe.balance=first_choice", "fusion.text_layers=3",
   ]
 
-  private static func config(_ settings: [String] = []) throws -> RunConfig {
+  static func config(_ settings: [String] = []) throws -> RunConfig {
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset("pairs-emoji"), to: &config)
     try RunConfig.table.set(
@@ -50,6 +50,14 @@ import Testing
         "train.eval_every=3", "train.sample_every=0", "checkpoint.every=1", "checkpoint.keep=100",
       ] + settings, in: &config)
     return config
+  }
+
+  /// A task that is ready to train, and the configuration that follows the data.
+  static func task(_ settings: [String], engine: Engine) throws -> (task: any TrainingTask, config: RunConfig) {
+    var config = try config(settings)
+    let data = try PairData(Self.data.path, config, attachments: nil, cache: cache, TextBuffer())
+    data.adapt(&config, TextBuffer())
+    return (try data.makeJob(config, training: true, filled: false, engine: engine, team: nil), config)
   }
 
   @discardableResult

@@ -13,11 +13,14 @@ package struct CrossAttention {
   init(_ store: ParameterStore, _ path: String, _ config: ModelConfig, context: Int) {
     heads = config.heads
     norm = Norm(store, path + ".norm", config)
-    query = Linear(store, path + ".query", in: config.width, out: config.width, bias: config.bias, adapter: .attention)
+    query = Linear(
+      store, path + ".query", .attention, in: config.width, out: config.width, bias: config.bias, adapter: .attention)
     keyValue = Linear(
-      store, path + ".key_value", in: context, out: 2 * config.width, bias: config.bias, adapter: .attention)
+      store, path + ".key_value", .attention, in: context, out: 2 * config.width, bias: config.bias, adapter: .attention
+    )
     proj = Linear(
-      store, path + ".proj", in: config.width, out: config.width, bias: config.bias, scale: config.residualScale,
+      store, path + ".proj", .attention, in: config.width, out: config.width, bias: config.bias,
+      scale: config.residualScale,
       adapter: .attention)
   }
 

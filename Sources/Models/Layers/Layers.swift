@@ -6,12 +6,12 @@ struct Linear {
   let bias: Parameter?
 
   init(
-    _ store: ParameterStore, _ path: String, in inner: Int, out: Int, bias hasBias: Bool = true,
+    _ store: ParameterStore, _ path: String, _ role: ParameterRole, in inner: Int, out: Int, bias hasBias: Bool = true,
     scale: Double = 1, adapter: LoRAConfig.Place? = nil
   ) {
-    weight = store.weight(path + ".weight", [out, inner], scale: scale)
+    weight = store.weight(path + ".weight", role, [out, inner], scale: scale)
     if let adapter { store.adapt(weight, adapter) }
-    bias = hasBias ? store.constant(path + ".bias", [out], 0) : nil
+    bias = hasBias ? store.constant(path + ".bias", role, [out], 0) : nil
   }
 
   func callAsFunction(
@@ -28,8 +28,8 @@ struct Norm {
   let epsilon: Float
 
   init(_ store: ParameterStore, _ path: String, _ config: ModelConfig) {
-    weight = store.constant(path + ".weight", [config.width], 1)
-    bias = config.norm == .layer ? store.constant(path + ".bias", [config.width], 0) : nil
+    weight = store.constant(path + ".weight", .norms, [config.width], 1)
+    bias = config.norm == .layer ? store.constant(path + ".bias", .norms, [config.width], 0) : nil
     epsilon = Float(config.normEpsilon)
   }
 
@@ -55,10 +55,10 @@ struct SelfAttention {
   ) {
     (heads, keyValueHeads) = (config.heads, config.keyValueHeads)
     qkv = Linear(
-      store, path + ".qkv", in: config.width, out: (heads + 2 * keyValueHeads) * config.headWidth,
+      store, path + ".qkv", .attention, in: config.width, out: (heads + 2 * keyValueHeads) * config.headWidth,
       bias: config.bias, adapter: .attention)
     proj = Linear(
-      store, path + ".proj", in: config.width, out: config.width, bias: config.bias,
+      store, path + ".proj", .attention, in: config.width, out: config.width, bias: config.bias,
       scale: config.residualScale, adapter: .attention)
     self.causal = causal
     self.angles = angles
@@ -104,10 +104,10 @@ struct FeedForward {
     activation = config.activation
     let hidden = config.mlpHidden
     fc1 = Linear(
-      store, path + ".fc1", in: config.width, out: activation.halves * hidden, bias: config.bias,
+      store, path + ".fc1", .mlp, in: config.width, out: activation.halves * hidden, bias: config.bias,
       adapter: .mlp)
     fc2 = Linear(
-      store, path + ".fc2", in: hidden, out: config.width, bias: config.bias,
+      store, path + ".fc2", .mlp, in: hidden, out: config.width, bias: config.bias,
       scale: config.residualScale, adapter: .mlp)
   }
 

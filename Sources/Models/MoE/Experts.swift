@@ -19,11 +19,11 @@ package struct Experts {
     let (width, hidden) = (config.width, config.expertHidden)
     func weight(_ name: String, _ out: Int, _ inner: Int, scale: Double = 1) -> Parameter {
       store.weight(
-        path + name + ".weight", [share.local.count, out, inner], experts: share, scale: scale)
+        path + name + ".weight", .experts, [share.local.count, out, inner], experts: share, scale: scale)
     }
     func bias(_ name: String, _ out: Int) -> Parameter? {
       config.bias
-        ? store.constant(path + name + ".bias", [share.local.count, out], 0, experts: share) : nil
+        ? store.constant(path + name + ".bias", .experts, [share.local.count, out], 0, experts: share) : nil
     }
     w1 = weight(".fc1", activation.halves * hidden, width)
     b1 = bias(".fc1", activation.halves * hidden)

@@ -83,7 +83,7 @@ package final class MoELayer {
     coefficient =
       config.combine == .add
       ? nil
-      : store.weight(path + ".coefficient.weight", [config.combine == .cg1 ? 1 : 2, width])
+      : store.weight(path + ".coefficient.weight", .router, [config.combine == .cg1 ? 1 : 2, width])
   }
 
   /// Norm, gate and the start of the dispatch of one route.
@@ -199,6 +199,9 @@ package final class MoELayer {
     if let branchScales { joined = tape.scaleRows(joined, scales: branchScales) }
     return tape.add(h, joined)
   }
+
+  /// Parameters on which nothing depends.
+  var unreached: [Parameter] { routers.flatMap(\.unreached) }
 
   func updateSelectionBias() {
     for (index, router) in routers.enumerated() where index == 0 || !config.oneGate {

@@ -20,11 +20,11 @@ package final class Router {
   let k: Int
 
   package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
-    weight = store.weight(path + ".weight", [config.choices, width])
+    weight = store.weight(path + ".weight", .router, [config.choices, width])
     taskTable =
       config.taskRouting
       ? store.table(
-        path + ".task", [FusionConfig.Task.allCases.count, config.choices],
+        path + ".task", .router, [FusionConfig.Task.allCases.count, config.choices],
         Array(repeating: 0, count: FusionConfig.Task.allCases.count * config.choices), decays: false) : nil
     balancing =
       config.biasRate > 0
@@ -129,6 +129,9 @@ package final class Router {
     }
     return auxiliary
   }
+
+  /// Parameters on which nothing depends.
+  var unreached: [Parameter] { config.routing == .uniform ? [weight] + [taskTable].compactMap { $0 } : [] }
 
   /// Moves the selection bias one step towards the underloaded experts. Called once after each optimizer step.
   package func updateSelectionBias() {

@@ -15,9 +15,10 @@ final class EarlyFusion: FusionBody {
     self.config = config
     let vision = config.vision
     patchEmbedding = Linear(
-      store, "patch_embedding", in: vision.channels * vision.patch * vision.patch, out: config.width)
+      store, "patch_embedding", .embeddings, in: vision.channels * vision.patch * vision.patch, out: config.width)
     patchPositions = store.table(
-      "patch_positions", [vision.tokens, config.width], VisionTransformer.initialPositions(config), decays: true)
+      "patch_positions", .embeddings, [vision.tokens, config.width], VisionTransformer.initialPositions(config),
+      decays: true)
     tokens = TokenEnds(store, config)
     backbone = try Backbone(store, config: config, causal: true, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
@@ -73,6 +74,12 @@ final class EarlyFusion: FusionBody {
     pass.modalities = TokenModalities(names: FusionConfig.modalities, of: ids.map { _ in 1 })
     pass.tasks = ids.map { _ in 0 }
     return norm(backbone(x, sequence: ids.count, caches: cache.blocks, pass), pass.tape)
+  }
+
+  var unreached: [UnreachedParameters] { backbone.unreached }
+  var parts: FusionParts {
+    let images = [patchEmbedding.weight, patchEmbedding.bias, patchPositions].compactMap { $0 }
+    return FusionParts(images: images, texts: tokens.parameters, cross: [], captionsReadImages: true)
   }
 
   func updateSelectionBiases() { backbone.updateSelectionBiases() }

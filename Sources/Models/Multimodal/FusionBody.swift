@@ -16,16 +16,28 @@ protocol FusionBody: AnyObject {
   /// Continues the text after an image: `[ids, d]` of its next tokens, the first at `position` of the text.
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor
   func updateSelectionBiases()
+  /// Parameters on which nothing depends.
+  var unreached: [UnreachedParameters] { get }
+  /// Parameters that only images, only texts, and only texts that read an image need.
+  var parts: FusionParts { get }
+}
+
+/// Parts of a multimodal model that some tasks do not need.
+struct FusionParts {
+  let images, texts, cross: [Parameter]
+  /// Whether a caption reads its image.
+  let captionsReadImages: Bool
 }
 
 /// Token embedding and learned positions of texts.
 struct TokenEnds {
   let embedding: Parameter
   let positions: Parameter
+  var parameters: [Parameter] { [embedding, positions] }
 
   init(_ store: ParameterStore, _ config: ModelConfig) {
-    embedding = store.table("token_embedding", [config.text.vocabulary, config.width], decays: true)
-    positions = store.table("position_embedding", [config.text.context, config.width], decays: true)
+    embedding = store.table("token_embedding", .embeddings, [config.text.vocabulary, config.width], decays: true)
+    positions = store.table("position_embedding", .embeddings, [config.text.context, config.width], decays: true)
   }
 
   func callAsFunction(_ ids: [Int32], positions places: [Int32], _ tape: Tape) -> Tensor {

@@ -15,24 +15,32 @@ final class LateFusion: FusionBody {
   private let tokens: TokenEnds
   private let textTower: Backbone
   private let textNorm: Norm
+  let parts: FusionParts
 
   init(_ store: ParameterStore, _ config: ModelConfig, dispatcher: any Dispatcher) throws {
     self.config = config
     let (images, vision) = (config.visionTower, config.vision)
     text = config.textTower
     patchEmbedding = Linear(
-      store, "patch_embedding", in: vision.channels * vision.patch * vision.patch, out: images.width)
-    classToken = vision.classToken ? store.table("class_token", [images.width], decays: false) : nil
+      store, "patch_embedding", .embeddings, in: vision.channels * vision.patch * vision.patch, out: images.width)
+    classToken = vision.classToken ? store.table("class_token", .embeddings, [images.width], decays: false) : nil
     patchPositions = store.table(
-      "patch_positions", [vision.tokens, images.width], VisionTransformer.initialPositions(images), decays: true)
+      "patch_positions", .embeddings, [vision.tokens, images.width], VisionTransformer.initialPositions(images),
+      decays: true)
     preNorm = vision.preNorm ? Norm(store, "image_pre_norm", images) : nil
     imageTower = try Backbone(store, config: images, causal: false, dispatcher: dispatcher)
     imageNorm = Norm(store, "image_norm", images)
+    let ofImages = store.parameters
     tokens = TokenEnds(store, text)
     textTower = try Backbone(
       store, config: text, causal: true, dispatcher: dispatcher, first: images.layers,
       cross: (config.fusion.crossBlocks, images.width))
     textNorm = Norm(store, "text_norm", text)
+    let ofTexts = store.parameters.dropFirst(ofImages.count)
+    let cross = ofTexts.filter { $0.path.contains(".cross.") }
+    parts = FusionParts(
+      images: ofImages, texts: ofTexts.filter { !$0.path.contains(".cross.") }, cross: cross,
+      captionsReadImages: !cross.isEmpty)
   }
 
   var tokenEmbedding: Parameter { tokens.embedding }
@@ -105,6 +113,8 @@ final class LateFusion: FusionBody {
     let cross = cache.keyValues.map { CrossInput(keyValues: $0, pairs: [(0..<ids.count, 0..<patches)]) }
     return textNorm(textTower(x, sequence: ids.count, caches: cache.blocks, cross: cross, pass), pass.tape)
   }
+
+  var unreached: [UnreachedParameters] { imageTower.unreached + textTower.unreached }
 
   func updateSelectionBiases() {
     imageTower.updateSelectionBiases()

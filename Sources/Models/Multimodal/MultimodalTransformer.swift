@@ -38,15 +38,17 @@ public final class MultimodalTransformer: TrainableModel {
       }
     let shared = config.fusion.embedding
     languageHead =
-      text.tiedHead ? body.tokenEmbedding : store.weight("language_head.weight", [text.vocabulary, body.textWidth])
-    imageProjection = Linear(store, "image_projection", in: body.imageWidth, out: shared, bias: false)
-    textProjection = Linear(store, "text_projection", in: body.textWidth, out: shared, bias: false)
+      text.tiedHead
+      ? body.tokenEmbedding : store.weight("language_head.weight", .head, [text.vocabulary, body.textWidth])
+    imageProjection = Linear(store, "image_projection", .head, in: body.imageWidth, out: shared, bias: false)
+    textProjection = Linear(store, "text_projection", .head, in: body.textWidth, out: shared, bias: false)
     // CLIP's start and its bound: a factor of 1 / 0.07, never above 100.
-    logScale = store.constant("logit_scale", [1], Float(log(1 / 0.07)), largest: Float(log(100.0)))
+    logScale = store.constant("logit_scale", .head, [1], Float(log(1 / 0.07)), largest: Float(log(100.0)))
     logVariances =
-      config.fusion.uncertainty ? store.constant("task_log_variance", [FusionConfig.Task.allCases.count], 0) : nil
+      config.fusion.uncertainty
+      ? store.constant("task_log_variance", .lossWeights, [FusionConfig.Task.allCases.count], 0) : nil
     classifier =
-      vision.classes > 0 ? Linear(store, "classifier", in: body.imageWidth, out: vision.classes) : nil
+      vision.classes > 0 ? Linear(store, "classifier", .head, in: body.imageWidth, out: vision.classes) : nil
     parameters = store.parameters
     buffers = store.buffers
   }
@@ -68,7 +70,8 @@ public final class MultimodalTransformer: TrainableModel {
       precondition(range.count == own.count, "\(own.count) targets for \(range.count) tokens")
       return own.contains { $0 >= 0 }
     }
-    guard let texts = states.texts.rows, !chosen.isEmpty else { return (0, []) }
+    // The head is read where no token counts too: what a step trains does not follow from what its batch holds.
+    guard let texts = states.texts.rows else { return (0, []) }
     let rows = tape.selectRows(texts, chosen.flatMap { $0.0.map(Int32.init) })
     return tape.projectedCrossEntropy(
       rows, head: languageHead, targets: chosen.flatMap { $0.1 }, over: divisor, weight: weight)
@@ -130,6 +133,24 @@ public final class MultimodalTransformer: TrainableModel {
     let last = Tensor(uninitialised: [1, rows.columns])
     last.pointer.update(from: rows.pointer + (ids.count - 1) * rows.columns, count: rows.columns)
     return pass.tape.linear(last, weight: languageHead, name: "head")
+  }
+
+  public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] {
+    let parts = body.parts
+    let images: [FusionConfig.Task] = (parts.captionsReadImages ? [.caption] : []) + [.contrastive, .classification]
+    let needs: [(parameters: [Parameter?], tasks: [FusionConfig.Task])] = [
+      (config.text.tiedHead ? [] : [languageHead], [.caption, .language]),
+      ([imageProjection.weight, textProjection.weight, logScale], [.contrastive]),
+      ([classifier?.weight, classifier?.bias], [.classification]),
+      (parts.images, images), (parts.texts, [.caption, .contrastive, .language]), (parts.cross, [.caption]),
+    ]
+    return body.unreached
+      + needs.compactMap { parameters, users in
+        let parameters = parameters.compactMap { $0 }
+        guard !parameters.isEmpty, tasks.isDisjoint(with: users) else { return nil }
+        let names = users.map { "objective.\($0)" }.joined(separator: " and ")
+        return UnreachedParameters(parameters: parameters, reason: "\(names) \(users.count > 1 ? "are" : "is") 0")
+      }
   }
 
   /// Moves the routers' selection biases; called after each optimiser step.

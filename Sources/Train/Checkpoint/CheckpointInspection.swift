@@ -1,5 +1,7 @@
 import Foundation
 import MMoEHDF5
+import MMoEModels
+import MMoETensor
 
 /// `mmoe checkpoint info`, `list`, `diff` and `verify`: what checkpoints hold.
 public enum CheckpointInspection {
@@ -41,18 +43,29 @@ public enum CheckpointInspection {
     return (table.render(), json)
   }
 
-  /// The arrays of the model whose names match one of the patterns (all without any), with their shapes.
+  /// The arrays of the model whose names match one of the patterns, or whose role is one of the words (all without any),
+  /// with their shapes.
   ///
   /// - Throws: `TrainError` when none matches; as `info`.
   public static func list(_ path: String, patterns: [String]) throws -> String {
     let file = try RunFolder.checkpoint(at: path)
-    let wanted = patterns.flatMap(FineTuneConfig.patterns)
-    let arrays = try LoadedCheckpoint(file).modelArrays().filter { array in
-      wanted.isEmpty || wanted.contains { $0.matches(array.name) }
+    let checkpoint = try LoadedCheckpoint(file)
+    let model = try checkpoint.info.config.model.skeleton.makeModel(seed: nil, engine: Engine(threads: 1))
+    // What is saved beside a parameter, such as a gate's selection bias, goes with it.
+    func owner(_ name: String) -> Substring { name[..<(name.lastIndex(of: ".") ?? name.endIndex)] }
+    var owners: [Substring: Parameter] = [:]
+    for parameter in model.parameters {
+      for piece in CheckpointLayout.pieces(of: parameter) { owners[owner(piece.name)] = parameter }
+    }
+    let wanted = patterns.map(ParameterPlace.init)
+    let arrays = checkpoint.modelArrays().filter { array in
+      guard !wanted.isEmpty, let parameter = owners[owner(array.name)] else { return wanted.isEmpty }
+      return wanted.contains { $0.contains(parameter, array.name) }
     }
     guard !arrays.isEmpty else {
       throw TrainError(
-        "\(file): no array matches \(patterns.joined(separator: " ")), expected a pattern such as 'blocks.*.moe.*'")
+        "\(file): no array matches \(patterns.joined(separator: " ")), expected a pattern such as 'blocks.*.moe.*', or one of \(FineTuneConfig.words)"
+      )
     }
     var table = TextTable(columns: [.left("array"), .right("shape"), .right("numbers")])
     for (name, shape) in arrays {

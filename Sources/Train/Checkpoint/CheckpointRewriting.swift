@@ -61,7 +61,7 @@ public enum CheckpointRewriting {
     try checkpoint.restore(model)
     var optimizer: AdamW?
     if checkpoint.trainedNumbers > 0 {
-      let plan = try UpdatePlan(config.finetune, model.parameters, stacks: config.model.stacks)
+      let plan = try UpdatePlan(config, model)
       let restored = AdamW(model.parameters, config: config.optimizer, engine: engine, plan: plan)
       try checkpoint.restore(restored, of: model)
       optimizer = restored

@@ -1,6 +1,8 @@
+import MMoETensor
+
 /// Which parameters a run trains, and how fast.
 ///
-/// A place is a pattern over parameter paths (`blocks.*.attention.*`) or one of the words of `FineTuneConfig.words`.
+/// A place is a pattern over parameter paths (`blocks.*.attention.*`) or the word of a `ParameterRole`.
 public struct FineTuneConfig: Sendable, Equatable {
   /// Places that keep their values.
   public var freeze: [String] = []
@@ -15,21 +17,8 @@ public struct FineTuneConfig: Sendable, Equatable {
   public var noise = 0.0
   public init() {}
 
-  /// Parts of a model by one word, and the patterns that they stand for.
-  public static let words: [(word: String, patterns: [String])] = [
-    ("head", ["head.*"]),
-    ("embeddings", ["patch_embedding.*", "class_token", "position_embedding", "token_embedding"]),
-    ("attention", ["blocks.*.attention.*"]),
-    ("norms", ["norm.*", "*norm1.*", "*norm2.*", "*_norm.*"]),
-    ("mlp", ["blocks.*.mlp.*", "blocks.*.moe.shared.*"]),
-    ("router", ["blocks.*.moe.gate*"]),
-    ("experts", ["blocks.*.moe.experts.*"]),
-  ]
-
-  /// The patterns that a place stands for.
-  static func patterns(_ place: String) -> [PathPattern] {
-    (words.first { $0.word == place }?.patterns ?? [place]).map(PathPattern.init)
-  }
+  /// The words that stand for places, for messages and help.
+  public static let words = ParameterRole.allCases.map(\.rawValue).joined(separator: ", ")
 
   /// The factors of `lrScale`.
   ///
@@ -58,7 +47,7 @@ extension RunConfig {
       "weights that have an adapter"),
     .strings(
       "finetune.freeze", \.finetune.freeze, example: "blocks.*.attention.*, experts",
-      "places that keep their values: patterns, or \(FineTuneConfig.words.map(\.word).joined(separator: ", "))"),
+      "places that keep their values: patterns, or \(FineTuneConfig.words); a tied head is one of the embeddings"),
     .strings(
       "finetune.train_only", \.finetune.trainOnly, example: "head",
       "where given, all other places keep their values (head = linear probe); adapters are always trained"),

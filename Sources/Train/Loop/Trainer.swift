@@ -74,13 +74,14 @@ public final class Trainer {
     self.trace = trace
     self.sink = sink
     let parameters = task.model.parameters
-    let plan = try UpdatePlan(config.finetune, parameters, stacks: config.model.stacks)
+    let plan = try UpdatePlan(config, task.model)
     for (parameter, parts) in zip(parameters, plan.parts) { parameter.isFrozen = parts.isEmpty }
     hasFrozen = plan.freezes(parameters)
     if hasFrozen {
       let all = parameters.reduce(0) { $0 + $1.count }
       sink.line(
         "training \(HumanFormat.count(plan.trained)) of \(HumanFormat.count(all)) parameters, the others are frozen")
+      for line in plan.unreachedLines { sink.line(line) }
     }
     let slices = config.parallel.zero > 0 ? team.map { parameters.map($0.ownSlice) } : nil
     optimizer = AdamW(parameters, config: config.optimizer, engine: engine, plan: plan, slices: slices)
@@ -88,6 +89,7 @@ public final class Trainer {
       try checkpoint.restore(task.model)
       try checkpoint.restore(optimizer, of: task.model)
     }
+    try UpdatePlan.requireEffect(parameters)
     firstStep = checkpoint?.info.step ?? 0
     best = checkpoint?.info.best
     totalSteps = config.train.steps ?? config.train.epochs * task.stepsPerEpoch
@@ -232,6 +234,7 @@ public final class Trainer {
     team?.finishGradientSync()
     record(routings)
     stepFLOPs = task.flopsPerStep - 3 * costs.savedFLOPs(routings)
+    try UpdatePlan.requireReached(task.model.parameters, step: step)
     let norm = optimizer.gradientNorm(team)
     guard norm.isFinite else { throw failure(step, "gradient norm", replay) }
     let rate = config.schedule.learningRate(

@@ -64,9 +64,11 @@ struct PairPass {
       if tasks.contains(.classification) { labelledImages = addImages(.classification, withTexts: false).images }
       if tasks.contains(.language) { modelledTexts = addTexts(.language) }
     } else {
-      let added = addImages(.caption, withTexts: tasks.contains(.caption))
-      if tasks.contains(.caption) { captions = added.sequences }
-      (comparedImages, labelledImages) = (added.images, added.images)
+      if !tasks.isDisjoint(with: [.caption, .contrastive, .classification]) {
+        let added = addImages(.caption, withTexts: tasks.contains(.caption))
+        if tasks.contains(.caption) { captions = added.sequences }
+        (comparedImages, labelledImages) = (added.images, added.images)
+      }
       if needsTexts {
         let alone = addTexts(.language)
         (comparedTexts, modelledTexts) = (alone, alone)

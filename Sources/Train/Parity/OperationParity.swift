@@ -11,7 +11,7 @@ enum OperationParity {
   }
 
   private static func parameter(_ reference: ParityCase, _ path: String) throws -> Parameter {
-    Parameter(path: path, value: try reference.tensor("inputs/\(path)"), decays: true)
+    Parameter(path: path, role: .mlp, value: try reference.tensor("inputs/\(path)"), decays: true)
   }
 
   private static func compareGradients(
@@ -30,9 +30,9 @@ enum OperationParity {
     let row = Tensor(x.values, shape: [1, n])
     let identity = Tensor.zeros([n, n])
     for i in 0..<n { identity.pointer[i * n + i] = 1 }
-    func weight(_ name: String) -> Parameter { Parameter(path: name, value: identity, decays: true) }
+    func weight(_ name: String) -> Parameter { Parameter(path: name, role: .mlp, value: identity, decays: true) }
     func bias(_ name: String) -> Parameter {
-      Parameter(path: name, value: Tensor.zeros([n]), decays: false)
+      Parameter(path: name, role: .mlp, value: Tensor.zeros([n]), decays: false)
     }
     let tape = Tape(engine, recording: true)
     tape.watch(row)
@@ -105,7 +105,7 @@ enum OperationParity {
   private static func adamW(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     let start = try reference.tensor("inputs/p0")
     let parameter = Parameter(
-      path: "p", value: Tensor(start.values, shape: [start.count, 1]), decays: true)
+      path: "p", role: .mlp, value: Tensor(start.values, shape: [start.count, 1]), decays: true)
     var config = OptimizerConfig()
     config.beta1 = try reference.number("beta1")
     config.beta2 = try reference.number("beta2")

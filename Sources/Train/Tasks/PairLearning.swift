@@ -226,9 +226,7 @@ public final class PairLearning: TrainingTask {
   }
 
   /// The tasks that are trained.
-  var tasks: Set<PairPass.Task> {
-    Set(PairPass.Task.allCases.filter { config.objective.weight($0) > 0 })
-  }
+  var tasks: Set<PairPass.Task> { config.trainedTasks }
 
   /// Captions of every validation image, retrieval within every gallery, labels.
   public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
