@@ -13,12 +13,10 @@ struct BenchCommand: ParsableCommand {
     ])
 
   /// A preset with settings over it.
-  private static func configuration(_ preset: String, _ settings: [String]) throws -> RunConfig {
+  private static func configuration(_ preset: String, _ settings: [String], for use: ConfigUse) throws -> RunConfig {
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-    try RunConfig.table.set(settings, in: &config)
-    try config.validate()
-    return config
+    return try config.applying(settings, for: use)
   }
 
   struct StepOptions: ParsableArguments {
@@ -42,7 +40,8 @@ struct BenchCommand: ParsableCommand {
         ("data.batch", batch.map(String.init)),
       ]
       let config = try BenchCommand.configuration(
-        preset, flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings)
+        preset, flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings,
+        for: mode == .train ? .trainingSteps : .forwardPasses)
       let engine = try config.tensor.makeEngine()
       let result = try StepBenchmark(
         config: config.model, optimizer: config.optimizer, preset: preset, mode: mode,
@@ -85,7 +84,8 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-      let config = try BenchCommand.configuration(preset, (threads.map { ["tensor.threads=\($0)"] } ?? []) + settings)
+      let config = try BenchCommand.configuration(
+        preset, (threads.map { ["tensor.threads=\($0)"] } ?? []) + settings, for: .generation)
       let result = try GenerationBenchmark.run(
         config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
         engine: config.tensor.makeEngine())
@@ -159,7 +159,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-      let config = try BenchCommand.configuration(preset, settings)
+      let config = try BenchCommand.configuration(preset, settings, for: .saving)
       let result = try CheckpointBenchmark.run(
         config, preset: preset, folder: folder, rounds: rounds, engine: config.tensor.makeEngine())
       StandardStream.output.write(result.text)

@@ -192,4 +192,33 @@ import Testing
     // 4 times 8 such experts and a gate of 3,072; 77,768 last norm and head.
     #expect(try Program.json(result.output)["parameters"] as? Int == 47_468_360)
   }
+
+  /// What a run would refuse, its dry run refuses: places that match nothing, and keys that the task does not use.
+  @Test(
+    arguments: [
+      (["lm", "--freeze", "head"], "finetune: 'head' matches no parameter"),
+      (["lm", "--freeze", "blocks.9.*"], "finetune: 'blocks.9.*' matches no parameter"),
+      (
+        ["lm", "--set", "train.label_smoothing=0.1"],
+        "--set: train.label_smoothing is 0.1, but --task lm does not use it"
+      ),
+      (["imagenet-subset", "--set", "text.order=sequential"], "--set: text.order is sequential"),
+      (["multimodal", "--freeze", "head", "--train-only", "attention"], nil),
+    ] as [([String], String?)]) func dryRunChecksWordsAndKeys(words: [String], error: String?) throws
+  {
+    let result = try ProgramRunner.run(["train", "--dry-run", "--task"] + words)
+    #expect(result.status == (error == nil ? 0 : 1), "\(result.errors)")
+    guard let error else { return }
+    #expect(result.errors.contains(error) && result.errors.split(separator: "\n").count == 1, "\(result.errors)")
+  }
+
+  /// The same for keys in a file, whose line is named.
+  @Test func namesTheLineOfAKeyThatDoesNothing() throws {
+    let folder = ScratchFolder()
+    try "extends: gpt-toy\ntrain:\n  label_smoothing: 0.1\n".write(
+      toFile: folder("own.yaml"), atomically: true, encoding: .utf8)
+    let result = try ProgramRunner.run(["train", "--dry-run", "--task", "lm", "--preset", folder("own.yaml")])
+    #expect(result.status == 1)
+    #expect(result.errors.contains("own.yaml:3: train.label_smoothing is 0.1, but --task lm does not use it"))
+  }
 }

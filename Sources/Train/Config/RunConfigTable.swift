@@ -42,35 +42,50 @@ extension RunConfig {
     .bool("model.bias", \.model.bias, "biases in linear layers"),
     .int(
       "model.vocabulary", \.model.text.vocabulary, range: 1...16_777_216,
-      "token ids; follows the tokenizer in training"),
-    .int("model.context", \.model.text.context, range: 1...1_048_576, "tokens of a window"),
-    .choice("model.positions", \.model.text.positions, "learned table, or rotary in Q and K"),
+      "token ids; follows the tokenizer in training"
+    ).only(.lm, .multimodal),
+    .int("model.context", \.model.text.context, range: 1...1_048_576, "tokens of a window").only(.lm, .multimodal),
+    .choice("model.positions", \.model.text.positions, "learned table, or rotary in Q and K").only(.lm),
     .double(
-      "model.rotary_base", \.model.text.rotaryBase, range: 1...1e12, "base of the rotary frequencies"),
-    .bool("model.tied_head", \.model.text.tiedHead, "the head's weight is the token embedding"),
-    .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels"),
-    .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input"),
+      "model.rotary_base", \.model.text.rotaryBase, range: 1...1e12, "base of the rotary frequencies"
+    ).only(.lm),
+    .bool("model.tied_head", \.model.text.tiedHead, "the head's weight is the token embedding").only(.lm, .multimodal),
+    .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels").only(
+      .imagenetSubset, .multimodal),
+    .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input").only(
+      .imagenetSubset, .multimodal),
     .int(
       "model.classes", \.model.vision.classes, range: 0...1_000_000,
-      "classes of the head; follows the data in training"),
-    .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling"),
-    .bool("model.pre_norm", \.model.vision.preNorm, "an image tower's norm between positions and blocks (CLIP)"),
+      "classes of the head; follows the data in training"
+    ).only(.imagenetSubset, .multimodal),
+    .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling").only(
+      .imagenetSubset, .multimodal),
+    .bool("model.pre_norm", \.model.vision.preNorm, "an image tower's norm between positions and blocks (CLIP)").only(
+      .multimodal),
     .int(
-      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"),
+      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"
+    ).only(.multimodal),
     .choice(
-      "fusion.kind", \.model.fusion.kind, "one transformer over images and texts, or a tower for each"),
-    .choice("fusion.text_pooling", \.model.fusion.textPooling, "what stands for a text where it is compared"),
+      "fusion.kind", \.model.fusion.kind, "one transformer over images and texts, or a tower for each"
+    ).only(.multimodal),
+    .choice("fusion.text_pooling", \.model.fusion.textPooling, "what stands for a text where it is compared").only(
+      .multimodal),
     .int(
       "fusion.cross_blocks", \.model.fusion.crossBlocks, range: 0...512,
-      "late: last blocks of the text tower that read the image"),
+      "late: last blocks of the text tower that read the image"
+    ).only(.multimodal),
     .int(
       "fusion.text_layers", \.model.fusion.textLayers, range: 0...512,
-      "late: blocks of the text tower; 0 = as the image tower"),
-    .int("fusion.text_width", \.model.fusion.textWidth, range: 0...65536, "late: its width; 0 = as the image tower"),
-    .int("fusion.text_heads", \.model.fusion.textHeads, range: 0...1024, "late: its heads; 0 = as the image tower"),
+      "late: blocks of the text tower; 0 = as the image tower"
+    ).only(.multimodal),
+    .int("fusion.text_width", \.model.fusion.textWidth, range: 0...65536, "late: its width; 0 = as the image tower")
+      .only(.multimodal),
+    .int("fusion.text_heads", \.model.fusion.textHeads, range: 0...1024, "late: its heads; 0 = as the image tower")
+      .only(.multimodal),
     .int(
       "fusion.text_hidden", \.model.fusion.textHidden, range: 0...1_048_576,
-      "late: hidden width of its MLP; 0 = as model.hidden"),
+      "late: hidden width of its MLP; 0 = as model.hidden"
+    ).only(.multimodal),
     .double(
       "model.stochastic_depth", \.model.stochasticDepth, range: 0...0.99,
       "largest drop rate of residual branches, in the last block"),
@@ -94,7 +109,8 @@ extension RunConfig {
     .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
     .optionalString(
       "moe.groups", \.model.moe.groups,
-      "named groups of the experts, such as vision:4,language:2,shared:2; a token enters its modality's and shared"),
+      "named groups of the experts, such as vision:4,language:2,shared:2; a token enters its modality's and shared"
+    ).only(.multimodal),
     .int(
       "moe.identity_experts", \.model.moe.identityExperts, range: 0...16384,
       "choices beside the experts that return their input and cost nothing"),
@@ -107,7 +123,8 @@ extension RunConfig {
       "moe.bank_layers", \.model.moe.bankLayers, range: 1...1024, "MoE layers that share one bank of experts"),
     .bool(
       "moe.task_routing", \.model.moe.taskRouting,
-      "a learned row for its task in a token's gate; each task then has a pass of its own over images and texts"),
+      "a learned row for its task in a token's gate; each task then has a pass of its own over images and texts"
+    ).only(.multimodal),
     .double(
       "moe.capacity_factor", \.model.moe.capacityFactor, range: 0...1e6,
       "C = ceil(cf T k / E) rows an expert in training; 0 = dropless"),
@@ -145,45 +162,58 @@ extension RunConfig {
   ]
 
   private static let textEntries: [ConfigEntry<RunConfig>] = [
-    .choice("tokenizer.kind", \.tokenizer.kind, "bytes, a learned or given BPE, or GPT-2's files"),
+    .choice("tokenizer.kind", \.tokenizer.kind, "bytes, a learned or given BPE, or GPT-2's files").only(
+      .lm, .multimodal),
     .optionalString(
-      "tokenizer.path", \.tokenizer.path, "folder with vocab.json and merges.txt, or a tokenizer.json"),
+      "tokenizer.path", \.tokenizer.path, "folder with vocab.json and merges.txt, or a tokenizer.json"
+    ).only(.lm, .multimodal),
     .int(
       "tokenizer.vocabulary", \.tokenizer.vocabulary, range: 257...1_000_000,
-      "tokens of a BPE that is learned from the training text"),
-    .choice("text.order", \.text.order, "windows that begin anywhere, or side by side"),
-    .string("text.field", \.text.field, "the text's field in JSONL files"),
-    .choice("text.documents", \.text.documents, "what is a document in text files"),
+      "tokens of a BPE that is learned from the training text"
+    ).only(.lm, .multimodal),
+    .choice("text.order", \.text.order, "windows that begin anywhere, or side by side").only(.lm),
+    .string("text.field", \.text.field, "the text's field in JSONL files").only(.lm, .multimodal),
+    .choice("text.documents", \.text.documents, "what is a document in text files").only(.lm, .multimodal),
     .double(
       "text.validation_share", \.text.validationShare, range: 0.0001...0.9,
-      "kept for validation where file names do not say it"),
+      "kept for validation where file names do not say it"
+    ).only(.lm, .multimodal),
     .int(
       "text.eval_stride", \.text.evalStride, range: 0...1_048_576,
-      "tokens between evaluation windows; 0 = the context"),
+      "tokens between evaluation windows; 0 = the context"
+    ).only(.lm),
     .int(
       "text.eval_tokens", \.text.evalTokens, range: 0 ... .max,
-      "validation tokens used during training; 0 = all"),
+      "validation tokens used during training; 0 = all"
+    ).only(.lm, .multimodal),
   ]
 
   private static let objectiveEntries: [ConfigEntry<RunConfig>] = [
     .double(
-      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its image"),
+      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its image"
+    ).only(.multimodal),
     .double(
       "objective.contrastive", \.objective.contrastive, range: 0...1e6,
-      "weight of images finding texts and texts images"),
+      "weight of images finding texts and texts images"
+    ).only(.multimodal),
     .double(
-      "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"),
+      "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"
+    ).only(.multimodal),
     .double(
-      "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"),
+      "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"
+    ).only(.multimodal),
     .optionalString(
-      "mixture.images", \.mixture.images, "labelled images mixed into batches of pairs: a folder with train/ and val/"),
-    .int("mixture.image_batch", \.mixture.imageBatch, range: 1...65536, "labelled images of a step"),
+      "mixture.images", \.mixture.images, "labelled images mixed into batches of pairs: a folder with train/ and val/"
+    ).only(.multimodal),
+    .int("mixture.image_batch", \.mixture.imageBatch, range: 1...65536, "labelled images of a step").only(.multimodal),
     .optionalString(
-      "mixture.text", \.mixture.text, "text mixed into batches of pairs: text, JSONL or shards of their tokenizer"),
-    .int("mixture.text_batch", \.mixture.textBatch, range: 1...65536, "windows of text of a step"),
+      "mixture.text", \.mixture.text, "text mixed into batches of pairs: text, JSONL or shards of their tokenizer"
+    ).only(.multimodal),
+    .int("mixture.text_batch", \.mixture.textBatch, range: 1...65536, "windows of text of a step").only(.multimodal),
     .bool(
       "objective.uncertainty", \.model.fusion.uncertainty,
-      "multiply these weights by learned ones (Kendall et al., arXiv 1705.07115)"),
+      "multiply these weights by learned ones (Kendall et al., arXiv 1705.07115)"
+    ).only(.multimodal),
   ]
 
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [
@@ -204,20 +234,26 @@ extension RunConfig {
       "schedule.minimum", \.schedule.minimum, range: 0...1,
       "last learning rate as a share of the peak (cosine)"),
     .int("data.batch", \.data.batch, range: 1...65536, "images or windows of text of an optimiser step"),
-    .choice("data.crop", \.data.crop, "random crop of training images"),
+    .choice("data.crop", \.data.crop, "random crop of training images").only(.imagenetSubset, .multimodal),
     .double(
       "data.crop_minimum", \.data.cropMinimum, range: 0.001...1,
-      "smallest share of the area that the resized crop takes"),
+      "smallest share of the area that the resized crop takes"
+    ).only(.imagenetSubset, .multimodal),
     .int(
-      "data.crop_padding", \.data.cropPadding, range: 0...1024, "border of the padded crop in pixels"),
-    .bool("data.flip", \.data.flip, "mirror half of the training images"),
+      "data.crop_padding", \.data.cropPadding, range: 0...1024, "border of the padded crop in pixels"
+    ).only(.imagenetSubset, .multimodal),
+    .bool("data.flip", \.data.flip, "mirror half of the training images").only(.imagenetSubset, .multimodal),
     .double(
-      "data.jitter", \.data.jitter, range: 0...1, "largest change of brightness and of contrast"),
-    .choice("data.normalisation", \.data.normalisation, "channel means and deviations"),
+      "data.jitter", \.data.jitter, range: 0...1, "largest change of brightness and of contrast"
+    ).only(.imagenetSubset, .multimodal),
+    .choice("data.normalisation", \.data.normalisation, "channel means and deviations").only(
+      .imagenetSubset, .multimodal),
     .int("data.workers", \.data.workers, range: 1...256, "decoding threads"),
     .int(
-      "data.cache_mb", \.data.cacheMB, range: 0...1_000_000, "megabytes of decoded images kept"),
-    .choice("data.on_bad_image", \.data.onBadImage, "at a file that cannot be decoded"),
+      "data.cache_mb", \.data.cacheMB, range: 0...1_000_000, "megabytes of decoded images kept"
+    ).only(.imagenetSubset, .multimodal),
+    .choice("data.on_bad_image", \.data.onBadImage, "at a file that cannot be decoded").only(
+      .imagenetSubset, .multimodal),
     .int(
       "data.overfit", \.data.overfit, range: 0...1,
       "1 = train on the first batch only, without augmentation"),
@@ -228,13 +264,15 @@ extension RunConfig {
       "train.accumulation", \.train.accumulation, range: 1...65536,
       "micro-batches of a step, a divisor of data.batch; a balance loss adds a forward pass where there are several"),
     .double(
-      "train.label_smoothing", \.train.labelSmoothing, range: 0...0.99, "of the cross-entropy"),
+      "train.label_smoothing", \.train.labelSmoothing, range: 0...0.99, "of the cross-entropy of labels"
+    ).only(.imagenetSubset, .multimodal),
     .int(
       "train.eval_every", \.train.evalEvery, range: 0 ... .max,
       "steps between evaluations; 0 = once an epoch"),
     .int(
       "train.sample_every", \.train.sampleEvery, range: 0 ... .max,
-      "steps between samples of generated text; 0 = none"),
+      "steps between samples of generated text; 0 = none"
+    ).only(.lm, .multimodal),
     .int(
       "checkpoint.every", \.checkpoint.every, range: 0 ... .max,
       "steps between checkpoints; 0 = once an epoch"),

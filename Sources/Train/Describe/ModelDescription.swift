@@ -12,9 +12,7 @@ public struct ModelDescription {
     self.preset = preset
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-    try RunConfig.table.set(settings, in: &config)
-    try config.validate()
-    self.config = config
+    self.config = try config.applying(settings, for: .description)
   }
 
   var moe: MoEConfig { config.model.moe }

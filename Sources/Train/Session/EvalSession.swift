@@ -28,12 +28,6 @@ public struct EvalSession {
     human = options.printsJSON ? errors : output
   }
 
-  /// Keys that evaluation may set; all others are the checkpoint's.
-  private static let changeable: Set<String> = [
-    "dtype", "tensor.threads", "tensor.blas", "data.batch", "data.workers", "data.on_bad_image",
-    "moe.eval_capacity_factor", "text.eval_stride", "text.field", "text.documents", "text.validation_share",
-  ]
-
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
     let task = try TaskKind(named: options.task)
@@ -47,14 +41,16 @@ public struct EvalSession {
     config.train.accumulation = 1
     let saved = config
     try RunConfig.table.set(options.settings, in: &config)
-    for change in RunConfig.table.differences(saved, config)
-    where !EvalSession.changeable.contains(change.key) {
+    let asks = options.choices != nil || options.lastWord != nil
+    // All other keys are the checkpoint's.
+    let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: task)
+    for change in RunConfig.table.differences(saved, config) where !changeable.contains(change.key) {
       throw TrainError(
-        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation can set \(EvalSession.changeable.sorted().joined(separator: ", "))"
+        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation of \(asks ? "questions" : "--task \(task.rawValue)") can set \(changeable.sorted().joined(separator: ", "))"
       )
     }
     let engine = try config.tensor.makeEngine()
-    if options.choices != nil || options.lastWord != nil {
+    if asks {
       try zeroShot(checkpoint, engine: engine)
       return
     }

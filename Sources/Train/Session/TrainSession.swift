@@ -77,6 +77,9 @@ public struct TrainSession {
     // What is known from the configuration alone is said before data is looked for.
     try config.validate()
     try task.requireModel(config, preset: preset)
+    let inherited = try checkpoint?.info.config ?? inheritedConfig(task, initial)
+    try config.requireUsed(task, beyond: inherited) { place(of: $0, preset: preset) }
+    try config.requirePlaces()
     if options.isDryRun {
       try report(DryRun(task: task, preset: preset, config: config))
       return 0
@@ -160,6 +163,22 @@ public struct TrainSession {
     try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
     try RunConfig.table.set(options.settings, in: &config)
     return config
+  }
+
+  /// What a new run has from the weights that it starts from.
+  private func inheritedConfig(_ task: TaskKind, _ initial: InitialWeights?) throws -> RunConfig {
+    var config = RunConfig()
+    try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
+    return config
+  }
+
+  /// Where a key of the configuration was set.
+  private func place(of key: String, preset: String) -> String {
+    if options.settings.contains(where: { $0.hasPrefix(key + "=") }) { return "--set" }
+    for document in (try? ProjectHome.presets.preset(preset))?.documents.reversed() ?? [] {
+      if let setting = document.settings.last(where: { $0.key == key }) { return "\(document.file):\(setting.line)" }
+    }
+    return "preset \(preset)"
   }
 
   private func checkpointToResume(

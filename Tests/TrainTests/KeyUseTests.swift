@@ -1,0 +1,325 @@
+import Foundation
+import MMoEData
+import MMoEModels
+import MMoETensor
+import TestSupport
+import Testing
+
+@testable import MMoETrain
+
+/// The table says for which tasks a key does something: shown by running each task with the key at another value.
+@Suite struct KeyUseTests {
+  /// Another value of a key, and what it takes for the value to matter.
+  struct Change: Sendable {
+    let key, value: String
+    let with: [String]
+    /// In addition, for pairs.
+    let pairs: [String]
+    /// The text of a language model, where it is not the usual.
+    let text: String?
+  }
+
+  /// A plain text in paragraphs, and a tokenizer.
+  static let files: (folder: ScratchFolder, text: String, tokenizer: String) = {
+    let folder = ScratchFolder()
+    let words = ["red", "green", "blue", "and", "white", "all"]
+    var lines: [String] = []
+    for line in 0..<60 {
+      var chosen: [String] = []
+      for place in 0..<8 { chosen.append(words[(line * place + place * place + line) % 6]) }
+      lines.append(chosen.joined(separator: " "))
+      if line % 4 == 3 { lines.append("") }
+    }
+    let text = lines.joined(separator: "\n") + "\n"
+    try! text.write(toFile: folder("text.txt"), atomically: true, encoding: .utf8)
+    var trainer = BytePairTrainer([UInt8](text.utf8))
+    try! FileManager.default.createDirectory(atPath: folder("tokenizer"), withIntermediateDirectories: true)
+    try! trainer.train(vocabularySize: 262).save(to: folder("tokenizer"))
+    return (folder, folder("text.txt"), folder("tokenizer"))
+  }()
+
+  /// `key=value | what it takes | in addition, for pairs`.
+  private static let table = """
+    seed=1
+    model.layers=3
+    model.width=40
+    model.heads=4
+    model.kv_heads=1
+    model.hidden=24
+    model.activation=gelu_erf
+    model.norm=rms
+    model.bias=false
+    model.context=20
+    model.positions=rotary
+    model.rotary_base=50 | model.positions=rotary
+    model.tied_head=false
+    model.image=8
+    model.patch=8
+    model.class_token=true | | TOWERS
+    model.pre_norm=true | | TOWERS
+    model.embedding=8
+    model.stochastic_depth=0.9
+    model.norm_epsilon=0.1
+    model.init_std=0.5
+    fusion.kind=late | | moe.groups=none moe.balance=none
+    fusion.text_pooling=last
+    fusion.cross_blocks=0 | | TOWERS
+    fusion.text_layers=2 | | TOWERS
+    fusion.text_width=16 | | TOWERS
+    fusion.text_heads=4 | | TOWERS
+    fusion.text_hidden=24 | | TOWERS
+    moe.variant=top1
+    moe.position=1 | moe.variant=scmoe
+    moe.sources=1:attention | moe.variant=hierarchical
+    moe.experts=8 | | moe.groups=none
+    moe.groups=vision:1,language:1,shared:2
+    moe.identity_experts=1
+    moe.hidden=24
+    moe.every=1
+    moe.first=1 | moe.every=1
+    moe.bank_layers=2 | moe.every=1
+    moe.task_routing=true
+    moe.capacity_factor=0.5
+    moe.eval_capacity_factor=0.5
+    moe.balance=first_choice
+    moe.balance_weight=0.5
+    moe.z_loss_weight=0.5
+    moe.bias_rate=0.1
+    moe.gate_noise=5
+    moe.batch_priority=true | moe.capacity_factor=0.5
+    moe.renormalise=false
+    moe.routing=uniform | | moe.groups=none
+    moe.combine=cg1 | moe.variant=scmoe
+    moe.coefficient_input=current | moe.variant=scmoe moe.combine=cg1
+    moe.shortcut_norm=preceding | moe.variant=scmoe
+    moe.post_norm=true
+    moe.one_gate=true | moe.variant=dgmoe
+    moe.constrained=false | moe.variant=dgmoe
+    data.batch=2
+    data.crop=none
+    data.crop_minimum=0.9 | data.crop=resized
+    data.crop_padding=3 | data.crop=padded
+    data.flip=true | data.flip=false
+    data.jitter=0.9
+    data.normalisation=unit
+    data.overfit=1
+    train.accumulation=2
+    train.label_smoothing=0.1
+    train.sample_every=1
+    lora.rank=2
+    lora.alpha=99 | lora.rank=2
+    lora.places=mlp | lora.rank=2
+    tokenizer.kind=bpe | tokenizer.vocabulary=270
+    tokenizer.path=TOKENIZER | tokenizer.kind=bpe tokenizer.vocabulary=270
+    tokenizer.vocabulary=260 | tokenizer.kind=bpe tokenizer.vocabulary=270
+    text.order=sequential
+    text.field=other | | mixture.text=JSONL mixture.text_batch=2
+    text.documents=blank-lines | text.validation_share=0.3 | mixture.text=TEXT mixture.text_batch=2
+    text.validation_share=0.4 | | mixture.text=TEXT mixture.text_batch=2
+    text.eval_stride=4
+    text.eval_tokens=30 | | mixture.text=TEXT mixture.text_batch=2
+    objective.caption=0.5
+    objective.contrastive=0.5
+    objective.classification=0.5
+    objective.language=0.5
+    objective.uncertainty=true
+    mixture.images=IMAGES | | mixture.image_batch=2
+    mixture.image_batch=4 | | mixture.images=IMAGES
+    mixture.text=TEXT | | mixture.text_batch=2
+    mixture.text_batch=1 | | mixture.text=TEXT
+    """
+
+  static let changes: [Change] = {
+    let names: [String: String] = [
+      "TOWERS": PairLearningTests.towers.joined(separator: " "), "TOKENIZER": files.tokenizer, "TEXT": files.text,
+      "IMAGES": TinyRun.data.path, "JSONL": TinyTextRun.data.path,
+    ]
+    return table.split(separator: "\n").map { line in
+      let filled = names.reduce(String(line)) { $0.replacing($1.key, with: $1.value) }
+      let parts = filled.split(separator: "|", omittingEmptySubsequences: false)
+      let setting = parts[0].split(separator: "=", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+      func words(_ place: Int) -> [String] {
+        place < parts.count ? parts[place].split(separator: " ").map(String.init) : []
+      }
+      return Change(
+        key: setting[0], value: setting[1], with: words(1), pairs: words(2),
+        text: setting[0] == "text.documents" ? files.text : nil)
+    }
+  }()
+
+  /// Keys whose values a task's results cannot show, and why each holds where the table says.
+  static let unseen: Set<String> = [
+    // It is the task.
+    "model.kind",
+    // They follow the data in training; `mmoe model`, `--dry-run` and benchmarks take them as they are.
+    "model.vocabulary", "model.classes",
+    // They never change a result; image tasks alone decode files, of which some may be broken.
+    "data.workers", "data.cache_mb", "data.on_bad_image",
+  ]
+
+  /// Groups that the loop, the optimizer and the engine read, none of which depends on the task.
+  static let ofTheLoop = [
+    "dtype", "tensor.", "optimizer.", "schedule.", "train.", "checkpoint.", "finetune.", "parallel.",
+  ]
+
+  @Test func everyKeyIsLookedAt() {
+    let changed = KeyUseTests.changes.map(\.key)
+    #expect(Set(changed).count == changed.count)
+    for entry in RunConfig.table.entries where !changed.contains(entry.key) && !KeyUseTests.unseen.contains(entry.key) {
+      #expect(KeyUseTests.ofTheLoop.contains { entry.key.hasPrefix($0) }, "\(entry.key) has no test of where it holds")
+      #expect(entry.holders == nil, "\(entry.key)")
+    }
+  }
+
+  /// Everything that a run shows: parameters, two steps' losses and gradients, buffers, evaluation, a sample.
+  private func results(_ task: TaskKind, _ settings: [String], text: String?) -> String {
+    do {
+      let engine = try Engine(threads: 1)
+      let (tiny, path): (RunConfig, String) =
+        switch task {
+        case .imagenetSubset: (try TinyRun(["data.batch=4"]).config, TinyRun.data.path)
+        case .lm: (try TinyTextRun(["data.batch=4", "moe.variant=top2"]).config, text ?? TinyTextRun.data.path)
+        case .multimodal: (try PairLearningTests.config(["data.batch=4"]), PairLearningTests.data.path)
+        }
+      var config = tiny
+      try RunConfig.table.set(settings, in: &config)
+      try config.validate()
+      let data: any TaskData =
+        switch task {
+        case .imagenetSubset: try ImageData(path)
+        case .lm: try TextData(path, config, attachments: nil, cache: TinyTextRun.data.folder("cache"), TextBuffer())
+        case .multimodal:
+          try PairData(path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
+        }
+      data.adapt(&config, TextBuffer())
+      let job = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
+      try job.startTraining(atMicroBatch: 0)
+      var found = job.model.parameters.map { "\($0.path) \($0.shape)" }
+      for step in 0..<2 {
+        let batch = try job.nextMicroBatch(kept: false)
+        let tape = Tape(engine, recording: true)
+        let pass = ForwardPass(tape, training: true, seed: UInt64(config.seed), step: step)
+        found.append("\(batch.forward(pass)) \(tape.objective)")
+        tape.backward()
+        for parameter in job.model.parameters {
+          found.append("\(parameter.hasGradient ? engine.dot(parameter.gradient, parameter.gradient) : 0)")
+          parameter.clearGradient()
+        }
+        job.model.updateSelectionBiases()
+        found += job.model.buffers.map { "\($0.value.values)" }
+      }
+      let evaluation = try job.evaluate(progress: nil)
+      found.append("\(evaluation.loss) \(evaluation.metrics) \(evaluation.count)")
+      if config.train.sampleEvery > 0, let sample = try job.sample() { found.append(sample) }
+      return found.joined(separator: "\n")
+    } catch {
+      return "refused: \(error)"
+    }
+  }
+
+  @Test(arguments: TaskKind.allCases) func keysMatterWhereTheTableSays(task: TaskKind) throws {
+    var known: [String: String] = [:]
+    func base(_ settings: [String], _ text: String?) -> String {
+      let key = "\(settings) \(text ?? "")"
+      if known[key] == nil { known[key] = results(task, settings, text: text) }
+      return known[key]!
+    }
+    for change in KeyUseTests.changes {
+      let entry = try #require(RunConfig.table.entries.first { $0.key == change.key }, "\(change.key)")
+      let setting = "\(change.key)=\(change.value)"
+      guard entry.holds(for: task) else {
+        // Where it does not hold, it is refused in time or changes no bit.
+        let other = results(task, [setting], text: nil)
+        let isSame = other == base([], nil) || other.hasPrefix("refused")
+        #expect(isSame, "\(change.key) changes --task \(task.rawValue)")
+        continue
+      }
+      let with = change.with + (task == .multimodal ? change.pairs : [])
+      let (before, after) = (base(with, change.text), results(task, with + [setting], text: change.text))
+      // There is no field of the other name.
+      let isRefused = before.hasPrefix("refused") || (after.hasPrefix("refused") && change.key != "text.field")
+      #expect(!isRefused, "\(change.key) of --task \(task.rawValue): \(after.prefix(200))")
+      let matters = before != after
+      #expect(matters, "\(change.key) does nothing for --task \(task.rawValue)")
+    }
+  }
+
+  // MARK: Refusals
+
+  private func refusal(
+    _ task: TaskKind, _ settings: [String], use: ConfigUse = .training, beyond inherited: RunConfig = RunConfig()
+  ) throws -> String? {
+    var config = inherited
+    config.model.kind = task.modelKind
+    try RunConfig.table.set(settings, in: &config)
+    var base = inherited
+    base.model.kind = task.modelKind
+    do { try config.requireUsed(by: use, task, beyond: base) } catch { return "\(error)" }
+    return nil
+  }
+
+  /// Every key at another value is refused exactly where it does not hold.
+  @Test(arguments: TaskKind.allCases) func keysAreRefusedElsewhere(task: TaskKind) throws {
+    for change in KeyUseTests.changes where change.key != "data.flip" {
+      let entry = try #require(RunConfig.table.entries.first { $0.key == change.key })
+      let found = try refusal(task, ["\(change.key)=\(change.value)"])
+      #expect((found == nil) == entry.holds(for: task), "\(change.key): \(found ?? "taken")")
+      guard let found else { continue }
+      #expect(
+        found.hasPrefix("--set: \(change.key) is ") && found.contains("but --task \(task.rawValue) does not use it"))
+      #expect(found.contains("it holds for \((entry.holders ?? []).joined(separator: " and "))"), "\(found)")
+    }
+  }
+
+  @Test func whatCountsAsSet() throws {
+    #expect(
+      try refusal(.lm, ["train.label_smoothing=0.1"])
+        == "--set: train.label_smoothing is 0.1, but --task lm does not use it; it holds for imagenet-subset and multimodal, leave it out"
+    )
+    // A default does no harm, nor does what a checkpoint of an older version brings along.
+    #expect(try refusal(.lm, ["train.label_smoothing=0", "data.flip=true"]) == nil)
+    var old = RunConfig()
+    (old.train.labelSmoothing, old.model.kind) = (0.1, .gpt)
+    #expect(try refusal(.lm, ["train.steps=5", "train.label_smoothing=0"], beyond: old) == nil)
+    #expect(try refusal(.lm, ["train.label_smoothing=0.2"], beyond: old)?.contains("is 0.2") == true)
+  }
+
+  /// What commands other than training use.
+  @Test func commandsRefuseWhatTheyDoNotUse() throws {
+    #expect(
+      try refusal(.lm, ["train.accumulation=4"], use: .trainingSteps)
+        == "--set: train.accumulation is 4, but `mmoe bench train` does not use it; it holds for mmoe train, mmoe model describe, leave it out"
+    )
+    #expect(try refusal(.lm, ["model.image=64"], use: .description)?.contains("--task lm does not use it") == true)
+    for use in [ConfigUse.trainingSteps, .forwardPasses, .generation, .saving, .description] {
+      #expect(try refusal(.lm, ["model.layers=2", "moe.variant=scmoe", "lora.rank=2"], use: use) == nil)
+      #expect(try refusal(.lm, ["checkpoint.keep=9"], use: use) != nil)
+    }
+    #expect(try refusal(.imagenetSubset, ["optimizer.clip=9"], use: .forwardPasses) != nil)
+    #expect(ConfigUse.questions.keys(of: .lm) == ["dtype", "tensor.threads", "tensor.blas"])
+    #expect(!ConfigUse.evaluation.keys(of: .imagenetSubset).contains { $0.hasPrefix("text.") })
+    #expect(!ConfigUse.evaluation.keys(of: .lm).contains("data.on_bad_image"))
+    #expect(Set(ConfigUse.training.keys(of: .multimodal)).isDisjoint(with: ["model.rotary_base", "text.order"]))
+  }
+
+  /// Presets and studies that come with the project, and a run's own config.yaml, hold nothing that their task refuses.
+  @Test func whatExistsIsTaken() throws {
+    for name in ProjectHome.presets.names {
+      var config = RunConfig()
+      try RunConfig.table.apply(ProjectHome.presets.preset(name), to: &config)
+      try config.requireUsed(config.task)
+      var written = RunConfig()
+      try RunConfig.table.apply(yaml: RunConfig.table.yaml(config), file: "config.yaml", to: &written)
+      try written.requireUsed(written.task)
+    }
+    let studies = ProgramRunner.package + "/configs/studies"
+    for file in try FileManager.default.contentsOfDirectory(atPath: studies) where file.hasSuffix(".yaml") {
+      _ = try StudyPlan(studies + "/" + file)
+    }
+    #expect {
+      try StudyPlan(
+        ConfigDocument(
+          yaml: "task: lm\npreset: gpt-toy\nvariants:\n  a:\n    train.label_smoothing: 0.1\n", file: "s.yaml"))
+    } throws: { "\($0)".contains("s.yaml:5: train.label_smoothing is 0.1, but --task lm does not use it") }
+  }
+}
