@@ -35,6 +35,8 @@ import Testing
     #expect(parameters == (try ModelCosts(TinyRun().config.model).parameters) && trained == parameters)
     let list = try CheckpointInspection.list(step(3), patterns: ["router", "head.bias"])
     #expect(list.contains("blocks.1.moe.gate.weight") && list.contains("head.bias") && !list.contains("experts"))
+    let experts = try CheckpointInspection.list(step(3), patterns: ["experts"])
+    #expect(experts.contains("blocks.1.moe.experts.0003.fc2.bias") && !experts.contains("gate"))
     #expect { try CheckpointInspection.list(step(3), patterns: ["x"]) } throws: {
       "\($0)".contains("no array matches x")
     }
@@ -89,6 +91,43 @@ import Testing
     #expect { try CheckpointRewriting.average([step(2), scratch("small")], to: scratch("x.h5")) } throws: {
       "\($0)".contains("average checkpoints of one model")
     }
+  }
+
+  /// The mean of models with adapters is that of the whole models: not their A and B apart.
+  @Test func averagesAdaptersAsWholeModels() throws {
+    let settings = [
+      "lora.rank=2", "lora.places=attention,mlp,experts", "optimizer.lr=0.1", "schedule.warmup=0", "train.steps=3",
+      "checkpoint.every=1", "checkpoint.keep=9",
+    ]
+    try TinyRun(settings).train(into: scratch("lora"))
+    let files = [1, 3].map { scratch("lora") + "/step-000000\($0).h5" }
+    try CheckpointRewriting.average(files, to: scratch("mean.h5"))
+    let mean = try LoadedCheckpoint(scratch("mean.h5"))
+    #expect(mean.info.config.model.lora == LoRAConfig())
+    for (number, file) in files.enumerated() {
+      _ = try CheckpointRewriting.mergeAdapters(file, to: scratch("whole\(number).h5"))
+    }
+    let whole = try [0, 1].map { try LoadedCheckpoint(scratch("whole\($0).h5")) }
+    #expect(mean.modelArrays().map(\.name) == whole[0].modelArrays().map(\.name))
+    for (name, _) in mean.modelArrays() {
+      let expected = zip(try whole[0].modelArray(name), try whole[1].modelArray(name)).map { ($0 + $1) / 2 }
+      let found = try mean.modelArray(name)
+      #expect(zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-6 * max(1, abs($1)) }, "\(name)")
+    }
+    // The product of the mean factors is another matrix.
+    let apart = try files.map(LoadedCheckpoint.init)
+    func factor(_ name: String) throws -> [Float] {
+      zip(try apart[0].modelArray(name), try apart[1].modelArray(name)).map { ($0 + $1) / 2 }
+    }
+    let (a, b) = (try factor("blocks.0.mlp.fc1.lora_a"), try factor("blocks.0.mlp.fc1.lora_b"))
+    let weight = try apart[0].modelArray("blocks.0.mlp.fc1.weight")
+    let first = weight[0] + 8 * (b[0] * a[0] + b[1] * a[32])
+    #expect(try abs(first - mean.modelArray("blocks.0.mlp.fc1.weight")[0]) > 1e-4)
+    // It is a model like any other, and one without adapters may be among them.
+    try CheckpointRewriting.average([files[1], scratch("whole0.h5")], to: scratch("mixed.h5"))
+    #expect(try CheckpointInspection.diff(scratch("mixed.h5"), scratch("mean.h5")).contains(" 0 differ"))
+    let model = try VisionTransformer(mean.info.config.model, seed: nil, engine: engine)
+    try mean.restore(model)
   }
 
   @Test func prunesButKeepsEveryMth() throws {

@@ -324,6 +324,27 @@ import Testing
     }
   }
 
+  /// A shared expert is the mean of whole experts, not of their weights, A and B apart; experts without adapters do not take
+  /// a weight that has one.
+  @Test(
+    arguments: [
+      ("top2", "scmoe", "mlp,experts", "blocks.1.moe.shared.fc1.weight is made from the mean of 4 arrays such as "),
+      ("top2", "top2", "mlp,experts", nil), ("dense", "top2", "mlp,experts", nil),
+      ("dense", "top2", "mlp", "blocks.1.moe.experts.0000.fc1.weight is made from blocks.1.mlp.fc1.weight"),
+    ] as [(String, String, String, String?)])
+  func noAdapterIsLost(from: String, to: String, places: String, error: String?) throws {
+    var config = try vision(["moe.variant=\(from)", "lora.rank=2", "lora.places=\(places)"])
+    let source = Weights(try model(config, seed: 1), config)
+    config.moe.variant = to
+    guard let error else {
+      _ = try transfer(source, to: config)
+      return
+    }
+    #expect { try transfer(source, to: config) } throws: {
+      "\($0)".contains(error) && "\($0)".contains("merge them first")
+    }
+  }
+
   // MARK: Upcycling
 
   /// Where the weights of the chosen experts sum to one, a mixture of copies is the dense model.

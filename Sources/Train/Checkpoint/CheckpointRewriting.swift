@@ -8,6 +8,8 @@ public enum CheckpointRewriting {
   /// Writes the element-wise mean of several checkpoints' weights, without optimiser state ("model soups", Wortsman et
   /// al., arXiv 2203.05482). Configuration, step and names are the last one's.
   ///
+  /// Adapters are merged first: the mean of products B · A is not the product of the means.
+  ///
   /// - Parameter paths: checkpoints or runs' folders, at least two, of the same arrays and names.
   /// - Throws: `TrainError` naming what differs; `HDF5Error` for a file that is missing or damaged, or cannot be written.
   public static func average(_ paths: [String], to out: String) throws {
@@ -15,9 +17,11 @@ public enum CheckpointRewriting {
     guard let last = checkpoints.last, checkpoints.count > 1 else {
       throw TrainError("average: \(paths.count) checkpoints, expected at least two")
     }
-    let arrays = last.modelArrays()
-    for other in checkpoints.dropLast() {
-      let names = other.modelArrays()
+    let engine = try Engine(threads: last.info.config.tensor.threads)
+    let weights = checkpoints.map { MergedWeights($0, engine) }
+    let arrays = weights[weights.count - 1].arrays
+    for (other, merged) in zip(checkpoints, weights).dropLast() {
+      let names = merged.arrays
       guard names.map(\.name) == arrays.map(\.name), names.map(\.shape) == arrays.map(\.shape) else {
         let found = zip(names, arrays).first { $0.name != $1.name || $0.shape != $1.shape }
         throw TrainError(
@@ -31,11 +35,11 @@ public enum CheckpointRewriting {
       }
     }
     var info = last.info
-    info.best = nil
+    (info.best, info.config.model.lora) = (nil, LoRAConfig())
     try TrainingCheckpoint.write(info, arrays: arrays, to: out) { name in
-      var sum = try checkpoints[0].modelArray(name).map(Double.init)
-      for checkpoint in checkpoints.dropFirst() {
-        for (i, value) in try checkpoint.modelArray(name).enumerated() { sum[i] += Double(value) }
+      var sum = try weights[0].values(name).map(Double.init)
+      for other in weights.dropFirst() {
+        for (i, value) in try other.values(name).enumerated() { sum[i] += Double(value) }
       }
       return sum.map { Float($0 / Double(checkpoints.count)) }
     }
@@ -73,7 +77,7 @@ public enum CheckpointRewriting {
   /// Writes a checkpoint whose adapters (`lora.rank`) are added to the weights that they change, without optimiser state:
   /// a model like any other, which computes the same to rounding.
   ///
-  /// - Returns: how many weights had an adapter.
+  /// - Returns: how many weights had an adapter, those of a bank counted as one.
   /// - Throws: `TrainError` for a checkpoint without adapters; `HDF5Error` for a file that is missing or damaged, or
   ///   cannot be written.
   public static func mergeAdapters(_ path: String, to out: String) throws -> Int {
@@ -82,23 +86,10 @@ public enum CheckpointRewriting {
     guard info.config.model.lora.rank > 0 else {
       throw TrainError("\(checkpoint.file): lora.rank is 0, expected adapters to merge; it is a whole model already")
     }
-    let engine = try Engine(threads: info.config.tensor.threads)
-    let adapted = try info.config.model.makeModel(seed: nil, engine: engine)
-    try checkpoint.restore(adapted)
-    let count = adapted.parameters.count { $0.adapter != nil }
-    for parameter in adapted.parameters { parameter.mergeAdapter(engine) }
-    info.config.model.lora = LoRAConfig()
-    info.best = nil
-    let values = Dictionary(uniqueKeysWithValues: adapted.parameters.map { ($0.path, $0.value) })
-    let merged = try info.config.model.makeModel(seed: nil, engine: engine)
-    for parameter in merged.parameters {
-      parameter.value.pointer.update(from: values[parameter.path]!.pointer, count: parameter.count)
-    }
-    for (own, other) in zip(merged.buffers, adapted.buffers) {
-      own.value.pointer.update(from: other.value.pointer, count: own.value.count)
-    }
-    try TrainingCheckpoint.save(info, TrainingState(merged, nil), to: out)
-    return count
+    let weights = MergedWeights(checkpoint, try Engine(threads: info.config.tensor.threads))
+    (info.best, info.config.model.lora) = (nil, LoRAConfig())
+    try TrainingCheckpoint.write(info, arrays: weights.arrays, to: out, values: weights.values)
+    return weights.adapted
   }
 
   /// Removes a run's older checkpoints.

@@ -50,11 +50,13 @@ struct WeightTransfer {
   func fill(_ model: any TrainableModel) throws -> TransferReport {
     var report = TransferReport(source: source.path)
     var used: Set<String> = []
+    let targets = Set(model.parameters.flatMap { CheckpointLayout.pieces(of: $0).map(\.name) })
     func fill(_ name: String, _ shape: [Int], _ values: UnsafeMutablePointer<Float>) throws {
       guard let found = sourceOf(name) else {
         report.add(.missing, name, shape)
         return
       }
+      try requireWholeAdapters(name, found, targets: targets)
       let fresh = Array(UnsafeBufferPointer(start: values, count: shape.reduce(1, *)))
       used.formUnion(found.names)
       switch try fit(name, shape, found, fresh: fresh) {
@@ -76,6 +78,20 @@ struct WeightTransfer {
     for (name, shape) in source.arrays where !used.contains(name) { report.add(.skipped, name, shape) }
     try report.requireSomething()
     return report
+  }
+
+  /// Checks that a weight does not lose its adapter: the mean of products B · A is not the product of the means, and a new
+  /// weight without an adapter has no place for one.
+  ///
+  /// - Throws: `TrainError` naming the weight.
+  private func requireWholeAdapters(_ name: String, _ found: DerivedSource, targets: Set<String>) throws {
+    func adapter(of weight: String) -> String? { weight.hasSuffix(".weight") ? weight.dropLast(6) + "lora_a" : nil }
+    guard let adapted = found.names.first(where: { adapter(of: $0).map(arrays.contains) ?? false }) else { return }
+    let hasOwn = adapter(of: name).map(targets.contains) ?? false
+    guard found.names.count > 1 || !hasOwn else { return }
+    throw TrainError(
+      "--init-from \(source.path): \(name) is made from \(found.names.count > 1 ? "the mean of \(found.names.count) arrays such as " : "")\(adapted), whose adapter it would lose; merge them first with `mmoe checkpoint merge-lora`"
+    )
   }
 
   /// Whether experts and their gates are copies of others that nothing tells apart.
