@@ -66,12 +66,14 @@ import Testing
   @Test func everyParameterHasItsRole() throws {
     let rules = RoleTests.names.map { (pattern: PathPattern($0.pattern), role: $0.role) }
     var roles: [ParameterRole: Set<String>] = [:]
+    var seen: Set<[String]> = []
     for (name, config, parameters) in try models() {
       for parameter in parameters {
         let expected = rules.first { $0.pattern.matches(parameter.path) }?.role
         #expect(parameter.role == expected, "\(name): \(parameter.path)")
         roles[parameter.role, default: []].insert(parameter.path)
       }
+      guard seen.insert(parameters.map(\.path)).inserted else { continue }
       for role in Set(parameters.map(\.role)) where Set(parameters.map(\.role)).count > 1 {
         var tuning = FineTuneConfig()
         tuning.freeze = [role.rawValue]
