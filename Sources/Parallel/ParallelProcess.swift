@@ -1,5 +1,6 @@
 import CMPI
 import Foundation
+import MMoETensor
 import Synchronization
 
 /// Why ranks cannot start or go on, in one line.
@@ -44,6 +45,7 @@ public enum ParallelProcess {
     guard code == 0 else {
       throw ParallelError("MPI cannot be initialised (\(message(code))); check the installation of MPI on this host")
     }
+    MemoryLimit.onStop { leave($0) }
   }
 
   static func noteRank(_ rank: Int) { worldRank.store(rank, ordering: .relaxed) }

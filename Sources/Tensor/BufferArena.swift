@@ -28,15 +28,16 @@ struct BufferArena: @unchecked Sendable {
   /// Free parts of the grown range by address; no two touch.
   private var gaps: [Gap] = []
 
-  /// Reserves addresses, no memory.
+  /// Reserves addresses, no memory; fewer than asked for where virtual memory is limited.
   ///
   /// - Parameter capacity: bytes that the range can grow to.
   init(capacity: Int) {
-    self.capacity = capacity / BufferArena.growth * BufferArena.growth
+    let room = min(capacity, MemoryLimit.virtualBytesForBuffers ?? capacity)
+    self.capacity = room / BufferArena.growth * BufferArena.growth
     let range = mmap(
       nil, self.capacity + BufferArena.growth, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE), -1, 0)
     guard let range, range != MAP_FAILED else {
-      fatalError("out of memory: no range of addresses for buffers; raise the limit of virtual memory (ulimit -v)")
+      MemoryLimit.stop("no range of addresses for buffers")
     }
     let past = Int(bitPattern: range) % BufferArena.growth
     base = range + (past == 0 ? 0 : BufferArena.growth - past)

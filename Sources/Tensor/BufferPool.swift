@@ -65,7 +65,7 @@ public final class BufferPool: Sendable {
     if let address { return UnsafeMutableRawPointer(bitPattern: address)! }
     var raw: UnsafeMutableRawPointer?
     guard bytes < BufferPool.largeBytes, posix_memalign(&raw, 64, size) == 0, let raw else {
-      fatalError("out of memory: \(size) bytes for one buffer; lower the batch or the model size")
+      MemoryLimit.stop("\(size) bytes for one buffer")
     }
     state.withLock {
       $0.statistics.systemAllocations += 1

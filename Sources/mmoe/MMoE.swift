@@ -1,4 +1,5 @@
 import ArgumentParser
+import MMoETrain
 
 /// The command line: one file a subcommand, words in, library calls out.
 @main struct MMoE: ParsableCommand {
@@ -11,4 +12,13 @@ import ArgumentParser
       ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,
       ParityCommand.self, TokenizerCommand.self, StudyCommand.self, AnalyzeCommand.self, NotebookCommand.self,
     ])
+
+  static func main() {
+    do {
+      try ProcessLimits.require()
+    } catch {
+      exit(withError: error)
+    }
+    main(nil)
+  }
 }

@@ -56,6 +56,28 @@ import Testing
     for word in words { #expect(result.errors.contains(word), "no '\(word)' in: \(result.errors)") }
   }
 
+  /// Under limits of the system, too: refused before libraries fault, or enough.
+  @Test(arguments: [
+    ("-n 12", "presets", 1, "the limit of open files is 12, expected at least 64; raise it with ulimit -n 64"),
+    ("-S -n 12", "presets", 0, ""), ("-n 64", "presets", 0, ""),
+    ("-v 400000", "presets", 1, "the limit of virtual memory is 400000 KB, expected at least 1048576"),
+    ("-v 2000000", "train", 0, ""), ("-v 2000000", "train --set model.width=2048", 1, "ulimit -v leaves buffers"),
+  ])
+  func systemLimits(limit: String, command: String, status: Int32, words: String) throws {
+    let scratch = ScratchFolder()
+    var arguments = command.split(separator: " ").map(String.init)
+    if arguments[0] == "train" {
+      arguments =
+        Program.training(["--steps", "1", "--set", "schedule.warmup=0", "--out", scratch("run")])
+        + arguments.dropFirst()
+    }
+    let result = try ProgramRunner.run(
+      ["-c", "ulimit \(limit); exec \"$0\" \"$@\"", ProgramRunner.program] + arguments, program: "/bin/bash")
+    #expect(result.status == status, "\(result.errors)")
+    let lines = result.errors.split(separator: "\n")
+    #expect(status == 0 || (lines.count == 1 && result.errors.contains(words)), "\(result.errors)")
+  }
+
   /// oneDNN obeys this variable and sees no newer instructions; without oneDNN the line names the library.
   @Test func bfloat16NeedsTheCPU() throws {
     let scratch = ScratchFolder()

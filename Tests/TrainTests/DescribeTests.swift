@@ -31,6 +31,37 @@ import Testing
     #expect(numbers.reduce(0, +) == (try ModelCosts(config.model).parameters))
   }
 
+  /// The largest sizes of every key: counted or refused in one line, never beyond what an integer holds.
+  @Test(arguments: [
+    (["model.layers=512", "model.width=65536", "model.hidden=1048576", "moe.experts=16384"], true),
+    (["model.layers=512", "model.width=65536", "model.hidden=1048576", "moe.experts=64"], false),
+    (["model.width=65536", "model.context=1048576", "model.vocabulary=16777216", "model.heads=1024"], false),
+    (["moe.experts=16384", "moe.hidden=1048576", "moe.variant=top16384", "data.batch=65536"], false),
+    (["lora.rank=1024", "model.layers=512", "model.width=65536", "moe.experts=16384"], true),
+  ])
+  func largestSizes(settings: [String], isRefused: Bool) throws {
+    let description = try ModelDescription(preset: "gpt-toy", settings: settings)
+    var config = RunConfig()
+    try RunConfig.table.apply(ProjectHome.presets.preset("gpt-toy"), to: &config)
+    try RunConfig.table.set(settings, in: &config)
+    let dryRun = DryRun(task: .lm, preset: "gpt-toy", config: config)
+    guard isRefused else {
+      #expect(try description.text().contains("parameters are not listed"))
+      #expect(try !dryRun.text().isEmpty && !dryRun.json().line.isEmpty)
+      #expect { try DryRun.requireMemory(for: config) } throws: { "\($0)".contains("model.width") }
+      return
+    }
+    for attempt in [{ _ = try description.text() }, { _ = try dryRun.text() }, { _ = try dryRun.json() }]
+      as [() throws -> Void]
+    {
+      #expect { try attempt() } throws: { error in
+        let line = "\(error)"
+        return line.hasPrefix("model.layers 512, model.width 65536") && line.contains("lower them")
+          && !line.contains("\n")
+      }
+    }
+  }
+
   @Test func everyVariantHasADiagram() throws {
     for variant in ["dense"] + MoEVariant.all.map(\.name) {
       var config = MoEConfig()

@@ -126,6 +126,9 @@ public struct DataConfig: Sendable, Equatable {
       crop: part, flip: flip ? 0.5 : 0, brightness: Float(jitter), contrast: Float(jitter))
   }
 
+  /// Bytes of decoded images kept in memory: no more than a quarter of what virtual memory is left where it is limited.
+  var cacheBytes: Int { min(cacheMB * 1_000_000, (MemoryLimit.virtualBytesLeft ?? .max) / 4) }
+
   public var pixelNormalisation: PixelNormalisation {
     normalisation == .imagenet ? .imageNet : .unit
   }

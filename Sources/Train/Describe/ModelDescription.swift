@@ -40,20 +40,37 @@ public struct ModelDescription {
   /// - Throws: `ModelError` for an impossible configuration.
   public func text() throws -> String {
     let model = config.model
-    var shapes = TextTable(columns: [.left("parameter"), .left("shape"), .right("blocks"), .right("numbers")])
-    for group in try parameterGroups() {
-      shapes.add([
-        group.path, group.shape.map(String.init).joined(separator: " × "), group.blocks == 0 ? "" : "\(group.blocks)",
-        HumanFormat.grouped(group.count),
-      ])
-    }
+    let shapes = try parameterTable()
     var figures = TextTable(columns: [.left("\(preset), \(model.moe.variant)"), .right("")])
     try ModelFigures(config).add(to: &figures)
     if model.kind == .gpt {
       let cache = 2 * model.layers * model.keyValueHeads * model.headWidth * 4
       figures.add(["memory: keys and values a token of context", HumanFormat.bytes(cache)])
     }
-    return shapes.render() + "\n" + figures.render()
+    return shapes + "\n" + figures.render()
+  }
+
+  /// Every form of parameter; instead a line where not even a model of few blocks can be made to look at.
+  private func parameterTable() throws -> String {
+    // The blocks up to the first with experts, and a dense one, show every form; the rest are copies.
+    var small = config.model
+    small.layers = min(small.layers, small.moe.variant == "dense" ? 1 : small.moe.firstBlock + 1)
+    small.moe.bankLayers = 1
+    let (weights, tokens) = (Double(try ModelCosts(small).parameters), Double(small.vision.tokens + small.text.context))
+    // Weights, and tables that are computed for them: positions and rotary angles.
+    let needed = 4 * weights + 8 * tokens * Double(small.width)
+    guard needed <= Double(MemoryLimit.available) else {
+      return
+        "parameters are not listed: one block of each form needs \(HumanFormat.bytes(Int(min(needed, 1e18)))) of memory, there are \(HumanFormat.bytes(MemoryLimit.available))\n"
+    }
+    var shapes = TextTable(columns: [.left("parameter"), .left("shape"), .right("blocks"), .right("numbers")])
+    for group in try parameterGroups(small) {
+      shapes.add([
+        group.path, group.shape.map(String.init).joined(separator: " × "), group.blocks == 0 ? "" : "\(group.blocks)",
+        HumanFormat.grouped(group.count),
+      ])
+    }
+    return shapes.render()
   }
 
   /// Parameters of one form, over all blocks that have them.
@@ -65,11 +82,7 @@ public struct ModelDescription {
   }
 
   /// The real model's parameters, from one that is cut to as many blocks as have different forms.
-  private func parameterGroups() throws -> [Group] {
-    var small = config.model
-    // The blocks up to the first with experts, and a dense one, show every form; the rest are copies.
-    small.layers = min(small.layers, small.moe.variant == "dense" ? 1 : small.moe.firstBlock + 1)
-    small.moe.bankLayers = 1
+  private func parameterGroups(_ small: ModelConfig) throws -> [Group] {
     var groups: [Group] = []
     let engine = try Engine(threads: 1)
     let parameters = try small.makeModel(seed: nil, engine: engine).parameters

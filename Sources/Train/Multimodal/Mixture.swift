@@ -81,7 +81,7 @@ final class Mixture {
   ) throws {
     guard data.images != nil || data.shards != nil else { return nil }
     (self.config, self.engine, self.share) = (config, engine, share)
-    let cache = config.data.cacheMB * 1_000_000 / 2
+    let cache = config.data.cacheBytes / 2
     func source(_ set: ImageSet, _ bytes: Int) -> ImageSource {
       ImageSource(set, cacheBytes: bytes, policy: config.data.onBadImage)
     }

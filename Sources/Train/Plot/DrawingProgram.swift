@@ -36,7 +36,8 @@ enum DrawingProgram {
     try process.run()
     guard ended.wait(timeout: .now() + timeout) == .success else {
       kill(process.processIdentifier, SIGKILL)
-      ended.wait()
+      // Not for ever: where the system refuses a thread, nobody hears of the end.
+      _ = ended.wait(timeout: .now() + 1)
       return "not done after \(HumanFormat.duration(timeout)), so it was stopped"
     }
     if process.terminationReason == .exit, process.terminationStatus == 0 { return "" }

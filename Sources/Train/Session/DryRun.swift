@@ -1,18 +1,21 @@
 import Foundation
 import MMoEModels
+import MMoETensor
 
 /// `--dry-run`: what a run would take, from its configuration alone.
 struct DryRun {
-  /// Stops what this machine cannot hold before memory is taken: the system would end the process later without a word.
+  /// Stops what this process cannot hold before memory is taken: the system would end it later without a word.
   ///
   /// - Throws: `TrainError` naming both sizes.
   static func requireMemory(for config: RunConfig) throws {
     let figures = try ModelFigures(config)
     let needed = Double(figures.stateBytes) + figures.activationBytes
-    let installed = Double(ProcessInfo.processInfo.physicalMemory)
-    guard needed <= installed else {
+    let allowed = MemoryLimit.available
+    guard needed <= Double(allowed) else {
+      let isLimited = allowed < Int(ProcessInfo.processInfo.physicalMemory)
+      let limit = isLimited ? "ulimit -v leaves buffers" : "this machine has"
       throw TrainError(
-        "model.width \(config.model.width), model.layers \(config.model.layers), moe.experts \(config.model.moe.experts) and data.batch \(config.data.batch) need about \(HumanFormat.bytes(Int(min(needed, 1e18)))) of memory, this machine has \(HumanFormat.bytes(Int(installed))); lower them or raise train.accumulation"
+        "model.width \(config.model.width), model.layers \(config.model.layers), moe.experts \(config.model.moe.experts) and data.batch \(config.data.batch) need about \(HumanFormat.bytes(Int(min(needed, 1e18)))) of memory, \(limit) \(HumanFormat.bytes(allowed)); lower them or raise train.accumulation"
       )
     }
   }

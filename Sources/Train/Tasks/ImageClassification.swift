@@ -48,7 +48,7 @@ public final class ImageClassification: TrainingTask {
     self.team = team
     try config.requireDivisible(by: team?.world.size ?? 1)
     folder = try ImageFolder(path: data, splits: isTraining ? [.train, .val] : [.val])
-    let cache = config.data.cacheMB * 1_000_000
+    let cache = config.data.cacheBytes
     validation = ImageSource(
       try folder[.val], cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
     training =

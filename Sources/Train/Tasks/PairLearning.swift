@@ -74,7 +74,7 @@ public final class PairLearning: TrainingTask {
     tokens = CaptionTokens(data.tokenizer)
     vocabulary = data.vocabulary
     attachments = try TokenizerAttachments.make(data.tokenizer)
-    let cache = config.data.cacheMB * 1_000_000
+    let cache = config.data.cacheBytes
     validation = try Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
     training = isTraining ? try Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
     mixture = try Mixture(
