@@ -2,6 +2,9 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
                             const int32_t *exclude, float *probabilities, int32_t *experts,
                             float *gates, float *logSumExp, long T, long E, long k,
                             int renormalise) {
+  // 0, or NaN where a bias is not finite: the choice then means nothing.
+  float doubt = 0;
+  for (long e = 0; e < E && selectionBias; e++) doubt += 0 * selectionBias[e];
   for (long t = 0; t < T; t++) {
     const float *z = logits + t * E;
     float *p = probabilities + t * E;
@@ -13,13 +16,13 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
     for (long e = 0; e < E; e++) p[e] *= inverse;
     logSumExp[t] = m + logf(sum);
 
-    float chosenSum = 0;
     for (long j = 0; j < k; j++) {
       long best = -1;
       float bestScore = 0;
       for (long e = 0; e < E; e++) {
         if (exclude && exclude[t] == e) continue;
-        if (z[e] <= MMOE_FOREIGN) continue;
+        // Only what `confine` has set: a logit that overflowed still is one of an expert that the token may take.
+        if (z[e] == MMOE_FOREIGN) continue;
         int taken = 0;
         for (long i = 0; i < j; i++) taken |= experts[t * k + i] == e;
         if (taken) continue;
@@ -32,11 +35,18 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
         }
       }
       experts[t * k + j] = (int32_t)best;
-      gates[t * k + j] = p[best];
-      chosenSum += p[best];
     }
-    if (renormalise)
-      for (long j = 0; j < k; j++) gates[t * k + j] /= chosenSum;
+    // One NaN makes all probabilities NaN, and a choice among them means nothing.
+    float undecided = 0 * p[0] + doubt, *g = gates + t * k;
+    if (!renormalise) {
+      for (long j = 0; j < k; j++) g[j] = p[experts[t * k + j]] + undecided;
+      continue;
+    }
+    // From the logits: with a bias all chosen probabilities may be too small for a float.
+    float top = z[experts[t * k]], chosenSum = 0;
+    for (long j = 1; j < k; j++) top = z[experts[t * k + j]] > top ? z[experts[t * k + j]] : top;
+    for (long j = 0; j < k; j++) chosenSum += g[j] = expf(z[experts[t * k + j]] - top);
+    for (long j = 0; j < k; j++) g[j] = g[j] / chosenSum + undecided;
   }
 }
 
@@ -100,9 +110,14 @@ void KERNEL(mmoe_identity_rows)(float *y, const float *x, const int32_t *experts
                                 int32_t first, long T, long k, long columns) {
   for (long t = 0; t < T; t++) {
     float w = 0;
-    for (long j = 0; j < k; j++)
-      if (experts[t * k + j] >= first) w += gates[t * k + j];
-    if (w == 0) continue;
+    int chosen = 0;
+    for (long j = 0; j < k; j++) {
+      if (experts[t * k + j] < first) continue;
+      w += gates[t * k + j];
+      chosen = 1;
+    }
+    // Not "w is 0": 0 times a NaN is NaN.
+    if (!chosen) continue;
     const float *in = x + t * columns;
     float *out = y + t * columns;
     for (long c = 0; c < columns; c++) out[c] += w * in[c];
@@ -143,28 +158,17 @@ void KERNEL(mmoe_route_backward)(float *dLogits, const float *probabilities,
     const float *p = probabilities + t * E;
     const float *dp = dProbabilities ? dProbabilities + t * E : 0;
     float *dz = dLogits + t * E;
-    // Through g = p / sum(chosen), dp of a chosen expert is (dg - sum_j dg_j g_j) / sum(chosen).
-    float chosenSum = 1, weighted = 0;
-    if (renormalise && dGates) {
-      chosenSum = 0;
-      for (long j = 0; j < k; j++) {
-        chosenSum += p[experts[t * k + j]];
-        weighted += dGates[t * k + j] * gates[t * k + j];
-      }
-    }
-    // Softmax: dz_e = p_e (dp_e - sum_i p_i dp_i).
-    float inner = 0;
-    if (dGates)
-      for (long j = 0; j < k; j++)
-        inner += (dGates[t * k + j] - weighted) / chosenSum * p[experts[t * k + j]];
+    const float *g = gates + t * k, *dg = dGates ? dGates + t * k : 0;
+    const int32_t *own = experts + t * k;
+    // Softmax: dz_e = p_e (dp_e - sum_i p_i dp_i). The gates are some of the probabilities, or renormalised a softmax of
+    // their own, over the chosen logits.
+    float inner = 0, chosen = 0;
+    for (long j = 0; j < k && dg; j++) chosen += dg[j] * g[j];
+    if (!renormalise) inner += chosen;
     if (dp)
       for (long e = 0; e < E; e++) inner += dp[e] * p[e];
     float common = (dLogSumExp ? dLogSumExp[t] : 0) - inner;
     for (long e = 0; e < E; e++) dz[e] += p[e] * (dp ? dp[e] + common : common);
-    if (dGates)
-      for (long j = 0; j < k; j++) {
-        long e = experts[t * k + j];
-        dz[e] += (dGates[t * k + j] - weighted) / chosenSum * p[e];
-      }
+    for (long j = 0; j < k && dg; j++) dz[own[j]] += renormalise ? g[j] * (dg[j] - chosen) : g[j] * dg[j];
   }
 }

@@ -14,6 +14,41 @@ import Testing
     #expect(choice.gates.values == [0.5, 0.5, 0.5, 0.5])
   }
 
+  /// Logits that overflowed: every choice is an expert still, each once, and one whose logit is −∞ has no weight.
+  @Test(arguments: [true, false]) func infiniteLogitsChooseExperts(renormalise: Bool) {
+    let (low, high) = (-Float.infinity, Float.infinity)
+    let logits = Tensor([low, low, 0, low, low, low, low, low, low, high, 0, 1, .nan, 0, 1, 2], shape: [4, 4])
+    let tape = Tape(engine, recording: false)
+    let choice = tape.gate(logits, k: 3, renormalise: renormalise, exclude: [0, 3, -1, 1])
+    #expect(choice.experts == [2, 1, 3, 0, 1, 2, 0, 1, 2, 0, 2, 3])
+    let gates = choice.gates.values
+    #expect(Array(gates[..<3]) == [1, 0, 0])
+    #expect(gates[3...].allSatisfy { $0.isNaN })
+    // What a plan without the choices −1 that there once were accepts.
+    #expect(DispatchPlan(experts: choice.experts, tokens: 4, k: 3, expertCount: 4).rows == 12)
+  }
+
+  /// A bias may choose experts whose probabilities are no numbers of float32 any more: the weights are a softmax over the
+  /// chosen logits, whatever the best expert's is.
+  @Test(arguments: [0, 50, 90, 110, 300] as [Float]) func renormalisedGatesBelowTheBest(gap: Float) {
+    let bias: [Float] = [0, 2, 2, 0]
+    let logits = Tensor([gap, 0, -1, 0.5], shape: [1, 4])
+    let choice = Tape(engine, recording: false).gate(logits, k: 2, renormalise: true, selectionBias: bias)
+    #expect(Set(choice.experts) == [1, 2])
+    let expected: [Int32: Float] = [1: 0.7310586, 2: 0.2689414]
+    for (expert, gate) in zip(choice.experts, choice.gates.values) { #expect(abs(gate - expected[expert]!) < 1e-6) }
+    let factors = Tensor([0.7, -0.4], shape: [1, 2])
+    for check in checkGradients(
+      engine: engine, inputs: [("logits", logits)], step: 1e-2,
+      forward: { tape in
+        tape.innerProduct(
+          tape.gate(logits, k: 2, renormalise: true, selectionBias: bias).gates, with: factors)
+      })
+    {
+      #expect(check.error < 1e-3, "\(check)")
+    }
+  }
+
   /// Queues: all first choices in token order, then all second choices; C = ceil(cf T k / E).
   @Test func capacityAndPlaces() {
     let plan = DispatchPlan(
