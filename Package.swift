@@ -80,8 +80,9 @@ let package = Package(
       ], path: "Sources/mmoe"),
 
     .target(name: "TestSupport", dependencies: ["MMoETensor"], path: "Tests/Support"),
+    .target(name: "KernelLevels", dependencies: ["CKernels"], path: "Tests/KernelLevels"),
     .testTarget(
-      name: "TensorTests", dependencies: ["MMoETensor", "TestSupport"], path: "Tests/TensorTests"),
+      name: "TensorTests", dependencies: ["MMoETensor", "KernelLevels", "TestSupport"], path: "Tests/TensorTests"),
     .testTarget(
       name: "DataTests", dependencies: ["MMoEData", "TestSupport"], path: "Tests/DataTests"),
     .testTarget(

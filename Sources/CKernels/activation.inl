@@ -58,25 +58,30 @@ INLINE void put16(void *p, long at, f16 v, long n, int half) {
   else store_tail((float *)p + at, v, n);
 }
 
-// kept = pre + bias, where there is a place to keep it, and activated.
+// kept = pre + bias, where there is a place to keep it, and activated; the columns from c on, 16 or the last n.
+INLINE void activate_block(int kind, int half, const float *pre, const float *bias, void *kept, void *activated,
+                           long hidden, long r, long c, long n) {
+  long width = kind == MMOE_SWIGLU ? 2 * hidden : hidden, at = r * width + c;
+  f16 x = get16(pre, at, n, 0);
+  if (bias) x += get16(bias, c, n, 0);
+  f16 y = x * gate16(kind, x);
+  if (kind == MMOE_SWIGLU) {
+    f16 up = get16(pre, at + hidden, n, 0);
+    if (bias) up += get16(bias, hidden + c, n, 0);
+    if (kept) put16(kept, at + hidden, up, n, half);
+    y *= up;
+  }
+  if (kept) put16(kept, at, x, n, half);
+  put16(activated, r * hidden + c, y, n, half);
+}
+
+// The rest of a row apart: its copies of so many bytes are calls, over which no constant stays in a register.
 INLINE void activate(int kind, int half, const float *pre, const float *bias, void *kept, void *activated,
                      long rows, long hidden) {
-  long width = kind == MMOE_SWIGLU ? 2 * hidden : hidden;
   for (long r = 0; r < rows; r++) {
-    for (long c = 0; c < hidden; c += 16) {
-      long n = hidden - c, at = r * width + c;
-      f16 x = get16(pre, at, n, 0);
-      if (bias) x += get16(bias, c, n, 0);
-      f16 y = x * gate16(kind, x);
-      if (kind == MMOE_SWIGLU) {
-        f16 up = get16(pre, at + hidden, n, 0);
-        if (bias) up += get16(bias, hidden + c, n, 0);
-        if (kept) put16(kept, at + hidden, up, n, half);
-        y *= up;
-      }
-      if (kept) put16(kept, at, x, n, half);
-      put16(activated, r * hidden + c, y, n, half);
-    }
+    long c = 0;
+    for (; c + 16 <= hidden; c += 16) activate_block(kind, half, pre, bias, kept, activated, hidden, r, c, 16);
+    if (c < hidden) activate_block(kind, half, pre, bias, kept, activated, hidden, r, c, hidden - c);
   }
 }
 

@@ -1,6 +1,8 @@
 // Binds every kernel to the highest level that this CPU has, once, when the program is loaded.
 #include "CKernels.h"
 
+#include "kernels.h"
+
 #if defined(__x86_64__)
 // Resolvers run before a sanitizer is ready.
 #define EARLY __attribute__((no_sanitize("address", "memory", "thread", "undefined")))
@@ -17,48 +19,9 @@ EARLY static int level(void) {
     int l = level();                                                           \
     return l == 4 ? name##_v4 : l == 3 ? name##_v3 : name##_base;              \
   }                                                                            \
-  __typeof__(name) name __attribute__((ifunc("resolve_" #name)))
+  __typeof__(name) name __attribute__((ifunc("resolve_" #name)));
 
-BIND(mmoe_add);
-BIND(mmoe_sum);
-BIND(mmoe_scale);
-BIND(mmoe_axpy);
-BIND(mmoe_sum_of_squares);
-BIND(mmoe_dot);
-BIND(mmoe_first_not_finite);
-BIND(mmoe_bias_residual);
-BIND(mmoe_activate);
-BIND(mmoe_activate_backward);
-BIND(mmoe_activate_bf16);
-BIND(mmoe_activate_backward_bf16);
-BIND(mmoe_column_sums);
-BIND(mmoe_scale_rows);
-BIND(mmoe_layer_norm);
-BIND(mmoe_layer_norm_backward);
-BIND(mmoe_rms_norm);
-BIND(mmoe_rms_norm_backward);
-BIND(mmoe_softmax_rows);
-BIND(mmoe_softmax_recompute);
-BIND(mmoe_softmax_backward);
-BIND(mmoe_row_dots);
-BIND(mmoe_cross_entropy);
-BIND(mmoe_exp_slice);
-BIND(mmoe_exp_slice_bf16);
-BIND(mmoe_scale_bf16);
-BIND(mmoe_rotary);
-BIND(mmoe_gemv);
-BIND(mmoe_route);
-BIND(mmoe_route_backward);
-BIND(mmoe_gather_rows);
-BIND(mmoe_combine_rows);
-BIND(mmoe_combine_backward);
-BIND(mmoe_identity_rows);
-BIND(mmoe_identity_backward);
-BIND(mmoe_adamw);
-BIND(mmoe_encode_bf16);
-BIND(mmoe_decode_bf16);
-BIND(mmoe_encode_int8);
-BIND(mmoe_decode_int8);
+MMOE_KERNELS(BIND)
 #endif
 
 const char *mmoe_kernel_level(void) {

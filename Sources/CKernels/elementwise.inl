@@ -46,9 +46,11 @@ long KERNEL(mmoe_first_not_finite)(const float *x, long n) {
   for (long start = 0; start < n; start += 1024) {
     long end = start + 1024 < n ? start + 1024 : n;
     // 0 * x is 0 for finite x and NaN otherwise: one cheap pass, the search only where needed.
-    float probe = 0;
-    for (long i = start; i < end; i++) probe += 0.0f * x[i];
-    if (probe != 0 || probe != probe)
+    f16 probe = splat(0);
+    long c = start;
+    for (; c + 16 <= end; c += 16) probe += 0.0f * load16(x + c);
+    if (c < end) probe += 0.0f * load_tail(x + c, end - c, 0);
+    if (sum16(probe) != 0)
       for (long i = start; i < end; i++)
         if (!isfinite(x[i])) return i;
   }

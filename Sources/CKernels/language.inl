@@ -44,8 +44,17 @@ INLINE void exp_slice(const float *logits, long ld, void *out, long ldOut, int h
       half ? store_tail_bf16(rounded + whole, e, rest) : store_tail(exact + whole, e, rest);
       for (long i = 0; i < rest; i++) tail += e[i];
     }
+    float sum = sum16(total) + tail;
     maxima[r] = m;
-    sums[r] = sum16(total) + tail;
+    sums[r] = sum;
+    // The maximum does not see a NaN, and all of the row depends on it.
+    if (sum != sum) {
+      maxima[r] = sum;
+      for (long c = 0; c < columns; c++) {
+        if (half) rounded[c] = 0x7FC0;
+        else exact[c] = sum;
+      }
+    }
   }
 }
 

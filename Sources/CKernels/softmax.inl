@@ -84,12 +84,12 @@ void KERNEL(mmoe_cross_entropy)(float *logits, const int32_t *targets, float *lo
     if (rest) top = max16(top, load_tail(row + whole, rest, -INFINITY));
     float m = maximum16(top);
     int32_t rank = 0;
-    float mean = 0;
-    for (long c = 0; c < columns; c++) {
-      rank += row[c] > target || (row[c] == target && c < targets[r]);
-      mean += row[c];
-    }
-    mean /= (float)columns;
+    for (long c = 0; c < targets[r]; c++) rank += row[c] >= target;
+    for (long c = targets[r]; c < columns; c++) rank += row[c] > target;
+    // Summed in double, which logits cannot overflow, and only where asked for: 0 times infinity would be NaN.
+    double mean = 0;
+    for (long c = 0; c < columns && smoothing != 0; c++) mean += row[c];
+    mean /= (double)columns;
     f16 total = splat(0);
     for (long c = 0; c < whole; c += 16) {
       f16 e = exp16(load16(row + c) - m);
@@ -102,8 +102,9 @@ void KERNEL(mmoe_cross_entropy)(float *logits, const int32_t *targets, float *lo
       tail += row[c];
     }
     float sum = sum16(total) + tail, logSum = m + logf(sum);
-    losses[r] = logSum - (1 - smoothing) * target - smoothing * mean;
-    ranks[r] = rank;
+    losses[r] = logSum - (1 - smoothing) * target - smoothing * (float)mean;
+    // Nothing is larger than NaN: such a target would be the first.
+    ranks[r] = sum == sum ? rank : INT32_MAX;
     float factor = scale / sum, uniform = scale * smoothing / (float)columns;
     for (long c = 0; c < columns; c++) row[c] = row[c] * factor - uniform;
     row[targets[r]] -= scale * (1 - smoothing);

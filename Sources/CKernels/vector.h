@@ -65,6 +65,7 @@ INLINE f16 splat(float x) { return (f16){} + x; }
 
 INLINE f16 select16(i16 mask, f16 a, f16 b) { return (f16)(((i16)a & mask) | ((i16)b & ~mask)); }
 
+// Where either is NaN both give b, as x86's instructions do: what must stay NaN comes second.
 INLINE f16 max16(f16 a, f16 b) { return select16(a > b, a, b); }
 
 INLINE f16 min16(f16 a, f16 b) { return select16(a < b, a, b); }
@@ -78,6 +79,8 @@ INLINE float sum16(f16 v) {
   return a[0];
 }
 
+// The largest lane; that of a NaN may be lost, so whoever uses it must see the NaN elsewhere, such as in the sum of
+// exponentials.
 INLINE float maximum16(f16 v) {
   float a[16];
   memcpy(a, &v, sizeof a);
@@ -86,11 +89,12 @@ INLINE float maximum16(f16 v) {
   return a[0];
 }
 
-// e^x to about 1 ulp for x in [-87, 88]; arguments beyond are clamped. Cody-Waite reduction by
-// ln 2 and a degree-6 polynomial (Cephes' coefficients).
+// e^x to about 1 ulp for x in [-87, 88]; arguments beyond are clamped, NaN stays NaN. Cody-Waite reduction by ln 2 and
+// a degree-6 polynomial (Cephes' coefficients).
 INLINE f16 exp16(f16 x) {
-  x = min16(max16(x, splat(-87.0f)), splat(88.0f));
-  const f16 magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  x = min16(splat(88.0f), max16(splat(-87.0f), x));
+  // 1.5 * 2^23 + 127: adding it rounds to an integer, whose last bits are then the exponent's of 2^n.
+  const f16 magic = splat(12583039.0f);
   f16 shifted = x * 1.44269504088896341f + magic;
   f16 n = shifted - magic;
   f16 r = x - n * 0.693359375f;
@@ -100,7 +104,8 @@ INLINE f16 exp16(f16 x) {
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  i16 exponent = ((i16)shifted - (i16)magic) << 23;
-  return (f16)((i16)p + exponent);
+  p = p * (r * r) + r;
+  // 2^n as a factor: added to the exponent's bits it would turn some NaNs into numbers. (1 + p) 2^n is one operation.
+  f16 power = (f16)((i16)shifted << 23);
+  return p * power + power;
 }

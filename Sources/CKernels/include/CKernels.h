@@ -1,6 +1,9 @@
 // Vectorised element-wise and reduction kernels. Every function works on one tile on the calling
 // thread; Swift's worker pool hands out the tiles. Matrices are row-major; `ld` is the distance
 // between rows in floats.
+//
+// A NaN in an input makes every output NaN that depends on it, at every CPU level (KernelNaNTests goes through all kernels
+// declared here).
 #pragma once
 
 #include <stdint.h>
@@ -100,8 +103,9 @@ void mmoe_softmax_backward(float *dP, const float *p, const float *D, long rows,
 /// D[r] = dot of rows of a and b.
 void mmoe_row_dots(float *D, const float *a, const float *b, long rows, long columns, long lda,
                    long ldb);
-/// Softmax cross-entropy with label smoothing; logits are replaced by scale * dL/dlogits. Writes the loss
-/// (without scale) of every row and whether the target was the first maximum; a target < 0 is ignored.
+/// Softmax cross-entropy with label smoothing; logits are replaced by scale * dL/dlogits. Writes of every row the loss
+/// (without scale) and how many logits come before the target's: larger ones, and equal ones of lower index; INT32_MAX where
+/// a NaN leaves no order. A target < 0 is ignored: loss 0, rank -1.
 void mmoe_cross_entropy(float *logits, const int32_t *targets, float *losses, int32_t *ranks,
                         float scale, float smoothing, long rows, long columns);
 
@@ -111,7 +115,7 @@ void mmoe_cross_entropy(float *logits, const int32_t *targets, float *losses, in
 /// sines `angles` holds, [width/2] each; sign = -1 turns back.
 void mmoe_rotary(float *x, const float *angles, float sign, long heads, long width);
 /// One slice of a vocabulary, classes firstClass...: logits become exp(logit - maximum of the slice's row); stores
-/// that maximum and the sum, and the target's logit where it lies in this slice.
+/// that maximum and the sum, and the target's logit where it lies in this slice. A NaN makes all of its row NaN.
 void mmoe_exp_slice(float *logits, long ld, const int32_t *targets, long firstClass, float *maxima,
                     float *sums, float *targetLogits, long rows, long columns);
 /// The same of a slice that stands alone, [rows, columns], its exponentials written in bfloat16 to rows `ld` apart; the
@@ -133,8 +137,9 @@ void mmoe_gemv(float *y, const float *w, const float *x, long ld, long out, long
 /// never chosen, whatever the bias. `selectionBias` (null for none) is added to the
 /// probabilities for the choice only. `exclude` (null for none) holds one expert a token may not take.
 /// Ties go to the lower index.
-/// probabilities[T,E]; experts[T,k] best first; gates[T,k], divided by their sum when `renormalise`.
-/// logSumExp[T].
+/// probabilities[T,E]; experts[T,k] best first; gates[T,k], the chosen probabilities or, when `renormalise`, the softmax
+/// over the chosen logits; logSumExp[T]. NaN among a token's logits or the biases makes its gates NaN; its experts are valid
+/// numbers still.
 void mmoe_route(const float *logits, const float *selectionBias, const int32_t *exclude,
                 float *probabilities, int32_t *experts, float *gates, float *logSumExp, long T,
                 long E, long k, int renormalise);
