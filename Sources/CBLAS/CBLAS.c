@@ -11,7 +11,19 @@
 #ifdef MMOE_ONEDNN
 #include <dnnl.h>
 #include <pthread.h>
+#include <unistd.h>
 extern void omp_set_num_threads(int);
+
+// A product that failed has written nothing or a part, and nothing can be computed from that. It runs on a worker's thread
+// between the rows of others, so that the process ends here, with one line; sizes are the caller's own, so that memory is
+// what is missing.
+static void must(dnnl_status_t status, const char *what, long M, long N, long K) {
+  if (status == dnnl_success) return;
+  fprintf(stderr, "oneDNN: a %s product of %ld x %ld x %ld failed with status %d%s\n", what, M, N, K, (int)status,
+          status == dnnl_out_of_memory ? " (out of memory); lower data.batch or the model's size"
+                                       : "; give --set tensor.blas=openblas");
+  _exit(EXIT_FAILURE);
+}
 #endif
 
 static char descriptions[2][192];
@@ -75,8 +87,9 @@ void mmoe_sgemm(mmoe_blas backend, bool transposeA, bool transposeB, int M, int 
   }
 #ifdef MMOE_ONEDNN
   if (backend == MMOE_BLAS_ONEDNN) {
-    dnnl_sgemm(transposeA ? 'T' : 'N', transposeB ? 'T' : 'N', M, N, K, alpha, A, lda, B, ldb, beta,
-               C, ldc);
+    must(dnnl_sgemm(transposeA ? 'T' : 'N', transposeB ? 'T' : 'N', M, N, K, alpha, A, lda, B, ldb, beta,
+                    C, ldc),
+         "float32", M, N, K);
     return;
   }
 #endif
@@ -143,33 +156,27 @@ bool mmoe_blas_open_bf16(char error[256]) {
   return !products_status;
 }
 
-// A product that fails midway has no result to go on with; sizes are the caller's own, so this is no user's error.
-static void must(dnnl_status_t status) {
-  if (status == dnnl_success) return;
-  fprintf(stderr, "oneDNN: a bfloat16 product failed with status %d%s\n", status,
-          status == dnnl_out_of_memory ? " (out of memory; lower the batch or the model size)" : "");
-  abort();
-}
-
 static void multiply(bool transposeA, bool transposeB, int M, int N, int K, float alpha, const uint16_t *A,
                      int lda, const uint16_t *B, int ldb, bool add, float *C, int ldc) {
   static __thread dnnl_stream_t stream;
-  if (!stream) must(dnnl_stream_create(&stream, cpu, dnnl_stream_default_flags));
+  dnnl_status_t status = dnnl_success;
+  if (!stream) status = dnnl_stream_create(&stream, cpu, dnnl_stream_default_flags);
   dnnl_memory_desc_t a, b, c, one;
   const dnnl_dims_t single = {1};
-  must(dnnl_memory_desc_init_by_tag(&one, 1, single, dnnl_f32, dnnl_a));
-  must(describe(&a, dnnl_bf16, transposeA, M, K, lda));
-  must(describe(&b, dnnl_bf16, transposeB, K, N, ldb));
-  must(describe(&c, dnnl_f32, false, M, N, ldc));
+  if (!status) status = dnnl_memory_desc_init_by_tag(&one, 1, single, dnnl_f32, dnnl_a);
+  if (!status) status = describe(&a, dnnl_bf16, transposeA, M, K, lda);
+  if (!status) status = describe(&b, dnnl_bf16, transposeB, K, N, ldb);
+  if (!status) status = describe(&c, dnnl_f32, false, M, N, ldc);
   dnnl_exec_arg_t arguments[4] = {{DNNL_ARG_SRC, NULL},
                                   {DNNL_ARG_WEIGHTS, NULL},
                                   {DNNL_ARG_DST, NULL},
                                   {DNNL_ARG_ATTR_OUTPUT_SCALES, NULL}};
-  must(dnnl_memory_create(&arguments[0].memory, &a, cpu, (void *)A));
-  must(dnnl_memory_create(&arguments[1].memory, &b, cpu, (void *)B));
-  must(dnnl_memory_create(&arguments[2].memory, &c, cpu, C));
-  must(dnnl_memory_create(&arguments[3].memory, &one, cpu, &alpha));
-  must(dnnl_primitive_execute(products[transposeA][transposeB][add], stream, 4, arguments));
+  if (!status) status = dnnl_memory_create(&arguments[0].memory, &a, cpu, (void *)A);
+  if (!status) status = dnnl_memory_create(&arguments[1].memory, &b, cpu, (void *)B);
+  if (!status) status = dnnl_memory_create(&arguments[2].memory, &c, cpu, C);
+  if (!status) status = dnnl_memory_create(&arguments[3].memory, &one, cpu, &alpha);
+  if (!status) status = dnnl_primitive_execute(products[transposeA][transposeB][add], stream, 4, arguments);
+  must(status, "bfloat16", M, N, K);
   for (int i = 0; i < 4; i++) dnnl_memory_destroy(arguments[i].memory);
 }
 
@@ -185,7 +192,7 @@ static void multiply_doubled(int M, int N, int K, float alpha, const uint16_t *A
   if (needed > capacity) {
     free(scratch);
     scratch = malloc(needed);
-    must(scratch ? dnnl_success : dnnl_out_of_memory);
+    must(scratch ? dnnl_success : dnnl_out_of_memory, "bfloat16", M, N, K);
     capacity = needed;
   }
   float *c = (float *)scratch;
