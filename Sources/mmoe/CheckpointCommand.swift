@@ -41,7 +41,8 @@ struct CheckpointCommand: ParsableCommand {
   }
 
   struct Verify: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Compare every byte with the checksum in the file.")
+    static let configuration = CommandConfiguration(
+      abstract: "Compare every byte with the checksum in the file; all numbers must be finite.")
 
     @Argument(help: "Checkpoints, or folders of them.") var checkpoints: [String]
 

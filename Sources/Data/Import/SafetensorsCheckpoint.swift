@@ -1,4 +1,5 @@
 import Foundation
+import MMoETensor
 
 /// The weights of a model in one safetensors file, or in several that `model.safetensors.index.json` names.
 public struct SafetensorsCheckpoint: Sendable {
@@ -87,8 +88,18 @@ public struct SafetensorsCheckpoint: Sendable {
 
   /// A tensor as float32, row-major.
   ///
-  /// - Throws: `DataError` naming file and tensor: missing, or of a type that no weights have.
-  public func floats(_ name: String) throws -> [Float] { try file(name).floats(name) }
+  /// - Throws: `DataError` naming file and tensor: missing, of a type that no weights have, or with a number that is not
+  ///   finite.
+  public func floats(_ name: String) throws -> [Float] {
+    let file = try file(name)
+    let values = try file.floats(name)
+    if let index = values.withUnsafeBufferPointer({ firstNotFinite($0) }) {
+      throw DataError(
+        "\(file.path): tensor '\(name)': element \(index) is \(values[index]), expected finite weights; fetch the file again"
+      )
+    }
+    return values
+  }
 
   private func file(_ name: String) throws -> SafetensorsFile {
     guard let file = files[name] else {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoETensor
 
 /// Multinomial logistic regression on standardised pixels, trained by Adam on mini-batches of 64.
 struct LinearClassifier: Sendable {
@@ -67,8 +68,7 @@ struct LinearClassifier: Sendable {
       var row = [Float](repeating: 0, count: width)
       standardise(table, member, into: &row)
       let scores = self.scores(row)
-      let best = scores.indices.max { scores[$0] < scores[$1] } ?? 0
-      return best == Int(table.labels[member]) ? 1 : 0
+      return scores.indexOfLargest() == Int(table.labels[member]) ? 1 : 0
     }
     return Double(hits.reduce(0, +)) / Double(max(table.count, 1))
   }

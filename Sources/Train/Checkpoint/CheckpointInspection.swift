@@ -129,7 +129,8 @@ public enum CheckpointInspection {
   /// Verifies the checkpoints that paths name, all of a folder.
   ///
   /// - Parameter line: takes a line a file.
-  /// - Throws: `TrainError` after all were looked at when one is damaged, or when there is none.
+  /// - Throws: `TrainError` after all were looked at when one is damaged or holds numbers that are not finite, or when there
+  ///   is none.
   public static func verify(_ paths: [String], line: (String) -> Void) throws {
     let files = try paths.flatMap { path -> [String] in
       var isFolder: ObjCBool = false
@@ -144,10 +145,11 @@ public enum CheckpointInspection {
     for file in files {
       do {
         let summary = try CheckpointFile.verify(file)
+        try CheckpointFile.open(file).requireFiniteNumbers()
         line("\(file): \(HumanFormat.bytes(summary.bytes)), checksum \(CheckpointFile.hex(summary.checksum)), good")
-      } catch let error as HDF5Error {
+      } catch let error where error is HDF5Error || error is TrainError {
         damaged += 1
-        line(error.description)
+        line("\(error)")
       }
     }
     if damaged > 0 {

@@ -268,15 +268,18 @@ public final class LoadedCheckpoint {
 
   /// The numbers of one of `modelArrays()`.
   ///
-  /// - Throws: `HDF5Error` when there is none of that name, or it cannot be read.
+  /// - Throws: `HDF5Error` when there is none of that name, or it cannot be read; `TrainError` when a number is not finite.
   func modelArray(_ name: String) throws -> [Float] {
-    try reader.readFloats(CheckpointLayout.model + "/" + name.replacing(".", with: "/"))
+    let place = CheckpointLayout.model + "/" + name.replacing(".", with: "/")
+    let values = try reader.readFloats(place)
+    try values.withUnsafeBufferPointer { try reader.requireFinite($0, of: place) }
+    return values
   }
 
   /// Reads all parameters and buffers into a model of the same configuration.
   ///
   /// - Parameter leaves: which parameters stay in the file.
-  /// - Throws: `HDF5Error` or `TrainError` for a dataset that is missing, of another shape, or left over.
+  /// - Throws: `HDF5Error` or `TrainError` for a dataset that is missing, of another shape, left over, or not finite.
   public func restore(
     _ model: any TrainableModel, leaving leaves: (Parameter) -> Bool = { _ in false }
   ) throws {
@@ -289,7 +292,7 @@ public final class LoadedCheckpoint {
     }
     for (path, value) in model.buffers {
       let place = CheckpointLayout.model + "/" + path.replacing(".", with: "/")
-      try reader.readFloats(place, into: value.pointer, count: value.count)
+      try readFinite(place, into: value.pointer, count: value.count)
       known.insert(place)
     }
     let extra = reader.datasets.first {
@@ -352,8 +355,13 @@ public final class LoadedCheckpoint {
           "\(file): dataset '\(place)': shape \(shape) found, \(piece.shape) expected by the configuration"
         )
       }
-      try reader.readFloats(place, into: tensor.pointer + piece.offset, count: piece.count)
+      try readFinite(place, into: tensor.pointer + piece.offset, count: piece.count)
     }
+  }
+
+  private func readFinite(_ place: String, into destination: UnsafeMutablePointer<Float>, count: Int) throws {
+    try reader.readFloats(place, into: destination, count: count)
+    try reader.requireFinite(UnsafeBufferPointer(start: destination, count: count), of: place)
   }
 
   /// Compares names that the data gives with those of the training data.

@@ -39,9 +39,14 @@ public enum HumanFormat {
 
   /// A number with so many digits after the point.
   public static func fixed(_ value: Double, _ digits: Int) -> String {
-    let text = String(format: "%.\(digits)f", value)
+    let text = value.isNaN ? "nan" : String(format: "%.\(digits)f", value)
     // No sign on what rounds to zero.
     return text.hasPrefix("-") && !text.contains { "123456789".contains($0) } ? String(text.dropFirst()) : text
+  }
+
+  /// All digits of a number in a message; a NaN without its sign, which says nothing and differs between processors.
+  public static func exact<Value: BinaryFloatingPoint & CustomStringConvertible>(_ value: Value) -> String {
+    value.isNaN ? "nan" : value.description
   }
 
   /// A whole number with commas: `12,345`.
