@@ -12,7 +12,7 @@ import Testing
     let sampler = TokenSampler(options)
     var found = [Int](repeating: 0, count: logits.count)
     for position in 0..<count {
-      let id = sampler.next(Tensor(logits, shape: [1, logits.count]), history: [], position: position)
+      let id = try! sampler.next(Tensor(logits, shape: [1, logits.count]), history: [], position: position)
       found[Int(id)] += 1
     }
     return found.map { Double($0) / Double(count) }
@@ -45,7 +45,7 @@ import Testing
   @Test func repetitionPenaltyMakesSeenTokensRarer() {
     let sampler = TokenSampler(SamplingOptions(temperature: 0, repetitionPenalty: 2))
     func next(_ logits: [Float], _ history: [Int32]) -> Int32 {
-      sampler.next(Tensor(logits, shape: [1, logits.count]), history: history, position: 0)
+      try! sampler.next(Tensor(logits, shape: [1, logits.count]), history: history, position: 0)
     }
     #expect(next([3, 2, -1], []) == 0)
     #expect(next([3, 2, -1], [0]) == 1)

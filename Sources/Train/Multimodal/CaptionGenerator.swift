@@ -9,7 +9,7 @@ struct CaptionGenerator {
 
   /// What the model says about an image `[1, channels, S, S]`.
   ///
-  /// - Throws: `DataError` when the tokenizer does not know an id of the model.
+  /// - Throws: `DataError` when the tokenizer does not know an id of the model; `TrainError` for logits that are not finite.
   func caption(_ image: Tensor, coordinator: (any PassCoordinator)? = nil) throws -> String {
     let cache = model.makeCache()
     func pass() -> ForwardPass {
@@ -21,7 +21,7 @@ struct CaptionGenerator {
     var next = tokens.border
     while ids.count < model.config.text.context - 1 {
       let logits = model.next([next], position: ids.count, cache, pass())
-      next = sampler.next(logits, history: [], position: ids.count)
+      next = try sampler.next(logits, history: [], position: ids.count)
       if next == tokens.border || Int(next) >= tokens.tokenizer.vocabularySize { break }
       ids.append(next)
     }

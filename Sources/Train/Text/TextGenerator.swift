@@ -45,7 +45,8 @@ public struct TextGenerator {
   ///   - prompt: at least one token, at most the context.
   ///   - tokens: how many to make at most.
   ///   - emit: receives whole characters as they come.
-  /// - Throws: `TrainError` for a prompt of no token or longer than the context; what `emit` throws.
+  /// - Throws: `TrainError` for a prompt of no token or longer than the context, and for a step whose logits are not finite;
+  ///   what `emit` throws.
   public mutating func run(
     _ prompt: [Int32], tokens: Int, emit: (String) throws -> Void
   ) throws -> Outcome {
@@ -67,7 +68,7 @@ public struct TextGenerator {
     let ready = monotonicSeconds()
     var reason = Outcome.Reason.tokens
     for position in 0..<tokens {
-      let id = sampler.next(logits, history: history, position: position)
+      let id = try sampler.next(logits, history: history, position: position)
       if id == tokenizer.endOfText {
         reason = .endOfText
         break

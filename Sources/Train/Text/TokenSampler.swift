@@ -51,16 +51,26 @@ struct TokenSampler {
   ///   - logits: `[V]`, changed.
   ///   - history: the tokens before, prompt included.
   ///   - position: which draw of the sequence this is.
-  func next(_ logits: Tensor, history: [Int32], position: Int) -> Int32 {
+  /// - Throws: `TrainError` naming the step where a logit is not finite: among those there is no most probable token.
+  func next(_ logits: Tensor, history: [Int32], position: Int) throws -> Int32 {
     let values = UnsafeMutableBufferPointer(start: logits.pointer, count: logits.count)
+    func requireFinite(_ remedy: String) throws {
+      guard let token = firstNotFinite(UnsafeBufferPointer(values)) else { return }
+      throw TrainError(
+        "step \(position + 1) of the generation: the logit of token \(token) is \(HumanFormat.exact(values[token])), expected a finite number; \(remedy)"
+      )
+    }
+    try requireFinite("the model has diverged, use an earlier checkpoint")
     if options.repetitionPenalty != 1 {
       let penalty = Float(options.repetitionPenalty)
       for id in Set(history) where values.indices.contains(Int(id)) {
         values[Int(id)] = values[Int(id)] > 0 ? values[Int(id)] / penalty : values[Int(id)] * penalty
       }
     }
-    var best = 0
-    for i in values.indices where values[i] > values[best] { best = i }
+    if options.repetitionPenalty != 1 {
+      try requireFinite("--repetition-penalty \(options.repetitionPenalty) is too far from 1")
+    }
+    guard let best = values.indexOfLargest() else { preconditionFailure("no logits") }
     if options.temperature == 0 || options.topK == 1 { return Int32(best) }
 
     let top = Double(values[best])

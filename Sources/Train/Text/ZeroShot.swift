@@ -18,7 +18,7 @@ struct ZeroShot {
   /// `acc` picks the choice of the highest log-likelihood after the context and a space; `acc_norm` divides it by the
   /// choice's length in characters first.
   ///
-  /// - Throws: `TrainError` naming the line that is no such object.
+  /// - Throws: `TrainError` naming the line that is no such object, or about which the model says nothing finite.
   func multipleChoice(_ file: String) throws -> [(name: String, value: Double)] {
     struct Question: Decodable {
       let context: String
@@ -31,11 +31,12 @@ struct ZeroShot {
         throw TrainError(
           "\(file):\(line): answer is \(question.answer), expected 0 to \(question.choices.count - 1); mend the line")
       }
-      let scores = try question.choices.map { try score(question.context, " " + $0).logLikelihood }
+      let scores = try question.choices.map {
+        try score(question.context, " " + $0, at: "\(file):\(line)").logLikelihood
+      }
       let normed = zip(scores, question.choices).map { $0 / Double(max($1.unicodeScalars.count, 1)) }
-      func best(_ values: [Double]) -> Int { values.indices.max { values[$0] < values[$1] } ?? 0 }
-      right += best(scores) == question.answer ? 1 : 0
-      rightNormed += best(normed) == question.answer ? 1 : 0
+      right += scores.indexOfLargest() == question.answer ? 1 : 0
+      rightNormed += normed.indexOfLargest() == question.answer ? 1 : 0
       count += 1
     }
     let total = Double(max(count, 1))
@@ -45,7 +46,8 @@ struct ZeroShot {
   /// Last words: `{"text": …}` lines (LAMBADA). `acc` counts texts whose last word is what the model would write,
   /// greedily; `perplexity` is exp of the mean negative log-likelihood of a last word.
   ///
-  /// - Throws: `TrainError` naming the line that is no such object or has no two words.
+  /// - Throws: `TrainError` naming the line that is no such object, has no two words, or about which the model says nothing
+  ///   finite.
   func lastWord(_ file: String) throws -> [(name: String, value: Double)] {
     struct Passage: Decodable { let text: String }
     var (right, count, total) = (0, 0, 0.0)
@@ -53,7 +55,8 @@ struct ZeroShot {
       guard let space = passage.text.lastIndex(of: " "), space > passage.text.startIndex else {
         throw TrainError("\(file):\(line): one word, expected at least two divided by a space; mend the line")
       }
-      let found = try score(String(passage.text[..<space]), String(passage.text[space...]))
+      let found = try score(
+        String(passage.text[..<space]), String(passage.text[space...]), at: "\(file):\(line)")
       right += found.isGreedy ? 1 : 0
       total += found.logLikelihood
       count += 1
@@ -66,7 +69,12 @@ struct ZeroShot {
 
   /// Log-likelihood of a continuation in nats, and whether each of its tokens is the most probable one. The beginning of
   /// a context that does not fit is left out.
-  private func score(_ context: String, _ continuation: String) throws -> (logLikelihood: Double, isGreedy: Bool) {
+  ///
+  /// - Parameter place: for messages.
+  /// - Throws: `TrainError` when the log-likelihood is not finite.
+  private func score(
+    _ context: String, _ continuation: String, at place: String
+  ) throws -> (logLikelihood: Double, isGreedy: Bool) {
     // Spaces at the border belong to the continuation: tokens begin with their space.
     let trimmed = context.reversed().drop { $0 == " " }.reversed()
     let moved = String(repeating: " ", count: context.count - trimmed.count)
@@ -87,7 +95,13 @@ struct ZeroShot {
     last.pointer.update(from: rows.pointer + (inputs.count - counted) * rows.columns, count: last.count)
     let logits = language.model.logits(last, tape)
     let result = tape.crossEntropy(logits, targets: Array(targets.suffix(counted)))
-    return (-result.losses.reduce(0.0) { $0 + Double($1) }, result.ranks.allSatisfy { $0 == 0 })
+    let logLikelihood = -result.losses.reduce(0.0) { $0 + Double($1) }
+    guard logLikelihood.isFinite else {
+      throw TrainError(
+        "\(place): the log-likelihood of a continuation is \(HumanFormat.exact(logLikelihood)), expected a finite number; the model has diverged, use an earlier checkpoint"
+      )
+    }
+    return (logLikelihood, result.ranks.allSatisfy { $0 == 0 })
   }
 }
 
