@@ -6,16 +6,22 @@ public struct CrossEntropyResult: Sendable {
   public let loss: Double
   /// Loss of every row.
   public let losses: [Float]
-  /// How many logits beat the target's, 0 = correct; −1 for an ignored row.
+  /// How many logits beat the target's, 0 = correct; −1 for an ignored row, the largest number for one with NaN.
   public let ranks: [Int32]
   /// What sums over rows are divided by.
   let divisor: Double
 
-  /// Rows whose target is among the best `k`, over `divisor`: a share where the pass is the whole batch, a part's contribution
-  /// to it otherwise.
-  public func accuracy(top k: Int32) -> Double {
-    divisor > 0 ? Double(ranks.count { $0 >= 0 && $0 < k }) / divisor : 0
+  /// How many rows are not ignored.
+  public var counted: Int { ranks.count { $0 >= 0 } }
+
+  /// How many rows have their target among the best `k`; NaN where a logit is.
+  public func correct(top k: Int32) -> Double {
+    ranks.contains(.max) ? .nan : Double(ranks.count { 0..<k ~= $0 })
   }
+
+  /// Rows whose target is among the best `k`, over `divisor`: a share where the pass is the whole batch, a part's contribution
+  /// to it otherwise. NaN where a logit is.
+  public func accuracy(top k: Int32) -> Double { divisor > 0 ? correct(top: k) / divisor : 0 }
 }
 
 extension Tape {

@@ -134,7 +134,7 @@ extension Tape {
     // Similarities, then their gradient; both sides' softmax.
     let cosines = Tensor(uninitialised: [n, n])
     let dCosines = Tensor(uninitialised: [n, n])
-    var (loss, right) = (0.0, 0)
+    var (loss, right) = (0.0, 0.0)
     timed("contrastive") {
       let (pc, pg) = (cosines.pointer, dCosines.pointer)
       engine.product(false, true, n, n, d, u.rows.pointer, d, v.rows.pointer, d, pc, n)
@@ -148,7 +148,7 @@ extension Tape {
         }
         mmoe_cross_entropy(side.pointer, targets, &losses, &ranks, weight / Float(2 * n), 0, n, n)
         loss += losses.reduce(0.0) { $0 + Double($1) } / Double(2 * n)
-        right += ranks.count { $0 == 0 }
+        right += ranks.contains(.max) ? .nan : Double(ranks.count { $0 == 0 })
         for i in 0..<n {
           for j in 0..<n {
             if isTransposed {
@@ -179,7 +179,7 @@ extension Tape {
         accumulate(gradient, into: x)
       }
     }
-    return (loss, Double(right) / Double(max(2 * n, 1)))
+    return (loss, right / Double(max(2 * n, 1)))
   }
 
   private func normalisedRows(_ x: Tensor) -> (rows: Tensor, norms: [Float]) {

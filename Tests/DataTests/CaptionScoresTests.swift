@@ -48,12 +48,17 @@ import Testing
   }
 
   @Test func ranksByHand() {
-    let similarity: [[Float]] = [[0.9, 0.1, 0.5], [0.4, 0.4, 0.4], [.nan, 0.2, 0.3]]
-    let ranks = RetrievalRanks(
-      queries: 3, gallery: 3, similarity: { similarity[$0][$1] }, isRight: { $0 == $1 })
-    // Best of all; two wrong answers of equal similarity stand before it; so does one that is no number.
-    #expect(ranks.ranks == [1, 3, 2])
-    #expect(ranks.recall(at: 1) == 1.0 / 3 && ranks.recall(at: 2) == 2.0 / 3 && ranks.recall(at: 3) == 1)
+    func ranks(_ similarity: [[Float]]) -> RetrievalRanks {
+      RetrievalRanks(queries: 3, gallery: 3, similarity: { similarity[$0][$1] }, isRight: { $0 == $1 })
+    }
+    // Best of all; two wrong answers of equal similarity stand before it; so does a better one.
+    let found = ranks([[0.9, 0.1, 0.5], [0.4, 0.4, 0.4], [0.5, 0.2, 0.3]])
+    #expect(found.ranks == [1, 3, 2])
+    #expect(found.recall(at: 1) == 1.0 / 3 && found.recall(at: 2) == 2.0 / 3 && found.recall(at: 3) == 1)
+    // A wrong or a right answer that is no number: nothing can be said of the others.
+    for bad in [[Float.nan, 0.2, 0.3], [0.1, 0.2, .nan]] {
+      #expect(ranks([[0.9, 0.1, 0.5], [0.4, 0.5, 0.4], bad]).recall(at: 3).isNaN)
+    }
     // The same picture twice: either answer is right.
     let twice = RetrievalRanks(
       queries: 1, gallery: 3, similarity: { [0.5, 0.1, 0.9][$1] }, isRight: { $1 == 0 || $1 == 2 })

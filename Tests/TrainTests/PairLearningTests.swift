@@ -79,6 +79,28 @@ import Testing
     ).run()
   }
 
+  /// A model whose activations overflow says nothing: no captions, no order of answers, and a loss that is none.
+  @Test(arguments: ["text_projection.weight", "blocks.0.norm1.weight"]) func aModelThatOverflows(path: String) throws {
+    let config = try PairLearningTests.config([])
+    let data = try PairData(
+      PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
+    var adapted = config
+    data.adapt(&adapted, TextBuffer())
+    let task = try data.makeJob(adapted, training: false, filled: false, engine: Engine(threads: 2), team: nil)
+    let value = try #require(task.model.parameters.first { $0.path == path }).value
+    for i in 0..<value.count { value.pointer[i] = 3e38 }
+    let evaluation = try task.evaluate(progress: nil)
+    // Similarities alone leave the captions as they were.
+    #expect(evaluation.loss.isFinite == (path == "text_projection.weight"))
+    #expect(evaluation["recall_at_10"].map { $0.isNaN } ?? !evaluation.loss.isFinite)
+    #expect {
+      try evaluation.requireFinite("f.h5")
+    } throws: {
+      "\($0)".hasPrefix(
+        evaluation.loss.isFinite ? "f.h5: recall_at_10 is nan" : "f.h5: loss is nan, caption_loss is nan")
+    }
+  }
+
   /// The first batch is learned by heart, by every variant.
   @Test(arguments: [
     ["moe.variant=top2"], ["moe.variant=scmoe"], ["moe.variant=dgmoe"], PairLearningTests.towers,

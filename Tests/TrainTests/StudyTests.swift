@@ -155,6 +155,22 @@ import Testing
     #expect { try odd.requireMetrics(rows) } throws: { "\($0)".contains("s.yaml: metrics: 'top9' is not measured") }
   }
 
+  /// A run that ended and whose metric was not finite: no mean of the others takes its place.
+  @Test func metricsThatAreNotFiniteAreSeen() throws {
+    var plan = try plan(StudyTests.head + "baseline: b\nvariants: {a: {}, b: {}}")
+    let rows = [("a", 0), ("a", 1), ("b", 0), ("b", 1)].map { name, seed in
+      var row = row(name, seed, 1)
+      row.metrics = name == "a" && seed == 0 ? ["top1": 0.5] : ["top1": 0.5, "perplexity": 3]
+      return row
+    }
+    let lines = StudySummary(plan, rows).lines
+    #expect(lines[0].metrics["perplexity"] == nil && lines[0].metrics["top1"] == 0.5 && lines[0].diverged == 0)
+    #expect(lines[1].metrics["perplexity"] == 3)
+    try plan.compare(by: "perplexity", rows)
+    let compared = StudySummary(plan, rows).lines
+    #expect(compared[0].diverged == 1 && compared[0].values.count == 1 && compared[1].diverged == 0)
+  }
+
   @Test func theBestLearningRateIsChosen() throws {
     let plan = try plan(StudyTests.head + "learning_rates: [1e-3, 2e-3, 4e-3]\nvariants: {a: {}, b: {}}")
     let search = { (variant: String, rate: Double, loss: Double?) in

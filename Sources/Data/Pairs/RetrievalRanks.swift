@@ -6,6 +6,8 @@ public struct RetrievalRanks: Sendable, Equatable {
   public let ranks: [Int]
   /// Answers that every query was ordered over.
   public let gallery: Int
+  /// Whether every similarity was a number: without, there is no order.
+  private let isOrdered: Bool
 
   /// - Parameters:
   ///   - similarity: of a query and an answer; NaN counts as the highest.
@@ -15,16 +17,19 @@ public struct RetrievalRanks: Sendable, Equatable {
     isRight: (_ query: Int, _ answer: Int) -> Bool
   ) {
     self.gallery = gallery
+    var isOrdered = true
     ranks = (0..<queries).map { query in
       let scores = (0..<gallery).map { similarity(query, $0) }
+      if scores.contains(where: \.isNaN) { isOrdered = false }
       let right = (0..<gallery).map { isRight(query, $0) }
       let best = (0..<gallery).filter { right[$0] }.map { scores[$0] }.max() ?? -.infinity
       return 1 + (0..<gallery).count { !right[$0] && !(scores[$0] < best) }
     }
+    self.isOrdered = isOrdered
   }
 
-  /// The share of queries whose right answer is among the first `k`.
+  /// The share of queries whose right answer is among the first `k`; NaN where a similarity is.
   public func recall(at k: Int) -> Double {
-    Double(ranks.count { $0 <= k }) / Double(max(ranks.count, 1))
+    isOrdered ? Double(ranks.count { $0 <= k }) / Double(max(ranks.count, 1)) : .nan
   }
 }

@@ -26,7 +26,20 @@ struct ProbedBatch {
   /// Each over all rows of a state, in their order.
   let labels: [RowLabels]
   /// The first pictures of the batch, at most so many; rows count from the batch's first.
-  var pictures: (_ count: Int) -> [ProbedPicture] = { _ in [] }
+  let pictures: (_ count: Int) -> [ProbedPicture]
+
+  /// - Throws: `TrainError` when the loss is not finite: of NaN, gates choose and states point as if they were numbers.
+  init(
+    pass: ForwardPass, loss: Double, counted: Int, labels: [RowLabels],
+    pictures: @escaping (_ count: Int) -> [ProbedPicture] = { _ in [] }
+  ) throws {
+    guard loss.isFinite else {
+      throw TrainError(
+        "the loss of the samples is \(HumanFormat.exact(loss)), expected a finite number; the model has diverged, analyse an earlier checkpoint"
+      )
+    }
+    (self.pass, self.loss, self.counted, self.labels, self.pictures) = (pass, loss, counted, labels, pictures)
+  }
 }
 
 /// A task whose model can be looked at.

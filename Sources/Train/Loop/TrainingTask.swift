@@ -92,4 +92,14 @@ public struct Evaluation: Sendable {
   public subscript(_ metric: String) -> Double? {
     metric == "loss" ? loss : metrics.first { $0.name == metric }?.value
   }
+
+  /// - Parameter file: the checkpoint that was evaluated.
+  /// - Throws: `TrainError` naming the metrics that are not finite.
+  func requireFinite(_ file: String) throws {
+    let bad = ([("loss", loss)] + metrics).filter { !$0.1.isFinite }
+    guard !bad.isEmpty else { return }
+    throw TrainError(
+      "\(file): \(bad.map { "\($0.0) is \(HumanFormat.exact($0.1))" }.joined(separator: ", ")), expected finite numbers; the model has diverged, use an earlier checkpoint"
+    )
+  }
 }

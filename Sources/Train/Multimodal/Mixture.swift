@@ -162,7 +162,7 @@ final class Mixture {
     }
     var metrics: [(name: String, value: Double)] = []
     if let images {
-      var (correct, count) = (0, 0)
+      var (correct, count) = (0.0, 0)
       let loader = try ImageLoader(
         images.validation, options: imageOptions(.none, rank: 0, ranks: 1), order: .evaluation)
       while let batch = try loader.next() {
@@ -172,11 +172,11 @@ final class Mixture {
         }
         let states = model(PackedSequences(images: batch.pixels, sequences), pass)
         guard let logits = model.classLogits(model.imageRows(states, pass.tape), pass.tape) else { break }
-        let ranks = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] }).ranks
-        correct += ranks.count { $0 == 0 }
-        count += ranks.count { $0 >= 0 }
+        let result = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] })
+        correct += result.correct(top: 1)
+        count += result.counted
       }
-      metrics.append(("mixture_top1", Double(correct) / Double(max(count, 1))))
+      metrics.append(("mixture_top1", correct / Double(max(count, 1))))
     }
     if let texts {
       let limit = config.text.evalTokens

@@ -67,6 +67,7 @@ public struct EvalSession {
     }
     if human.isTerminal { progress.finish() }
     report(evaluation, job, checkpoint, seconds: monotonicSeconds() - began)
+    try evaluation.requireFinite(checkpoint.file)
   }
 
   /// Questions instead of a validation set.

@@ -116,6 +116,11 @@ public struct RetrieveSession {
       let vectors = embedder.images(Tensor.stacked(try part.map { loaded.input(try PNGImage(contentsOf: $0)) }))
       found += zip(part, vectors).map { ($0, PairEmbedder.similarity(query, $1)) }
     }
+    if let bad = found.first(where: { !$0.similarity.isFinite }) {
+      throw TrainError(
+        "\(loaded.file): the similarity of \(bad.file) is \(HumanFormat.exact(bad.similarity)), expected a finite number; the model has diverged, use an earlier checkpoint"
+      )
+    }
     let best = found.sorted { ($1.similarity, $0.file) < ($0.similarity, $1.file) }.prefix(options.count)
     for (place, one) in best.enumerated() {
       human.line("\(place + 1)  \(HumanFormat.fixed(Double(one.similarity), 3))  \(one.file)")

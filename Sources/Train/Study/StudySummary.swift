@@ -16,7 +16,7 @@ struct StudySummary {
   struct Line: Equatable {
     let variant: String
     let learningRate: Double
-    /// What is compared, by seed; diverged runs are left out.
+    /// What is compared, by seed; runs that diverged, or where it is not finite, are left out and counted.
     let values: [Int: Double]
     let diverged: Int
     let mean: Double?
@@ -57,14 +57,17 @@ struct StudySummary {
       let times = own.compactMap(\.cpuSeconds)
       var metrics: [String: Double] = [:]
       for name in last.metrics.keys where plan.metrics?.contains(name) ?? true && name != plan.measure {
-        metrics[name] = StudySummary.mean(own.compactMap { $0.metrics[name] })
+        // A run whose metric was not finite has none; a mean of the others would look better than it is.
+        let finished = own.filter { $0.validationLoss != nil }
+        let values = finished.compactMap { $0.metrics[name] }
+        if values.count == finished.count { metrics[name] = StudySummary.mean(values) }
       }
       if plan.measure != MetricName.validationLoss {
         metrics[MetricName.validationLoss] = StudySummary.mean(own.compactMap(\.validationLoss))
       }
       return Line(
         variant: variant.name, learningRate: last.learningRate, values: seen,
-        diverged: own.count(where: { $0.validationLoss == nil }), mean: StudySummary.mean(values),
+        diverged: own.count(where: { $0.value(of: plan.measure) == nil }), mean: StudySummary.mean(values),
         deviation: StudySummary.deviation(values),
         difference: variant.baseline.flatMap {
           StudySummary.difference(seen, measured[$0] ?? [:], to: $0, confidence: plan.confidence)

@@ -155,7 +155,8 @@ public final class ImageClassification: TrainingTask {
         "\(folder.path): no readable validation image (\(validation.statistics.bad.count) bad ones); replace them"
       )
     }
-    let total = Double(count)
+    // Without a loss nothing is known of the labels either.
+    let total = loss.isFinite ? Double(count) : .nan
     return Evaluation(
       loss: loss / total, metrics: [("top1", Double(top1) / total), ("top5", Double(top5) / total)],
       classes: perClass, count: count, skipped: validation.set.count - count)

@@ -231,13 +231,18 @@ public final class PairLearning: TrainingTask {
   /// Captions of every validation image, retrieval within every gallery, labels.
   public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
     let found = try readValidation(progress)
+    guard found.captionLoss.isFinite else {
+      return Evaluation(
+        loss: found.captionLoss, metrics: [("caption_loss", found.captionLoss)], count: found.indices.count,
+        skipped: validation.set.count - found.indices.count)
+    }
     let embedder = PairEmbedder(model: fused, tokens: tokens, engine: engine, batch: microBatch)
     // The losses of texts are those of the first captions, as with images.
     let alone = embedder.texts(found.indices.map { validation.captions[$0][0] }, coordinator: team)
     var metrics: [(name: String, value: Double)] = [
       ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
     ]
-    if found.labelled > 0 { metrics.append(("top1", Double(found.correct) / Double(found.labelled))) }
+    if found.labelled > 0 { metrics.append(("top1", found.correct / Double(found.labelled))) }
     metrics += try galleries(found, embedder)
     if let mixture { metrics += try mixture.evaluate(fused, coordinator: team) }
     return Evaluation(
@@ -253,7 +258,9 @@ public final class PairLearning: TrainingTask {
     var captions: [String] = []
     /// Mean over tokens.
     var captionLoss = 0.0
-    var (labelled, correct) = (0, 0)
+    var labelled = 0
+    /// NaN once a logit was.
+    var correct = 0.0
   }
 
   private func readValidation(_ progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Found {
@@ -277,11 +284,12 @@ public final class PairLearning: TrainingTask {
       let compared = fused.imageRows(states, Array(read.comparedImages), pass.tape)
       found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(compared, pass.tape))
       if let logits = fused.classLogits(fused.imageRows(states, Array(read.labelledImages), pass.tape), pass.tape) {
-        let ranks = pass.tape.crossEntropy(logits, targets: batch.images.labels).ranks
-        found.labelled += ranks.count { $0 >= 0 }
-        found.correct += ranks.count { $0 == 0 }
+        let result = pass.tape.crossEntropy(logits, targets: batch.images.labels)
+        found.labelled += result.counted
+        found.correct += result.correct(top: 1)
       }
-      for place in 0..<batch.images.count {
+      // Of NaN nothing can be said.
+      for place in 0..<batch.images.count where loss.isFinite {
         found.captions.append(try generator.caption(batch.images.pixels.sample(place), coordinator: team))
       }
       found.indices += batch.images.indices
