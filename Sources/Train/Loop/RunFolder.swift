@@ -77,6 +77,19 @@ public final class RunFolder {
     }.sorted()
   }
 
+  /// What can be gone on from, in words: the latest checkpoint whose numbers, and validation loss where one was recorded,
+  /// are finite.
+  func lastGoodCheckpoint(_ history: MetricsHistory?) -> String {
+    let steps = RunFolder.steps(in: path)
+    let bad = history?.points(MetricName.validationLoss).filter { !$0.value.isFinite }.map(\.step) ?? []
+    let good = steps.last { step in
+      !bad.contains(step)
+        && (try? CheckpointFile.open(checkpointFile(step: step)).requireFiniteNumbers()) != nil
+    }
+    if let good { return "the checkpoint of step \(good) is good" }
+    return steps.isEmpty ? "no checkpoint was saved yet" : "no checkpoint is good"
+  }
+
   /// Removes all but the latest checkpoints and those whose step `every` divides; the best one has a name of its own and
   /// stays.
   ///

@@ -167,6 +167,7 @@ public final class Trainer {
     if step == firstStep, step > 0 {
       checkpoint = files?.folder.checkpointFile(step: step) ?? ""
       evaluation = try task.evaluate(progress: nil)
+      if evaluation?.loss.isFinite == false { throw failure(step - 1, "validation loss") }
     }
     return Outcome(
       steps: step, began: start, seconds: monotonicSeconds() - start, trainLoss: trainLoss,
@@ -264,11 +265,15 @@ public final class Trainer {
     return sums.map { $0 / Double(batches.count) }
   }
 
-  private func failure(_ step: Int, _ what: String, _ replay: (Tape) -> Void) -> TrainError {
+  /// - Parameter replay: the step's forward pass; nil where another one failed.
+  private func failure(_ step: Int, _ what: String, _ replay: ((Tape) -> Void)? = nil) -> TrainError {
     let found = NotFiniteSearch.describe(model: task.model, engine: engine, replay: replay)
-    let saved = files.flatMap { RunFolder.steps(in: $0.folder.path).last }
+    // What is being written meanwhile counts too. Parts need the other ranks, which may not come.
+    if savingPart == nil { try? finishSaving(waits: true) }
+    var saved = files.map { $0.folder.lastGoodCheckpoint(try? $0.recorder.history()) } ?? ""
+    if let team { saved = String(decoding: team.world.broadcast(Array(saved.utf8), patiently: true), as: UTF8.self) }
     let error = TrainError(
-      "step \(step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved.map { "the checkpoint of step \($0) is good" } ?? "no checkpoint was saved yet"); lower optimizer.lr or raise schedule.warmup",
+      "step \(step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved); lower optimizer.lr or raise schedule.warmup",
       isDivergence: true)
     // The rank where it began speaks.
     team?.stopTogether(error.description, position: found.position)
@@ -342,6 +347,11 @@ public final class Trainer {
       text += "  \(headline.label) \(shown)"
     }
     progress.note(text)
+    guard evaluation.loss.isFinite else {
+      // The metrics say so too, as null.
+      try files?.recorder.flush(step: step)
+      throw failure(step - 1, "validation loss")
+    }
     if let value = evaluation[task.bestMetric.name], value.isFinite {
       let isBetter =
         best.map { task.bestMetric.higherIsBetter ? value > $0.value : value < $0.value } ?? true
@@ -351,6 +361,9 @@ public final class Trainer {
   }
 
   private func save(_ step: Int) throws -> String {
+    // A checkpoint that nothing can go on from would take the place of those that are removed for it.
+    let isBad = NotFiniteSearch.badParameter(task.model) != nil
+    if team?.any(isBad) ?? isBad { throw failure(step - 1, "model") }
     var portable = config
     // Ranks are how it was computed, not what: any number of them may go on.
     portable.parallel = ParallelConfig()
