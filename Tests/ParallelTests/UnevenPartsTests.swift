@@ -32,13 +32,24 @@ import Testing
   ]
 
   /// Noise, stochastic depth and the gates' losses included, with the balance loss and without.
-  @Test(arguments: [
+  private static let kinds = [
     ["moe.balance=all_choices", "moe.balance_weight=0.5"], ["moe.balance=none"],
     [
       "fusion.kind=late", "fusion.cross_blocks=1", "fusion.text_layers=2", "moe.balance=first_choice",
       "moe.balance_weight=0.5", "moe.variant=scmoe",
     ],
-  ]) func divisionDoesNotChangeTheStep(kind: [String]) throws {
+  ]
+
+  @Test(arguments: kinds) func microBatchesDoNotChangeTheStep(kind: [String]) throws {
+    try compare(kind, [(1, 2), (1, 8)])
+  }
+
+  @Test(.needsRanks, arguments: kinds) func ranksDoNotChangeTheStep(kind: [String]) throws {
+    try compare(kind, [(2, 1), (2, 4), (4, 2)])
+  }
+
+  /// - Parameter divisions: ranks, and micro-batches of a step.
+  private func compare(_ kind: [String], _ divisions: [(ranks: Int, parts: Int)]) throws {
     let folder = ScratchFolder()
     func step(ranks: Int, parts: Int) throws -> [String: [Double]] {
       let out = folder("\(ranks)-\(parts)")
@@ -68,7 +79,7 @@ import Testing
     let whole = try step(ranks: 1, parts: 1)
     let top1 = try #require(whole["train_top1"])
     #expect(top1.count == 1 && (top1[0] * 4).rounded() == top1[0] * 4, "4 of 16 pairs have labels: \(top1)")
-    for (ranks, parts) in [(1, 2), (1, 8)] + (RankRunner.isAvailable ? [(2, 1), (2, 4), (4, 2)] : []) {
+    for (ranks, parts) in divisions {
       let found = try step(ranks: ranks, parts: parts)
       for (name, expected) in whole {
         let values = try #require(found[name])
