@@ -60,18 +60,21 @@ let package = Package(
     .target(name: "CMPI", dependencies: ["CLibMPI"], path: "Sources/CMPI"),
     .target(name: "CMemory", path: "Sources/CMemory"),
 
+    .target(name: "MMoEFiles", path: "Sources/Files"),
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
     .target(
-      name: "MMoEData", dependencies: ["MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"], path: "Sources/Data"),
+      name: "MMoEData", dependencies: ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
+      path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
     .target(
       name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
       path: "Sources/Parallel"),
-    .target(name: "MMoEHDF5", dependencies: ["CHDF5"], path: "Sources/HDF5"),
+    .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),
     .target(
       name: "MMoETrain",
       dependencies: [
-        "CKernels", "CMemory", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5", "Yams",
+        "CKernels", "CMemory", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5",
+        "Yams",
       ], path: "Sources/Train"),
     .executableTarget(
       name: "mmoe",
@@ -96,7 +99,7 @@ let package = Package(
       path: "Tests/ParallelTests"),
     .testTarget(name: "HDF5Tests", dependencies: ["MMoEHDF5"], path: "Tests/HDF5Tests"),
     .testTarget(
-      name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "mmoe"], path: "Tests/TrainTests"),
+      name: "TrainTests", dependencies: ["MMoEFiles", "MMoETrain", "TestSupport", "mmoe"], path: "Tests/TrainTests"),
     .testTarget(
       name: "CLITests", dependencies: ["MMoEData", "TestSupport", "mmoe"], path: "Tests/CLITests"),
   ],

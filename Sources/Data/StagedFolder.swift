@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import Synchronization
 
 /// A folder that is filled under the name `NAME.partial-<process>-<number>` and takes its own only when complete.
@@ -18,14 +19,13 @@ package final class StagedFolder {
   /// - Parameter name: must not exist, or be an empty folder. A trailing slash does not matter.
   /// - Throws: `DataError` when something is there already, or the parent folder cannot be written.
   package init(for name: String) throws {
-    var name = name
     // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
-    while name.count > 1 && name.hasSuffix("/") { name.removeLast() }
+    let name = FilePath.withoutTrailingSlashes(name)
     final = name
     try StagedFolder.requireFree(name)
-    let parent = (name as NSString).deletingLastPathComponent
+    let parent = FilePath.folder(of: name)
     do {
-      if !parent.isEmpty { try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true) }
+      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
     } catch {
       throw DataError("\(parent): cannot be created; choose a folder that you can write to")
     }
@@ -66,12 +66,12 @@ package final class StagedFolder {
   }
 
   private static func removeLeftovers(of name: String) {
-    let parent = (name as NSString).deletingLastPathComponent
-    let start = (name as NSString).lastPathComponent + ".partial-"
-    let entries = (try? FileManager.default.contentsOfDirectory(atPath: parent.isEmpty ? "." : parent)) ?? []
+    let parent = FilePath.folder(of: name)
+    let start = FilePath.name(of: name) + ".partial-"
+    let entries = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
     for entry in entries
     where entry.hasPrefix(start) && entry.dropFirst(start.count).allSatisfy({ $0.isNumber || $0 == "-" }) {
-      let path = (parent as NSString).appendingPathComponent(entry)
+      let path = FilePath.join(parent, entry)
       let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
       guard descriptor >= 0 else { continue }
       if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { try? FileManager.default.removeItem(atPath: path) }

@@ -1,5 +1,6 @@
 import CHDF5
 import Foundation
+import MMoEFiles
 
 /// Writes one checkpoint: an HDF5 file behind mmoe's user block, under a temporary name until
 /// `finish` has made it durable.
@@ -167,7 +168,7 @@ public final class CheckpointWriter {
         throw failed("cannot write its user block: \(systemReason(errno))")
       }
       try temporary.commit()
-      return CheckpointPart(name: (file as NSString).lastPathComponent, bytes: length, checksum: checksum)
+      return CheckpointPart(name: FilePath.name(of: file), bytes: length, checksum: checksum)
     } catch {
       temporary.remove()
       throw error

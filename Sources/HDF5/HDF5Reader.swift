@@ -1,5 +1,6 @@
 import CHDF5
 import Foundation
+import MMoEFiles
 
 /// An HDF5 file whose tree has been checked, open for reading. Safe to use from several threads.
 ///
@@ -30,8 +31,7 @@ public final class HDF5Reader: Sendable {
 
   /// Opens a part of the checkpoint `owner`. It has no parts itself.
   private convenience init(part: CheckpointPart, of owner: String) throws {
-    let folder = (owner as NSString).deletingLastPathComponent
-    let path = folder.isEmpty ? part.name : folder + "/" + part.name
+    let path = FilePath.join(FilePath.folder(of: owner), part.name)
     let file = try OpenFile(reading: path)
     let found = try CheckpointFile.verify(file, path)
     guard found.bytes == part.bytes, found.checksum == part.checksum else {

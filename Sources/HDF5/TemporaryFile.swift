@@ -1,5 +1,6 @@
 import CHDF5
 import Foundation
+import MMoEFiles
 
 /// A file that is written under `NAME.tmp-<process>` and takes its name only when complete.
 ///
@@ -17,8 +18,7 @@ final class TemporaryFile {
   ///   file.
   init(for finalPath: String) throws {
     self.finalPath = finalPath
-    let url = URL(fileURLWithPath: finalPath)
-    folder = url.deletingLastPathComponent().path
+    folder = FilePath.folder(of: finalPath)
     path = "\(finalPath).tmp-\(getpid())"
     var isFolder: ObjCBool = false
     guard
@@ -27,7 +27,8 @@ final class TemporaryFile {
     else {
       throw HDF5Error(.unwritable, finalPath, "is a folder; give the path of a file")
     }
-    Self.removeLeftovers(in: folder, extension: url.pathExtension)
+    let name = FilePath.name(of: finalPath)
+    Self.removeLeftovers(in: folder, suffix: name.lastIndex(of: ".").map { String(name[$0...]) } ?? "")
     file = try Self.create(path, for: finalPath)
   }
 
@@ -81,8 +82,9 @@ final class TemporaryFile {
     return HDF5Error(.unwritable, finalPath, message)
   }
 
-  private static func removeLeftovers(in folder: String, extension suffix: String) {
-    let marker = (suffix.isEmpty ? "" : ".\(suffix)") + ".tmp-"
+  /// - Parameter suffix: of the names of files of this kind, such as `.h5`.
+  private static func removeLeftovers(in folder: String, suffix: String) {
+    let marker = suffix + ".tmp-"
     for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
       guard let place = name.range(of: marker, options: .backwards),
         Int(name[place.upperBound...]) != nil

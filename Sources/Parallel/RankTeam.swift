@@ -114,7 +114,12 @@ public final class RankTeam: PassCoordinator {
   }
 
   /// Whether it is so on any rank.
-  public func any(_ condition: Bool) -> Bool { world.allReduce([condition ? 1 : 0], .maximum)[0] > 0 }
+  public func any(_ condition: Bool) -> Bool { any([condition])[0] }
+
+  /// For each of these, whether it is so on any rank.
+  public func any(_ conditions: [Bool]) -> [Bool] {
+    world.allReduce(conditions.map { $0 ? 1 : 0 }, .maximum).map { $0 > 0 }
+  }
 
   // MARK: PassCoordinator
 

@@ -39,7 +39,10 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace: String?
   @Option(help: "At an unreadable image: error or skip.") var onBadImage: String?
   @Option(
-    defaultAsFlag: "", help: "Go on with a run's folder or checkpoint; without a value the latest run.")
+    defaultAsFlag: "",
+    help:
+      "Go on with a run's folder or checkpoint; without a value with --out, which begins where it has no checkpoint yet, else with the latest run."
+  )
   var resume: String?
   @Option(name: .customLong("set"), help: "key=value of the configuration (`mmoe config`); repeatable.")
   var settings: [String] = []
@@ -50,7 +53,8 @@ struct TrainCommand: ParsableCommand {
     if steps != nil && epochs != nil {
       throw ValidationError("give either --steps or --epochs")
     }
-    if resume != nil && !initFrom.isEmpty {
+    // With --out the run begins from those weights where it has no checkpoint yet.
+    if let resume, !initFrom.isEmpty, !resume.isEmpty || out == nil {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
     }
     if initFrom.isEmpty && !map.isEmpty {

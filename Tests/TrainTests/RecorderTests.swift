@@ -112,12 +112,21 @@ private func text(_ path: String) throws -> String {
       #expect(throws: RecorderError.self) { try recorder.flush(step: 3) }
       let again = #expect(throws: RecorderError.self) { try Recorder(directory: folder) }
       #expect(again?.description.contains("found the metrics of an earlier run") == true)
+    }
+  }
+
+  /// Lines that are no step's are left out of a resumed run's metrics, and stay in a file beside them.
+  @Test func aBadLineIsLeftOut() throws {
+    try withFolder { folder in
       let path = "\(folder)/metrics.jsonl"
-      try Data("{\"step\":1}\nrubbish\n{\"step\":2}\n".utf8).write(to: URL(fileURLWithPath: path))
-      let rubbish = #expect(throws: RecorderError.self) {
-        try Recorder(directory: folder, resumingAfter: 2)
-      }
-      #expect(rubbish?.description.hasPrefix("\(path):2: expected a step's metrics") == true)
+      let bad = "{\"step\":1}\nrubbish\n{\"step\":2}\n{\"step\":2}\n{\"step\":3}\n"
+      try Data(bad.utf8).write(to: URL(fileURLWithPath: path))
+      let recorder = try Recorder(directory: folder, resumingAfter: 2)
+      #expect(recorder.note?.hasPrefix("\(path): 2 lines are no step's metrics") == true)
+      try recorder.flush(step: 3)
+      #expect(try text(path) == "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n")
+      #expect(try text(path + ".damaged") == bad)
+      #expect(try MetricsHistory(file: path + ".damaged").steps == [1, 2, 3])
     }
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// The weights of a model in one safetensors file, or in several that `model.safetensors.index.json` names.
@@ -54,7 +55,7 @@ public struct SafetensorsCheckpoint: Sendable {
     } catch is DecodingError {
       throw DataError("\(path): no index of safetensors files; expected JSON with weight_map, names to file names")
     }
-    let folder = (path as NSString).deletingLastPathComponent
+    let folder = FilePath.folder(of: path)
     var opened: [String: SafetensorsFile] = [:]
     var files: [String: SafetensorsFile] = [:]
     for (name, part) in index.weights.sorted(by: { $0.key < $1.key }) {

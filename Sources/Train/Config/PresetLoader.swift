@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import Yams
 
 /// A named configuration: what it changes, on top of what it extends.
@@ -40,8 +41,7 @@ public struct PresetLoader: Sendable {
   /// looked for beside it first.
   public func preset(_ name: String) throws(ConfigError) -> Preset {
     if name.hasSuffix(".yaml") {
-      let folder = (name as NSString).deletingLastPathComponent
-      let beside = PresetLoader(directories: [folder.isEmpty ? "." : folder] + directories)
+      let beside = PresetLoader(directories: [FilePath.folder(of: name)] + directories)
       return try beside.load(PresetLoader.name(of: name), file: name)
     }
     return try load(name, file: try find(name, at: "preset \(name)"))
@@ -63,7 +63,7 @@ public struct PresetLoader: Sendable {
   }
 
   private static func name(of file: String) -> String {
-    ((file as NSString).lastPathComponent as NSString).deletingPathExtension
+    FilePath.stem(of: file)
   }
 
   private func load(_ name: String, file: String) throws(ConfigError) -> Preset {
@@ -90,7 +90,7 @@ public struct PresetLoader: Sendable {
     // Only names that are listed: a name such as `../x` must not leave the directories.
     let names = self.names
     guard names.contains(name),
-      let file = directories.map({ ($0 as NSString).appendingPathComponent(name + ".yaml") })
+      let file = directories.map({ FilePath.join($0, name + ".yaml") })
         .first(where: FileManager.default.fileExists(atPath:))
     else {
       let places = directories.joined(separator: ", ")

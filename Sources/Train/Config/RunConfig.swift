@@ -222,6 +222,8 @@ public struct LoopConfig: Sendable, Equatable {
 public struct CheckpointConfig: Sendable, Equatable {
   /// Steps between checkpoints; 0 = once an epoch.
   public var every = 0
+  /// Seconds after which a run that has no checkpoint yet writes its first one; 0 = it waits for `every`.
+  public var firstAfter = 60.0
   /// Latest checkpoints kept.
   public var keep = 2
   /// Of the others those are kept too whose step it divides; 0 = none.

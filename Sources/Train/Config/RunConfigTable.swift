@@ -20,7 +20,8 @@ extension RunConfig {
   /// learning rates that follow from another end of the schedule.
   static let changeableOnResume: Set<String> = [
     "tensor.threads", "data.workers", "data.cache_mb", "data.on_bad_image", "train.steps",
-    "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.keep",
+    "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.first_after",
+    "checkpoint.keep",
     "checkpoint.keep_every", "checkpoint.shards", "checkpoint.background",
     "text.eval_tokens", "parallel.expert", "parallel.zero", "parallel.overlap", "parallel.wire",
     "parallel.host_ranks", "parallel.timeout",
@@ -276,6 +277,9 @@ extension RunConfig {
     .int(
       "checkpoint.every", \.checkpoint.every, range: 0 ... .max,
       "steps between checkpoints; 0 = once an epoch"),
+    .double(
+      "checkpoint.first_after", \.checkpoint.firstAfter, range: 0...1e9,
+      "seconds after which a run without a checkpoint writes its first one; 0 = it waits for checkpoint.every"),
     .int("checkpoint.keep", \.checkpoint.keep, range: 1...1_000_000, "latest checkpoints kept"),
     .int(
       "checkpoint.keep_every", \.checkpoint.keepEvery, range: 0 ... .max,

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEHDF5
 
 /// A run's folder: resolved configuration, metrics, plot, checkpoints. Locked while a process trains in it.
@@ -6,29 +7,54 @@ public final class RunFolder {
   public let path: String
   private let lock: Int32
 
-  /// Creates a new run's folder.
+  /// Makes the folder of a new run, or takes one that holds nothing a run would write over.
   ///
-  /// - Throws: `TrainError` when it holds a run already or cannot be written.
+  /// - Throws: `TrainError` when it holds a run already, or files of a run's names, or cannot be written.
   public convenience init(creating path: String) throws {
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
-      guard isFolder.boolValue else {
-        throw TrainError("\(path): a file, expected a folder for the run; choose another --out")
-      }
-      let content = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-      guard !content.contains(where: { $0 == RunFolder.configName || $0.hasSuffix(".h5") }) else {
+    if let found = RunFolder.content(of: path) {
+      switch found {
+      case .checkpoints:
         throw TrainError(
-          "\(path): holds a run already; continue it with --resume \(path) or choose another --out")
-      }
-    } else {
-      do {
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-      } catch {
+          "\(path): holds a run already; continue it with --out \(ShellWord.quoted(path)) --resume, or choose another --out"
+        )
+      case .unsaved:
         throw TrainError(
-          "\(path): cannot be created (\(systemReason(of: error))); choose a writable --out")
+          "\(path): holds a run that ended before its first checkpoint; begin it anew with --out \(ShellWord.quoted(path)) --resume, or choose another --out"
+        )
+      case .foreign(let name):
+        throw TrainError("\(path): holds \(name), which a run would write over; choose another --out")
       }
     }
+    try RunFolder.make(path)
     try self.init(locking: path)
+  }
+
+  /// Opens the folder of a run that ended before its first checkpoint, to begin it anew.
+  ///
+  /// - Throws: as `init(creating:)`; a folder that holds no run yet is made.
+  convenience init(beginningAnew path: String) throws {
+    let isUnsaved = RunFolder.content(of: path) == .unsaved
+    if isUnsaved { try self.init(locking: path) } else { try self.init(creating: path) }
+    // Its steps are taken again. Only once the folder is locked: another process may train in it.
+    guard isUnsaved, RunFolder.content(of: path) == .unsaved else { return }
+    for name in [Recorder.fileNames.json, Recorder.fileNames.csv] { unlink(FilePath.join(path, name)) }
+  }
+
+  /// Makes a folder of this name, or of this name and the first free number: several runs may begin at once.
+  ///
+  /// - Throws: `TrainError` when it cannot be made.
+  convenience init(numbered path: String) throws {
+    try RunFolder.make(FilePath.folder(of: path))
+    var number = 1
+    while true {
+      let own = number == 1 ? path : "\(path)-\(number)"
+      if mkdir(own, 0o777) == 0 {
+        try self.init(locking: own)
+        return
+      }
+      guard errno == EEXIST else { throw RunFolder.uncreatable(own, String(cString: strerror(errno))) }
+      number += 1
+    }
   }
 
   /// Opens the folder of a run that exists.
@@ -56,8 +82,58 @@ public final class RunFolder {
 
   public static let configName = "config.yaml"
   public var configFile: String { path + "/" + RunFolder.configName }
-  public var plotFile: String { path + "/plot.png" }
-  public var bestFile: String { path + "/best.h5" }
+  public var plotFile: String { path + "/" + RunFolder.plotName }
+  public var bestFile: String { path + "/" + RunFolder.bestName }
+  static let bestName = "best.h5"
+  private static let plotName = "plot.png"
+
+  // MARK: What a folder holds
+
+  /// What stands in the way of a new run.
+  enum Content: Equatable {
+    /// A run with checkpoints.
+    case checkpoints
+    /// A run without.
+    case unsaved
+    /// A file that is no run's, but has the name of one that a run writes.
+    case foreign(String)
+  }
+
+  /// - Returns: nil where a new run can begin.
+  static func content(of path: String) -> Content? {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return nil }
+    // `make` says what is wrong with a file.
+    guard isFolder.boolValue else { return nil }
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+    let isRun = names.contains(configName) && names.contains(Recorder.fileNames.json)
+    if isRun || steps(in: path).isEmpty == false {
+      return steps(in: path).isEmpty && !names.contains(bestName) ? .unsaved : .checkpoints
+    }
+    let own = [configName, plotName, bestName, Recorder.fileNames.json, Recorder.fileNames.csv]
+    return names.first { own.contains($0) || $0.hasSuffix(".h5") }.map(Content.foreign)
+  }
+
+  private static func make(_ path: String) throws {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
+      guard isFolder.boolValue else {
+        throw TrainError("\(path): a file, expected a folder for the run; choose another --out")
+      }
+      return
+    }
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw uncreatable(path, systemReason(of: error))
+    }
+  }
+
+  private static func uncreatable(_ path: String, _ reason: String) -> TrainError {
+    TrainError("\(path): cannot be created (\(reason)); choose a writable --out")
+  }
+
+  // MARK: Checkpoints
 
   /// The checkpoint of a step; zero-padded, so that listings sort.
   public func checkpointFile(step: Int) -> String {
@@ -65,8 +141,12 @@ public final class RunFolder {
   }
 
   static func checkpointFile(step: Int, in folder: String) -> String {
+    FilePath.join(folder, "step-\(padded(step)).h5")
+  }
+
+  static func padded(_ step: Int) -> String {
     let digits = String(step)
-    return folder + "/step-" + String(repeating: "0", count: max(0, 7 - digits.count)) + digits + ".h5"
+    return String(repeating: "0", count: max(0, 7 - digits.count)) + digits
   }
 
   /// Steps that have a checkpoint, ascending.
@@ -90,17 +170,20 @@ public final class RunFolder {
     return steps.isEmpty ? "no checkpoint was saved yet" : "no checkpoint is good"
   }
 
-  /// Removes all but the latest checkpoints and those whose step `every` divides; the best one has a name of its own and
-  /// stays.
+  /// Removes all but the latest checkpoints and those whose step `every` divides; `best.h5` is a file of its own and stays.
   ///
+  /// - Parameters:
+  ///   - written: the step whose checkpoint was just written, which stays whatever its number.
+  ///   - best: the step of the best checkpoint, where it is known.
   /// - Returns: the files that were removed.
   @discardableResult
-  func prune(keeping count: Int, every: Int) -> [String] {
+  func prune(keeping count: Int, every: Int, written: Int? = nil, best: Int? = nil) -> [String] {
     var removed: [String] = []
     for step in RunFolder.steps(in: path).dropLast(count) where every == 0 || step % every != 0 {
       let file = checkpointFile(step: step)
+      if step == written { continue }
       // The best checkpoint's links name the parts by its step.
-      if !parts(of: file).isEmpty, RunFolder.isSame(file, bestFile) { continue }
+      if !parts(of: file).isEmpty, step == best || RunFolder.isSame(file, bestFile) { continue }
       if unlink(file) == 0 { removed.append(file) }
     }
     // Also those that a run left which died before the checkpoint that belongs to them.
@@ -113,93 +196,58 @@ public final class RunFolder {
   }
 
   private func parts(of file: String) -> [String] {
-    let stem = (file as NSString).lastPathComponent.dropLast(3)
+    let stem = FilePath.stem(of: file)
     return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter {
       $0.hasPrefix("\(stem).r") && CheckpointPart.isName($0)
     }
   }
+
+  /// Whether two paths name one folder.
+  static func isSameFolder(_ first: String, _ second: String) -> Bool { isSame(first, second) }
 
   private static func isSame(_ first: String, _ second: String) -> Bool {
     var (a, b) = (stat(), stat())
     return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev
   }
 
-  /// Gives a checkpoint the second name `best.h5`; no bytes are copied.
-  func markBest(step: Int) throws {
+  /// Gives a checkpoint the second name `best.h5`; where the file system has no second names (FAT, SMB, some of FUSE), a copy.
+  ///
+  /// - Parameter link: the system's call.
+  /// - Throws: `TrainError` when neither can be written; an earlier `best.h5` then stays.
+  func markBest(step: Int, link: (String, String) -> Int32 = { Foundation.link($0, $1) }) throws {
     let temporary = bestFile + ".link-\(getpid())"
     unlink(temporary)
-    guard link(checkpointFile(step: step), temporary) == 0, rename(temporary, bestFile) == 0 else {
-      let reason = String(cString: strerror(errno))
+    do {
+      if link(checkpointFile(step: step), temporary) != 0 {
+        guard [EPERM, EOPNOTSUPP, ENOSYS, EMLINK, EINVAL].contains(errno) else {
+          throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+        }
+        try RunFolder.copy(checkpointFile(step: step), to: temporary)
+      }
+      guard rename(temporary, bestFile) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+    } catch {
       unlink(temporary)
-      throw TrainError("\(bestFile): cannot be written (\(reason)); check the folder's permissions")
-    }
-  }
-}
-
-extension RunFolder {
-  /// The checkpoint that a path stands for: itself, or a run's best one, else its latest.
-  ///
-  /// - Throws: `TrainError` when there is none.
-  static func checkpoint(at path: String) throws -> String {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else { return path }
-    let best = path + "/best.h5"
-    if FileManager.default.fileExists(atPath: best) { return best }
-    guard let step = steps(in: path).last else {
-      throw TrainError("\(path): neither config.json nor a checkpoint *.h5 in it; expected a run's or a model's folder")
-    }
-    return checkpointFile(step: step, in: path)
-  }
-
-  /// The latest loadable checkpoint of a run: `--resume` with a folder, a checkpoint file, or nothing (the task's
-  /// latest run under `checkpoints/`). A file that is cut or damaged is passed over for the one before it.
-  ///
-  /// - Parameter option: of the command line, for messages.
-  /// - Returns: the file, and what was passed over.
-  /// - Throws: `TrainError` when there is none.
-  public static func checkpointToResume(
-    _ run: String, task: String, under root: String, option: String = "--resume"
-  ) throws -> (file: String, passedOver: [String]) {
-    var folder = run
-    if run.isEmpty {
-      folder = try latestRun(of: task, under: root, option)
-    } else {
-      var isFolder: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: run, isDirectory: &isFolder) else {
-        throw TrainError("\(option) \(run): no such run or checkpoint; expected a folder under \(root)")
-      }
-      if !isFolder.boolValue { return (run, []) }
-    }
-    while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
-    var passedOver: [String] = []
-    for step in steps(in: folder).reversed() {
-      let file = checkpointFile(step: step, in: folder)
-      do {
-        // With all its parts.
-        _ = try CheckpointFile.open(file)
-        return (file, passedOver)
-      } catch let error as HDF5Error {
-        passedOver.append(error.description)
-      }
-    }
-    let damaged = passedOver.first.map { " (\($0))" } ?? ""
-    throw TrainError(
-      "\(option) \(folder): no loadable checkpoint step-*.h5 in it\(damaged); start a new run")
-  }
-
-  private static func latestRun(of task: String, under root: String, _ option: String) throws -> String {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
-    func age(_ name: String) -> Date? {
-      let folder = root + "/" + name
-      guard name.hasPrefix(task + "-"), !steps(in: folder).isEmpty else { return nil }
-      let attributes = try? FileManager.default.attributesOfItem(atPath: folder)
-      return attributes?[.modificationDate] as? Date
-    }
-    let newest = names.compactMap { name in age(name).map { (name, $0) } }.max { $0.1 < $1.1 }
-    guard let newest else {
       throw TrainError(
-        "\(option): found no run of the task \(task) with a checkpoint under \(root); name one")
+        "\(bestFile): cannot be written (\(systemReason(of: error))); check the folder's permissions and space")
     }
-    return root + "/" + newest.0
+  }
+
+  /// Copies a file whose copy is on the disk when this returns.
+  static func copy(_ file: String, to copy: String) throws {
+    try FileManager.default.copyItem(atPath: file, toPath: copy)
+    let descriptor = open(copy, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+  }
+
+  /// Renames files that cannot be loaded, so that they neither count as checkpoints nor are lost.
+  ///
+  /// - Returns: their new names.
+  func putAside(_ files: [String]) -> [String] {
+    files.compactMap { file in
+      let aside = file + ".damaged"
+      return rename(file, aside) == 0 ? aside : nil
+    }
   }
 }

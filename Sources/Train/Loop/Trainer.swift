@@ -92,9 +92,15 @@ public final class Trainer {
     try UpdatePlan.requireEffect(parameters)
     firstStep = checkpoint?.info.step ?? 0
     best = checkpoint?.info.best
-    totalSteps = config.train.steps ?? config.train.epochs * task.stepsPerEpoch
+    totalSteps = config.totalSteps(perEpoch: task.stepsPerEpoch)
     if let note = config.schedule.note(total: totalSteps) { sink.line(note) }
     costs = try ModelCosts(config.model)
+    if let checkpoint {
+      let change = ResumedSettings(
+        from: checkpoint.info.config, to: config, step: firstStep, stepsPerEpoch: task.stepsPerEpoch)
+      if change.comparesOtherLosses { best = nil }
+      for note in change.notes { sink.line("note: \(note)") }
+    }
     team?.attach(task.model.parameters)
     guard let folder else {
       files = nil
@@ -103,6 +109,7 @@ public final class Trainer {
     let recorder = try Recorder(
       directory: folder.path, resumingAfter: checkpoint.map { $0.info.step })
     files = (folder, recorder)
+    if let note = recorder.note { sink.line(note) }
     let yaml = "# mmoe train --task \(task.name) --preset \(preset)\n" + RunConfig.table.yaml(config)
     do {
       try yaml.write(toFile: folder.configFile, atomically: true, encoding: .utf8)
@@ -138,7 +145,12 @@ public final class Trainer {
         recordSpeed(seconds)
         show(progress, step: step, loss: trainLoss)
         let stepped = monotonicSeconds()
-        let isLast = step == totalSteps || team?.any(Interrupt.isRequested) ?? Interrupt.isRequested
+        // A run that dies before its first checkpoint has lost everything.
+        let isUnsaved =
+          firstStep == 0 && checkpoint.isEmpty && config.checkpoint.firstAfter > 0
+          && monotonicSeconds() - start >= config.checkpoint.firstAfter
+        let wishes = team?.any([Interrupt.isRequested, isUnsaved]) ?? [Interrupt.isRequested, isUnsaved]
+        let isLast = step == totalSteps || wishes[0]
         // Also when a signal has arrived: a resumed run would otherwise miss this evaluation.
         if step == totalSteps || isDue(step, every: config.train.evalEvery) {
           evaluation = try evaluate(step, progress)
@@ -149,7 +161,7 @@ public final class Trainer {
         }
         try files?.recorder.flush(step: step)
         try finishSaving(waits: false)
-        if isLast || best?.step == step || isDue(step, every: config.checkpoint.every) {
+        if isLast || wishes[1] || best?.step == step || isDue(step, every: config.checkpoint.every) {
           checkpoint = try save(step)
         }
         if isLast { try finishSaving(waits: true) }
@@ -420,6 +432,7 @@ public final class Trainer {
   private func keepHouse(after step: Int) throws {
     guard let folder = files?.folder else { return }
     if best?.step == step { try folder.markBest(step: step) }
-    folder.prune(keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery)
+    folder.prune(
+      keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery, written: step, best: best?.step)
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// `mmoe notebook run` and `check`: the commands of a Markdown file, and their outputs in it.
 ///
@@ -104,7 +105,7 @@ final class NotebookRunner {
     var environment = ProcessInfo.processInfo.environment
     let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
-    environment["PATH"] = (program as NSString).deletingLastPathComponent + ":" + path
+    environment["PATH"] = FilePath.folder(of: program) + ":" + path
     environment["NOTEBOOK"] = scratch + "/files"
     environment["LC_ALL"] = "C.UTF-8"
     self.environment = environment

@@ -9,9 +9,9 @@ public struct MetricsHistory: Sendable {
   private var scalars: [String: [(step: Int, value: Double)]] = [:]
   private var vectors: [String: [(step: Int, values: [Double])]] = [:]
 
-  /// Reads a `metrics.jsonl`. A last line that a crash has cut off is passed over.
+  /// Reads a `metrics.jsonl`. Lines that are none of a step's are passed over, such as a last one that a crash has cut off.
   public init(file: String) throws(RecorderError) {
-    for (line, _) in try MetricsFile.lines(of: file) { append(line) }
+    for (line, _) in try MetricsFile.read(file).lines { append(line) }
   }
 
   init(_ lines: some Sequence<MetricsLine>) { for line in lines { append(line) } }
@@ -47,9 +47,12 @@ public struct MetricsHistory: Sendable {
 
 /// The bytes of a `metrics.jsonl`.
 enum MetricsFile {
-  /// The complete lines, each with the offset of its end. Only the last line may be incomplete:
-  /// that is what a crash leaves behind.
-  static func lines(of file: String) throws(RecorderError) -> [(line: MetricsLine, end: Int)] {
+  /// The lines of steps, each with the offset of its end, and the numbers of those that are none: not a step's metrics, or
+  /// of a step that does not follow the one before. A last line that is incomplete is what a crash leaves behind, and not
+  /// among them.
+  static func read(
+    _ file: String
+  ) throws(RecorderError) -> (lines: [(line: MetricsLine, end: Int)], bad: [Int]) {
     let bytes: [UInt8]
     do {
       bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
@@ -57,23 +60,19 @@ enum MetricsFile {
       throw RecorderError("\(file): cannot be read (\(systemReason(of: error)))")
     }
     var lines: [(line: MetricsLine, end: Int)] = []
-    var start = 0
+    var bad: [Int] = []
+    var (start, number) = (0, 0)
     while let newline = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
       let end = newline + 1
-      guard let line = MetricsLineParser.parse(bytes[start..<newline]) else {
-        if end == bytes.count { break }
-        throw RecorderError(
-          "\(file):\(lines.count + 1): expected a step's metrics, found another text; "
-            + "remove the line")
+      number += 1
+      let line = MetricsLineParser.parse(bytes[start..<newline])
+      if let line, line.step > lines.last?.line.step ?? -1 {
+        lines.append((line, end))
+      } else if line != nil || end < bytes.count {
+        bad.append(number)
       }
-      if let last = lines.last, last.line.step >= line.step {
-        throw RecorderError(
-          "\(file):\(lines.count + 1): expected a step after \(last.line.step), "
-            + "found \(line.step); remove the line")
-      }
-      lines.append((line, end))
       start = end
     }
-    return lines
+    return (lines, bad)
   }
 }

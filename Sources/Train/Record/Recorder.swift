@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Collects a step's metrics and appends them to a run's `metrics.jsonl` and `metrics.csv`.
 ///
@@ -21,6 +22,8 @@ public final class Recorder {
   private var columns: [String] = []
   private var pending: [String: (sum: [Double], count: Double, isVector: Bool)] = [:]
   private var arrivals: [String] = []
+  /// What was found in the metrics of a resumed run and left out of them, in words; nil = nothing.
+  public let note: String?
 
   /// Opens the metrics of a run.
   ///
@@ -29,20 +32,28 @@ public final class Recorder {
   ///   - step: nil for a new run. For a resumed run the last step of its checkpoint: what was
   ///     recorded beyond it, and a line cut off by a crash, is dropped, because those steps run again.
   public init(directory: String, resumingAfter step: Int? = nil) throws(RecorderError) {
-    let folder = directory as NSString
-    jsonPath = folder.appendingPathComponent(Recorder.fileNames.json)
-    csvPath = folder.appendingPathComponent(Recorder.fileNames.csv)
+    jsonPath = FilePath.join(directory, Recorder.fileNames.json)
+    csvPath = FilePath.join(directory, Recorder.fileNames.csv)
     var lines: [(line: MetricsLine, end: Int)] = []
+    var bad: [Int] = []
     if FileManager.default.fileExists(atPath: jsonPath) {
       guard let step else {
         throw RecorderError(
           "\(jsonPath): found the metrics of an earlier run, expected none; resume that run or "
             + "choose another folder")
       }
-      lines = try MetricsFile.lines(of: jsonPath).filter { $0.line.step <= step }
+      (lines, bad) = try MetricsFile.read(jsonPath)
+      lines.removeAll { $0.line.step > step }
     }
-    json = try AppendFile(jsonPath)
-    try json.truncate(to: lines.last?.end ?? 0)
+    if bad.isEmpty {
+      note = nil
+      json = try AppendFile(jsonPath)
+      try json.truncate(to: lines.last?.end ?? 0)
+    } else {
+      note =
+        "\(jsonPath): \(bad.count) lines are no step's metrics and are left out, the first is line \(bad[0]); all of it as it was is in \(jsonPath).damaged"
+      json = try Recorder.rewritten(jsonPath, lines.map(\.line))
+    }
     lastStep = lines.last?.line.step
     for (line, _) in lines { Recorder.number(line, &order, &columns) }
     csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
@@ -93,7 +104,7 @@ public final class Recorder {
     if columns.count == known {
       try csv.append(Recorder.row(line, columns))
     } else {
-      let lines = try MetricsFile.lines(of: jsonPath)
+      let lines = try MetricsFile.read(jsonPath).lines
       csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
     }
   }
@@ -126,6 +137,17 @@ public final class Recorder {
       order[key] = order.count
       if case .scalar = value { columns.append(key) }
     }
+  }
+
+  /// The file with these lines alone; what it was before gets the name `….damaged`.
+  private static func rewritten(_ path: String, _ lines: [MetricsLine]) throws(RecorderError) -> AppendFile {
+    let file = try AppendFile(path + ".tmp")
+    try file.truncate(to: 0)
+    try file.append(lines.map(\.json).joined())
+    try file.synchronize()
+    try AppendFile(path).rename(to: path + ".damaged")
+    try file.rename(to: path)
+    return file
   }
 
   // MARK: CSV

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEModels
 import MMoETensor
 
@@ -120,8 +121,13 @@ public struct AnalysisSession {
 
   /// The run's folder: a checkpoint's own, or the one that is named.
   private static func name(of model: String) -> String {
-    let path = URL(fileURLWithPath: model)
-    return (path.pathExtension == "h5" ? path.deletingLastPathComponent() : path).lastPathComponent
+    let path = model.hasSuffix(".h5") ? FilePath.folder(of: model) : model
+    // Of `.` the name that the folder has.
+    let resolved = realpath(path, nil).map { resolved -> String in
+      defer { free(resolved) }
+      return String(cString: resolved)
+    }
+    return FilePath.name(of: resolved ?? path)
   }
 
   /// A checkpoint itself, or all of a run's in the order of their steps.

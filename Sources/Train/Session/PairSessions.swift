@@ -14,7 +14,7 @@ struct LoadedPairModel {
   /// - Parameter checkpoint: a file, a run's folder, or nil for the latest run.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is missing, damaged, or holds another kind of model.
   init(_ checkpoint: String?, threads: Int?) throws {
-    let found = try RunFolder.checkpointToResume(
+    let found = try RunFolder.resumption(
       checkpoint ?? "", task: PairLearning.taskName, under: TrainSession.runsFolder, option: "--checkpoint")
     let loaded = try LoadedCheckpoint(found.file)
     file = loaded.file

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEModels
 import MMoEParallel
 import MMoETensor
@@ -70,7 +71,7 @@ public struct TrainSession {
   private func train(in world: Communicator) throws -> Int32 {
     let began = monotonicSeconds()
     let task = try TaskKind(named: options.task)
-    let checkpoint = try checkpointToResume(task, world)
+    let (checkpoint, passedOver) = try checkpointToResume(task, world)
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
     var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
@@ -104,7 +105,7 @@ public struct TrainSession {
     team?.requireSame("configuration", RunConfig.table.yaml(config))
     team?.requireSame("data", TrainSession.describe(job))
     let folder =
-      world.rank == 0 ? try runFolder(preset, config, resuming: checkpoint) : nil
+      world.rank == 0 ? try runFolder(preset, config, resuming: checkpoint, passedOver: passedOver) : nil
     if let team {
       human.line(
         "\(world.size) ranks, experts over \(team.grid.expertGroup.size), \(config.parallel.overlap) overlap, \(config.parallel.wire.rawValue) rows, \(ParallelProcess.library)"
@@ -181,25 +182,32 @@ public struct TrainSession {
     return "preset \(preset)"
   }
 
+  /// - Returns: nil for a run that begins, also with `--resume` where `--out` has no checkpoint yet; and the later files that
+  ///   cannot be loaded, on the first rank.
   private func checkpointToResume(
     _ task: TaskKind, _ world: Communicator
-  ) throws -> LoadedCheckpoint? {
-    guard let run = options.resume else { return nil }
-    var chosen = ""
+  ) throws -> (checkpoint: LoadedCheckpoint?, passedOver: [String]) {
+    guard let run = options.resume else { return (nil, []) }
+    var chosen: Resumption?
     if world.rank == 0 {
-      let (file, passedOver) = try RunFolder.checkpointToResume(
-        run, task: task.rawValue, under: options.out ?? TrainSession.runsFolder)
-      for problem in passedOver { human.line("passed over \(problem)") }
-      chosen = file
+      // One command for the first start and for every one after it.
+      if run.isEmpty, let out = options.out {
+        chosen = RunFolder.content(of: out) == .checkpoints ? try RunFolder.latest(in: out, option: "--resume") : nil
+      } else {
+        chosen = try RunFolder.resumption(run, task: task.rawValue, under: TrainSession.runsFolder)
+      }
+      for problem in chosen?.passedOver ?? [] { human.line("passed over \(problem.reason)") }
     }
-    let file = String(decoding: world.broadcast(Array(chosen.utf8), patiently: true), as: UTF8.self)
+    let own = Array((chosen?.file ?? "").utf8)
+    let file = String(decoding: world.broadcast(own, patiently: true), as: UTF8.self)
+    guard !file.isEmpty else { return (nil, []) }
     let checkpoint = try LoadedCheckpoint(file)
     guard checkpoint.info.task == task.rawValue else {
       throw TrainError(
         "\(file): a checkpoint of the task \(checkpoint.info.task), expected \(task.rawValue); give --task \(checkpoint.info.task)"
       )
     }
-    return checkpoint
+    return (checkpoint, chosen?.passedOver.map(\.file) ?? [])
   }
 
   /// The checkpoint's configuration with those settings of the command line that a resumed run may change.
@@ -221,20 +229,63 @@ public struct TrainSession {
   }
 
   private func runFolder(
-    _ preset: String, _ config: RunConfig, resuming checkpoint: LoadedCheckpoint?
+    _ preset: String, _ config: RunConfig, resuming checkpoint: LoadedCheckpoint?, passedOver: [String]
   ) throws -> RunFolder {
     if let checkpoint {
-      return try RunFolder(locking: (checkpoint.file as NSString).deletingLastPathComponent)
+      return try folder(goingOnFrom: checkpoint, passedOver: passedOver, config, name: folderName(preset, config))
     }
-    if let out = options.out { return try RunFolder(creating: out) }
+    guard let out = options.out else { return try RunFolder(numbered: folderName(preset, config)) }
+    return try options.resume == nil ? RunFolder(creating: out) : RunFolder(beginningAnew: out)
+  }
+
+  /// The folder of the run that a checkpoint belongs to. A run that goes back to an older step is a branch, with a folder of
+  /// its own, so that two histories are never mixed; so is one whose checkpoint lies alone, or that `--out` sends elsewhere.
+  private func folder(
+    goingOnFrom checkpoint: LoadedCheckpoint, passedOver: [String], _ config: RunConfig, name: String
+  ) throws -> RunFolder {
+    let (own, step) = (FilePath.folder(of: checkpoint.file), checkpoint.info.step)
+    let isRun = RunFolder.content(of: own) == .checkpoints
+    let later = RunFolder.steps(in: own).filter {
+      $0 > step && !passedOver.contains(RunFolder.checkpointFile(step: $0, in: own))
+    }
+    if let out = options.out, !RunFolder.isSameFolder(out, own) {
+      let branch = try RunFolder(creating: out)
+      return try begin(branch, from: own, step: step)
+    }
+    guard isRun, later.isEmpty else {
+      return try begin(
+        RunFolder(numbered: isRun ? "\(own)-from-\(RunFolder.padded(step))" : name), from: own, step: step)
+    }
+    let folder = try RunFolder(locking: own)
+    noteParallel(config, folder)
+    for file in folder.putAside(passedOver) { human.line("put aside as \(file)") }
+    return folder
+  }
+
+  /// How ranks share the work is in no checkpoint; a run that had other settings of it is told so.
+  private func noteParallel(_ config: RunConfig, _ folder: RunFolder) {
+    var before = RunConfig()
+    guard (try? RunConfig.table.apply(file: folder.configFile, to: &before)) != nil else { return }
+    for change in RunConfig.table.differences(before, config) where change.key.hasPrefix("parallel.") {
+      human.line(
+        "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(change.key)=\(change.first)"
+      )
+    }
+  }
+
+  private func begin(_ branch: RunFolder, from run: String, step: Int) throws -> RunFolder {
+    try branch.takeMetrics(from: run)
+    human.line("a branch after step \(step) of \(run), which stays as it is")
+    return branch
+  }
+
+  private func folderName(_ preset: String, _ config: RunConfig) -> String {
     let formatter = DateFormatter()
     formatter.locale = Locale(identifier: "en_US_POSIX")
     formatter.dateFormat = "yyyyMMdd-HHmmss"
-    let name = (preset as NSString).lastPathComponent.replacing(".yaml", with: "")
-    return try RunFolder(
-      creating:
-        "\(TrainSession.runsFolder)/\(options.task)-\(formatter.string(from: Date()))-\(name)-\(config.model.moe.variant)"
-    )
+    let name = preset.hasSuffix(".yaml") ? FilePath.stem(of: preset) : preset
+    return
+      "\(TrainSession.runsFolder)/\(options.task)-\(formatter.string(from: Date()))-\(name)-\(config.model.moe.variant)"
   }
 
   // MARK: Reports
@@ -280,7 +331,9 @@ public struct TrainSession {
     if let best = outcome.best, best.step != outcome.steps {
       let value =
         job.bestMetric.isShare ? HumanFormat.percent(best.value) : HumanFormat.fixed(best.value, 4)
-      human.line("best        \(value) after step \(best.step) (best.h5)")
+      let file = FilePath.join(FilePath.folder(of: outcome.checkpoint), RunFolder.bestName)
+      let place = FileManager.default.fileExists(atPath: file) ? " (\(RunFolder.bestName))" : ", before this branch"
+      human.line("best        \(value) after step \(best.step)\(place)")
     }
     human.line(
       "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
@@ -289,9 +342,9 @@ public struct TrainSession {
     if let plot { human.line("plot        \(plot)") }
     let next =
       outcome.isInterrupted
-      ? "mmoe train --task \(job.name) --resume \((outcome.checkpoint as NSString).deletingLastPathComponent)"
-      : "mmoe eval --task \(job.name) --checkpoint \(outcome.checkpoint)"
-    human.line("next        \(next)\(options.data.map { " --data \($0)" } ?? "")")
+      ? "mmoe train --task \(job.name) --resume \(ShellWord.quoted(FilePath.folder(of: outcome.checkpoint)))"
+      : "mmoe eval --task \(job.name) --checkpoint \(ShellWord.quoted(outcome.checkpoint))"
+    human.line("next        \(next)\(options.data.map { " --data \(ShellWord.quoted($0))" } ?? "")")
     guard options.printsJSON else { return }
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(preset),

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A study: variants of one configuration, each trained with several seeds. Seeds decide initialisation and the order of
 /// the data, which is therefore the same for all variants of a seed.
@@ -92,7 +93,7 @@ struct StudyPlan: Sendable {
   init(_ document: ConfigDocument) throws {
     let fields = StudyFields(document)
     self.file = document.file
-    name = ((document.file as NSString).lastPathComponent as NSString).deletingPathExtension
+    name = FilePath.stem(of: document.file)
     task = try TaskKind(named: try fields.text("task") ?? "")
     preset = try fields.text("preset") ?? task.defaultPreset
     data = try fields.text("data")

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 
 /// The data set that `imagenet-subset` uses without `--data`: rendered shapes, written as real PNG files once.
 public enum EmbeddedImages {
@@ -18,7 +19,7 @@ public enum EmbeddedImages {
   public static func prepare(imageSize: Int, sink: any TextSink) throws -> String {
     let path = folder(imageSize: imageSize)
     guard !FileManager.default.fileExists(atPath: path) else { return path }
-    let parent = (path as NSString).deletingLastPathComponent
+    let parent = FilePath.folder(of: path)
     do {
       try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
     } catch {

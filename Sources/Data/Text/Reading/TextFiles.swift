@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// What in a text file is a document.
 public enum DocumentRule: String, Sendable, Codable, CaseIterable {
@@ -45,7 +46,7 @@ struct TextFiles: Sendable {
       throw DataError("\(path): no such file or folder; name a text, a JSONL file, or a folder of them")
     }
     guard isFolder.boolValue else {
-      files = [try TextFiles.file(path, (path as NSString).lastPathComponent)]
+      files = [try TextFiles.file(path, FilePath.name(of: path))]
       isNamed = false
       leftOut = []
       return

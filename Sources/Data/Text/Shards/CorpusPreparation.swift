@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// From what `--data` names to token shards: training and evaluation read nothing else.
 public enum CorpusPreparation {
@@ -24,7 +25,7 @@ public enum CorpusPreparation {
       return data
     }
     let work = try CorpusTokenizer(data, tokenizer: tokenizer, options: options)
-    let name = URL(fileURLWithPath: data).deletingPathExtension().lastPathComponent
+    let name = FilePath.stem(of: data)
     let folder = "\(cache)/\(name)-\(work.key)"
     if TokenCorpus.isShardFolder(folder) {
       do {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Reads nanoGPT's `train.bin` and `val.bin`: token ids as raw 16-bit numbers without a header.
 public enum TokenImport {
@@ -49,7 +50,7 @@ public enum TokenImport {
       throw DataError("\(input): no such file or folder; expected nanoGPT's train.bin, or the folder that holds it")
     }
     guard isFolder.boolValue else {
-      return [(TextFiles.namedSplit((input as NSString).lastPathComponent) ?? .train, input)]
+      return [(TextFiles.namedSplit(FilePath.name(of: input)) ?? .train, input)]
     }
     let found = DatasetSplit.allCases.map { ($0, "\(input)/\($0.rawValue).bin") }
       .filter { FileManager.default.fileExists(atPath: $0.1) }

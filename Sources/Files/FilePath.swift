@@ -1,0 +1,49 @@
+/// Paths as the system reads them: bytes between slashes.
+///
+/// Foundation's own operations on paths trap on a name of one character and rewrite others, so nothing else in the program
+/// takes paths apart (`ArchitectureTests` holds this).
+public enum FilePath {
+  /// The folder that a file of this path is in: `.` for a bare name, `/` for what is directly below it.
+  public static func folder(of path: String) -> String {
+    let bytes = trimmed(path)
+    guard let slash = bytes.lastIndex(of: separator) else { return bytes.isEmpty && !path.isEmpty ? "/" : "." }
+    let parent = trimmed(bytes[..<slash])
+    return parent.isEmpty ? "/" : String(decoding: parent, as: UTF8.self)
+  }
+
+  /// The last name of a path, without slashes behind it: `b` of `/a/b/`; `/` for the root, nothing for an empty path.
+  public static func name(of path: String) -> String {
+    let bytes = trimmed(path)
+    if bytes.isEmpty { return path.isEmpty ? "" : "/" }
+    return String(
+      decoding: bytes[(bytes.lastIndex(of: separator).map { $0 + 1 } ?? bytes.startIndex)...], as: UTF8.self)
+  }
+
+  /// The last name of a path without its extension: `b` of `/a/b.yaml`, `.b` of `.b`.
+  public static func stem(of path: String) -> String {
+    let name = Array(name(of: path).utf8)
+    guard let dot = name.lastIndex(of: UInt8(ascii: ".")), dot > 0 else { return String(decoding: name, as: UTF8.self) }
+    return String(decoding: name[..<dot], as: UTF8.self)
+  }
+
+  /// The path of a file in a folder.
+  public static func join(_ folder: String, _ name: String) -> String {
+    folder.utf8.last == separator ? folder + name : folder + "/" + name
+  }
+
+  /// A path without the slashes that shells add to folders' names.
+  public static func withoutTrailingSlashes(_ path: String) -> String {
+    let bytes = trimmed(path)
+    return bytes.isEmpty && !path.isEmpty ? "/" : String(decoding: bytes, as: UTF8.self)
+  }
+
+  private static let separator = UInt8(ascii: "/")
+
+  private static func trimmed(_ path: String) -> ArraySlice<UInt8> { trimmed(Array(path.utf8)[...]) }
+
+  private static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    var bytes = bytes
+    while bytes.last == separator { bytes.removeLast() }
+    return bytes
+  }
+}
