@@ -76,6 +76,7 @@ package final class Backbone {
     cross: CrossInput? = nil, _ pass: ForwardPass
   ) -> Tensor {
     let tape = pass.tape
+    tape.isGenerating = caches != nil
     var inFlight: [Int: [RouteInFlight]] = [:]
     // In training the whole batch shares the queues, as usual; a trained model must not look ahead.
     let sequences: [Range<Int>]? =

@@ -4,38 +4,36 @@ import CKernels
 /// are spread over the threads, not the rows.
 let fewRows = 8
 
-/// With bfloat16 products these paths give the bits of the others, so that what an evaluation finds does not depend on how
-/// many rows it has at a time. `mmoe_bgemm` sees to the sums; the operands are rounded here as there.
 extension Tape {
-  /// Whether a product that is not recorded takes the path of few rows.
+  /// Whether a product that is not recorded is taken row by row, from float32 weights.
   ///
-  /// - Parameter dtype: what it reads; the engine's when nil.
+  /// With bfloat16 products an evaluation must not depend on how many rows it has at a time, so few rows are bfloat16 as
+  /// many are (`mmoe_bgemm` gives a row the same digits among any number), and the router, which stays float32, is computed
+  /// row by row always: the libraries add up few float32 rows in another order than many. Generation has one row at a time
+  /// in any case, and would convert all weights for it.
+  ///
+  /// - Parameter dtype: what the product reads; the engine's when nil.
   func readsRowByRow(_ rows: Int, _ dtype: DType? = nil) -> Bool {
-    // A product that stays float32 among bfloat16 ones, the router's: the float32 libraries add up few rows in another order
-    // than many, `mmoe_gemv` does not.
-    rows <= fewRows || (engine.dtype == .bf16 && dtype == .float32)
+    guard engine.dtype == .bf16, !isGenerating else { return rows <= fewRows }
+    return dtype == .float32
   }
 
-  /// `y = x · Wᵀ + b (+ residual)` for few rows.
+  /// `y = x · Wᵀ + b (+ residual)` row by row.
   func linearFewRows(
-    _ x: Tensor, weight: TapedParameter, bias: TapedParameter?, residual: Tensor?, dtype: DType?
+    _ x: Tensor, weight: TapedParameter, bias: TapedParameter?, residual: Tensor?
   ) -> Tensor {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
-    let input = engine.operand(x, dtype)
-    let weights = RowWeights(weight.value.pointer, inner: inner, engine)
-    let tiles = weights.tiles(out, float32: max(64, out / 8))
+    let tiles = Tiling(out, target: max(64, out / 8))
     let rowTiles = Tiling(rows, target: 64)
-    let (py, pb, pr) = (y.pointer, bias?.value.pointer, residual?.pointer)
-    let scratch = weights.scratch(tiles)
-    engine.pool.run(rowTiles.count * tiles.count) { task, worker in
+    let (px, pw, py) = (x.pointer, weight.value.pointer, y.pointer)
+    let (pb, pr) = (bias?.value.pointer, residual?.pointer)
+    engine.pool.run(rowTiles.count * tiles.count) { task, _ in
       let (r, o) = (rowTiles[task / tiles.count], tiles[task % tiles.count])
-      let at = r.lowerBound * out + o.lowerBound
-      weights.multiply(
-        input.pointer + r.lowerBound * inner, rows: r.count, o, into: py + at, columns: out, scratch[worker])
-      for row in 0..<r.count {
-        let own = at + row * out
-        mmoe_bias_residual(py + own, pb.map { $0 + o.lowerBound }, pr.map { $0 + own }, 1, o.count)
+      for row in r {
+        let at = row * out + o.lowerBound
+        mmoe_gemv(py + at, pw + o.lowerBound * inner, px + row * inner, inner, o.count, inner)
+        mmoe_bias_residual(py + at, pb.map { $0 + o.lowerBound }, pr.map { $0 + at }, 1, o.count)
       }
     }
     return y
@@ -50,91 +48,34 @@ extension Tape {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
     let rows = offsets.last!
-    let groups = (0..<offsets.count - 1).filter { offsets[$0 + 1] > offsets[$0] }
+    var groups: [Int] = []
+    for group in 0..<offsets.count - 1 {
+      groups += Array(repeating: group, count: offsets[group + 1] - offsets[group])
+    }
     let y = Tensor(uninitialised: x.shape)
-    let activated = Operand(uninitialised: rows * hidden, engine.dtype)
+    let activated = Tensor(uninitialised: [rows, hidden])
     let pre = Tensor(uninitialised: [rows, width])
-    let input = engine.operand(x)
-    let (px, py, pr) = (input.pointer, y.pointer, residual?.pointer)
+    let (px, py, pr) = (x.pointer, y.pointer, residual?.pointer)
     let (pa, pp) = (activated.pointer, pre.pointer)
-    let (pb1, pb2) = (b1?.value.pointer, b2?.value.pointer)
-    let first = RowWeights(w1.value.pointer, inner: d, engine)
-    let inner = first.tiles(width, float32: max(64, width / 4))
-    let scratch1 = first.scratch(inner)
-    engine.pool.run(groups.count * inner.count) { [groups] task, worker in
-      let (e, o) = (groups[task / inner.count], inner[task % inner.count])
-      let r = offsets[e]..<offsets[e + 1]
-      let weights = e * width + o.lowerBound..<e * width + o.upperBound
-      first.multiply(
-        px + r.lowerBound * d, rows: r.count, weights, into: pp + r.lowerBound * width + o.lowerBound, columns: width,
-        scratch1[worker])
+    let (pw1, pb1) = (w1.value.pointer, b1?.value.pointer)
+    let (pw2, pb2) = (w2.value.pointer, b2?.value.pointer)
+    let inner = Tiling(width, target: max(64, width / 4))
+    engine.pool.run(rows * inner.count) { [groups] task, _ in
+      let (row, o) = (task / inner.count, inner[task % inner.count])
+      let weights = groups[row] * width + o.lowerBound
+      let at = pp + row * width + o.lowerBound
+      mmoe_gemv(at, pw1 + weights * d, px + row * d, d, o.count, d)
+      mmoe_bias_residual(at, pb1.map { $0 + weights }, nil, 1, o.count)
     }
-    for e in groups {
-      let (r, bias) = (offsets[e]..<offsets[e + 1], pb1.map { $0 + e * width })
-      let row = pp + r.lowerBound * width
-      switch pa + r.lowerBound * hidden {
-      case .float32(let activated):
-        mmoe_activate(activation.kernel, row, bias, activated, r.count, hidden)
-      case .bf16(let activated):
-        mmoe_activate_bf16(activation.kernel, row, bias, nil, activated, r.count, hidden)
-      }
-    }
-    let second = RowWeights(w2.value.pointer, inner: hidden, engine)
-    let outer = second.tiles(d, float32: max(64, d / 4))
-    let scratch2 = second.scratch(outer)
-    engine.pool.run(groups.count * outer.count) { [groups] task, worker in
-      let (e, o) = (groups[task / outer.count], outer[task % outer.count])
-      let r = offsets[e]..<offsets[e + 1]
-      let weights = e * d + o.lowerBound..<e * d + o.upperBound
-      second.multiply(
-        pa + r.lowerBound * hidden, rows: r.count, weights, into: py + r.lowerBound * d + o.lowerBound, columns: d,
-        scratch2[worker])
-      for row in r {
-        let at = row * d + o.lowerBound
-        mmoe_bias_residual(py + at, pb2.map { $0 + e * d + o.lowerBound }, pr.map { $0 + at }, 1, o.count)
-      }
+    mmoe_activate(activation.kernel, pp, nil, pa, rows, hidden)
+    let outer = Tiling(d, target: max(64, d / 4))
+    engine.pool.run(rows * outer.count) { [groups] task, _ in
+      let (row, o) = (task / outer.count, outer[task % outer.count])
+      let weights = groups[row] * d + o.lowerBound
+      let at = row * d + o.lowerBound
+      mmoe_gemv(py + at, pw2 + weights * hidden, pa + row * hidden, hidden, o.count, hidden)
+      mmoe_bias_residual(py + at, pb2.map { $0 + weights }, pr.map { $0 + at }, 1, o.count)
     }
     return y
-  }
-}
-
-/// Weights `[out, inner]` of which tiles of rows are multiplied with few rows of input.
-private struct RowWeights {
-  private let values: UnsafeMutablePointer<Float>
-  private let inner: Int
-  private let engine: Engine
-
-  init(_ values: UnsafeMutablePointer<Float>, inner: Int, _ engine: Engine) {
-    (self.values, self.inner, self.engine) = (values, inner, engine)
-  }
-
-  /// Tiles of the outputs: long ones where weights are read as they are, one that stays in the cache where they are rounded
-  /// first.
-  func tiles(_ out: Int, float32 target: Int) -> Tiling {
-    Tiling(out, target: engine.dtype == .bf16 ? 64 : target)
-  }
-
-  /// Room for the rounded weights of a tile, one a worker.
-  func scratch(_ tiles: Tiling) -> [UnsafeMutablePointer<Float>] {
-    engine.scratch(slot: 0, count: engine.dtype == .bf16 ? (tiles.longest * inner + 1) / 2 : 0)
-  }
-
-  /// `y = x · Wᵀ` of some rows of the weights, on the calling thread.
-  ///
-  /// - Parameters:
-  ///   - x: the first of `rows` rows, of the type that the product reads.
-  ///   - y: where the first output stands; columns: distance of its rows.
-  func multiply(
-    _ x: Operand.Elements, rows: Int, _ outputs: Range<Int>, into y: UnsafeMutablePointer<Float>, columns: Int,
-    _ scratch: UnsafeMutablePointer<Float>
-  ) {
-    let weights = values + outputs.lowerBound * inner
-    switch x {
-    case .float32(let x):
-      for row in 0..<rows { mmoe_gemv(y + row * columns, weights, x + row * inner, inner, outputs.count, inner) }
-    case .bf16:
-      let rounded = engine.operand(weights, outputs.count * inner, scratch: scratch)
-      engine.product(false, true, rows, outputs.count, inner, x, inner, rounded, inner, y, columns)
-    }
   }
 }

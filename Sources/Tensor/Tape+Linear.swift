@@ -19,7 +19,7 @@ extension Tape {
     precondition(x.columns == inner, "linear \(weight.path): \(x.shape) · \(weight.shape)ᵀ")
     precondition(residual.map { $0.count == rows * out } ?? true, "linear: residual shape")
     if !isRecording && weight.adapter == nil && readsRowByRow(rows, dtype) {
-      return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual, dtype: dtype) }
+      return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
     }
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
     let adapter = AdapterPass(weight, rows: rows, self)

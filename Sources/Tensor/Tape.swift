@@ -15,6 +15,8 @@ public final class Tape {
   public let engine: Engine
   /// Whether a backward pass will follow. When false, nothing is kept.
   public let isRecording: Bool
+  /// Whether a sequence is continued token by token, with what was computed for earlier tokens.
+  public var isGenerating = false
   public private(set) var losses: [LossTerm] = []
   /// Where in the network the operations stand, such as `blocks.3`; names what `firstNotFinite` finds.
   public var scope = ""
