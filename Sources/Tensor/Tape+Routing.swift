@@ -34,7 +34,8 @@ extension Tape {
   /// - Parameters:
   ///   - logits: `[T, E]`.
   ///   - k: choices a token.
-  ///   - renormalise: whether the chosen probabilities are divided by their sum (usual for k > 1).
+  ///   - renormalise: whether the weights are a softmax over the chosen logits, which is the chosen probabilities over
+  ///     their sum (usual for k > 1).
   ///   - selectionBias: `[E]`, added to the probabilities for the choice, not for the weights
   ///     (balancing without a loss; Wang et al., arXiv 2408.15664).
   ///   - exclude: `[T]`, one expert that each token may not take (DGMoE's constraint).

@@ -89,6 +89,13 @@ enum KernelLevel: CaseIterable {
     }
   }
 
+  /// A weight of 0 is a weight: 0 times NaN is NaN.
+  @Test func identityExpertsWithoutWeight() {
+    var y: [Float] = [1, 1]
+    mmoe_identity_rows(&y, [.nan, .infinity], [4, 4], [0, 0], 4, 2, 1, 1)
+    #expect(y[0].isNaN && y[1].isNaN)
+  }
+
   /// Ranks without NaN: larger logits, and equal ones before the target.
   @Test func ranksCountWhatComesBefore() {
     for target in 0..<19 {

@@ -9,8 +9,8 @@ struct KernelProbe: Sendable, CustomStringConvertible {
   var form = ""
   /// Every number that the kernel reads, settings included, by the names of CKernels.h.
   let inputs: Arrays
-  /// Inputs whose infinity has a finite limit: the exponential of minus infinity is 0, and beyond 88 it is that of 88 (the
-  /// forward pass stores no log-sum-exp of minus infinity, but NaN).
+  /// Inputs whose infinity has a finite limit: the exponential of minus infinity is 0, and beyond 88 it is that of 88 (of a
+  /// row with infinity the forward pass has stored NaN).
   var mayBe: [String: [Float]] = [:]
   /// Runs the kernel; what it writes or returns, bfloat16 and bytes decoded.
   let run: @Sendable (kernel_table, Arrays) -> Arrays
@@ -231,7 +231,7 @@ private let softmax: [KernelProbe] =
   } + [
     KernelProbe(
       kernel: "mmoe_softmax_recompute", inputs: ["x": matrix, "logSumExp": perRow],
-      mayBe: ["x": [-.infinity], "logSumExp": [.infinity, -.infinity]]
+      mayBe: ["x": [.infinity, -.infinity], "logSumExp": [.infinity, -.infinity]]
     ) { k, v in
       var x = v["x"]!
       k.mmoe_softmax_recompute(&x, v["logSumExp"]!, rows, columns, columns, 1, 20)
@@ -328,9 +328,8 @@ private let routing: [KernelProbe] =
         &dx, &dWeight, v["dy"]!, v["x"]!, [0, 4, 3, -1, 1, 2], v["weight"]!, rows, choices, columns)
       return ["dx": dx, "dWeight": dWeight]
     },
-    // Gates that add up to 0 too.
     KernelProbe(
-      kernel: "mmoe_identity_rows", inputs: ["y": matrix, "x": other, "gates": [0.5, 0.25, 0.125, 0.5, 0.25, -0.25]]
+      kernel: "mmoe_identity_rows", inputs: ["y": matrix, "x": other, "gates": [0.5, 0.25, 0.125, 0.5, 0.25, 0.75]]
     ) { k, v in
       var y = v["y"]!
       k.mmoe_identity_rows(&y, v["x"]!, [4, 0, 1, 5, 4, 5], v["gates"]!, 4, rows, choices, columns)

@@ -114,15 +114,18 @@ import Testing
       let found = try mean.modelArray(name)
       #expect(zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-6 * max(1, abs($1)) }, "\(name)")
     }
-    // The product of the mean factors is another matrix.
+    // By hand, the first number of W + 8 B A, with 8 = α / rank: of both, and of the mean factors, which is another.
     let apart = try files.map(LoadedCheckpoint.init)
-    func factor(_ name: String) throws -> [Float] {
-      zip(try apart[0].modelArray(name), try apart[1].modelArray(name)).map { ($0 + $1) / 2 }
-    }
-    let (a, b) = (try factor("blocks.0.mlp.fc1.lora_a"), try factor("blocks.0.mlp.fc1.lora_b"))
-    let weight = try apart[0].modelArray("blocks.0.mlp.fc1.weight")
-    let first = weight[0] + 8 * (b[0] * a[0] + b[1] * a[32])
-    #expect(try abs(first - mean.modelArray("blocks.0.mlp.fc1.weight")[0]) > 1e-4)
+    func first(_ weight: [Float], _ a: [Float], _ b: [Float]) -> Float { weight[0] + 8 * (b[0] * a[0] + b[1] * a[32]) }
+    let (w, a, b) = (
+      try apart.map { try $0.modelArray("blocks.0.mlp.fc1.weight") },
+      try apart.map { try $0.modelArray("blocks.0.mlp.fc1.lora_a") },
+      try apart.map { try $0.modelArray("blocks.0.mlp.fc1.lora_b") }
+    )
+    func middle(_ x: [[Float]]) -> [Float] { zip(x[0], x[1]).map { ($0 + $1) / 2 } }
+    let expected = (first(w[0], a[0], b[0]) + first(w[1], a[1], b[1])) / 2
+    let found = try mean.modelArray("blocks.0.mlp.fc1.weight")[0]
+    #expect(abs(found - expected) < 1e-6 && abs(first(middle(w), middle(a), middle(b)) - expected) > 1e-4)
     // It is a model like any other, and one without adapters may be among them.
     try CheckpointRewriting.average([files[1], scratch("whole0.h5")], to: scratch("mixed.h5"))
     #expect(try CheckpointInspection.diff(scratch("mixed.h5"), scratch("mean.h5")).contains(" 0 differ"))

@@ -276,7 +276,10 @@ import Testing
     let weights = CheckpointWeights(checkpoint: try LoadedCheckpoint(scratch("base") + "/step-0000012.h5"))
 
     let run = try TinyRun(
-      places + ["lora.rank=3", "lora.places=attention,mlp,experts", "optimizer.lr=0.01", "finetune.train_only=head"])
+      places + [
+        "lora.rank=3", "lora.places=attention,mlp,experts", "optimizer.lr=0.01", "schedule.kind=constant",
+        "finetune.train_only=head",
+      ])
     let fill: (any TrainableModel) -> Void = { model in
       let target = WeightTransfer.Target(model: run.config.model, classes: nil, tokenizer: nil)
       _ = try! WeightTransfer(weights, rules: TransferRules([]), target: target, noise: 0, seed: 0).fill(model)

@@ -19,8 +19,8 @@ import Testing
     let text: String?
   }
 
-  /// A plain text in paragraphs, and a tokenizer.
-  static let files: (folder: ScratchFolder, text: String, tokenizer: String) = {
+  /// A plain text in paragraphs, lines with two fields, and a tokenizer.
+  static let files: (folder: ScratchFolder, text: String, lines: String, tokenizer: String) = {
     let folder = ScratchFolder()
     let words = ["red", "green", "blue", "and", "white", "all"]
     var lines: [String] = []
@@ -32,10 +32,12 @@ import Testing
     }
     let text = lines.joined(separator: "\n") + "\n"
     try! text.write(toFile: folder("text.txt"), atomically: true, encoding: .utf8)
+    let fields = (0..<40).map { "{\"text\": \"\(lines[$0]) one\", \"other\": \"two \(lines[59 - $0])\"}" }
+    try! fields.joined(separator: "\n").write(toFile: folder("lines.jsonl"), atomically: true, encoding: .utf8)
     var trainer = BytePairTrainer([UInt8](text.utf8))
     try! FileManager.default.createDirectory(atPath: folder("tokenizer"), withIntermediateDirectories: true)
     try! trainer.train(vocabularySize: 262).save(to: folder("tokenizer"))
-    return (folder, folder("text.txt"), folder("tokenizer"))
+    return (folder, folder("text.txt"), folder("lines.jsonl"), folder("tokenizer"))
   }()
 
   /// `key=value | what it takes | in addition, for pairs`.
@@ -132,7 +134,7 @@ import Testing
   static let changes: [Change] = {
     let names: [String: String] = [
       "TOWERS": PairLearningTests.towers.joined(separator: " "), "TOKENIZER": files.tokenizer, "TEXT": files.text,
-      "IMAGES": TinyRun.data.path, "JSONL": TinyTextRun.data.path,
+      "IMAGES": TinyRun.data.path, "JSONL": files.lines,
     ]
     return table.split(separator: "\n").map { line in
       let filled = names.reduce(String(line)) { $0.replacing($1.key, with: $1.value) }
@@ -143,7 +145,7 @@ import Testing
       }
       return Change(
         key: setting[0], value: setting[1], with: words(1), pairs: words(2),
-        text: setting[0] == "text.documents" ? files.text : nil)
+        text: ["text.documents": files.text, "text.field": files.lines][setting[0]])
     }
   }()
 
@@ -199,7 +201,7 @@ import Testing
         let batch = try job.nextMicroBatch(kept: false)
         let tape = Tape(engine, recording: true)
         let pass = ForwardPass(tape, training: true, seed: UInt64(config.seed), step: step)
-        found.append("\(batch.forward(pass)) \(tape.objective)")
+        found.append("\(batch.forward(pass, batch.targets)) \(tape.objective)")
         tape.backward()
         for parameter in job.model.parameters {
           found.append("\(parameter.hasGradient ? engine.dot(parameter.gradient, parameter.gradient) : 0)")
@@ -239,8 +241,7 @@ import Testing
         continue
       }
       let (before, after) = (base(with, change.text), results(task, with + [setting], text: change.text))
-      // There is no field of the other name.
-      let isRefused = before.hasPrefix("refused") || (after.hasPrefix("refused") && change.key != "text.field")
+      let isRefused = before.hasPrefix("refused") || after.hasPrefix("refused")
       #expect(!isRefused, "\(change.key) of --task \(task.rawValue): \(after.prefix(200))")
       let matters = before != after
       #expect(matters, "\(change.key) does nothing for --task \(task.rawValue)")

@@ -17,7 +17,8 @@ import Testing
   ///   - pairs: whether the rows of both sides belong together, so that a higher scale lowers the loss.
   ///   - owns: whether this rank's slice of sharded moments has the parameter's number; nil = not sharded.
   private func values(start: Float, pairs: Bool, steps: Int, frozen: Bool = false, owns: Bool? = nil) -> [Float] {
-    let scale = Parameter(path: "logit_scale", value: Tensor([start], shape: [1]), decays: false, largest: bound)
+    let scale = Parameter(
+      path: "logit_scale", role: .head, value: Tensor([start], shape: [1]), decays: false, largest: bound)
     scale.isFrozen = frozen
     var settings = OptimizerConfig()
     settings.clip = 0

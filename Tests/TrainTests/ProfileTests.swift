@@ -75,7 +75,9 @@ import Testing
     let costs = try ModelCosts(model)
     func report(_ block: Int, load: [Int], rows: Int) -> RoutingReport {
       RoutingReport(
-        block: block, route: 0, load: load, expertRows: rows, dropped: 0, entropy: 0, auxiliary: [:], modalityLoad: [])
+        block: block, route: 0, load: load, expertRows: rows, pairs: 7, kept: 7, tokens: 7, entropySum: 0,
+        auxiliary: [:],
+        modalityLoad: [])
     }
     // SwiGLU: three products of width times hidden, two operations each.
     #expect(costs.savedFLOPs([report(1, load: [3, 1, 1, 2], rows: 5)]) == 2 * 2 * 3 * 8 * 24)

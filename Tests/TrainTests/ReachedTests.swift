@@ -78,7 +78,7 @@ import Testing
       let (task, config) = try PairLearningTests.task(form + weights, engine: engine)
       try task.startTraining(atMicroBatch: 0)
       let batch = try task.nextMicroBatch(kept: true)
-      try expectWhole(config, task.model) { _ = batch.forward($0) }
+      try expectWhole(config, task.model) { _ = batch.forward($0, batch.targets) }
     }
   }
 
@@ -104,6 +104,7 @@ import Testing
     var headlines: [(metric: String, label: String, isShare: Bool)] { task.headlines }
     var waitSeconds: Double { 0 }
     var notes: [String] { [] }
+    var targetsVary: Bool { task.targetsVary }
     func startTraining(atMicroBatch index: Int) throws { try task.startTraining(atMicroBatch: index) }
     func nextMicroBatch(kept: Bool) throws -> MicroBatch { try task.nextMicroBatch(kept: kept) }
     func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {

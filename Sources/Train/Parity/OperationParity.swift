@@ -5,6 +5,7 @@ enum OperationParity {
   static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     if reference.has("inputs/attn.qkv.weight") { return try attention(reference, engine) }
     if reference.has("inputs/gamma") { return try layerNorm(reference, engine) }
+    if reference.has("inputs/parts_a") { return try unevenCrossEntropy(reference, engine) }
     if reference.has("inputs/targets") { return try crossEntropy(reference, engine) }
     if reference.has("inputs/p0") { return try adamW(reference, engine) }
     return try gelu(reference, engine)
@@ -76,6 +77,41 @@ enum OperationParity {
     report.compare("loss_per_row", result.losses, try reference.doubles("outputs/loss_per_row"))
     report.compare("probs", probabilities.values, try reference.doubles("outputs/probs"))
     try compareGradients(&report, reference, [("logits", logits.gradient)])
+    return report
+  }
+
+  /// The same loss and gradients in whatever micro-batches the rows come, some of them without a target or a row.
+  private static func unevenCrossEntropy(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
+    let logits = try reference.tensor("inputs/logits")
+    let ignored = Int32(clamping: try reference.integer("ignored"))
+    let targets = try reference.integers("inputs/targets").map { $0 == ignored ? -1 : $0 }
+    let counted = Double(targets.count { $0 >= 0 })
+    var report = ParityReport()
+    report.compare("counted", [counted], try reference.doubles("outputs/counted"))
+    for name in ["whole", "parts_a", "parts_b"] {
+      let parts = name == "whole" ? [logits.rows] : try reference.integers("inputs/\(name)").map(Int.init)
+      var (loss, losses, gradient, first) = (0.0, [Float](), [Float](), 0)
+      for rows in parts {
+        let range = first..<first + rows
+        first = range.upperBound
+        guard rows > 0 else { continue }
+        let part = Tensor(
+          Array(logits.values[range.lowerBound * logits.columns..<range.upperBound * logits.columns]),
+          shape: [rows, logits.columns])
+        let tape = Tape(engine, recording: true)
+        tape.watch(part)
+        let share = Double(parts.count)
+        let result = tape.crossEntropy(
+          part, targets: Array(targets[range]), over: counted / share, weight: Float(1 / share))
+        tape.backward()
+        loss += result.loss / share
+        losses += result.losses
+        gradient += part.gradient?.values ?? []
+      }
+      report.compare("\(name) loss", [loss], try reference.doubles("outputs/loss"))
+      report.compare("\(name) loss_per_row", losses, try reference.doubles("outputs/loss_per_row"))
+      report.compare("\(name) grads/logits", gradient, try reference.doubles("grads/logits"))
+    }
     return report
   }
 

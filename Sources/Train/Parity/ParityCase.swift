@@ -20,6 +20,13 @@ struct ParityCase {
 
   func has(_ path: String) -> Bool { reader.exists(path) }
 
+  /// What the case asks for that no model here has, in words; nil = nothing. Such a case is refused, not compared in part.
+  var unknownFeature: String? {
+    if let router = try? reader.stringAttribute("router") { return "router \(router)" }
+    if has("meta/ns_steps") { return "the Muon optimizer" }
+    return has("meta/sequence_length") ? "a balance loss per sequence" : nil
+  }
+
   /// A root attribute such as `variant`.
   func text(_ attribute: String) throws -> String {
     guard let value = try reader.stringAttribute(attribute) else {

@@ -50,7 +50,10 @@ public struct ParitySession {
   }
 
   static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
-    switch reference.kind {
+    if let feature = reference.unknownFeature {
+      throw TrainError("\(reference.file): a case of \(feature), which this version does not have; leave it out")
+    }
+    return switch reference.kind {
     case "operation": try OperationParity.run(reference, engine)
     case "routing": try RoutingParity.run(reference, engine)
     case "moe": try MoEParity.run(reference, engine)

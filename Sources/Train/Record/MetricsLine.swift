@@ -39,7 +39,7 @@ struct MetricsLine: Equatable {
     var nonfinite: [String] = []
     func number(_ value: Double, _ place: @autoclosure () -> String) -> String {
       guard value.isFinite else {
-        nonfinite.append("\(Self.quoted(place())):\"\(value)\"")
+        nonfinite.append("\(Self.quoted(place())):\"\(Self.number(value))\"")
         return "null"
       }
       return Self.number(value)
@@ -57,8 +57,9 @@ struct MetricsLine: Equatable {
     return text + "}\n"
   }
 
-  /// The shortest text that reads back to the same number; whole numbers without `.0`.
+  /// The shortest text that reads back to the same number; whole numbers without `.0`, NaN without its sign.
   static func number(_ value: Double) -> String {
+    if value.isNaN { return "nan" }
     if let whole = Int(exactly: value), abs(whole) < 1 << 53, !(whole == 0 && value.sign == .minus) {
       return String(whole)
     }
