@@ -122,6 +122,8 @@ def operations():
         yield f"layernorm_{width}", partial(draw.layernorm, rows=rows, width=width)
     for rows, classes in ((9, 2), (8, 13), (5, 130)):
         yield f"softmax_xent_{classes}", partial(draw.softmax_xent, rows=rows, classes=classes)
+    for rows, classes in ((6, 9), (23, 40)):
+        yield f"loss_uneven_{rows}", partial(draw.loss_uneven, rows=rows, classes=classes)
     for causal, word in ((1, "causal"), (0, "noncausal")):
         for T in (1, 7, 19):
             for heads in (1, 2, 3):

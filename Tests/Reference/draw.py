@@ -49,6 +49,17 @@ def softmax_xent(name, rng, rows, classes):
                 inputs=inputs)
 
 
+def loss_uneven(name, rng, rows, classes, ignored=-1):
+    # About half of the rows count; parts_a is two uneven micro-batches, parts_b has one without a row.
+    targets = np.where(rng.random(rows) < 0.5, ignored, rng.integers(classes, size=rows))
+    targets[rows - 1] = classes - 1
+    first = int(rng.integers(1, rows))
+    inputs = {"logits": 2 * rng.normal(size=(rows, classes)), "targets": targets,
+              "parts_a": np.array([first, rows - first]), "parts_b": np.array([1, 0, rows - 1])}
+    return Case(name, "operation", "mean cross-entropy over the rows whose target is not "
+                f"{ignored}, whatever micro-batches the rows come in", {"ignored": ignored}, inputs)
+
+
 def attention(name, rng, T, heads, causal, B=2, D=12):
     weights = draw_weights(rng, attention_shapes("attn", D))
     inputs = {"x": rng.normal(size=(B, T, D)), **weights, "dy": rng.normal(size=(B, T, D))}

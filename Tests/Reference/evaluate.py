@@ -87,6 +87,15 @@ def softmax_xent(case, n):
                     "outputs/probs": softmax(n["logits"]).value}, {"": loss})
 
 
+def loss_uneven(case, n):
+    targets = case.inputs["targets"]
+    counts = (targets != case.meta["ignored"]).astype(np.float64)
+    errors = cross_entropy_rows(n["logits"], np.where(counts > 0, targets, 0)) * counts
+    loss = errors.sum() / counts.sum()
+    return Forward({"outputs/loss": loss.value, "outputs/loss_per_row": errors.value,
+                    "outputs/counted": np.int64(counts.sum())}, {"": loss})
+
+
 OPERATIONS = {
     "gelu": lambda case, n: with_upstream(case, gelu(n["x"])),
     "layernorm": lambda case, n: with_upstream(
@@ -94,6 +103,7 @@ OPERATIONS = {
     "attention": lambda case, n: with_upstream(
         case, attention(n["x"], n, "attn", case.meta["heads"], case.meta["causal"])),
     "softmax_xent": softmax_xent,
+    "loss_uneven": loss_uneven,
 }
 
 
