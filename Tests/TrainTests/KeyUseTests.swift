@@ -90,6 +90,7 @@ import Testing
     moe.gate_noise=5
     moe.batch_priority=true | moe.capacity_factor=0.5
     moe.renormalise=false
+    moe.renormalise_single=true | moe.variant=top1
     moe.routing=uniform | | moe.groups=none
     moe.combine=cg1 | moe.variant=scmoe
     moe.coefficient_input=current | moe.variant=scmoe moe.combine=cg1
