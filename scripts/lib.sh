@@ -47,7 +47,7 @@ parse_options() {
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help)
-        awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "${BASH_SOURCE[-1]}"
+        awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$root/scripts/${BASH_SOURCE[-1]##*/}"
         exit 0
         ;;
       --)

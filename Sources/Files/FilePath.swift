@@ -1,3 +1,5 @@
+import Foundation
+
 /// Paths as the system reads them: bytes between slashes.
 ///
 /// Foundation's own operations on paths trap on a name of one character and rewrite others, so nothing else in the program
@@ -35,6 +37,13 @@ public enum FilePath {
   public static func withoutTrailingSlashes(_ path: String) -> String {
     let bytes = trimmed(path)
     return bytes.isEmpty && !path.isEmpty ? "/" : String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// A path whose last name is one that can be built upon: `.` and `..` stand for the folder's own path.
+  public static func named(_ path: String) -> String {
+    guard [".", ".."].contains(name(of: path)), let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
   }
 
   private static let separator = UInt8(ascii: "/")

@@ -14,6 +14,7 @@ extension Tape {
   ///
   /// - Parameter dtype: what the product reads; the engine's when nil.
   func readsRowByRow(_ rows: Int, _ dtype: DType? = nil) -> Bool {
+    if repeatsRecorded { return false }
     guard engine.dtype == .bf16, !isGenerating else { return rows <= fewRows }
     return dtype == .float32
   }

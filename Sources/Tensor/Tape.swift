@@ -17,6 +17,8 @@ public final class Tape {
   public let isRecording: Bool
   /// Whether a sequence is continued token by token, with what was computed for earlier tokens.
   public var isGenerating = false
+  /// Whether this pass, which is not recorded, must have the digits of one that is.
+  public var repeatsRecorded = false
   public private(set) var losses: [LossTerm] = []
   /// Where in the network the operations stand, such as `blocks.3`; names what `firstNotFinite` finds.
   public var scope = ""

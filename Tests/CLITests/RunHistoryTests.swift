@@ -34,7 +34,9 @@ import Testing
     // The best one is an older step too; a second branch gets a number; --out names a place for it.
     try train(["--resume", scratch("run/step-0000008.h5"), "--steps", "12"])
     #expect(names("run-from-0000008-2").contains("step-0000012.h5"))
-    try train(["--resume", scratch("run/step-0000020.h5"), "--out", scratch("b"), "--steps", "20"])
+    let idle = try train(["--resume", scratch("run/step-0000020.h5"), "--out", scratch("b"), "--steps", "20"])
+    #expect(idle.contains("nothing to train") && names("b").contains("step-0000020.h5"))
+    #expect(try bytes("b/step-0000020.h5") == bytes("run/step-0000020.h5"))
     try train(["--resume", scratch("run/step-0000020.h5"), "--out", scratch("b"), "--steps", "24"], status: 1)
     // The same steps from the latest checkpoint are no branch, and have the bits of an undisturbed run.
     try train(["--resume", scratch("run/step-0000020.h5"), "--steps", "24", "--out", scratch("run")])
@@ -60,6 +62,28 @@ import Testing
     // With weights to start from, as a job that is queued again.
     let tuned = ["--steps", "4", "--init-from", scratch("run"), "--out", scratch("tuned"), "--resume"]
     for word in ["weights", "resuming"] { #expect(try train(tuned).contains(word)) }
+  }
+
+  /// A start that died before all files were there, and a branch that died before its first checkpoint, begin again.
+  @Test func whatDiedEarlyBeginsAgain() throws {
+    try train(["--steps", "8", "--out", scratch("run")])
+    let branch = ["--resume", scratch("run/step-0000004.h5"), "--out", scratch("b"), "--steps", "6"]
+    try train(branch)
+    let whole = try bytes("b/step-0000006.h5")
+    for name in names("b") where name.hasSuffix(".h5") || name == "config.yaml" {
+      try FileManager.default.removeItem(atPath: scratch("b/" + name))
+    }
+    #expect(try train(branch).contains("a branch after step 4"))
+    #expect(try bytes("b/step-0000006.h5") == whole)
+    for name in names("b") where name != "metrics.jsonl" && name != ".lock" {
+      try FileManager.default.removeItem(atPath: scratch("b/" + name))
+    }
+    #expect(try !train(["--out", scratch("b"), "--resume", "--steps", "4"]).contains("resuming"))
+    // From inside the run's folder the branch stands beside it.
+    let inside = try ProgramRunner.run(
+      ["-C", scratch("run"), ProgramRunner.program]
+        + Program.training(["--resume", "step-0000004.h5", "--steps", "5"]), program: "/usr/bin/env")
+    #expect(inside.status == 0 && names("run-from-0000004").contains("step-0000005.h5"), "\(inside.errors)")
   }
 
   /// The first checkpoint comes soon, whatever `checkpoint.every` is.

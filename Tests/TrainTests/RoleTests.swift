@@ -114,6 +114,7 @@ import Testing
   /// Words and patterns are checked from the configuration alone.
   @Test(
     arguments: [
+      ("pairs-emoji", ["model.classes=0", "finetune.train_only=classifier.*"], nil),
       ("pairs-emoji", ["finetune.freeze=head"], nil), ("pairs-emoji", ["finetune.train_only=mlp"], nil),
       (
         "pairs-emoji", ["fusion.kind=late", "moe.groups=none", "moe.balance=none", "finetune.freeze=blocks.7.cross.*"],

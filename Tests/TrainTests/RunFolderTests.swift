@@ -33,10 +33,19 @@ import Testing
     folder.prune(keeping: 1, every: 0, written: 14)
     #expect(RunFolder.steps(in: folder.path) == [14, 20])
     try write("part", "step-0000014.r00.h5")
-    folder.prune(keeping: 1, every: 0, best: 14)
-    #expect(RunFolder.steps(in: folder.path) == [14, 20])
+    try folder.markBest(step: 14) { _, _ in
+      errno = EPERM
+      return -1
+    }
     folder.prune(keeping: 1, every: 0)
-    #expect(RunFolder.steps(in: folder.path) == [20])
+    #expect(RunFolder.steps(in: folder.path) == [14, 20])
+    // Put aside, its parts still belong to the copy.
+    #expect(folder.putAside([folder.checkpointFile(step: 14)]).count == 1)
+    folder.prune(keeping: 1, every: 0)
+    #expect(FileManager.default.fileExists(atPath: scratch("run/step-0000014.r00.h5")))
+    try folder.markBest(step: 20)
+    folder.prune(keeping: 1, every: 0)
+    #expect(!FileManager.default.fileExists(atPath: scratch("run/step-0000014.r00.h5")))
   }
 
   /// FAT, SMB and some FUSE file systems have no second names: the best checkpoint is copied there.

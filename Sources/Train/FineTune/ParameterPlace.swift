@@ -37,8 +37,10 @@ extension RunConfig {
   ///   impossible configuration.
   func requirePlaces() throws {
     guard finetune != FineTuneConfig() else { return }
-    let model = try model.skeleton.makeModel(seed: nil, engine: Engine(threads: 1))
-    _ = try UpdatePlan(self, model)
+    // Of the skeleton's configuration: what classes there are is known when the data is open.
+    var small = self
+    small.model = model.skeleton
+    _ = try UpdatePlan(small, small.model.makeModel(seed: nil, engine: Engine(threads: 1)))
   }
 
   /// What a run trains for: the tasks whose losses have a weight, labels only where there are classes.

@@ -19,7 +19,7 @@ public final class RunFolder {
         )
       case .unsaved:
         throw TrainError(
-          "\(path): holds a run that ended before its first checkpoint; begin it anew with --out \(ShellWord.quoted(path)) --resume, or choose another --out"
+          "\(path): holds a run that ended before its first checkpoint; begin it anew by its own command with --resume, or choose another --out"
         )
       case .foreign(let name):
         throw TrainError("\(path): holds \(name), which a run would write over; choose another --out")
@@ -62,7 +62,7 @@ public final class RunFolder {
   /// - Throws: `TrainError` when another process trains in it.
   public init(locking path: String) throws {
     self.path = path
-    let file = path + "/.lock"
+    let file = path + "/" + RunFolder.lockName
     lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard lock >= 0 else {
       throw TrainError(
@@ -86,6 +86,9 @@ public final class RunFolder {
   public var bestFile: String { path + "/" + RunFolder.bestName }
   static let bestName = "best.h5"
   private static let plotName = "plot.png"
+  private static let lockName = ".lock"
+  /// Names the checkpoint that `best.h5` is a copy of, where the file system has no second names.
+  private var copiedFile: String { path + "/.best" }
 
   // MARK: What a folder holds
 
@@ -106,7 +109,9 @@ public final class RunFolder {
     // `make` says what is wrong with a file.
     guard isFolder.boolValue else { return nil }
     let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
-    let isRun = names.contains(configName) && names.contains(Recorder.fileNames.json)
+    // A run that died early has its lock and not all of its files.
+    let written = [configName, Recorder.fileNames.json, Recorder.fileNames.csv].filter(names.contains)
+    let isRun = written.count > 1 || (!written.isEmpty && names.contains(lockName))
     if isRun || steps(in: path).isEmpty == false {
       return steps(in: path).isEmpty && !names.contains(bestName) ? .unsaved : .checkpoints
     }
@@ -174,23 +179,23 @@ public final class RunFolder {
   ///
   /// - Parameters:
   ///   - written: the step whose checkpoint was just written, which stays whatever its number.
-  ///   - best: the step of the best checkpoint, where it is known.
   /// - Returns: the files that were removed.
   @discardableResult
-  func prune(keeping count: Int, every: Int, written: Int? = nil, best: Int? = nil) -> [String] {
+  func prune(keeping count: Int, every: Int, written: Int? = nil) -> [String] {
+    // The best checkpoint's links name the parts by its step.
+    let copied = try? String(contentsOfFile: copiedFile, encoding: .utf8)
     var removed: [String] = []
     for step in RunFolder.steps(in: path).dropLast(count) where every == 0 || step % every != 0 {
       let file = checkpointFile(step: step)
       if step == written { continue }
-      // The best checkpoint's links name the parts by its step.
-      if !parts(of: file).isEmpty, step == best || RunFolder.isSame(file, bestFile) { continue }
+      if !parts(of: file).isEmpty, copied == FilePath.stem(of: file) || RunFolder.isSame(file, bestFile) { continue }
       if unlink(file) == 0 { removed.append(file) }
     }
     // Also those that a run left which died before the checkpoint that belongs to them.
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     for name in names where name.hasPrefix("step-") && CheckpointPart.isName(name) {
       let stem = name.dropLast(3).prefix { $0 != "." }
-      if !names.contains("\(stem).h5") || removed.contains("\(path)/\(stem).h5") { unlink("\(path)/\(name)") }
+      if !names.contains("\(stem).h5"), copied != String(stem) { unlink(FilePath.join(path, name)) }
     }
     return removed
   }
@@ -223,6 +228,9 @@ public final class RunFolder {
           throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
         }
         try RunFolder.copy(checkpointFile(step: step), to: temporary)
+        try "step-\(RunFolder.padded(step))".write(toFile: copiedFile, atomically: true, encoding: .utf8)
+      } else {
+        unlink(copiedFile)
       }
       guard rename(temporary, bestFile) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
     } catch {

@@ -135,6 +135,7 @@ public final class Trainer {
     var stepSeconds = 0.0
     var step = firstStep
     let start = monotonicSeconds()
+    let beginsUnsaved = files.map { RunFolder.steps(in: $0.folder.path).isEmpty } ?? false
     do {
       while step < totalSteps {
         let began = monotonicSeconds()
@@ -147,7 +148,7 @@ public final class Trainer {
         let stepped = monotonicSeconds()
         // A run that dies before its first checkpoint has lost everything.
         let isUnsaved =
-          firstStep == 0 && checkpoint.isEmpty && config.checkpoint.firstAfter > 0
+          beginsUnsaved && checkpoint.isEmpty && config.checkpoint.firstAfter > 0
           && monotonicSeconds() - start >= config.checkpoint.firstAfter
         let wishes = team?.any([Interrupt.isRequested, isUnsaved]) ?? [Interrupt.isRequested, isUnsaved]
         let isLast = step == totalSteps || wishes[0]
@@ -178,6 +179,12 @@ public final class Trainer {
     progress.finish()
     if step == firstStep, step > 0 {
       checkpoint = files?.folder.checkpointFile(step: step) ?? ""
+      // A branch has none of its own, nor has a run that goes on from its best one.
+      let isMissing = files != nil && !FileManager.default.fileExists(atPath: checkpoint)
+      if team?.any(isMissing) ?? isMissing {
+        checkpoint = try save(step)
+        try finishSaving(waits: true)
+      }
       evaluation = try task.evaluate(progress: nil)
       if evaluation?.loss.isFinite == false { throw failure(step - 1, "validation loss") }
     }
@@ -214,7 +221,11 @@ public final class Trainer {
       for _ in 0..<accumulation { kept.append(try task.nextMicroBatch(kept: true)) }
     }
     if let routing {
-      for (micro, batch) in kept.enumerated() { batch.route(pass(Tape(engine, recording: false), micro)) }
+      for (micro, batch) in kept.enumerated() {
+        let tape = Tape(engine, recording: false)
+        tape.repeatsRecorded = true
+        batch.route(pass(tape, micro))
+      }
       routing.finishCounting()
     }
     team?.beginStep()
@@ -433,6 +444,6 @@ public final class Trainer {
     guard let folder = files?.folder else { return }
     if best?.step == step { try folder.markBest(step: step) }
     folder.prune(
-      keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery, written: step, best: best?.step)
+      keeping: config.checkpoint.keep, every: config.checkpoint.keepEvery, written: step)
   }
 }

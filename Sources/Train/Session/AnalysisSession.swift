@@ -122,12 +122,7 @@ public struct AnalysisSession {
   /// The run's folder: a checkpoint's own, or the one that is named.
   private static func name(of model: String) -> String {
     let path = model.hasSuffix(".h5") ? FilePath.folder(of: model) : model
-    // Of `.` the name that the folder has.
-    let resolved = realpath(path, nil).map { resolved -> String in
-      defer { free(resolved) }
-      return String(cString: resolved)
-    }
-    return FilePath.name(of: resolved ?? path)
+    return FilePath.name(of: FilePath.named(path))
   }
 
   /// A checkpoint itself, or all of a run's in the order of their steps.

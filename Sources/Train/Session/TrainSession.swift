@@ -18,7 +18,7 @@ public struct TrainSession {
     public var map: [String] = []
     /// Settings in order: the flags that stand for keys first, then `--set`.
     public var settings: [String] = []
-    /// Empty: the task's latest run.
+    /// Empty: the run in `out`, which begins where it has no checkpoint yet; without `out` the task's latest run.
     public var resume: String?
     public var isDryRun = false
     /// Where a timeline of some steps goes.
@@ -219,6 +219,9 @@ public struct TrainSession {
       )
     }
     try RunConfig.table.set(options.settings, in: &config)
+    // They followed the data when the run began, whatever its command says.
+    config.model.vision.classes = checkpoint.info.config.model.vision.classes
+    config.model.text.vocabulary = checkpoint.info.config.model.text.vocabulary
     let changes = RunConfig.table.differences(checkpoint.info.config, config)
     if let change = changes.first(where: { !RunConfig.changeableOnResume.contains($0.key) }) {
       throw TrainError(
@@ -245,27 +248,34 @@ public struct TrainSession {
   ) throws -> RunFolder {
     let (own, step) = (FilePath.folder(of: checkpoint.file), checkpoint.info.step)
     let isRun = RunFolder.content(of: own) == .checkpoints
-    let later = RunFolder.steps(in: own).filter {
-      $0 > step && !passedOver.contains(RunFolder.checkpointFile(step: $0, in: own))
+    func later() -> [Int] {
+      RunFolder.steps(in: own).filter {
+        $0 > step && !passedOver.contains(RunFolder.checkpointFile(step: $0, in: own))
+      }
     }
+    noteParallel(config, own)
     if let out = options.out, !RunFolder.isSameFolder(out, own) {
-      let branch = try RunFolder(creating: out)
-      return try begin(branch, from: own, step: step)
+      return try begin(RunFolder(beginningAnew: out), from: own, step: step)
     }
-    guard isRun, later.isEmpty else {
-      return try begin(
-        RunFolder(numbered: isRun ? "\(own)-from-\(RunFolder.padded(step))" : name), from: own, step: step)
+    // Its latest checkpoint was looked for unless one was named.
+    let isNamed = options.resume?.hasSuffix(".h5") == true
+    guard isRun, later().isEmpty || !isNamed else {
+      let branch = isRun ? "\(FilePath.named(own))-from-\(RunFolder.padded(step))" : name
+      return try begin(RunFolder(numbered: branch), from: own, step: step)
     }
     let folder = try RunFolder(locking: own)
-    noteParallel(config, folder)
+    if let newer = later().last {
+      throw TrainError("\(own): another process has saved step \(newer) meanwhile; start again")
+    }
     for file in folder.putAside(passedOver) { human.line("put aside as \(file)") }
     return folder
   }
 
   /// How ranks share the work is in no checkpoint; a run that had other settings of it is told so.
-  private func noteParallel(_ config: RunConfig, _ folder: RunFolder) {
+  private func noteParallel(_ config: RunConfig, _ folder: String) {
     var before = RunConfig()
-    guard (try? RunConfig.table.apply(file: folder.configFile, to: &before)) != nil else { return }
+    let file = FilePath.join(folder, RunFolder.configName)
+    guard (try? RunConfig.table.apply(file: file, to: &before)) != nil else { return }
     for change in RunConfig.table.differences(before, config) where change.key.hasPrefix("parallel.") {
       human.line(
         "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(change.key)=\(change.first)"
