@@ -6,8 +6,8 @@ import MMoETensor
 /// of an expert over the ranks that hold a copy of it.
 ///
 /// Every rank's objective is its sum over the mean number of targets per rank (`MicroBatch.forward`), so a gradient of the
-/// global batch is the sum
-/// over ranks divided by their number; an expert already has that sum over its group, since the group's tokens came to it.
+/// global batch is the sum over ranks divided by their number; an expert already has that sum over its group, since the
+/// group's tokens came to it.
 final class GradientSync {
   private struct Entry {
     let parameter: Parameter

@@ -42,8 +42,7 @@ extension Tape {
 
   /// The perceptrons of `feedForward` for few rows in all: only the weights of groups that have rows are read.
   func feedForwardFewRows(
-    _ x: Tensor, offsets: [Int], w1: TapedParameter, b1: TapedParameter?, w2: TapedParameter,
-    b2: TapedParameter?,
+    _ x: Tensor, offsets: [Int], w1: TapedParameter, b1: TapedParameter?, w2: TapedParameter, b2: TapedParameter?,
     activation: Activation, residual: Tensor?
   ) -> Tensor {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])

@@ -38,6 +38,10 @@ import Testing
     #expect(idle.contains("nothing to train") && names("b").contains("step-0000020.h5"))
     #expect(try bytes("b/step-0000020.h5") == bytes("run/step-0000020.h5"))
     try train(["--resume", scratch("run/step-0000020.h5"), "--out", scratch("b"), "--steps", "24"], status: 1)
+    // Any name may stand for a step of the run.
+    try FileManager.default.copyItem(atPath: scratch("run/step-0000008.h5"), toPath: scratch("run/mine"))
+    #expect(
+      try train(["--resume", scratch("run/mine"), "--steps", "9"]).contains("run-from-0000008-3/step-0000009.h5"))
     // The same steps from the latest checkpoint are no branch, and have the bits of an undisturbed run.
     try train(["--resume", scratch("run/step-0000020.h5"), "--steps", "24", "--out", scratch("run")])
     #expect(names("run").contains("step-0000024.h5"))

@@ -112,8 +112,9 @@ public final class RunFolder {
     // A run that died early has its lock and not all of its files.
     let written = [configName, Recorder.fileNames.json, Recorder.fileNames.csv].filter(names.contains)
     let isRun = written.count > 1 || (!written.isEmpty && names.contains(lockName))
-    if isRun || steps(in: path).isEmpty == false {
-      return steps(in: path).isEmpty && !names.contains(bestName) ? .unsaved : .checkpoints
+    let hasSteps = !steps(in: path).isEmpty
+    if isRun || hasSteps {
+      return hasSteps || names.contains(bestName) ? .checkpoints : .unsaved
     }
     let own = [configName, plotName, bestName, Recorder.fileNames.json, Recorder.fileNames.csv]
     return names.first { own.contains($0) || $0.hasSuffix(".h5") }.map(Content.foreign)

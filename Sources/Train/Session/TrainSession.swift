@@ -258,7 +258,7 @@ public struct TrainSession {
       return try begin(RunFolder(beginningAnew: out), from: own, step: step)
     }
     // Its latest checkpoint was looked for unless one was named.
-    let isNamed = options.resume?.hasSuffix(".h5") == true
+    let isNamed = options.resume == checkpoint.file
     guard isRun, later().isEmpty || !isNamed else {
       let branch = isRun ? "\(FilePath.named(own))-from-\(RunFolder.padded(step))" : name
       return try begin(RunFolder(numbered: branch), from: own, step: step)
