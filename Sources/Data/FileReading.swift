@@ -36,7 +36,7 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
   return bytes
 }
 
-/// Writes a whole file, replacing what is there.
+/// Writes a whole file of a `StagedFolder`, which makes all of its files durable together.
 ///
 /// - Throws: `DataError` naming the file and the system's reason.
 package func writeFile(_ path: String, _ bytes: [UInt8]) throws {

@@ -1,5 +1,6 @@
 import CHDF5
 import Foundation
+import MMoEFiles
 
 /// The container of checkpoints: an HDF5 file behind a user block of 4,096 bytes that says how long
 /// the file is and what its bytes add up to.

@@ -10,7 +10,9 @@ import MMoEFiles
 /// from several threads at once; it may be used on any one.
 public final class CheckpointWriter {
   private let file: String
-  private let temporary: TemporaryFile
+  private let temporary: DurableFile
+  /// The same file, as HDF5 and checksums see it.
+  private let open: OpenFile
   /// nil once the file is complete, abandoned or failed.
   private var id: mmoe_h5_id?
   private var postponed: [Postponed] = []
@@ -41,13 +43,19 @@ public final class CheckpointWriter {
     // Past a limit on file sizes the system would end the process; this way it is an error like
     // others.
     signal(SIGXFSZ, SIG_IGN)
-    let temporary = try TemporaryFile(for: path)
-    self.temporary = temporary
+    do {
+      temporary = try DurableFile(path, leftovers: .ofExtension)
+    } catch {
+      throw HDF5Error(.unwritable, path, error.message)
+    }
+    let descriptor = dup(temporary.descriptor)
+    guard descriptor >= 0 else { throw HDF5Error(.unwritable, path, "cannot be written: \(systemReason(errno))") }
+    open = OpenFile(descriptor: descriptor)
     do {
       id = try HDF5Library.shared.call(path, .unwritable) { fault in
         valid(
           mmoe_h5_create(
-            temporary.file.descriptor, UInt64(UserBlock.size), UInt64(Self.alignment), fault))
+            open.descriptor, UInt64(UserBlock.size), UInt64(Self.alignment), fault))
       }
     } catch {
       temporary.remove()
@@ -59,11 +67,11 @@ public final class CheckpointWriter {
 
   /// Gives the checkpoint up and removes its temporary file; nothing happens after `finish`.
   public func abandon() {
-    guard let open = id else { return }
-    id = nil
+    guard let id else { return }
+    self.id = nil
     _ = blocks?.end()
     blocks = nil
-    HDF5Library.shared.sync { mmoe_h5_discard(open) }
+    HDF5Library.shared.sync { mmoe_h5_discard(id) }
     temporary.remove()
   }
 
@@ -156,7 +164,6 @@ public final class CheckpointWriter {
     }
     do {
       try complete()
-      let open = temporary.file
       let length = open.length
       // Gives back the room that was not needed.
       guard ftruncate(open.descriptor, off_t(length)) == 0 else {
@@ -167,7 +174,7 @@ public final class CheckpointWriter {
       guard pwrite(open.descriptor, block, block.count, 0) == block.count else {
         throw failed("cannot write its user block: \(systemReason(errno))")
       }
-      try temporary.commit()
+      do { try temporary.commit() } catch { throw HDF5Error(.unwritable, file, error.message) }
       return CheckpointPart(name: FilePath.name(of: file), bytes: length, checksum: checksum)
     } catch {
       temporary.remove()
@@ -185,7 +192,7 @@ extension CheckpointWriter {
     if !postponed.isEmpty {
       try close()
       id = try HDF5Library.shared.call(file, .unwritable, remedy: Self.remedy) { fault in
-        valid(mmoe_h5_extend(temporary.file.descriptor, UInt64(Self.alignment), fault))
+        valid(mmoe_h5_extend(open.descriptor, UInt64(Self.alignment), fault))
       }
       for dataset in postponed {
         try call { mmoe_h5_fill($0, dataset.path, dataset.type, dataset.values, $1) }
@@ -248,13 +255,13 @@ extension CheckpointWriter {
     let whole = BlockDigests.whole(in: place..<place + bytes)
     let (first, last) = (whole.lowerBound * BlockDigests.block, whole.upperBound * BlockDigests.block)
     keepRoom(until: place + bytes)
-    let writer = blocks ?? BlockWriter(temporary.file)
+    let writer = blocks ?? BlockWriter(open)
     blocks = writer
     var status = writer.write(whole, values + (first - place), &digests)
     // The ends share their blocks with neighbours, so they are read again for the checksum: better from the page cache.
     for part in [place..<first, last..<place + bytes] where status == 0 && !part.isEmpty {
       status = mmoe_write_all(
-        temporary.file.descriptor, values + (part.lowerBound - place), part.count, UInt64(part.lowerBound))
+        open.descriptor, values + (part.lowerBound - place), part.count, UInt64(part.lowerBound))
     }
     guard status == 0 else {
       throw failed("cannot write dataset '\(path)': \(systemReason(status))\(Self.remedy)")
@@ -265,7 +272,7 @@ extension CheckpointWriter {
   private func keepRoom(until end: Int) {
     guard end > room else { return }
     let more = max(end, room + min(room, 256 << 20))
-    mmoe_keep_room(temporary.file.descriptor, UInt64(room), UInt64(more))
+    mmoe_keep_room(open.descriptor, UInt64(room), UInt64(more))
     room = more
   }
 
@@ -284,12 +291,12 @@ extension CheckpointWriter {
   private func call(
     _ function: (mmoe_h5_id, UnsafeMutablePointer<CChar>) -> Bool
   ) throws {
-    guard let open = id else {
+    guard let id else {
       throw HDF5Error(.unwritable, file, "the checkpoint is complete or abandoned already")
     }
     do {
       try HDF5Library.shared.call(file, .unwritable, remedy: Self.remedy) {
-        succeeded(function(open, $0))
+        succeeded(function(id, $0))
       }
     } catch {
       abandon()

@@ -1,5 +1,6 @@
 import CHDF5
 import Foundation
+import MMoEFiles
 import Synchronization
 
 extension HDF5Reader {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A regular file that is open; closed with its last reference.
 final class OpenFile: Sendable {
@@ -34,9 +35,6 @@ final class OpenFile: Sendable {
   /// Length in bytes.
   var length: Int { status.map { Int($0.st_size) } ?? 0 }
 
-  /// Whether the file still has a name.
-  var isLinked: Bool { (status?.st_nlink ?? 0) > 0 }
-
   /// The bytes from `offset` on, at most `count`; fewer at the end of the file or on an error.
   func bytes(at offset: Int, count: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { buffer, found in
@@ -44,6 +42,3 @@ final class OpenFile: Sendable {
     }
   }
 }
-
-/// The system's words for an errno.
-func systemReason(_ code: Int32) -> String { String(cString: strerror(code)) }

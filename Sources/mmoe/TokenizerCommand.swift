@@ -14,11 +14,10 @@ struct TokenizerCommand: ParsableCommand {
 
     @Argument(help: "Text files.") var files: [String]
     @Option(help: "Tokens: 256 bytes and the merges.") var vocabulary = 8192
-    @Option(help: "The folder to write.") var out: String
+    @Option(help: "The folder to make.") var out: String
 
     func run() throws {
-      let tokenizer = try TokenizerWork.train(files, vocabularySize: vocabulary)
-      try TokenizerFiles.save(tokenizer, to: out)
+      let tokenizer = try TokenizerWork.train(files, vocabularySize: vocabulary, to: out)
       StandardStream.output.line("\(tokenizer.vocabularySize) tokens, \(tokenizer.merges.count) merges in \(out)")
     }
   }

@@ -171,10 +171,6 @@ int mmoe_digest_blocks(int descriptor, uint64_t block, uint64_t begin, uint64_t 
 
 // ---- system.c
 
-/// Takes the exclusive lock of an open file, which ends with its last descriptor; `wait` until it
-/// is free. Returns 0 or an errno (ENOLCK and EINVAL: the file system has no locks).
-int mmoe_lock_file(int descriptor, bool wait);
-
 /// Another descriptor of the same file that writes past the page cache; -1 where the file system
 /// has no such thing.
 int mmoe_open_direct(int descriptor);

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A tensor to be written: its name, shape and row-major numbers.
 public struct SafetensorsTensor {

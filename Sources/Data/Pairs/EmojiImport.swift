@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// Emoji as image–caption pairs: pictures of a font, names and groups of Unicode's list.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 import Synchronization
 

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEData
 
 /// A table as comma-separated values (RFC 4180).
@@ -42,11 +43,7 @@ struct AnalysisOutput {
     var files: [String] = []
     func write(_ name: String, _ bytes: Data) throws {
       let file = folder + "/" + name
-      do {
-        try bytes.write(to: URL(fileURLWithPath: file), options: .atomic)
-      } catch {
-        throw TrainError("\(file): cannot be written (\(systemReason(of: error))); choose a writable --out")
-      }
+      try DurableFile.write(bytes, to: file)
       files.append(file)
     }
     for (name, table) in tables { try write(name, Data(table.text.utf8)) }

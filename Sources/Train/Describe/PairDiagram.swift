@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEModels
 
 /// The data flow of one block pair as a graph for Graphviz: the dense path from left to right, routes below it from
@@ -75,7 +76,9 @@ struct PairDiagram {
         program, ["-Tsvg", "-opair.svg", "pair.dot"], in: folder, timeout: 60)
       guard complaint.isEmpty else { throw PlotError("\(file): dot failed: \(complaint)") }
       let picture = try Data(contentsOf: folder.appendingPathComponent("pair.svg"))
-      try picture.write(to: URL(fileURLWithPath: file), options: .atomic)
+      try DurableFile.write(picture, to: file)
+    } catch let error as FileFailure {
+      throw error
     } catch let error as PlotError {
       throw error
     } catch {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEData
 import MMoEModels
 

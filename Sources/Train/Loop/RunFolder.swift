@@ -229,7 +229,7 @@ public final class RunFolder {
           throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
         }
         try RunFolder.copy(checkpointFile(step: step), to: temporary)
-        try "step-\(RunFolder.padded(step))".write(toFile: copiedFile, atomically: true, encoding: .utf8)
+        try DurableFile.write("step-\(RunFolder.padded(step))", to: copiedFile)
       } else {
         unlink(copiedFile)
       }

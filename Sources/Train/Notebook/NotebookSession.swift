@@ -78,13 +78,7 @@ public struct NotebookSession {
     }
   }
 
-  private func write(_ text: String) throws {
-    do {
-      try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
-    } catch {
-      throw NotebookError("\(file): cannot be written (\(systemReason(of: error))); check its folder's permissions")
-    }
-  }
+  private func write(_ text: String) throws { try DurableFile.write(text, to: file) }
 }
 
 /// Runs a notebook's commands one after the other, in one scratch folder.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Draws PNG files with gnuplot (Debian: `gnuplot-nox`, fonts `fonts-dejavu-core`) as a child
 /// process.
@@ -60,8 +61,7 @@ public struct Gnuplot: Sendable {
       let reason = complaint.isEmpty ? "it drew nothing" : complaint
       throw PlotError("\(file): gnuplot failed: \(reason)")
     }
-    // `atomic` writes beside the final name and renames.
-    try picture.write(to: URL(fileURLWithPath: file), options: .atomic)
+    try DurableFile.write(picture, to: file)
   }
 }
 

@@ -2,7 +2,7 @@ import Foundation
 
 /// A file that only grows, by whole pieces: a piece that does not fit on the disk is taken back.
 final class AppendFile {
-  private var path: String
+  private let path: String
   private let descriptor: Int32
   private var size: Int
 
@@ -46,13 +46,6 @@ final class AppendFile {
 
   func synchronize() throws(RecorderError) {
     guard fsync(descriptor) == 0 else { throw failure("cannot be written to the disk") }
-  }
-
-  func rename(to newPath: String) throws(RecorderError) {
-    guard Foundation.rename(path, newPath) == 0 else {
-      throw failure("cannot be renamed to \(newPath)")
-    }
-    path = newPath
   }
 
   private func failure(_ what: String) -> RecorderError {

@@ -141,13 +141,11 @@ public final class Recorder {
 
   /// The file with these lines alone; what it was before gets the name `….damaged`.
   private static func rewritten(_ path: String, _ lines: [MetricsLine]) throws(RecorderError) -> AppendFile {
-    let file = try AppendFile(path + ".tmp")
-    try file.truncate(to: 0)
-    try file.append(lines.map(\.json).joined())
-    try file.synchronize()
-    try AppendFile(path).rename(to: path + ".damaged")
-    try file.rename(to: path)
-    return file
+    let damaged = path + ".damaged"
+    guard rename(path, damaged) == 0 else {
+      throw RecorderError("\(path): cannot be renamed to \(damaged) (\(systemReason(errno))); check the disk and resume")
+    }
+    return try replaced(path, lines.map(\.json).joined())
   }
 
   // MARK: CSV
@@ -166,11 +164,11 @@ public final class Recorder {
         ? "\"" + name.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : name
     }
     let text = header.joined(separator: ",") + "\n" + lines.map { row($0, columns) }.joined()
-    let temporary = path + ".tmp"
-    let file = try AppendFile(temporary)
-    try file.truncate(to: 0)
-    try file.append(text)
-    try file.rename(to: path)
-    return file
+    return try replaced(path, text)
+  }
+
+  private static func replaced(_ path: String, _ text: String) throws(RecorderError) -> AppendFile {
+    do { try DurableFile.write(text, to: path) } catch { throw RecorderError(error.description) }
+    return try AppendFile(path)
   }
 }

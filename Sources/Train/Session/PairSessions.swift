@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEData
 import MMoEModels
 import MMoETensor
@@ -126,11 +127,7 @@ public struct RetrieveSession {
       human.line("\(place + 1)  \(HumanFormat.fixed(Double(one.similarity), 3))  \(one.file)")
     }
     let sheet = try ContactSheet().image(best.map { try PNGImage(contentsOf: $0.file) }).encoded()
-    do {
-      try Data(sheet).write(to: URL(fileURLWithPath: options.sheet), options: .atomic)
-    } catch {
-      throw TrainError("\(options.sheet): cannot be written (\(systemReason(of: error))); choose another --out")
-    }
+    try DurableFile.write(sheet, to: options.sheet)
     human.line("\(options.sheet): the best \(best.count) of \(files.count) pictures")
     guard options.printsJSON else { return }
     output.line(

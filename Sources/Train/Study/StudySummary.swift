@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// What a study's runs say: means, deviations, and differences to a baseline, paired by seed.
 struct StudySummary {
@@ -243,25 +244,18 @@ struct StudySummary {
     guard byLoss else {
       // Beside the files of the loss, not in their place.
       return [
-        ("summary-\(plan.measure).csv", { path in try writeText(csv(), to: path) }),
-        ("summary-\(plan.measure).txt", { path in try writeText(text(), to: path) }),
+        ("summary-\(plan.measure).csv", { path in try DurableFile.write(csv(), to: path) }),
+        ("summary-\(plan.measure).txt", { path in try DurableFile.write(text(), to: path) }),
       ] + (plots.compared.map { figure in [("\(plan.measure).png", { path in try figure.write(to: path) })] } ?? [])
     }
     let curves = plots.curves(runs)
     return [
-      ("summary.csv", { path in try writeText(csv(), to: path) }),
-      ("summary.txt", { path in try writeText(text(), to: path) }),
+      ("summary.csv", { path in try DurableFile.write(csv(), to: path) }),
+      ("summary.txt", { path in try DurableFile.write(text(), to: path) }),
     ]
       + [("losses.png", plots.compared), ("curves.png", curves), ("search.png", plots.search)].compactMap {
         name, figure in figure.map { figure in (name, { path in try figure.write(to: path) }) }
       }
   }
 
-  private func writeText(_ text: String, to path: String) throws {
-    do {
-      try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw TrainError("\(path): cannot be written (\(systemReason(of: error))); check its folder's permissions")
-    }
-  }
 }

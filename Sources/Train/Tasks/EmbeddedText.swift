@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEData
 
 /// The text that `lm` uses without `--data`: the dictionary entries of WordNet 3.0, one document each.
@@ -44,11 +45,7 @@ public enum EmbeddedText {
         content.append(0x0A)
       }
     }
-    do {
-      try content.write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw DataError("\(path): cannot be written (\(systemReason(of: error))); name a text with --data")
-    }
+    try DurableFile.write(content, to: path)
     return path
   }
 

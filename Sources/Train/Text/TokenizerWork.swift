@@ -1,13 +1,25 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoETensor
 
 /// What `mmoe tokenizer` does beyond a library call.
 public enum TokenizerWork {
-  /// Learns a tokenizer from text files, taken together.
+  /// Learns a tokenizer from text files, taken together, and writes it to a new folder.
   ///
-  /// - Throws: `TrainError` for a file that cannot be read or no text at all; `DataError` for the size.
-  public static func train(_ files: [String], vocabularySize: Int) throws -> BytePairTokenizer {
+  /// - Throws: `TrainError` for a file that cannot be read or no text at all; `DataError` for the size; `FileFailure` for a folder
+  ///   that is not empty or cannot be written.
+  public static func train(
+    _ files: [String], vocabularySize: Int, to folder: String
+  ) throws -> BytePairTokenizer {
+    let staged = try StagedFolder(for: folder)
+    let tokenizer = try train(files, vocabularySize: vocabularySize)
+    try tokenizer.save(to: staged.path)
+    try staged.commit()
+    return tokenizer
+  }
+
+  private static func train(_ files: [String], vocabularySize: Int) throws -> BytePairTokenizer {
     let text = try files.flatMap(read)
     guard !text.isEmpty else {
       throw TrainError("\(files.joined(separator: ", ")): no text, expected at least one byte to learn from")

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Writes one token shard; the file appears under its name only when it is complete.
 public final class TokenShardWriter {

@@ -1,14 +1,13 @@
 import Foundation
-import MMoEFiles
 import Synchronization
 
 /// A folder that is filled under the name `NAME.partial-<process>-<number>` and takes its own only when complete.
 ///
 /// While it is filled it is locked; one without a lock was left by a process that died and goes when the next folder
 /// of this name is made.
-package final class StagedFolder {
+public final class StagedFolder {
   /// Where to write.
-  package let path: String
+  public let path: String
   /// The name that it takes.
   let final: String
   private let lock: Int32
@@ -17,8 +16,8 @@ package final class StagedFolder {
   private static let made = Atomic(0)
 
   /// - Parameter name: must not exist, or be an empty folder. A trailing slash does not matter.
-  /// - Throws: `DataError` when something is there already, or the parent folder cannot be written.
-  package init(for name: String) throws {
+  /// - Throws: `FileFailure` when something is there already, or the parent folder cannot be written.
+  public init(for name: String) throws(FileFailure) {
     // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
     let name = FilePath.withoutTrailingSlashes(name)
     final = name
@@ -27,12 +26,12 @@ package final class StagedFolder {
     do {
       try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
     } catch {
-      throw DataError("\(parent): cannot be created; choose a folder that you can write to")
+      throw FileFailure(parent, "cannot be created; choose a folder that you can write to")
     }
     StagedFolder.removeLeftovers(of: name)
     path = "\(name).partial-\(getpid())-\(StagedFolder.made.add(1, ordering: .relaxed).newValue)"
     guard mkdir(path, 0o755) == 0 else {
-      throw DataError("\(name): cannot be created: \(systemMessage()); choose a folder that you can write to")
+      throw FileFailure(name, "cannot be created: \(systemReason(errno)); choose a folder that you can write to")
     }
     lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     // Where the file system has no locks nobody removes leftovers either.
@@ -46,22 +45,24 @@ package final class StagedFolder {
 
   /// Gives the folder its name.
   ///
-  /// - Throws: `DataError` when a folder of that name was filled meanwhile.
-  package func commit() throws {
-    if lock >= 0 { fsync(lock) }
+  /// - Throws: `FileFailure` when a folder of that name was filled meanwhile.
+  public func commit() throws(FileFailure) {
+    // All files at once: a folder may hold many thousands.
+    sync()
     // Replaces an empty folder, fails for one that was filled meanwhile.
     guard rename(path, final) == 0 else {
-      throw DataError("\(final): cannot be created: \(systemMessage())")
+      throw FileFailure(final, "cannot be created: \(systemReason(errno)); choose another name")
     }
     isPresent = false
+    try DurableFile.synchronizeFolder(FilePath.folder(of: final), of: final)
   }
 
-  private static func requireFree(_ folder: String) throws {
+  private static func requireFree(_ folder: String) throws(FileFailure) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) else { return }
     let contents = try? FileManager.default.contentsOfDirectory(atPath: folder)
     guard isFolder.boolValue, contents?.isEmpty == true else {
-      throw DataError("\(folder): exists already; remove it or name another folder")
+      throw FileFailure(folder, "exists already; remove it or name another folder")
     }
   }
 
