@@ -67,7 +67,7 @@ let package = Package(
       path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
     .target(
-      name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
+      name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoEFiles", "MMoETensor", "MMoEModels"],
       path: "Sources/Parallel"),
     .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),
     .target(

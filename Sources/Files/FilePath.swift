@@ -46,6 +46,11 @@ public enum FilePath {
     return String(cString: resolved)
   }
 
+  /// The path from the root; links stay as they are named.
+  public static func absolute(_ path: String) -> String {
+    path.utf8.first == separator ? path : join(FileManager.default.currentDirectoryPath, path)
+  }
+
   private static let separator = UInt8(ascii: "/")
 
   private static func trimmed(_ path: String) -> ArraySlice<UInt8> { trimmed(Array(path.utf8)[...]) }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// A timeline of all ranks in the Trace Event Format, which Perfetto and chrome://tracing show.
@@ -151,11 +152,6 @@ public final class TraceRecorder {
     let trace = TraceFile(
       events: events,
       information: TraceFile.Information(title: title, notes: notes, ranks: world.size, steps: steps))
-    do {
-      try JSONEncoder().encode(trace).write(to: URL(fileURLWithPath: file), options: .atomic)
-    } catch {
-      throw ParallelError(
-        "\(file): the trace cannot be written (\(error.localizedDescription)); choose another --trace")
-    }
+    try DurableFile.write(try JSONEncoder().encode(trace), to: file)
   }
 }

@@ -5,10 +5,14 @@ struct EvalCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval", abstract: "Evaluate a checkpoint on a validation set.")
 
-  @Option(help: "The checkpoint's task: imagenet-subset, lm or multimodal.") var task: String
-  @Option(help: "A checkpoint, or a run's folder (its best one).") var checkpoint: String
-  @Option(help: "Folder with val/<class>/*.png or captions.jsonl, or a text; the embedded data by default.") var data:
-    String?
+  @Option(help: "imagenet-subset, lm or multimodal; the checkpoint's by default.") var task: String?
+  @Option(help: "A checkpoint, or a run's folder (its best one); the latest run by default, of --task if given.")
+  var checkpoint: String?
+  @Option(
+    help:
+      "Folder with val/<class>/*.png or captions.jsonl, or a text; - for the embedded data; by default what the checkpoint was trained on."
+  )
+  var data: String?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Option(name: .customLong("set"), help: "key=value, such as moe.eval_capacity_factor=1.25.")
   var settings: [String] = []

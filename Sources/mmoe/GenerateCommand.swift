@@ -9,8 +9,9 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     help:
-      "A checkpoint or a run's folder of `mmoe train --task lm`, or a folder with config.json and model.safetensors.")
-  var checkpoint: String
+      "A checkpoint or a run's folder of `mmoe train --task lm`, or a folder with config.json and model.safetensors; the latest run by default."
+  )
+  var checkpoint: String?
   @Option(help: "The beginning of the text; repeatable.") var prompt: [String] = []
   @Option(help: "Tokens to make at most, for each prompt.") var tokens = 256
   @Option(help: "Divides the logits; 0 = always the most probable token.") var temperature = 0.8

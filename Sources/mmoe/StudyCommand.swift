@@ -18,6 +18,10 @@ struct StudyCommand: ParsableCommand {
   @Option(help: "Compare by this metric, such as recall_at_10, instead of the validation loss.") var measure: String?
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
+  func validate() throws {
+    if report, data != nil { throw ValidationError("--report reads finished rows; --data is for their runs") }
+  }
+
   func run() throws {
     var options = StudySession.Options()
     options.file = file

@@ -5,15 +5,19 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Train a model, or go on with a run.",
     discussion: """
-      Without --data the task's embedded data set is used. Exit status: 0, 1 failure, 64 usage, 130 interrupted and \
+      Without --data a new run uses the task's embedded data set, a resumed one its own. Exit status: 0, 1 failure, 64 usage, 130 interrupted and \
       saved.
       """)
 
-  @Option(help: "What to train: imagenet-subset, lm or multimodal.") var task: String
+  @Option(
+    help:
+      "What to train: imagenet-subset, lm or multimodal; by default what the run, the preset or the initial weights are of."
+  )
+  var task: String?
   @Option(help: "A preset's name (`mmoe presets`) or a YAML file.") var preset: String?
   @Option(
     help:
-      "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards; for multimodal a folder with captions.jsonl."
+      "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards; for multimodal a folder with captions.jsonl; - for the embedded data."
   )
   var data: String?
   @Option(help: "The run's folder.") var out: String?
@@ -56,6 +60,9 @@ struct TrainCommand: ParsableCommand {
     // With --out the run begins from those weights where it has no checkpoint yet.
     if let resume, !initFrom.isEmpty, !resume.isEmpty || out == nil {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
+    }
+    if task == nil, preset == nil, resume == nil, initFrom.isEmpty {
+      throw ValidationError("nothing says what to train; give --task imagenet-subset, lm or multimodal")
     }
     if initFrom.isEmpty && !map.isEmpty {
       throw ValidationError("--map says what to take from a source; give --init-from too")

@@ -10,7 +10,7 @@ import Testing
     "Tensor": ["CKernels", "CBLAS"],
     "Data": ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
     "Models": ["MMoETensor"],
-    "Parallel": ["CMPI", "CKernels", "MMoETensor", "MMoEModels"],
+    "Parallel": ["CMPI", "CKernels", "MMoEFiles", "MMoETensor", "MMoEModels"],
     "HDF5": ["CHDF5", "MMoEFiles"],
     "Train": ["CKernels", "CMemory", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5"],
     "mmoe": ["MMoETensor", "MMoEData", "MMoETrain"],
@@ -89,6 +89,24 @@ import Testing
       let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
       for forbidden in ["deletingLastPathComponent", "as NSString).", ".lastPathComponent"] {
         #expect(!text.contains(forbidden), "\(path) has \(forbidden); use FilePath")
+      }
+    }
+  }
+
+  /// What replaces a file is complete and on the disk first: `DurableFile` and `StagedFolder` alone see to that.
+  @Test func filesAreWrittenDurably() throws {
+    let sources = ProgramRunner.package + "/Sources"
+    // A lock, a log that only grows, a file of a staged folder, a child's output in a scratch folder.
+    let others = [
+      "Train/Loop/RunFolder.swift", "Train/Record/AppendFile.swift", "Data/FileReading.swift",
+      "Train/Notebook/ShellCommand.swift",
+    ]
+    let paths = FileManager.default.enumerator(atPath: sources)?.compactMap { $0 as? String } ?? []
+    for path in paths where path.hasSuffix(".swift") && !path.hasPrefix("Files/") {
+      let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
+      for forbidden in ["options: .atomic", "atomically:", "O_CREAT"]
+      where forbidden != "O_CREAT" || !others.contains(path) {
+        #expect(!text.contains(forbidden), "\(path) has \(forbidden); use DurableFile")
       }
     }
   }

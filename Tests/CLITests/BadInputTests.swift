@@ -98,7 +98,7 @@ import Testing
   }
 
   @Test func usageExitsWith64() throws {
-    for arguments in [["train"], ["trian"], ["train", "--task"], ["eval", "--task", "imagenet-subset"]] {
+    for arguments in [["train"], ["trian"], ["train", "--task"], ["eval", "--checkpoint"]] {
       let result = try ProgramRunner.run(arguments)
       #expect(result.status == 64, "\(arguments)")
       #expect(result.errors.contains("Usage:"))

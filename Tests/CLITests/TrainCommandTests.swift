@@ -14,12 +14,12 @@ import Testing
     #expect(summary["task"] as? String == "imagenet-subset")
     #expect(summary["steps"] as? Int == 12)
     let checkpoint = try #require(summary["checkpoint"] as? String)
-    for file in ["config.yaml", "metrics.jsonl", "metrics.csv", "plot.png", "best.h5"] {
+    for file in ["config.yaml", "run.json", "metrics.jsonl", "metrics.csv", "plot.png", "best.h5"] {
       #expect(FileManager.default.fileExists(atPath: scratch("run") + "/" + file), "\(file)")
     }
     // Human text went to standard error: standard output is the JSON line alone.
     #expect(trained.output.split(separator: "\n").count == 1)
-    #expect(trained.errors.contains("mmoe eval --task imagenet-subset --checkpoint"))
+    #expect(trained.errors.contains("mmoe eval --checkpoint"))
 
     let evaluated = try ProgramRunner.run([
       "eval", "--task", "imagenet-subset", "--checkpoint", checkpoint, "--data", Program.data.path, "--json",

@@ -53,6 +53,20 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: cache).count == 4)
   }
 
+  /// The content decides: a text of the same size and time is another one, the same text in another place is not.
+  @Test func namedByContent() throws {
+    let path = try folder.write("text.txt", text)
+    let old = [timespec(tv_sec: 1000, tv_nsec: 5), timespec(tv_sec: 1000, tv_nsec: 5)]
+    #expect(utimensat(AT_FDCWD, path, old, 0) == 0)
+    let first = try prepare(path)
+    #expect(try prepare(folder.write("elsewhere/text.txt", text)) == first)
+    try folder.write("text.txt", text.map { $0 == UInt8(ascii: "m") ? UInt8(ascii: "n") : $0 })
+    #expect(utimensat(AT_FDCWD, path, old, 0) == 0)
+    let second = try prepare(path)
+    #expect(second != first)
+    #expect(try decoded(second, .train).contains(UInt8(ascii: "m")) == false)
+  }
+
   @Test func foldersOfShardsAreUsedAsTheyAre() throws {
     let made = try prepare(try folder.write("text.txt", text))
     #expect(try prepare(made) == made && prepare(made + "/") == made + "/")

@@ -16,6 +16,7 @@ import Testing
   /// A model's weights in memory.
   struct Weights: WeightSource {
     let path = "weights.h5"
+    let files: [String] = []
     let model: ModelConfig
     var classes: [String]?
     var ownTokenizer: (any Tokenizer)?

@@ -121,6 +121,7 @@ import Testing
 
 extension BytePairTokenizer {
   fileprivate static func learned(from file: String, vocabularySize: Int) throws -> BytePairTokenizer {
-    try TokenizerWork.train([file], vocabularySize: vocabularySize)
+    let folder = ScratchFolder()
+    return try TokenizerWork.train([file], vocabularySize: vocabularySize, to: folder("tokenizer"))
   }
 }

@@ -95,8 +95,7 @@ func sampleHistory(steps: Int, experts: Int, layers: [Int]) -> MetricsHistory {
     let folderless = #expect(throws: PlotError.self) {
       try gnuplot.render("plot x\n", to: "/nowhere/a.png", size: (100, 100))
     }
-    #expect(
-      folderless?.description == "/nowhere/a.png: cannot be written (No such file or directory)")
+    #expect(folderless?.description.hasPrefix("/nowhere/a.png: cannot be written: its folder does not exist") == true)
     #expect(!FileManager.default.fileExists(atPath: file))
   }
 

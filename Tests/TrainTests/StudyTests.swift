@@ -187,13 +187,15 @@ import Testing
     #expect(summary.text().contains("diverged"))
   }
 
-  private func session(_ yaml: String, out: String, report: Bool = false) throws -> (StudySession, TextBuffer) {
+  private func session(
+    _ yaml: String, out: String, report: Bool = false, data: String = TinyRun.data.path
+  ) throws -> (StudySession, TextBuffer) {
     let file = scratch("s.yaml")
     try yaml.write(toFile: file, atomically: true, encoding: .utf8)
     var options = StudySession.Options()
     options.file = file
     options.out = out
-    options.data = TinyRun.data.path
+    options.data = data
     options.threads = 2
     options.onlyReports = report
     options.printsJSON = true
@@ -250,6 +252,8 @@ import Testing
     #expect(rows.suffix(4).map { "\($0.variant) \($0.seed)" } == ["top2 0", "scmoe 0", "top2 1", "scmoe 1"])
     #expect(rows.suffix(4).allSatisfy { $0.steps == 6 && $0.validationLoss != nil && $0.metrics["top1"] != nil })
     #expect(Set(rows.compactMap(\.validationLoss)).count > 4)
+    // What the evaluation measured, nothing of the run's speed.
+    #expect(rows.allSatisfy { $0.metrics.keys.allSatisfy { $0.hasPrefix("top") } })
     for name in ["summary.csv", "summary.txt", "losses.png", "curves.png", "search.png"] {
       #expect(FileManager.default.fileExists(atPath: scratch("whole/" + name)), "\(name)")
     }
@@ -273,12 +277,25 @@ import Testing
     #expect(try session(StudyTests.small, out: out, report: true).0.run() == 0)
     #expect(try bytes(out + "/rows.jsonl").count == size)
     var found = ""
-    do {
-      _ = try session(StudyTests.small.replacing("schedule.warmup: 2", with: "schedule.warmup: 1"), out: out).0.run()
-    } catch {
-      found = "\(error)"
+    // Other data is noticed by its content, the same data in another place is the same.
+    let (other, copy) = (scratch("other"), scratch("copy"))
+    for place in [other, copy] { try FileManager.default.copyItem(atPath: TinyRun.data.path, toPath: place) }
+    let names = FileManager.default.enumerator(atPath: other)?.compactMap { $0 as? String }.filter {
+      $0.hasSuffix(".png")
     }
-    #expect(found.contains("rows.jsonl:1: variant top2, seed 9 was run with another configuration"), "\(found)")
+    let images = try #require(names).sorted().filter { $0.hasPrefix("train/") }
+    try FileManager.default.removeItem(atPath: other + "/" + images[0])
+    try FileManager.default.copyItem(atPath: other + "/" + images[1], toPath: other + "/" + images[0])
+    #expect(try session(StudyTests.small, out: out, data: copy).0.run() == 0)
+    for (yaml, data) in [
+      (StudyTests.small.replacing("schedule.warmup: 2", with: "schedule.warmup: 1"), TinyRun.data.path),
+      (StudyTests.small.replacing("schedule.warmup: 2", with: "schedule.warmup: 2, dtype: bf16"), TinyRun.data.path),
+      (StudyTests.small, other),
+    ] {
+      found = ""
+      do { _ = try session(yaml, out: out, data: data).0.run() } catch { found = "\(error)" }
+      #expect(found.contains("rows.jsonl:1: variant top2, seed 9 was run with another configuration"), "\(found)")
+    }
     try "{}\n".write(toFile: out + "/rows.jsonl", atomically: true, encoding: .utf8)
     do { _ = try session(StudyTests.small, out: out).0.run() } catch { found = "\(error)" }
     #expect(found.contains("rows.jsonl:1: expected a study's row"), "\(found)")

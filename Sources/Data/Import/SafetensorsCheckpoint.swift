@@ -18,6 +18,9 @@ public struct SafetensorsCheckpoint: Sendable {
     enum CodingKeys: String, CodingKey { case weights = "weight_map" }
   }
 
+  /// The files that hold the tensors, sorted.
+  public var paths: [String] { Set(files.values.map(\.path)).sorted() }
+
   /// Opens a `.safetensors` file, an index, or a folder with `model.safetensors` or its index.
   ///
   /// - Throws: `DataError` naming the file and what is wrong: missing files, damaged ones, tensors that the index

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEData
 import MMoEHDF5
 import MMoEModels
 import MMoETensor
@@ -29,6 +30,11 @@ public enum CheckpointInspection {
         words.count > 8
           ? "\(words.prefix(8).joined(separator: ", ")) … (\(words.count))" : words.joined(separator: ", "))
     }
+    for split in DatasetSplit.allCases {
+      add(split == .train ? "trained on" : "validated on", info.origin.data[split]?.summary)
+    }
+    let weights = info.origin.initialWeights.map { "weights of digest \($0.prefix(8))" }
+    add("started from", weights.isEmpty ? nil : weights.joined(separator: ", "))
     add("files in it", info.attachments.isEmpty ? nil : info.attachments.keys.sorted().joined(separator: ", "))
     let files = checkpoint.parts.count
     add("size", HumanFormat.bytes(bytes) + (files > 1 ? " in \(files) files" : ""))

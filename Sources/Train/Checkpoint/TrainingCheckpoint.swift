@@ -20,10 +20,13 @@ public struct CheckpointInfo: Sendable, Equatable {
   public var attachments: [String: [UInt8]]
   /// Library, version and kernel level that computed it.
   public var backend: String
+  /// What it was trained on and started from.
+  public var origin: RunOrigin
 
   public init(
     task: String, preset: String, config: RunConfig, step: Int, best: (value: Double, step: Int)?,
-    vocabulary: [String: [String]], attachments: [String: [UInt8]] = [:], backend: String
+    vocabulary: [String: [String]], attachments: [String: [UInt8]] = [:], backend: String,
+    origin: RunOrigin = RunOrigin()
   ) {
     self.task = task
     self.preset = preset
@@ -33,6 +36,7 @@ public struct CheckpointInfo: Sendable, Equatable {
     self.vocabulary = vocabulary
     self.attachments = attachments
     self.backend = backend
+    self.origin = origin
   }
 
   public static func == (first: Self, second: Self) -> Bool {
@@ -40,7 +44,7 @@ public struct CheckpointInfo: Sendable, Equatable {
       && first.step == second.step && first.best?.value == second.best?.value
       && first.best?.step == second.best?.step && first.vocabulary == second.vocabulary
       && first.attachments == second.attachments
-      && first.backend == second.backend
+      && first.backend == second.backend && first.origin == second.origin
   }
 }
 
@@ -184,6 +188,7 @@ public enum TrainingCheckpoint {
     try writer.setAttribute("step", info.step)
     try writer.setAttribute("seed", info.config.seed)
     try writer.setAttribute("backend", info.backend)
+    if info.origin != RunOrigin() { try writer.setAttribute("origin", info.origin.json) }
     if let best = info.best {
       try writer.setAttribute("best_value", best.value)
       try writer.setAttribute("best_step", best.step)
@@ -255,7 +260,8 @@ public final class LoadedCheckpoint {
     }
     return CheckpointInfo(
       task: try text("task"), preset: try text("preset"), config: config, step: step, best: best,
-      vocabulary: vocabulary, attachments: attachments, backend: try text("backend"))
+      vocabulary: vocabulary, attachments: attachments, backend: try text("backend"),
+      origin: try reader.stringAttribute("origin").map { try RunOrigin(json: $0, file: file) } ?? RunOrigin())
   }
 
   /// The model's datasets in the order of their paths, which are those of `CheckpointLayout` with dots for slashes.
@@ -362,6 +368,14 @@ public final class LoadedCheckpoint {
   private func readFinite(_ place: String, into destination: UnsafeMutablePointer<Float>, count: Int) throws {
     try reader.readFloats(place, into: destination, count: count)
     try reader.requireFinite(UnsafeBufferPointer(start: destination, count: count), of: place)
+  }
+
+  /// - Throws: `TrainError` when it is a checkpoint of another task.
+  func require(_ task: TaskKind) throws {
+    guard info.task == task.rawValue else {
+      throw TrainError(
+        "\(file): a checkpoint of the task \(info.task), expected \(task.rawValue); give --task \(info.task), or none")
+    }
   }
 
   /// Compares names that the data gives with those of the training data.

@@ -97,5 +97,5 @@ extension RunConfig {
   }
 
   /// The task that trains this kind of model.
-  var task: TaskKind { TaskKind.allCases.first { $0.modelKind == model.kind }! }
+  var task: TaskKind { TaskKind(training: model.kind) }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoETensor
 
@@ -46,6 +47,18 @@ struct InitialWeights {
     } else {
       let loaded = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
       (hub, checkpoint, source) = (nil, loaded, CheckpointWeights(checkpoint: loaded))
+    }
+  }
+
+  /// Where they are, and the digests of the files that hold them, for the run's record.
+  ///
+  /// - Throws: `DataError` for a file that cannot be read.
+  func record() throws -> [RunRecord.Weights] {
+    let parts = (source as? TowerWeights)?.parts.map { ("\($0.modality)=", $0.source) } ?? [("", source)]
+    return try parts.map { modality, source in
+      RunRecord.Weights(
+        path: modality + source.path, absolute: FilePath.absolute(source.path),
+        digest: try FileContent.digest(of: source.files))
     }
   }
 

@@ -34,6 +34,7 @@ final class TowerWeights: WeightSource {
   }
 
   var path: String { parts.map { "\($0.modality)=\($0.source.path)" }.joined(separator: ", ") }
+  var files: [String] { parts.flatMap(\.source.files) }
   var classes: [String]? { part("vision")?.classes }
   var bringsForm: Bool { false }
   var tokenizerFiles: [String: [UInt8]]? { part("language")?.tokenizerFiles }

@@ -8,6 +8,8 @@ import MMoETensor
 protocol WeightSource {
   /// For messages.
   var path: String { get }
+  /// The files that hold them.
+  var files: [String] { get }
   /// What they are the weights of.
   var model: ModelConfig { get }
   /// Names of the classes of an image model's head.
@@ -45,6 +47,7 @@ struct CheckpointWeights: WeightSource {
   let checkpoint: LoadedCheckpoint
 
   var path: String { checkpoint.file }
+  var files: [String] { checkpoint.parts.map(\.file) }
   var model: ModelConfig { checkpoint.info.config.model }
   var classes: [String]? { checkpoint.info.vocabulary["classes"] }
   var arrays: [(name: String, shape: [Int])] { checkpoint.modelArrays() }
@@ -85,6 +88,7 @@ struct HubWeights: WeightSource {
   }
 
   var path: String { hub.folder }
+  var files: [String] { hub.files }
   var model: ModelConfig { hub.model }
   var classes: [String]? { hub.classes }
 

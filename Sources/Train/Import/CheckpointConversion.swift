@@ -64,7 +64,7 @@ public enum CheckpointConversion {
   /// What a checkpoint of these weights says of itself.
   private static func info(_ initial: InitialWeights) throws -> CheckpointInfo {
     if let info = initial.checkpoint?.info { return info }
-    let task = TaskKind.allCases.first { $0.modelKind == initial.source.model.kind } ?? .lm
+    let task = TaskKind(training: initial.source.model.kind)
     var config = RunConfig()
     try initial.apply(to: &config, task: task, hasPreset: true)
     var vocabulary: [String: [String]] = [:]

@@ -31,14 +31,11 @@ public struct HubModel {
     FileManager.default.fileExists(atPath: path + "/config.json")
   }
 
+  /// The files that the model is in.
+  var files: [String] { [folder + "/config.json"] + weights.paths }
+
   /// The task that models of this kind are for.
-  public var task: TaskKind {
-    switch model.kind {
-    case .gpt: .lm
-    case .vit: .imagenetSubset
-    case .multimodal: .multimodal
-    }
-  }
+  public var task: TaskKind { TaskKind(training: model.kind) }
 
   /// The tokenizer beside the weights, where there is one.
   ///

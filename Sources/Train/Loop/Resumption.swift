@@ -24,15 +24,28 @@ extension RunFolder {
     return checkpointFile(step: step, in: path)
   }
 
-  /// The latest loadable checkpoint: of a run's folder, of a checkpoint file itself, or, for an empty path, of the task's
-  /// latest run.
+  /// The checkpoint that a command uses: what a path stands for, or, without one, the best one of the latest run.
   ///
   /// - Parameters:
+  ///   - task: of which the latest run is; nil = any.
+  ///   - root: where runs are.
+  /// - Throws: `TrainError` when there is none.
+  static func checkpoint(
+    at path: String?, task: String?, under root: String = TrainSession.runsFolder
+  ) throws -> String {
+    try checkpoint(at: path ?? latestRun(of: task, under: root, "--checkpoint"))
+  }
+
+  /// The latest loadable checkpoint: of a run's folder, of a checkpoint file itself, or, for an empty path, of the latest
+  /// run.
+  ///
+  /// - Parameters:
+  ///   - task: of which the latest run is; nil = any.
   ///   - root: where runs are.
   ///   - option: of the command line, for messages.
   /// - Throws: `TrainError` when there is none.
   public static func resumption(
-    _ run: String, task: String, under root: String, option: String = "--resume"
+    _ run: String, task: String?, under root: String, option: String = "--resume"
   ) throws -> Resumption {
     if run.isEmpty { return try latest(in: latestRun(of: task, under: root, option), option: option) }
     var isFolder: ObjCBool = false
@@ -63,14 +76,14 @@ extension RunFolder {
     )
   }
 
-  /// The run whose newest checkpoint is the newest of all runs of the task.
-  private static func latestRun(of task: String, under root: String, _ option: String) throws -> String {
+  /// The run whose newest checkpoint is the newest of all runs, of the task where one is given.
+  private static func latestRun(of task: String?, under root: String, _ option: String) throws -> String {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
     func saved(_ name: String) -> (time: timespec, folder: String)? {
       let folder = FilePath.join(root, name)
       var status = stat()
-      guard name.hasPrefix(task + "-"), let step = steps(in: folder).last,
-        stat(checkpointFile(step: step, in: folder), &status) == 0
+      guard let step = steps(in: folder).last, stat(checkpointFile(step: step, in: folder), &status) == 0,
+        task == nil || task == RunFolder.task(of: folder)
       else { return nil }
       return (status.st_mtim, folder)
     }
@@ -79,9 +92,15 @@ extension RunFolder {
     }
     guard let newest else {
       throw TrainError(
-        "\(option): found no run of the task \(task) with a checkpoint under \(root); name one")
+        "\(option): found no run \(task.map { "of the task \($0) " } ?? "")with a checkpoint under \(root); name one")
     }
     return newest.folder
+  }
+
+  /// The task of a run: as its record says, otherwise the one that its name begins with.
+  private static func task(of folder: String) -> String? {
+    if let record = try? RunRecord.read(folder) { return record.task }
+    return TaskKind.allCases.map(\.rawValue).first { FilePath.name(of: folder).hasPrefix($0 + "-") }
   }
 
   /// Takes over a run's metrics up to a step, where it has any.

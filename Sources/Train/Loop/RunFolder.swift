@@ -110,13 +110,14 @@ public final class RunFolder {
     guard isFolder.boolValue else { return nil }
     let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
     // A run that died early has its lock and not all of its files.
-    let written = [configName, Recorder.fileNames.json, Recorder.fileNames.csv].filter(names.contains)
+    let written = [configName, RunRecord.fileName, Recorder.fileNames.json, Recorder.fileNames.csv].filter(
+      names.contains)
     let isRun = written.count > 1 || (!written.isEmpty && names.contains(lockName))
     let hasSteps = !steps(in: path).isEmpty
     if isRun || hasSteps {
       return hasSteps || names.contains(bestName) ? .checkpoints : .unsaved
     }
-    let own = [configName, plotName, bestName, Recorder.fileNames.json, Recorder.fileNames.csv]
+    let own = [configName, RunRecord.fileName, plotName, bestName, Recorder.fileNames.json, Recorder.fileNames.csv]
     return names.first { own.contains($0) || $0.hasSuffix(".h5") }.map(Content.foreign)
   }
 

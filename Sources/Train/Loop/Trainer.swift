@@ -31,6 +31,7 @@ public final class Trainer {
 
   private let task: any TrainingTask
   private let preset: String
+  private let origin: RunOrigin
   private let config: RunConfig
   private let engine: Engine
   private let team: RankTeam?
@@ -55,6 +56,7 @@ public final class Trainer {
   private var totalFLOPs = 0.0
 
   /// - Parameters:
+  ///   - origin: what the run's checkpoints say of data and initial weights.
   ///   - folder: nil on ranks that write nothing.
   ///   - checkpoint: where to go on from; nil for a new run.
   ///   - team: the ranks that train together; nil = this process alone.
@@ -62,12 +64,13 @@ public final class Trainer {
   ///   - sink: where progress goes.
   /// - Throws: `TrainError`, `HDF5Error` or `RecorderError`.
   public init(
-    _ task: any TrainingTask, preset: String, config: RunConfig, engine: Engine,
+    _ task: any TrainingTask, preset: String, config: RunConfig, origin: RunOrigin = RunOrigin(), engine: Engine,
     folder: RunFolder?, resuming checkpoint: LoadedCheckpoint? = nil, team: RankTeam? = nil,
     trace: TraceRecorder? = nil, sink: any TextSink
   ) throws {
     self.task = task
     self.preset = preset
+    self.origin = origin
     self.config = config
     self.engine = engine
     self.team = team
@@ -110,14 +113,6 @@ public final class Trainer {
       directory: folder.path, resumingAfter: checkpoint.map { $0.info.step })
     files = (folder, recorder)
     if let note = recorder.note { sink.line(note) }
-    let yaml = "# mmoe train --task \(task.name) --preset \(preset)\n" + RunConfig.table.yaml(config)
-    do {
-      try yaml.write(toFile: folder.configFile, atomically: true, encoding: .utf8)
-    } catch {
-      throw TrainError(
-        "\(folder.configFile): cannot be written (\(systemReason(of: error))); free space or choose another --out"
-      )
-    }
   }
 
   /// Trains to the last step, or until a signal arrives.
@@ -392,7 +387,8 @@ public final class Trainer {
     portable.parallel = ParallelConfig()
     let info = CheckpointInfo(
       task: task.name, preset: preset, config: portable, step: step, best: best,
-      vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription)
+      vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription,
+      origin: origin)
     try finishSaving(waits: true)
     // Every rank may write a part beside it.
     let own = files?.folder.checkpointFile(step: step) ?? ""

@@ -31,6 +31,8 @@ public struct Gnuplot: Sendable {
       try draw(script, to: file, size: size, timeout: timeout)
     } catch let error as PlotError {
       throw error
+    } catch let error as FileFailure {
+      throw PlotError(error.description)
     } catch {
       throw PlotError("\(file): cannot be written (\(systemReason(of: error)))")
     }

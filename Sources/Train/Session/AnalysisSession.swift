@@ -14,7 +14,7 @@ public struct AnalysisSession {
     public var kind = Kind.routing
     /// Checkpoints, and folders of runs, whose checkpoints are taken all.
     public var models: [String] = []
-    /// One for all models, or one a model; none, or `-`: the data that comes with the project.
+    /// One for all models, or one a model: none for the data that a model was trained on, `-` for what comes with the project.
     public var data: [String] = []
     /// Images or windows of text.
     public var samples = 256
@@ -55,7 +55,7 @@ public struct AnalysisSession {
     var series: [AnalysisSeries<A.Measurement>] = []
     for (index, model) in options.models.enumerated() {
       let data = options.data.count > 1 ? options.data[index] : options.data.first
-      series.append(try measure(analysis, model, data: data == "-" ? nil : data))
+      series.append(try measure(analysis, model, data: data))
     }
     for names in [AnalysisSession.distinguishing(options.models.map(AnalysisSession.name)), options.models]
     where Set(series.map(\.label)).count < series.count {
@@ -88,7 +88,10 @@ public struct AnalysisSession {
     A.adapt(&config.model)
     if let threads = options.threads { config.tensor.threads = threads }
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
-    let opened = try TaskKind(named: first.info.task).openData(data, config, checkpoint: first, human)
+    let choice = try DataChoice(data, for: first)
+    let opened = try TaskKind(named: first.info.task).openData(choice.path, config, checkpoint: first, human)
+    let parts = try opened.parts(training: A.needsTrainingPart)
+    if let note = try choice.noteDifference(parts, data: opened.path) { human.line("note: \(note)") }
     let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)
     guard let task = job as? any ProbedTask else {
       throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")

@@ -1,11 +1,15 @@
+import MMoEData
 import MMoETensor
 
 /// `mmoe eval`: a checkpoint's metrics on a validation set.
 public struct EvalSession {
   /// What the command line said.
   public struct Options: Sendable {
-    public var task = ImageClassification.taskName
-    public var checkpoint = ""
+    /// Nil: the checkpoint's.
+    public var task: String?
+    /// A checkpoint, or a run's folder; nil = the latest run, of the task if given.
+    public var checkpoint: String?
+    /// `-` for the data that comes with the project; nil for the validation part of what the checkpoint was trained on.
     public var data: String?
     /// JSONL files of zero-shot questions, instead of the validation set.
     public var choices: String?
@@ -30,13 +34,11 @@ public struct EvalSession {
 
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
-    let task = try TaskKind(named: options.task)
-    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: options.checkpoint))
-    guard checkpoint.info.task == task.rawValue else {
-      throw TrainError(
-        "\(checkpoint.file): a checkpoint of the task \(checkpoint.info.task), expected \(task.rawValue); give --task \(checkpoint.info.task)"
-      )
-    }
+    let named = try options.task.map { try TaskKind(named: $0) }
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: options.checkpoint, task: named?.rawValue))
+    if options.checkpoint == nil { human.line("checkpoint \(checkpoint.file)") }
+    if let named { try checkpoint.require(named) }
+    let task = try TaskKind(named: checkpoint.info.task)
     var config = checkpoint.info.config
     config.train.accumulation = 1
     let saved = config
@@ -54,7 +56,10 @@ public struct EvalSession {
       try zeroShot(checkpoint, engine: engine)
       return
     }
-    let data = try task.openData(options.data, config, checkpoint: checkpoint, human)
+    let choice = try DataChoice(options.data, for: checkpoint)
+    let data = try task.openData(choice.path, config, checkpoint: checkpoint, human)
+    let parts = try data.parts(training: false)
+    let note = try choice.noteDifference(parts, data: data.path)
     let job = try data.makeJob(config, training: false, filled: true, engine: engine, team: nil)
     try checkpoint.restore(job.model)
 
@@ -66,7 +71,8 @@ public struct EvalSession {
       seen = done
     }
     if human.isTerminal { progress.finish() }
-    report(evaluation, job, checkpoint, seconds: monotonicSeconds() - began)
+    report(
+      evaluation, job, checkpoint, data: (data.path, parts[.val], note), seconds: monotonicSeconds() - began)
     try evaluation.requireFinite(checkpoint.file)
   }
 
@@ -89,7 +95,7 @@ public struct EvalSession {
 
   private func report(
     _ evaluation: Evaluation, _ job: any TrainingTask, _ checkpoint: LoadedCheckpoint,
-    seconds: Double
+    data: (path: String, part: DataPart?, note: String?), seconds: Double
   ) {
     if !evaluation.classes.isEmpty {
       var table = TextTable(columns: [.left("class"), .right("images"), .right("correct"), .right("top-1")])
@@ -110,7 +116,8 @@ public struct EvalSession {
       line += "   \(headline.label) \(shown)"
     }
     human.line(line + "   in \(HumanFormat.duration(seconds))")
-    for note in job.notes { human.line("note: \(note)") }
+    for note in job.notes + [data.note].compactMap({ $0 }) { human.line("note: \(note)") }
+    human.line("evaluated on \(data.path): \(data.part?.summary ?? "")")
     guard options.printsJSON else { return }
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(checkpoint.info.preset),
@@ -118,6 +125,8 @@ public struct EvalSession {
       "steps": .int(checkpoint.info.step), "seconds": .double(seconds),
       "val_loss": .double(evaluation.loss), "\(job.unit)": .int(evaluation.count),
       "skipped": .int(evaluation.skipped), "checkpoint": .string(checkpoint.file),
+      "data": .string(data.path), "data_digest": data.part.map { .string($0.digest) } ?? .null,
+      "matches_training": .bool(data.note == nil),
     ]
     for (name, value) in evaluation.metrics { fields[name] = .double(value) }
     if !evaluation.classes.isEmpty {

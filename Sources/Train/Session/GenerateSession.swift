@@ -6,7 +6,8 @@ import MMoETensor
 public struct GenerateSession {
   /// What the command line said.
   public struct Options: Sendable {
-    public var checkpoint = ""
+    /// A checkpoint, a run's folder, or one of Hugging Face's layout; nil = the latest run of a language model.
+    public var checkpoint: String?
     public var prompts: [String] = []
     /// Tokens of a continuation at most.
     public var tokens = 256
@@ -40,9 +41,12 @@ public struct GenerateSession {
   public func run() throws {
     try options.sampling.validate()
     let engine = try Engine(threads: options.threads)
+    let checkpoint =
+      try options.checkpoint ?? RunFolder.checkpoint(at: nil, task: LanguageModelling.taskName)
+    if options.checkpoint == nil { errors.line("checkpoint \(checkpoint)") }
     let offloading = try OffloadedModel(
-      options.checkpoint, options.offload, experts: options.expertCache, engine: engine)
-    let language = try offloading?.language ?? LoadedLanguageModel(options.checkpoint, engine: engine)
+      checkpoint, options.offload, experts: options.expertCache, engine: engine)
+    let language = try offloading?.language ?? LoadedLanguageModel(checkpoint, engine: engine)
     defer { offloading?.cache.close() }
     var generator = TextGenerator(
       language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops)

@@ -1,6 +1,6 @@
 import Foundation
-import MMoEFiles
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoETensor
 
@@ -15,9 +15,7 @@ struct LoadedPairModel {
   /// - Parameter checkpoint: a file, a run's folder, or nil for the latest run.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is missing, damaged, or holds another kind of model.
   init(_ checkpoint: String?, threads: Int?) throws {
-    let found = try RunFolder.resumption(
-      checkpoint ?? "", task: PairLearning.taskName, under: TrainSession.runsFolder, option: "--checkpoint")
-    let loaded = try LoadedCheckpoint(found.file)
+    let loaded = try LoadedCheckpoint(RunFolder.checkpoint(at: checkpoint, task: PairLearning.taskName))
     file = loaded.file
     let config = loaded.info.config
     guard config.model.kind == .multimodal else {

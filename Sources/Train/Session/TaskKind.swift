@@ -1,3 +1,4 @@
+import MMoEData
 import MMoEModels
 import MMoEParallel
 import MMoETensor
@@ -11,11 +12,16 @@ public enum TaskKind: String, CaseIterable, Sendable {
   /// - Throws: `TrainError` naming the valid ones.
   public init(named name: String) throws {
     guard let kind = TaskKind(rawValue: name) else {
-      let names = TaskKind.allCases.map(\.rawValue).joined(separator: ", ")
-      throw TrainError("--task \(name): no such task; valid are \(names)")
+      throw TrainError("--task \(name): no such task; valid are \(TaskKind.names)")
     }
     self = kind
   }
+
+  /// The task that trains a kind of model.
+  init(training kind: ModelKind) { self = TaskKind.allCases.first { $0.modelKind == kind } ?? .lm }
+
+  /// All names, for messages.
+  static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
 
   /// What `mmoe train --task …` uses without `--preset`.
   public var defaultPreset: String {
@@ -79,6 +85,10 @@ protocol TaskData {
   var path: String { get }
   /// Names that a checkpoint of this data remembers and compares.
   var vocabulary: [String: [String]] { get }
+  /// Digests and counts of the validation part, and of the training part where it is used.
+  ///
+  /// - Throws: `DataError` for a file that cannot be read.
+  func parts(training: Bool) throws -> [DatasetSplit: DataPart]
   /// Lets the model's ends follow the data.
   func adapt(_ config: inout RunConfig, _ sink: any TextSink)
   /// - Parameters:
@@ -101,6 +111,12 @@ struct ImageData: TaskData {
   }
 
   var vocabulary: [String: [String]] { ["classes": classes] }
+
+  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+    let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
+    let folder = try ImageFolder(path: path, splits: splits)
+    return try Dictionary(uniqueKeysWithValues: splits.map { ($0, try DataPart(folder[$0], root: path)) })
+  }
 
   func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     guard classes.count != config.model.vision.classes else { return }

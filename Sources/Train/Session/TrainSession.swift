@@ -8,8 +8,10 @@ import MMoETensor
 public struct TrainSession {
   /// What the command line said; nil where it said nothing.
   public struct Options: Sendable {
-    public var task = ImageClassification.taskName
+    /// Nil where a checkpoint, a preset or initial weights say it.
+    public var task: String?
     public var preset: String?
+    /// `-` for the data that comes with the project; nil for that too, and for a resumed run's own.
     public var data: String?
     public var out: String?
     /// A checkpoint, a run's folder or a folder of Hugging Face's layout whose weights and shape a new run starts from.
@@ -18,7 +20,7 @@ public struct TrainSession {
     public var map: [String] = []
     /// Settings in order: the flags that stand for keys first, then `--set`.
     public var settings: [String] = []
-    /// Empty: the run in `out`, which begins where it has no checkpoint yet; without `out` the task's latest run.
+    /// Empty: the run in `out`, which begins where it has no checkpoint yet; without `out` the latest run, of the task if given.
     public var resume: String?
     public var isDryRun = false
     /// Where a timeline of some steps goes.
@@ -44,35 +46,45 @@ public struct TrainSession {
     human = options.printsJSON ? errors : output
   }
 
+  /// How a training ended.
+  struct Result {
+    /// The process's exit status.
+    var status: Int32 = 0
+    /// Nil where nothing was trained.
+    var outcome: Trainer.Outcome?
+  }
+
   /// Trains and reports.
   ///
   /// - Returns: the process's exit status: 0, or 130 when a signal stopped the run after it was saved.
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws -> Int32 {
+  public func run() throws -> Int32 { try result().status }
+
+  func result() throws -> Result {
     guard ParallelProcess.isLaunched else {
       try ParallelProcess.requireRanks()
       return try train(in: Communicator.single())
     }
     let world = try Communicator.world(timeout: ParallelConfig().timeout)
-    let status: Int32
+    let result: Result
     do {
       // One rank speaks; each says only what is wrong with itself.
       let session =
         world.rank == 0
         ? self : TrainSession(options, output: DiscardedText(), errors: DiscardedText())
-      status = try session.train(in: world)
+      result = try session.train(in: world)
     } catch {
       ParallelProcess.stop(for: error)
     }
     ParallelProcess.finish()
-    return status
+    return result
   }
 
-  private func train(in world: Communicator) throws -> Int32 {
+  private func train(in world: Communicator) throws -> Result {
     let began = monotonicSeconds()
-    let task = try TaskKind(named: options.task)
-    let (checkpoint, passedOver) = try checkpointToResume(task, world)
+    let (checkpoint, passedOver) = try checkpointToResume(world)
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
+    let task = try task(checkpoint, initial)
     let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
     var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
     // What is known from the configuration alone is said before data is looked for.
@@ -83,17 +95,24 @@ public struct TrainSession {
     try config.requirePlaces()
     if options.isDryRun {
       try report(DryRun(task: task, preset: preset, config: config))
-      return 0
+      return Result()
     }
     try DryRun.requireMemory(for: config)
     let engine = try config.tensor.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
     world.timeout = config.parallel.timeout
+    let choice = try checkpoint.map { try DataChoice(options.data, for: $0) }
+    let path = choice.map(\.path) ?? (options.data == DataChoice.builtIn ? nil : options.data)
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }
     let data = try task.openData(
-      options.data, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings), human)
+      path, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings), human)
     if world.rank == 0 { world.barrier(patiently: true) }
     if checkpoint == nil { data.adapt(&config, human) }
+    var origin = checkpoint?.info.origin ?? RunOrigin()
+    origin.data = try data.parts(training: true)
+    try choice?.requireSame(origin.data, data: data.path)
+    let weights = try initial?.record() ?? []
+    if checkpoint == nil { origin.initialWeights = weights.map(\.digest) }
 
     let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
     let team =
@@ -103,9 +122,27 @@ public struct TrainSession {
     try initial?.fill(
       job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
     team?.requireSame("configuration", RunConfig.table.yaml(config))
-    team?.requireSame("data", TrainSession.describe(job))
-    let folder =
-      world.rank == 0 ? try runFolder(preset, config, resuming: checkpoint, passedOver: passedOver) : nil
+    team?.requireSame("data", TrainSession.describe(job, origin))
+    var folder: RunFolder?
+    if world.rank == 0 {
+      let placement = RunPlacement(
+        out: options.out, resume: options.resume, name: RunPlacement.name(task: task, preset: preset, config),
+        sink: human)
+      var branch: RunRecord.Branch?
+      if let checkpoint {
+        (folder, branch) = try placement.folder(goingOnFrom: checkpoint, passedOver: passedOver)
+      } else {
+        folder = try placement.begin()
+      }
+      var record = try record(task, preset, data, path, origin, weights, goingOnFrom: checkpoint)
+      if branch != nil { record.branch = branch }
+      if let checkpoint { note(record, config, ranks: world.size, FilePath.folder(of: checkpoint.file)) }
+      record.commands.append(
+        RunRecord.Command(
+          command: ProgramIdentity.command(ranks: world.size), started: Date().ISO8601Format(),
+          program: ProgramIdentity.name, firstStep: checkpoint?.info.step ?? 0, ranks: world.size))
+      try folder?.write(record, config)
+    }
     if let team {
       human.line(
         "\(world.size) ranks, experts over \(team.grid.expertGroup.size), \(config.parallel.overlap) overlap, \(config.parallel.wire.rawValue) rows, \(ParallelProcess.library)"
@@ -119,7 +156,7 @@ public struct TrainSession {
 
     Interrupt.install()
     let trainer = try Trainer(
-      job, preset: preset, config: config, engine: engine, folder: folder, resuming: checkpoint,
+      job, preset: preset, config: config, origin: origin, engine: engine, folder: folder, resuming: checkpoint,
       team: team, trace: trace, sink: human)
     let outcome = try trainer.run()
     if let trace {
@@ -128,15 +165,17 @@ public struct TrainSession {
       human.line("trace       \(trace.file)")
     }
     let plot = folder.flatMap { drawPlot($0, "\(preset) \(config.model.moe.variant)") }
-    report(
-      outcome, job, config: config, preset: preset, plot: plot,
-      began: began, engine: engine)
-    return outcome.isInterrupted ? 130 : 0
+    let report = TrainReport(
+      outcome: outcome, job: job, config: config, preset: preset, data: data.path, plot: plot,
+      seconds: monotonicSeconds() - began, ready: outcome.began - began, engine: engine)
+    report.write(to: human)
+    if options.printsJSON { output.line(report.json.line) }
+    return Result(status: outcome.isInterrupted ? 130 : 0, outcome: outcome)
   }
 
   /// What all ranks must find the same.
-  private static func describe(_ job: any TrainingTask) -> String {
-    (["steps an epoch: \(job.stepsPerEpoch)"]
+  private static func describe(_ job: any TrainingTask, _ origin: RunOrigin) -> String {
+    (["steps an epoch: \(job.stepsPerEpoch)", origin.json]
       + job.vocabulary.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.joined(separator: " "))" })
       .joined(separator: "\n")
   }
@@ -182,10 +221,30 @@ public struct TrainSession {
     return "preset \(preset)"
   }
 
+  /// The task that the command names, or what it trains from says.
+  ///
+  /// - Throws: `TrainError` when nothing says it, or a resumed run has another.
+  private func task(_ checkpoint: LoadedCheckpoint?, _ initial: InitialWeights?) throws -> TaskKind {
+    if let name = options.task {
+      let task = try TaskKind(named: name)
+      try checkpoint?.require(task)
+      return task
+    }
+    if let checkpoint { return try TaskKind(named: checkpoint.info.task) }
+    if let preset = options.preset {
+      var config = RunConfig()
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+      return config.task
+    }
+    if let initial { return TaskKind(training: initial.source.model.kind) }
+    throw TrainError(
+      "--task: not given, and there is no checkpoint yet that says it; give --task, one of \(TaskKind.names)")
+  }
+
   /// - Returns: nil for a run that begins, also with `--resume` where `--out` has no checkpoint yet; and the later files that
   ///   cannot be loaded, on the first rank.
   private func checkpointToResume(
-    _ task: TaskKind, _ world: Communicator
+    _ world: Communicator
   ) throws -> (checkpoint: LoadedCheckpoint?, passedOver: [String]) {
     guard let run = options.resume else { return (nil, []) }
     var chosen: Resumption?
@@ -194,20 +253,14 @@ public struct TrainSession {
       if run.isEmpty, let out = options.out {
         chosen = RunFolder.content(of: out) == .checkpoints ? try RunFolder.latest(in: out, option: "--resume") : nil
       } else {
-        chosen = try RunFolder.resumption(run, task: task.rawValue, under: TrainSession.runsFolder)
+        chosen = try RunFolder.resumption(run, task: options.task, under: TrainSession.runsFolder)
       }
       for problem in chosen?.passedOver ?? [] { human.line("passed over \(problem.reason)") }
     }
     let own = Array((chosen?.file ?? "").utf8)
     let file = String(decoding: world.broadcast(own, patiently: true), as: UTF8.self)
     guard !file.isEmpty else { return (nil, []) }
-    let checkpoint = try LoadedCheckpoint(file)
-    guard checkpoint.info.task == task.rawValue else {
-      throw TrainError(
-        "\(file): a checkpoint of the task \(checkpoint.info.task), expected \(task.rawValue); give --task \(checkpoint.info.task)"
-      )
-    }
-    return (checkpoint, chosen?.passedOver.map(\.file) ?? [])
+    return (try LoadedCheckpoint(file), chosen?.passedOver.map(\.file) ?? [])
   }
 
   /// The checkpoint's configuration with those settings of the command line that a resumed run may change.
@@ -231,48 +284,32 @@ public struct TrainSession {
     return config
   }
 
-  private func runFolder(
-    _ preset: String, _ config: RunConfig, resuming checkpoint: LoadedCheckpoint?, passedOver: [String]
-  ) throws -> RunFolder {
-    if let checkpoint {
-      return try folder(goingOnFrom: checkpoint, passedOver: passedOver, config, name: folderName(preset, config))
-    }
-    guard let out = options.out else { return try RunFolder(numbered: folderName(preset, config)) }
-    return try options.resume == nil ? RunFolder(creating: out) : RunFolder(beginningAnew: out)
+  // MARK: Record
+
+  /// What the run's folder says of it, without the command that runs now.
+  private func record(
+    _ task: TaskKind, _ preset: String, _ data: any TaskData, _ path: String?, _ origin: RunOrigin,
+    _ weights: [RunRecord.Weights], goingOnFrom checkpoint: LoadedCheckpoint?
+  ) throws -> RunRecord {
+    let parts = Dictionary(uniqueKeysWithValues: origin.data.map { ($0.key.rawValue, $0.value) })
+    let source = RunRecord.Source(path: path, absolute: FilePath.absolute(data.path), parts: parts)
+    // Where `--data` names it, a record that cannot be read is made anew.
+    let run = checkpoint.map { FilePath.folder(of: $0.file) }
+    var record =
+      try run.flatMap { options.data == nil ? try RunRecord.read($0) : try? RunRecord.read($0) }
+      ?? RunRecord(task: task.rawValue, preset: preset, data: source)
+    record.data = source
+    if checkpoint == nil, !weights.isEmpty { record.initialWeights = weights }
+    return record
   }
 
-  /// The folder of the run that a checkpoint belongs to. A run that goes back to an older step is a branch, with a folder of
-  /// its own, so that two histories are never mixed; so is one whose checkpoint lies alone, or that `--out` sends elsewhere.
-  private func folder(
-    goingOnFrom checkpoint: LoadedCheckpoint, passedOver: [String], _ config: RunConfig, name: String
-  ) throws -> RunFolder {
-    let (own, step) = (FilePath.folder(of: checkpoint.file), checkpoint.info.step)
-    let isRun = RunFolder.content(of: own) == .checkpoints
-    func later() -> [Int] {
-      RunFolder.steps(in: own).filter {
-        $0 > step && !passedOver.contains(RunFolder.checkpointFile(step: $0, in: own))
-      }
+  /// Says what of a resumed run depends on how ranks share the work, which is in no checkpoint.
+  private func note(_ record: RunRecord, _ config: RunConfig, ranks: Int, _ folder: String) {
+    if let last = record.commands.last, last.ranks != ranks, config.model.moe.capacityFactor > 0 {
+      human.line(
+        "note: this run had \(last.ranks) ranks and has \(ranks) now; with moe.capacity_factor \(config.model.moe.capacityFactor) every rank fills its experts' queues by itself, so other tokens are dropped than before"
+      )
     }
-    noteParallel(config, own)
-    if let out = options.out, !RunFolder.isSameFolder(out, own) {
-      return try begin(RunFolder(beginningAnew: out), from: own, step: step)
-    }
-    // Its latest checkpoint was looked for unless one was named.
-    let isNamed = options.resume == checkpoint.file
-    guard isRun, later().isEmpty || !isNamed else {
-      let branch = isRun ? "\(FilePath.named(own))-from-\(RunFolder.padded(step))" : name
-      return try begin(RunFolder(numbered: branch), from: own, step: step)
-    }
-    let folder = try RunFolder(locking: own)
-    if let newer = later().last {
-      throw TrainError("\(own): another process has saved step \(newer) meanwhile; start again")
-    }
-    for file in folder.putAside(passedOver) { human.line("put aside as \(file)") }
-    return folder
-  }
-
-  /// How ranks share the work is in no checkpoint; a run that had other settings of it is told so.
-  private func noteParallel(_ config: RunConfig, _ folder: String) {
     var before = RunConfig()
     let file = FilePath.join(folder, RunFolder.configName)
     guard (try? RunConfig.table.apply(file: file, to: &before)) != nil else { return }
@@ -281,21 +318,6 @@ public struct TrainSession {
         "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(change.key)=\(change.first)"
       )
     }
-  }
-
-  private func begin(_ branch: RunFolder, from run: String, step: Int) throws -> RunFolder {
-    try branch.takeMetrics(from: run)
-    human.line("a branch after step \(step) of \(run), which stays as it is")
-    return branch
-  }
-
-  private func folderName(_ preset: String, _ config: RunConfig) -> String {
-    let formatter = DateFormatter()
-    formatter.locale = Locale(identifier: "en_US_POSIX")
-    formatter.dateFormat = "yyyyMMdd-HHmmss"
-    let name = preset.hasSuffix(".yaml") ? FilePath.stem(of: preset) : preset
-    return
-      "\(TrainSession.runsFolder)/\(options.task)-\(formatter.string(from: Date()))-\(name)-\(config.model.moe.variant)"
   }
 
   // MARK: Reports
@@ -315,60 +337,5 @@ public struct TrainSession {
       human.line("no plot: \(error)")
       return nil
     }
-  }
-
-  private func report(
-    _ outcome: Trainer.Outcome, _ job: any TrainingTask, config: RunConfig, preset: String,
-    plot: String?, began: Double, engine: Engine
-  ) {
-    let seconds = monotonicSeconds() - began
-    for note in job.notes { human.line("note: \(note)") }
-    human.line()
-    if outcome.isInterrupted {
-      human.line("interrupted and saved after step \(outcome.steps)")
-    }
-    if let evaluation = outcome.evaluation {
-      let shown = job.headlines.compactMap { headline in
-        evaluation[headline.metric].map {
-          "\(headline.label) "
-            + (headline.isShare ? HumanFormat.percent($0) : HumanFormat.fixed($0, 3))
-        }
-      }
-      human.line(
-        human.styled("validation  ", .bold) + shown.joined(separator: "   ")
-          + "   loss \(HumanFormat.fixed(evaluation.loss, 4))")
-    }
-    if let best = outcome.best, best.step != outcome.steps {
-      let value =
-        job.bestMetric.isShare ? HumanFormat.percent(best.value) : HumanFormat.fixed(best.value, 4)
-      let file = FilePath.join(FilePath.folder(of: outcome.checkpoint), RunFolder.bestName)
-      let place = FileManager.default.fileExists(atPath: file) ? " (\(RunFolder.bestName))" : ", before this branch"
-      human.line("best        \(value) after step \(best.step)\(place)")
-    }
-    human.line(
-      "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
-    )
-    human.line("checkpoint  \(outcome.checkpoint)")
-    if let plot { human.line("plot        \(plot)") }
-    let next =
-      outcome.isInterrupted
-      ? "mmoe train --task \(job.name) --resume \(ShellWord.quoted(FilePath.folder(of: outcome.checkpoint)))"
-      : "mmoe eval --task \(job.name) --checkpoint \(ShellWord.quoted(outcome.checkpoint))"
-    human.line("next        \(next)\(options.data.map { " --data \(ShellWord.quoted($0))" } ?? "")")
-    guard options.printsJSON else { return }
-    var fields: [String: JSONValue] = [
-      "task": .string(job.name), "preset": .string(preset),
-      "variant": .string(config.model.moe.variant), "steps": .int(outcome.steps),
-      "seconds": .double(seconds), "ready_s": .double(outcome.began - began), "train_loss": .double(outcome.trainLoss),
-      "val_loss": outcome.evaluation.map { .double($0.loss) } ?? .null,
-      "checkpoint": .string(outcome.checkpoint), "plot": plot.map { .string($0) } ?? .null,
-      "interrupted": .bool(outcome.isInterrupted), "threads": .int(engine.threads),
-      "backend": .string(engine.backendDescription),
-      "\(job.unit)_per_s": .double(outcome.unitsPerSecond),
-      "data_wait_share": .double(outcome.waitShare), "seed": .int(config.seed),
-      "peak_rss_mb": .double(peakResidentMegabytes()), "flops_per_step": .double(outcome.flopsPerStep),
-    ]
-    for (name, value) in outcome.evaluation?.metrics ?? [] { fields[name] = .double(value) }
-    output.line(JSONValue.object(fields).line)
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEData
 import MMoEModels
 import MMoETensor
 
@@ -25,6 +26,12 @@ public struct StudySession {
   private let output: any TextSink
   private let human: any TextSink
   private let folder: String
+  private let digests = Digests()
+
+  /// What was read already in this session.
+  private final class Digests {
+    var found: [String: String] = [:]
+  }
 
   /// - Throws: `ConfigError` or `TrainError` naming file, line and key of what is wrong with the plan.
   public init(
@@ -127,7 +134,7 @@ public struct StudySession {
 
   /// - Returns: whether it is finished.
   private func runOne(_ job: Job, _ record: StudyRecord) throws -> Bool {
-    let configuration = fingerprint(job)
+    let configuration = try fingerprint(job)
     let isFinished =
       try record.row(
         job.purpose, job.variant.name, seed: job.seed, learningRate: job.learningRate, configuration: configuration)
@@ -137,8 +144,7 @@ public struct StudySession {
     var training = TrainSession.Options()
     training.task = plan.task.rawValue
     training.preset = plan.preset
-    training.data = options.data ?? plan.data
-    training.printsJSON = true
+    training.data = data
     let goesOn = !RunFolder.steps(in: run).isEmpty
     if goesOn {
       training.resume = run
@@ -152,16 +158,16 @@ public struct StudySession {
     training.settings = try settings(job)
     human.line(
       "\n\(job.purpose.rawValue) \(job.variant.name), seed \(job.seed), learning rate \(job.learningRate)")
-    let result = TextBuffer()
     var row = StudyRow(
       purpose: job.purpose, variant: job.variant.name, seed: job.seed, learningRate: job.learningRate,
       configuration: configuration, steps: 0, validationLoss: nil, metrics: [:], parameters: 0,
       activeParameters: 0, flops: 0)
     let start = processCPUSeconds()
     do {
-      guard try TrainSession(training, output: result, errors: human).run() == 0 else { return false }
+      let result = try TrainSession(training, output: human, errors: human).result()
+      guard result.status == 0, let outcome = result.outcome else { return false }
       if !goesOn { row.cpuSeconds = processCPUSeconds() - start }
-      try fill(&row, from: result.text)
+      try fill(&row, from: outcome)
     } catch let error as TrainError where error.isDivergence {
       human.line("diverged: \(error)")
     }
@@ -191,42 +197,56 @@ public struct StudySession {
     return settings
   }
 
-  /// Everything that decides a result and differs from a setting's default, as 64 bits: a setting that a later version
-  /// adds leaves finished rows valid. The number of threads decides nothing.
-  private func fingerprint(_ job: Job) -> String {
+  private var data: String? { options.data ?? plan.data }
+
+  /// Everything that decides a result and differs from a setting's default, as digits: a setting that a later version
+  /// adds leaves finished rows valid. The number of threads decides nothing; of data and initial weights the content decides.
+  private func fingerprint(_ job: Job) throws -> String {
     var config = job.config
-    config.tensor = TensorConfig()
+    config.tensor.threads = TensorConfig().threads
     let settings = RunConfig.table.differences(RunConfig(), config).map { "\($0.key)=\($0.second)" }
-    let start = (job.variant.initFrom + job.variant.map).map { "from " + $0 }
-    let text = ([plan.task.rawValue, plan.data ?? options.data ?? ""] + settings + start).joined(separator: "\n")
-    // FNV-1a.
-    let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    return String(hash, radix: 16)
+    let weights = try digest(weights: job.variant.initFrom)
+    let start = weights + job.variant.map.map { "map " + $0 }
+    return FileContent.digest(
+      text: ([plan.task.rawValue, try digest(data: job.config)] + settings + start).joined(separator: "\n"))
   }
 
-  private func fill(_ row: inout StudyRow, from text: String) throws {
-    let line = text.split(separator: "\n").last.map(String.init) ?? ""
-    let fields = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any] ?? [:]
-    guard let loss = fields["val_loss"] as? Double, let steps = fields["steps"] as? Int,
-      let checkpoint = fields["checkpoint"] as? String
-    else {
+  /// The digests of the data of a configuration; opened once for all that read it alike.
+  private func digest(data config: RunConfig) throws -> String {
+    let own = RunConfig.table.differences(RunConfig(), config).filter { change in
+      ["text.", "tokenizer.", "mixture.", "model.image"].contains { change.key.hasPrefix($0) }
+    }
+    let key = own.map { "\($0.key)=\($0.second)" }.joined(separator: "\n")
+    if let known = digests.found[key] { return known }
+    let opened = try plan.task.openData(data == DataChoice.builtIn ? nil : data, config, checkpoint: nil, human)
+    let parts = try opened.parts(training: true)
+    let digest = DatasetSplit.allCases.map { parts[$0]?.digest ?? "" }.joined(separator: " ")
+    digests.found[key] = digest
+    return digest
+  }
+
+  private func digest(weights paths: [String]) throws -> [String] {
+    guard !paths.isEmpty else { return [] }
+    let key = paths.joined(separator: "\n")
+    if let known = digests.found[key] { return [known] }
+    let digest = try InitialWeights(paths).record().map { "from " + $0.digest }.joined(separator: "\n")
+    digests.found[key] = digest
+    return [digest]
+  }
+
+  private func fill(_ row: inout StudyRow, from outcome: Trainer.Outcome) throws {
+    guard let evaluation = outcome.evaluation else {
       throw TrainError(
         "variant \(row.variant), seed \(row.seed): no validation loss was reported; check the data's val part")
     }
-    let costs = try ModelCosts(LoadedCheckpoint(checkpoint).info.config.model)
-    row.steps = steps
-    row.validationLoss = loss
-    row.trainLoss = fields["train_loss"] as? Double
+    let costs = try ModelCosts(LoadedCheckpoint(outcome.checkpoint).info.config.model)
+    row.steps = outcome.steps
+    row.validationLoss = evaluation.loss
+    row.trainLoss = outcome.trainLoss.isFinite ? outcome.trainLoss : nil
     row.parameters = costs.parameters
     row.activeParameters = costs.activeParameters
-    row.flops = (fields["flops_per_step"] as? Double ?? 0) * Double(steps)
-    let others = [
-      "val_loss", "train_loss", "steps", "seconds", "seed", "threads", "data_wait_share", "interrupted", "peak_rss_mb",
-      "flops_per_step",
-    ]
-    for (name, value) in fields where !others.contains(name) && !name.hasSuffix("_per_s") {
-      if let number = value as? Double { row.metrics[name] = number }
-    }
+    row.flops = outcome.flopsPerStep * Double(outcome.steps)
+    for (name, value) in evaluation.metrics where value.isFinite { row.metrics[name] = value }
   }
 
   private static func removeCheckpoints(_ run: String) {

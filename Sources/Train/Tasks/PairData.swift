@@ -44,6 +44,19 @@ struct PairData: TaskData {
 
   var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": labels] }
 
+  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+    let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
+    let images = try mixture.images.map { try ImageFolder(path: $0.path, splits: splits) }
+    let texts = try mixture.shards.map { try TextData.parts($0, tokenizer, training: training) }
+    return try Dictionary(
+      uniqueKeysWithValues: splits.map { split in
+        var mixed: [(name: String, part: DataPart)] = []
+        if let images { mixed.append(("mixture.images", try DataPart(images[split], root: images.path))) }
+        if let part = texts?[split] { mixed.append(("mixture.text", part)) }
+        return (split, try DataPart(folder[split], root: path).mixed(with: mixed))
+      })
+  }
+
   func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     if tokenizer.vocabularySize != config.model.text.vocabulary {
       sink.line(

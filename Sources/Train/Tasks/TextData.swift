@@ -38,6 +38,19 @@ struct TextData: TaskData {
 
   var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint]] }
 
+  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+    try TextData.parts(shards, tokenizer, training: training)
+  }
+
+  /// The parts of a folder of shards.
+  static func parts(
+    _ shards: String, _ tokenizer: any Tokenizer, training: Bool
+  ) throws -> [DatasetSplit: DataPart] {
+    let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
+    return try Dictionary(
+      uniqueKeysWithValues: splits.map { ($0, DataPart(try TokenCorpus(shards, split: $0, tokenizer: tokenizer))) })
+  }
+
   func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     guard tokenizer.vocabularySize != config.model.text.vocabulary else { return }
     sink.line(

@@ -17,9 +17,22 @@ public struct ContentHash: Hashable, Sendable {
     self = bytes.withUnsafeBytes { ContentHash($0) }
   }
 
-  /// The first 16 hexadecimal digits: enough to tell a few thousand things apart.
-  public var shortName: String {
-    let digits = String(low, radix: 16)
+  /// The hash of a file's content, which may be larger than memory.
+  ///
+  /// - Throws: `DataError` for a file that cannot be read.
+  init(file path: String) throws {
+    let file = try MappedFile(path)
+    self = withExtendedLifetime(file) { ContentHash(file.bytes) }
+  }
+
+  /// All 32 hexadecimal digits.
+  public var name: String { ContentHash.digits(high) + ContentHash.digits(low) }
+
+  /// 16 hexadecimal digits: enough to tell a few thousand things apart.
+  public var shortName: String { ContentHash.digits(low) }
+
+  private static func digits(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
   }
 }
@@ -36,6 +49,13 @@ final class ContentHasher {
   deinit { mmoe_hash_end(state) }
 
   func add(_ bytes: UnsafeRawBufferPointer) { mmoe_hash_add(state, bytes.baseAddress, bytes.count) }
+
+  /// Adds a text with its length, so that texts that are added one after the other cannot be cut elsewhere.
+  func add(_ text: String) {
+    let bytes = Array(text.utf8)
+    withUnsafeBytes(of: UInt64(bytes.count).littleEndian) { add($0) }
+    bytes.withUnsafeBytes { add($0) }
+  }
 
   /// The hash of all so far.
   var value: ContentHash { ContentHash(mmoe_hash_now(state)) }

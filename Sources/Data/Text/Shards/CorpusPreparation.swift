@@ -5,8 +5,8 @@ import MMoEFiles
 public enum CorpusPreparation {
   /// The folder of shards for a text; they are made in the cache where they are missing.
   ///
-  /// A folder that holds shards already is used as it is. The cache's folder is named by the text's files, their sizes
-  /// and times, the options and the tokenizer: another text or tokenizer is another folder.
+  /// A folder that holds shards already is used as it is. The cache's folder is named by the text's content, the options
+  /// and the tokenizer: another text or tokenizer is another folder.
   ///
   /// - Parameters:
   ///   - data: a text file, a JSONL file, a folder of them, or a folder of shards.
@@ -26,7 +26,7 @@ public enum CorpusPreparation {
     }
     let work = try CorpusTokenizer(data, tokenizer: tokenizer, options: options)
     let name = FilePath.stem(of: data)
-    let folder = "\(cache)/\(name)-\(work.key)"
+    let folder = "\(cache)/\(name)-\(try work.key(cache: cache))"
     if TokenCorpus.isShardFolder(folder) {
       do {
         try check(folder, tokenizer)
@@ -57,7 +57,7 @@ public enum CorpusPreparation {
     note: ((String) -> Void)? = nil
   ) throws -> BytePairTokenizer {
     let work = try CorpusTokenizer(data, tokenizer: ByteTokenizer(), options: options)
-    let folder = "\(cache)/bpe-\(vocabulary)-\(work.key)"
+    let folder = "\(cache)/bpe-\(vocabulary)-\(try work.key(cache: cache))"
     if FileManager.default.fileExists(atPath: folder) { return try TokenizerFiles.load(folder) }
     note?("learning a BPE of \(vocabulary) tokens from \(data)")
     var trainer = BytePairTrainer(try work.trainingText(limit: 64 << 20))

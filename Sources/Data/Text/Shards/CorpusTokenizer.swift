@@ -59,17 +59,22 @@ public struct CorpusTokenizer: Sendable {
     }
   }
 
-  /// What the shards depend on: the files' names, sizes and times, the options and the tokenizer.
-  var key: String {
-    var content =
-      "1\n\(FileManager.default.currentDirectoryPath)\n\(corpus.path)\n\(tokenizer.fingerprint)\n\(options)\n"
+  /// What the shards depend on: the files' contents, the names that say how they are read, the options and the tokenizer.
+  ///
+  /// - Parameter cache: where digests of large files are remembered.
+  /// - Throws: `DataError` for a file that cannot be read.
+  func key(cache: String) throws -> String {
+    var digests = FileDigests(cache: cache)
+    defer { digests.remember() }
+    let hasher = ContentHasher()
+    for line in ["2", tokenizer.fingerprint, "\(options)", "\(corpus.isNamed)"] { hasher.add(line) }
     for file in corpus.files {
-      var information = stat()
-      stat(file.path, &information)
-      let time = information.st_mtim
-      content += "\(file.name)\n\(information.st_size) \(time.tv_sec) \(time.tv_nsec) \(information.st_ino)\n"
+      // A single file may have any name.
+      if corpus.files.count > 1 { hasher.add(file.name) }
+      hasher.add("\(file.isJSONLines) \(file.named?.rawValue ?? "")")
+      hasher.add(try digests.digest(of: file.path))
     }
-    return ContentHash([UInt8](content.utf8)).shortName
+    return hasher.value.shortName
   }
 
   /// The beginning of the training text, what a tokenizer learns from.

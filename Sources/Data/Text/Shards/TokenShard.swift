@@ -16,6 +16,9 @@ public final class TokenShard: @unchecked Sendable {
   /// Bytes of the text that the tokens stand for; nil for imported tokens.
   public var textBytes: Int? { header.textBytes }
 
+  /// Of the tokens and the table of documents, as the header says.
+  var checksum: UInt64 { header.checksum }
+
   private let header: TokenShardHeader
   private let file: MappedFile
 

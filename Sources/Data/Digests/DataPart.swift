@@ -1,0 +1,104 @@
+import Foundation
+import MMoEFiles
+
+/// What one part of a data set holds: a digest of its content, and counts.
+///
+/// The digest depends on nothing but what is learned from: neither on where files are nor on when they were written. Parts of equal
+/// digests give the same batches.
+public struct DataPart: Sendable, Equatable, Codable {
+  /// XXH3-128 in 32 hexadecimal digits.
+  public let digest: String
+  /// How much there is, by its unit, such as `images`.
+  public let counts: [String: Int]
+
+  public init(digest: String, counts: [String: Int]) { (self.digest, self.counts) = (digest, counts) }
+
+  /// `12,000 images, 10 classes, digest 0123abcd`.
+  public var summary: String {
+    let numbers = counts.filter { $0.value != 1 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+    return numbers.map { "\($0.value) \($0.key), " }.joined() + "digest " + digest.prefix(8)
+  }
+
+  /// The part together with others that are mixed into it.
+  ///
+  /// - Parameter others: by a name that says what they are for.
+  public func mixed(with others: [(name: String, part: DataPart)]) -> DataPart {
+    guard !others.isEmpty else { return self }
+    let hasher = ContentHasher()
+    hasher.add(digest)
+    var counts = counts
+    for (name, part) in others {
+      hasher.add(name)
+      hasher.add(part.digest)
+      for (unit, count) in part.counts { counts["\(name) \(unit)"] = count }
+    }
+    return DataPart(digest: hasher.value.name, counts: counts)
+  }
+}
+
+extension DataPart {
+  /// Up to this many bytes of a split all pictures are read. Beyond it the names and sizes of all count, and the content of
+  /// `sampledFiles` of them, evenly spread: reading a hundred gigabytes before every run would cost more than it tells.
+  static let wholeBytes = 1 << 30
+  static let sampledFiles = 4096
+
+  /// The images of a split: names below the split's folder, labels and content.
+  ///
+  /// - Parameter root: the data set's folder.
+  /// - Throws: `DataError` for a file that cannot be read.
+  public init(_ set: ImageSet, root: String) throws {
+    let files = try DataPart.hashes(set.images.map(\.path))
+    let hasher = ContentHasher()
+    for name in set.classes { hasher.add(name) }
+    for (image, file) in zip(set.images, files) {
+      hasher.add(DataPart.relative(image.path, to: root))
+      hasher.add("\(image.label) \(file)")
+    }
+    self.init(digest: hasher.value.name, counts: ["images": set.count, "classes": set.classes.count])
+  }
+
+  /// The pairs of a split: names, captions, labels, groups, galleries and pictures.
+  ///
+  /// - Throws: `DataError` for a file that cannot be read.
+  public init(_ set: PairSet, root: String) throws {
+    let files = try DataPart.hashes(set.images.map(\.path))
+    let hasher = ContentHasher()
+    for name in set.labels { hasher.add(name) }
+    var captions = 0
+    for (image, file) in zip(set.images, files) {
+      hasher.add(DataPart.relative(image.path, to: root))
+      hasher.add("\(image.label) \(image.group) \(file)")
+      hasher.add(image.gallery)
+      for caption in image.captions { hasher.add(caption) }
+      captions += image.captions.count
+    }
+    self.init(digest: hasher.value.name, counts: ["images": set.count, "captions": captions])
+  }
+
+  /// The tokens of a split. Shards carry checksums of their content, so nothing is read.
+  public init(_ corpus: TokenCorpus) {
+    let hasher = ContentHasher()
+    hasher.add("\(corpus.fingerprint) \(corpus.vocabularySize)")
+    for shard in corpus.shards { hasher.add("\(shard.tokens) \(shard.checksum)") }
+    self.init(digest: hasher.value.name, counts: ["tokens": corpus.tokens, "documents": corpus.documents])
+  }
+
+  /// What tells files apart: size and content, or size alone of those that are not read.
+  private static func hashes(_ paths: [String]) throws -> [String] {
+    let sizes = try paths.mapInParallel { path in
+      var status = stat()
+      guard stat(path, &status) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+      return Int(status.st_size)
+    }
+    let isWhole = sizes.reduce(0, +) <= wholeBytes || paths.count <= sampledFiles
+    let step = max(1, paths.count / sampledFiles)
+    return try Array(zip(paths, sizes).enumerated()).mapInParallel { index, file in
+      guard isWhole || index % step == 0 else { return "\(file.1)" }
+      return "\(file.1) \(try ContentHash(file: file.0).name)"
+    }
+  }
+
+  private static func relative(_ path: String, to root: String) -> String {
+    path.hasPrefix(root + "/") ? String(path.dropFirst(root.utf8.count + 1)) : path
+  }
+}

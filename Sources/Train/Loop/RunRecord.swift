@@ -1,0 +1,129 @@
+import Foundation
+import MMoEData
+import MMoEFiles
+
+/// What a run was made from and by: `run.json` in its folder.
+///
+/// It holds what a checkpoint must not, since that would give equal states different bytes: paths, commands, times.
+struct RunRecord: Codable, Equatable {
+  static let fileName = "run.json"
+  /// Of the layout of this file.
+  static let formatVersion = 1
+
+  /// What `--data` named.
+  struct Source: Codable, Equatable {
+    /// As it was given; nil for the data that comes with the project.
+    var path: String?
+    /// The same from the root.
+    var absolute: String
+    /// By split: digests and counts.
+    var parts: [String: DataPart]
+  }
+
+  /// Weights that the run started from.
+  struct Weights: Codable, Equatable {
+    var path: String
+    var absolute: String
+    var digest: String
+  }
+
+  /// The run and the step that a branch begins after.
+  struct Branch: Codable, Equatable {
+    var run: String
+    var step: Int
+  }
+
+  /// A command that trained it.
+  struct Command: Codable, Equatable {
+    var command: String
+    /// In UTC.
+    var started: String
+    var program: String
+    /// Steps that were taken before it.
+    var firstStep: Int
+    var ranks: Int
+
+    enum CodingKeys: String, CodingKey {
+      case command, started, program, ranks
+      case firstStep = "first_step"
+    }
+  }
+
+  var formatVersion = RunRecord.formatVersion
+  var task: String
+  var preset: String
+  var data: Source
+  var initialWeights: [Weights]?
+  var branch: Branch?
+  var commands: [Command] = []
+
+  enum CodingKeys: String, CodingKey {
+    case task, preset, data, branch, commands
+    case formatVersion = "format_version"
+    case initialWeights = "initial_weights"
+  }
+
+  init(task: String, preset: String, data: Source) { (self.task, self.preset, self.data) = (task, preset, data) }
+
+  /// - Parameter run: the run's folder.
+  /// - Returns: nil where there is none: of a checkpoint that lies alone, or of a run of an earlier version.
+  /// - Throws: `TrainError` for a file that is none.
+  static func read(_ run: String) throws -> RunRecord? {
+    let file = FilePath.join(run, fileName)
+    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    func failure(_ what: String) -> TrainError {
+      TrainError("\(file): \(what); put the file back, or remove it and name the data with --data")
+    }
+    guard let bytes = FileManager.default.contents(atPath: file) else { throw failure("cannot be read") }
+    struct Version: Decodable { let format_version: Int }
+    guard let version = try? JSONDecoder().decode(Version.self, from: bytes).format_version else {
+      throw failure("no run's record, expected JSON with format_version")
+    }
+    guard version <= formatVersion else {
+      throw TrainError("\(file): format_version is \(version), expected at most \(formatVersion); update mmoe")
+    }
+    do {
+      return try JSONDecoder().decode(RunRecord.self, from: bytes)
+    } catch {
+      throw failure("no run's record (\(jsonReason(error)))")
+    }
+  }
+
+  /// - Throws: `FileFailure` when it cannot be written.
+  func write(to run: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+    try DurableFile.write(encoder.encode(self) + [0x0A], to: FilePath.join(run, RunRecord.fileName))
+  }
+
+  private static func jsonReason(_ error: any Error) -> String {
+    guard let error = error as? DecodingError else { return "\(error)" }
+    let (path, what): ([any CodingKey], String) =
+      switch error {
+      case .keyNotFound(let key, let context): (context.codingPath + [key], "is missing")
+      case .typeMismatch(_, let context), .valueNotFound(_, let context): (context.codingPath, "has another type")
+      case .dataCorrupted(let context): (context.codingPath, "is damaged")
+      @unknown default: ([], "is damaged")
+      }
+    return path.map(\.stringValue).joined(separator: ".") + " " + what
+  }
+}
+
+/// The program as a run's record names it.
+enum ProgramIdentity {
+  static let version = "0.1"
+
+  /// The version and the digest of the program's file, which tells builds apart.
+  static let name: String = {
+    guard let digest = try? FileContent.digest(of: "/proc/self/exe") else { return "mmoe \(version)" }
+    return "mmoe \(version) (\(digest.prefix(16)))"
+  }()
+
+  /// The command that runs now, as a user may type it again.
+  ///
+  /// - Parameter ranks: that it runs as.
+  static func command(ranks: Int) -> String {
+    let words = CommandLine.arguments.dropFirst().map(ShellWord.quoted)
+    return (["mmoe"] + words + (ranks > 1 ? ["--ranks", "\(ranks)"] : [])).joined(separator: " ")
+  }
+}
