@@ -13,7 +13,10 @@ struct AnalyzeCommand: ParsableCommand {
   struct AnalysisOptions: ParsableArguments {
     @Argument(help: "Checkpoints, or folders of runs.") var models: [String]
     @Option(help: "Where tables and pictures go.") var out: String
-    @Option(help: "The data; - for the embedded data, by default what a model was trained on. Once for all models, or once per model.")
+    @Option(
+      help:
+        "The data; - for the embedded data, by default what a model was trained on. Once for all models, or once per model."
+    )
     var data: [String] = []
     @Option(help: "Images or windows of text, evenly spread over the set.") var samples = 256
     @Option(help: "Computing threads; all cores by default.") var threads: Int?

@@ -255,4 +255,22 @@ import Testing
       result.lines.count == 1 && result.lines[0].hasPrefix("rank 1: its configuration has 'seed: 7'"),
       "\(result.errors)")
   }
+
+  /// Hosts may have different files under one path: as many images of the same classes, but others.
+  @Test(.needsRanks) func differentDataIsRefused() throws {
+    let folder = ScratchFolder()
+    let command = training(["--steps", "4", "--out", folder("a")])
+    let data = try #require(command.firstIndex(of: "--data").map { command[$0 + 1] })
+    try FileManager.default.copyItem(atPath: data, toPath: folder("other"))
+    let names = FileManager.default.enumerator(atPath: data)?.compactMap { $0 as? String } ?? []
+    let images = names.filter { $0.hasPrefix("train/") && $0.hasSuffix(".png") }.sorted()
+    try FileManager.default.removeItem(atPath: folder("other/" + images[0]))
+    try FileManager.default.copyItem(atPath: data + "/" + images[1], toPath: folder("other/" + images[0]))
+    let result = try RankRunner.run(
+      "mmoe", command + [":", "-n", "1", ProgramRunner.program] + command + ["--data", folder("other")], ranks: 1,
+      timeout: 60)
+    #expect(result.status == 1)
+    #expect(
+      result.lines.count == 1 && result.lines[0].hasPrefix("rank 1: its data has 'train part: "), "\(result.errors)")
+  }
 }

@@ -1,6 +1,6 @@
 import Foundation
-import MMoEFiles
 import MMoEData
+import MMoEFiles
 
 /// A table as comma-separated values (RFC 4180).
 struct CSVTable {

@@ -1,6 +1,6 @@
 import Foundation
-import MMoEFiles
 import MMoEData
+import MMoEFiles
 import MMoEModels
 
 /// `mmoe checkpoint convert`.

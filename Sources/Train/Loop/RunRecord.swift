@@ -75,8 +75,7 @@ struct RunRecord: Codable, Equatable {
       TrainError("\(file): \(what); put the file back, or remove it and name the data with --data")
     }
     guard let bytes = FileManager.default.contents(atPath: file) else { throw failure("cannot be read") }
-    struct Version: Decodable { let format_version: Int }
-    guard let version = try? JSONDecoder().decode(Version.self, from: bytes).format_version else {
+    guard let version = try? JSONDecoder().decode(Version.self, from: bytes).formatVersion else {
       throw failure("no run's record, expected JSON with format_version")
     }
     guard version <= formatVersion else {
@@ -87,6 +86,12 @@ struct RunRecord: Codable, Equatable {
     } catch {
       throw failure("no run's record (\(jsonReason(error)))")
     }
+  }
+
+  /// What every version of the file has.
+  private struct Version: Decodable {
+    let formatVersion: Int
+    enum CodingKeys: String, CodingKey { case formatVersion = "format_version" }
   }
 
   /// - Throws: `FileFailure` when it cannot be written.

@@ -143,7 +143,8 @@ public final class Recorder {
   private static func rewritten(_ path: String, _ lines: [MetricsLine]) throws(RecorderError) -> AppendFile {
     let damaged = path + ".damaged"
     guard rename(path, damaged) == 0 else {
-      throw RecorderError("\(path): cannot be renamed to \(damaged) (\(systemReason(errno))); check the disk and resume")
+      throw RecorderError(
+        "\(path): cannot be renamed to \(damaged) (\(systemReason(errno))); check the disk and resume")
     }
     return try replaced(path, lines.map(\.json).joined())
   }

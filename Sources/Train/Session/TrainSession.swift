@@ -1,4 +1,5 @@
 import Foundation
+import MMoEData
 import MMoEFiles
 import MMoEModels
 import MMoEParallel
@@ -175,7 +176,8 @@ public struct TrainSession {
 
   /// What all ranks must find the same.
   private static func describe(_ job: any TrainingTask, _ origin: RunOrigin) -> String {
-    (["steps an epoch: \(job.stepsPerEpoch)", origin.json]
+    (["steps per epoch: \(job.stepsPerEpoch)"]
+      + DatasetSplit.allCases.map { "\($0.rawValue) part: \(origin.data[$0]?.summary ?? "none")" }
       + job.vocabulary.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.joined(separator: " "))" })
       .joined(separator: "\n")
   }

@@ -1,6 +1,6 @@
 import Foundation
-import MMoEFiles
 import MMoEData
+import MMoEFiles
 
 /// The text that `lm` uses without `--data`: the dictionary entries of WordNet 3.0, one document each.
 ///
