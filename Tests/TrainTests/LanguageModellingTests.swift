@@ -116,6 +116,9 @@ import Testing
     try "{\"text\": \"a cat\"}\n".write(toFile: scratch("w.jsonl"), atomically: true, encoding: .utf8)
     let last = try ZeroShot(language, engine: engine).lastWord(scratch("w.jsonl"))
     #expect(abs(last[1].value - exp(-plain("a", " cat"))) < 1e-3 * last[1].value)
+    // No questions have no score.
+    try "\n".write(toFile: scratch("w.jsonl"), atomically: true, encoding: .utf8)
+    #expect(throws: TrainError.self) { try ZeroShot(language, engine: engine).lastWord(scratch("w.jsonl")) }
   }
 }
 

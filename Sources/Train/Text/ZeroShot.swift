@@ -108,7 +108,7 @@ struct ZeroShot {
 /// Lines of JSON, read one after the other.
 enum JSONLines {
   /// - Parameter expected: the fields, for the message.
-  /// - Throws: `TrainError` for a file that cannot be read and for the line that cannot be decoded.
+  /// - Throws: `TrainError` for a file that cannot be read or is empty, and for the line that cannot be decoded.
   static func forEach<Line: Decodable>(
     _ file: String, _: Line.Type, expected: String, _ body: (Line, _ number: Int) throws -> Void
   ) throws {
@@ -120,6 +120,9 @@ enum JSONLines {
     }
     let decoder = JSONDecoder()
     let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    guard lines.contains(where: { $0.contains { $0 > 32 } }) else {
+      throw TrainError("\(file): no lines in it, expected JSON objects with \(expected); name another file")
+    }
     for (index, line) in lines.enumerated() where line.contains(where: { $0 > 32 }) {
       guard let value = try? decoder.decode(Line.self, from: line) else {
         throw TrainError("\(file):\(index + 1): expected a JSON object with \(expected); mend or remove the line")
