@@ -45,7 +45,7 @@ struct TokenizerCommand: ParsableCommand {
       }
       let bytes = text.map { [UInt8]($0.utf8) } ?? [UInt8](FileHandle.standardInput.readDataToEndOfFile())
       let ids =
-        special
+        try special
         ? tokenizer.encodeWithSpecialTokens(String(decoding: bytes, as: UTF8.self)) : tokenizer.encode(bytes)
       output.line(ids.map(String.init).joined(separator: " "))
     }

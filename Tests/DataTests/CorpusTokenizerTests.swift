@@ -223,7 +223,7 @@ import Testing
   /// With the tokenizer its end-of-text tokens part documents, and bytes are known.
   @Test func importsWithATokenizer() throws {
     let texts = (0..<50).map(sentence)
-    let ids = texts.flatMap { tokenizer.encode($0).map(Int.init) + [tokenizer.tokens.count - 1] }
+    let ids = try texts.flatMap { try tokenizer.encode($0).map(Int.init) + [tokenizer.tokens.count - 1] }
     let made = folder.path + "/imported"
     try TokenImport.write(try bin("my-val.bin", ids), .tokenizer(tokenizer), to: made)
     #expect(try documents(made, .val) == texts)

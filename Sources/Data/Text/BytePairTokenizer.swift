@@ -24,24 +24,32 @@ public final class BytePairTokenizer: Tokenizer {
     }
   }
 
+  /// -1 for a byte that the vocabulary lacks.
   private let byteIDs: [Int32]
+  private let lacksBytes: Bool
   private let ranks: PairTable
   private let specialNames: [Int32: String]
   /// Pieces met before, shared by all callers; a caller takes one of the caches and gives it back.
   private let caches = Mutex<[PieceCache]>([])
 
   /// - Parameters:
-  ///   - tokens: bytes by id; every single byte must be among them.
-  ///   - merges: in the order of their learning.
-  /// - Throws: `DataError` for a byte without a token.
+  ///   - tokens: bytes by id; a byte that is not among them is an error in a text that has it.
+  ///   - merges: in the order of their learning, every pair once.
+  ///   - name: for messages.
+  /// - Throws: `DataError` where no byte has a token, or a special token no name.
   public init(
     tokens: [[UInt8]], merges: [Merge], specialTokens: [String: Int32] = [:], name: String = "tokenizer"
   ) throws {
     var byteIDs = [Int32](repeating: -1, count: 256)
     for (id, bytes) in tokens.enumerated() where bytes.count == 1 { byteIDs[Int(bytes[0])] = Int32(id) }
-    if let missing = byteIDs.firstIndex(of: -1) {
-      throw DataError("\(name): no token for the byte \(missing); a byte-level vocabulary has all 256")
+    guard byteIDs.contains(where: { $0 >= 0 }) else {
+      throw DataError("\(name): no token is a single byte; expected a byte-level vocabulary, as GPT-2's")
     }
+    // An empty name would be found at every place of a text.
+    if let id = specialTokens[""] {
+      throw DataError("\(name): the special token \(id) is empty; expected a name of at least one character")
+    }
+    lacksBytes = byteIDs.contains(-1)
     self.tokens = tokens
     self.merges = merges
     self.specialTokens = specialTokens
@@ -57,7 +65,8 @@ public final class BytePairTokenizer: Tokenizer {
 
   public func isSpecial(_ id: Int32) -> Bool { specialNames[id] != nil }
 
-  public func encode(_ bytes: [UInt8]) -> [Int32] {
+  public func encode(_ bytes: [UInt8]) throws -> [Int32] {
+    if lacksBytes, let place = bytes.firstIndex(where: { byteIDs[Int($0)] < 0 }) { throw missing(place, of: bytes) }
     var cache = caches.withLock { $0.popLast() } ?? PieceCache()
     var ids: [Int32] = []
     ids.reserveCapacity(bytes.count / 3)
@@ -78,8 +87,17 @@ public final class BytePairTokenizer: Tokenizer {
     return ids
   }
 
+  private func missing(_ place: Int, of bytes: [UInt8]) -> DataError {
+    let before = String(decoding: bytes[max(0, place - 24)..<place], as: UTF8.self)
+    return DataError(
+      "byte \(place) of the text, after '\(before)', is 0x\(String(bytes[place], radix: 16, uppercase: true)), for which the tokenizer \(fingerprint) has no token; remove it from the text, or use another tokenizer"
+    )
+  }
+
   /// Ids of text in which the special tokens' names stand for themselves; only for who asks for it.
-  public func encodeWithSpecialTokens(_ text: String) -> [Int32] {
+  ///
+  /// - Throws: as `encode`.
+  public func encodeWithSpecialTokens(_ text: String) throws -> [Int32] {
     var ids: [Int32] = []
     var rest = [UInt8](text.utf8)[...]
     let names = specialTokens.map { (bytes: [UInt8]($0.key.utf8), id: $0.value) }
@@ -88,7 +106,7 @@ public final class BytePairTokenizer: Tokenizer {
     var index = start
     while index < rest.endIndex {
       if let found = names.first(where: { rest[index...].starts(with: $0.bytes) }) {
-        ids += encode(Array(rest[start..<index])) + [found.id]
+        ids += try encode(Array(rest[start..<index])) + [found.id]
         index += found.bytes.count
         start = index
       } else {
@@ -96,7 +114,7 @@ public final class BytePairTokenizer: Tokenizer {
       }
     }
     rest = rest[start...]
-    return ids + encode(Array(rest))
+    return try ids + encode(Array(rest))
   }
 
   public func bytes(of id: Int32) throws -> [UInt8] {

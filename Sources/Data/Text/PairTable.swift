@@ -20,8 +20,7 @@ struct PairTable: Sendable {
       let key = PairTable.key(merge.left, merge.right)
       var index = PairTable.hash(key) & mask
       while slots[index].key != .max, slots[index].key != key { index = (index + 1) & mask }
-      // The first of two equal pairs counts.
-      if slots[index].key == .max { slots[index] = Slot(key: key, rank: Int32(rank)) }
+      slots[index] = Slot(key: key, rank: Int32(rank))
     }
     self.slots = slots
   }

@@ -1,4 +1,4 @@
-/// Turns bytes into token ids and back. `decode(encode(x)) == x` for all bytes, valid UTF-8 or not.
+/// Turns bytes into token ids and back. `decode(encode(x)) == x` for all bytes that have a token, valid UTF-8 or not.
 public protocol Tokenizer: Sendable {
   /// Ids are `0 ..< vocabularySize`.
   var vocabularySize: Int { get }
@@ -8,7 +8,9 @@ public protocol Tokenizer: Sendable {
   /// The token that ends a document, where the vocabulary has one.
   var endOfText: Int32? { get }
   /// Ids of ordinary text: special tokens are never recognised in it.
-  func encode(_ bytes: [UInt8]) -> [Int32]
+  ///
+  /// - Throws: `DataError` naming the first byte that the vocabulary lacks, and its place.
+  func encode(_ bytes: [UInt8]) throws -> [Int32]
   /// The bytes of one id.
   ///
   /// - Throws: `DataError` naming an id beyond the vocabulary.
@@ -23,7 +25,9 @@ public protocol Tokenizer: Sendable {
 
 extension Tokenizer {
   /// Ids of a text's UTF-8 bytes.
-  public func encode(_ text: String) -> [Int32] { encode([UInt8](text.utf8)) }
+  ///
+  /// - Throws: as `encode` of bytes.
+  public func encode(_ text: String) throws -> [Int32] { try encode([UInt8](text.utf8)) }
 
   /// The bytes of all ids, one after the other.
   ///

@@ -6,9 +6,10 @@ public enum TokenizerFiles {
   private static let vocabularyNames = ["vocab.json", "encoder.json"]
   private static let mergeNames = ["merges.txt", "vocab.bpe"]
 
-  /// Reads the tokenizer in a folder, or a `tokenizer.json`.
+  /// Reads the tokenizer in a folder, or a `tokenizer.json`. Where a folder has both kinds of files, both must say the same.
   ///
-  /// - Throws: `DataError` naming file and line: missing, malformed, or merges of unknown tokens.
+  /// - Throws: `DataError` naming file and line or field: missing, malformed, merges of unknown tokens, or a rule that is not
+  ///   computed here.
   public static func load(_ path: String) throws -> BytePairTokenizer {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
@@ -19,19 +20,65 @@ public enum TokenizerFiles {
     func first(_ names: [String]) -> String? {
       names.map { path + "/" + $0 }.first(where: FileManager.default.fileExists(atPath:))
     }
-    if let vocabulary = first(vocabularyNames), let merges = first(mergeNames) {
-      let lines = try lines(of: merges).enumerated().filter { !$0.element.hasPrefix("#version") && !$0.element.isEmpty }
-      return try assemble(
-        try decode([String: Int32].self, vocabulary), vocabulary,
-        lines.map { (pair: names($0.element), place: "\(merges):\($0.offset + 1)") },
-        named: [:])
-    }
-    guard FileManager.default.fileExists(atPath: path + "/tokenizer.json") else {
+    let json = first(["tokenizer.json"])
+    try TokenizerSettings.check(path, hasRules: json != nil)
+    guard let vocabulary = first(vocabularyNames), let merges = first(mergeNames) else {
+      if let json { return try loadJSON(json) }
       throw DataError(
         "\(path): found no tokenizer; expected vocab.json (encoder.json) with merges.txt (vocab.bpe), or tokenizer.json"
       )
     }
-    return try loadJSON(path + "/tokenizer.json")
+    let pair = try loadPair(vocabulary, merges)
+    guard let json else {
+      try TokenizerSettings.requireNoMoreTokens(path, than: pair)
+      return pair
+    }
+    let whole = try loadJSON(json)
+    try requireSame(whole, json, pair, vocabulary)
+    return whole
+  }
+
+  /// What GPT-2's two files say; names that text never gives are special.
+  private static func loadPair(_ vocabulary: String, _ merges: String) throws -> BytePairTokenizer {
+    guard case .object(let fields) = try JSONTree(readFile(vocabulary, limit: limit), file: vocabulary) else {
+      throw DataError("\(vocabulary): no JSON object; expected names and ids")
+    }
+    let names = try fields.map { field in
+      guard case .whole(let id) = field.value else {
+        throw DataError(
+          "\(vocabulary): '\(field.name.prefix(40))' is \(field.value.description), expected a whole number")
+      }
+      return (name: field.name, id: id)
+    }
+    let lines = try lines(of: merges).enumerated().filter { !$0.element.hasPrefix("#version") && !$0.element.isEmpty }
+    return try BytePairAssembly(names, of: vocabulary).tokenizer(
+      lines.map { (pair: TokenizerFiles.names($0.element), place: "\(merges):\($0.offset + 1)") }, added: nil)
+  }
+
+  private static func loadJSON(_ path: String) throws -> BytePairTokenizer {
+    let document = try TokenizerDocument(readFile(path, limit: limit), file: path)
+    return try BytePairAssembly(document.vocabulary, of: path).tokenizer(
+      document.merges.enumerated().map { (pair: $0.element, place: "\(path): model.merges[\($0.offset)]") },
+      added: document.added.map { ($0.name, $0.id) })
+  }
+
+  /// Two vocabularies of one folder: the pair of files may lack added tokens, nothing else.
+  private static func requireSame(
+    _ whole: BytePairTokenizer, _ json: String, _ pair: BytePairTokenizer, _ vocabulary: String
+  ) throws {
+    func refuse(_ what: String) -> DataError {
+      DataError("\(vocabulary): \(what) \(json) beside it has; remove the file that is wrong")
+    }
+    guard pair.merges == whole.merges else { throw refuse("its merges are others than those that") }
+    func bytes(_ id: Int, _ tokenizer: BytePairTokenizer) -> [UInt8] {
+      id < tokenizer.tokens.count ? tokenizer.tokens[id] : []
+    }
+    for id in 0..<max(whole.tokens.count, pair.tokens.count) where bytes(id, whole) != bytes(id, pair) {
+      throw refuse("id \(id) is another token than the one that")
+    }
+    for (name, id) in pair.specialTokens.sorted(by: { $0.value < $1.value }) where whole.specialTokens[name] != id {
+      throw refuse("'\(name.prefix(40))' (id \(id)) is none of the added tokens that")
+    }
   }
 
   /// Writes `vocab.json` and `merges.txt`, which GPT-2's tools read.
@@ -80,117 +127,6 @@ public enum TokenizerFiles {
 
   // MARK: Reading
 
-  /// The parts of a `tokenizer.json` that a byte-level BPE needs.
-  private struct Document: Decodable {
-    struct Model: Decodable {
-      let type: String?
-      let vocab: [String: Int32]
-      let merges: [Pair]
-    }
-    struct AddedToken: Decodable {
-      let id: Int32
-      let content: String
-    }
-    struct PreTokenizer: Decodable {
-      let type: String
-      let pretokenizers: [PreTokenizer]?
-    }
-    /// `"a b"` in older files, `["a", "b"]` in newer ones.
-    struct Pair: Decodable {
-      let parts: [String]
-      init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if let text = try? container.decode(String.self) {
-          parts = TokenizerFiles.names(text)
-        } else {
-          parts = try container.decode([String].self)
-        }
-      }
-    }
-    let model: Model
-    let addedTokens: [AddedToken]?
-    let preTokenizer: PreTokenizer?
-
-    enum CodingKeys: String, CodingKey {
-      case model
-      case addedTokens = "added_tokens"
-      case preTokenizer = "pre_tokenizer"
-    }
-  }
-
-  private static func loadJSON(_ path: String) throws -> BytePairTokenizer {
-    let document = try decode(Document.self, path)
-    let kinds = document.preTokenizer.map { [$0.type] + ($0.pretokenizers ?? []).map(\.type) } ?? []
-    guard document.model.type ?? "BPE" == "BPE", kinds.contains("ByteLevel") else {
-      throw DataError(
-        "\(path): model \(document.model.type ?? "unknown") with pre-tokenizer \(kinds.joined(separator: ", ")); expected BPE with ByteLevel, as GPT-2's"
-      )
-    }
-    return try assemble(
-      document.model.vocab, path,
-      document.model.merges.enumerated().map { (pair: $0.element.parts, place: "\(path): merge \($0.offset + 1)") },
-      named: Dictionary((document.addedTokens ?? []).map { ($0.content, $0.id) }, uniquingKeysWith: { $1 }))
-  }
-
-  /// - Parameter named: tokens whose names are plain text, not the byte alphabet's.
-  private static func assemble(
-    _ vocabulary: [String: Int32], _ file: String, _ lines: [(pair: [String], place: String)],
-    named: [String: Int32]
-  ) throws -> BytePairTokenizer {
-    let ids = Array(vocabulary.values) + named.values
-    guard let first = ids.min(), let last = ids.max(), first >= 0, last < 1 << 24 else {
-      throw DataError("\(file): ids from \(ids.min() ?? 0) to \(ids.max() ?? -1); expected 0 to at most 16777215")
-    }
-    try requireOneName(vocabulary.merging(named) { $1 }, file)
-    var tokens = [[UInt8]](repeating: [], count: Int(last) + 1)
-    var special = named
-    for (name, id) in vocabulary where named[name] == nil {
-      guard let bytes = ByteAlphabet.bytes(of: name) else {
-        special[name] = id
-        continue
-      }
-      tokens[Int(id)] = bytes
-    }
-    var made: Set<Int32> = []
-    let merges = try lines.map { line in
-      guard line.pair.count == 2 else {
-        throw DataError("\(line.place): \(line.pair.count) names found, two expected, divided by a space")
-      }
-      let (left, right) = (line.pair[0], line.pair[1])
-      guard let a = vocabulary[left], let b = vocabulary[right], let result = vocabulary[left + right] else {
-        let unknown = [left, right, left + right].first { vocabulary[$0] == nil } ?? ""
-        throw DataError("\(line.place): the token '\(unknown)' is not in \(file); both files must be of one vocabulary")
-      }
-      made.insert(result)
-      return BytePairTokenizer.Merge(left: a, right: b, result: result)
-    }
-    // What no merge makes and no byte is can only be meant as special.
-    for (name, id) in vocabulary where tokens[Int(id)].count > 1 && !made.contains(id) { special[name] = id }
-    return try BytePairTokenizer(tokens: tokens, merges: merges, specialTokens: special, name: file)
-  }
-
-  /// Two names of one id would give back other text than was encoded.
-  private static func requireOneName(_ vocabulary: [String: Int32], _ file: String) throws {
-    var names: [Int32: String] = [:]
-    for (name, id) in vocabulary {
-      guard let other = names.updateValue(name, forKey: id) else { continue }
-      throw DataError(
-        "\(file): the id \(id) has two names, '\(min(name, other))' and '\(max(name, other))'; expected one for each id"
-      )
-    }
-  }
-
-  private static func decode<Value: Decodable>(_ type: Value.Type, _ path: String) throws -> Value {
-    let bytes = try readFile(path, limit: limit)
-    do {
-      return try JSONDecoder().decode(type, from: Data(bytes))
-    } catch DecodingError.dataCorrupted {
-      throw DataError("\(path): no valid JSON; expected a vocabulary")
-    } catch {
-      throw DataError("\(path): valid JSON, but not the layout of a byte-level BPE vocabulary")
-    }
-  }
-
   private static func lines(of path: String) throws -> [String] {
     // By bytes: a `Character` may be a whole `\r\n`, or a blank with an accent on it.
     try readFile(path, limit: limit).split(separator: 0x0A, omittingEmptySubsequences: false)
@@ -198,32 +134,7 @@ public enum TokenizerFiles {
   }
 
   /// The two names of a merge.
-  private static func names(_ line: String) -> [String] {
+  static func names(_ line: String) -> [String] {
     line.utf8.split(separator: 0x20).map { String(Substring($0)) }
-  }
-}
-
-/// GPT-2's spelling of bytes as visible characters: printable Latin-1 stands for itself, the rest follows from U+0100 on.
-enum ByteAlphabet {
-  static let scalars: [Unicode.Scalar] = {
-    var next: UInt32 = 256
-    return (0..<256).map { (byte: UInt32) -> Unicode.Scalar in
-      let isVisible = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
-      defer { if !isVisible { next += 1 } }
-      return Unicode.Scalar(isVisible ? byte : next)!
-    }
-  }()
-
-  private static let bytes: [Unicode.Scalar: UInt8] = Dictionary(
-    uniqueKeysWithValues: scalars.enumerated().map { ($1, UInt8($0)) })
-
-  /// The bytes that a name spells, or nil where a character is not of the alphabet.
-  static func bytes(of name: String) -> [UInt8]? {
-    var result: [UInt8] = []
-    for scalar in name.unicodeScalars {
-      guard let byte = bytes[scalar] else { return nil }
-      result.append(byte)
-    }
-    return result
   }
 }

@@ -114,7 +114,8 @@ enum ArrayResizing {
         kept += 1
         continue
       }
-      let pieces = source.encode(bytes).map(Int.init).filter { $0 < rows }
+      // A token that the old ones cannot spell stays as it was drawn.
+      let pieces = ((try? source.encode(bytes)) ?? []).map(Int.init).filter { $0 < rows }
       guard !pieces.isEmpty else { continue }
       for c in 0..<width {
         result[at + c] = pieces.reduce(0) { $0 + values[$1 * width + c] } / Float(pieces.count)

@@ -141,7 +141,7 @@ struct LoadedLanguageModel {
   ///
   /// - Throws: `TrainError` when the model does not know an id.
   func promptIDs(_ text: String) throws -> [Int32] {
-    let ids = text.isEmpty ? [tokenizer.endOfText ?? tokenizer.encode("\n")[0]] : tokenizer.encode(text)
+    let ids = try text.isEmpty ? [tokenizer.endOfText ?? tokenizer.encode("\n")[0]] : tokenizer.encode(text)
     let known = model.config.text.vocabulary
     if let id = ids.first(where: { Int($0) >= known }) {
       throw TrainError("token id \(id): the model's vocabulary has \(known); the checkpoint's tokenizer does not fit")

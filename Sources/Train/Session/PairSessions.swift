@@ -24,7 +24,7 @@ struct LoadedPairModel {
       )
     }
     engine = try Engine(threads: threads)
-    tokens = CaptionTokens(try TokenizerAttachments.load(loaded.info.attachments))
+    tokens = try CaptionTokens(TokenizerAttachments.load(loaded.info.attachments))
     normalisation = config.data.pixelNormalisation
     model = try MultimodalTransformer(config.model, seed: nil, engine: engine)
     try loaded.restore(model)
@@ -100,7 +100,7 @@ public struct RetrieveSession {
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
     let loaded = try LoadedPairModel(options.checkpoint, threads: options.threads)
-    let ids = loaded.tokens.encode(options.query)
+    let ids = try loaded.tokens.encode(options.query)
     guard !ids.isEmpty, ids.count < loaded.model.config.text.context else {
       throw TrainError(
         "'\(options.query.prefix(40))': \(ids.count) tokens, expected 1 to \(loaded.model.config.text.context - 1); write another text"

@@ -85,13 +85,15 @@ struct CaptionTokens: Sendable {
   /// Begins and ends every caption.
   let border: Int32
 
-  init(_ tokenizer: any Tokenizer) {
+  /// - Throws: `DataError` for a tokenizer that has neither an end of text nor a line's.
+  init(_ tokenizer: any Tokenizer) throws {
     self.tokenizer = tokenizer
-    border = tokenizer.endOfText ?? tokenizer.encode("\n")[0]
+    border = try tokenizer.endOfText ?? tokenizer.encode("\n")[0]
   }
 
-  func encode(_ caption: String) -> [Int32] {
-    tokenizer.encode(PairData.text(of: caption)).filter { $0 != border }
+  /// - Throws: `DataError` for a byte that the vocabulary lacks.
+  func encode(_ caption: String) throws -> [Int32] {
+    try tokenizer.encode(PairData.text(of: caption)).filter { $0 != border }
   }
 
   func decode(_ ids: [Int32]) throws -> String {
@@ -105,7 +107,12 @@ struct CaptionTokens: Sendable {
   func encode(_ set: PairSet, context: Int) throws -> [[[Int32]]] {
     try set.images.map { image in
       try image.captions.map { caption in
-        let ids = encode(caption)
+        let ids: [Int32]
+        do {
+          ids = try encode(caption)
+        } catch let error as DataError {
+          throw TrainError("\(image.place): the caption '\(caption.prefix(40))': \(error)")
+        }
         guard ids.count < context else {
           throw TrainError(
             "\(image.place): the caption '\(caption.prefix(40))…' has \(ids.count) tokens, expected at most \(context - 1) for model.context \(context); shorten it or raise model.context"

@@ -71,7 +71,7 @@ public final class PairLearning: TrainingTask {
       )
     }
     (self.config, self.engine, self.team) = (config, engine, team)
-    tokens = CaptionTokens(data.tokenizer)
+    tokens = try CaptionTokens(data.tokenizer)
     vocabulary = data.vocabulary
     attachments = try TokenizerAttachments.make(data.tokenizer)
     let cache = config.data.cacheBytes

@@ -36,7 +36,7 @@ public enum TokenizerWork {
   ) throws {
     struct Line: Decodable { let text: String }
     try JSONLines.forEach(file, Line.self, expected: "\"text\"") { entry, _ in
-      let ids = special ? tokenizer.encodeWithSpecialTokens(entry.text) : tokenizer.encode(entry.text)
+      let ids = try special ? tokenizer.encodeWithSpecialTokens(entry.text) : tokenizer.encode(entry.text)
       output("{\"ids\": [" + ids.map(String.init).joined(separator: ", ") + "]}")
     }
   }
@@ -55,7 +55,7 @@ public enum TokenizerWork {
     guard let file else { return lines }
     let bytes = try read(file)
     let start = monotonicSeconds()
-    let ids = tokenizer.encode(bytes)
+    let ids = try tokenizer.encode(bytes)
     let seconds = monotonicSeconds() - start
     guard try tokenizer.decode(ids) == bytes else {
       throw TrainError("\(file): decoding gives other bytes than were encoded; the vocabulary is inconsistent")

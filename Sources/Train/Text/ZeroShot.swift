@@ -81,7 +81,7 @@ struct ZeroShot {
     let before = String(trimmed)
     let start = try language.promptIDs(before)
     let whole =
-      before.isEmpty
+      try before.isEmpty
       ? start + language.tokenizer.encode(moved + continuation)
       : language.tokenizer.encode(before + moved + continuation)
     let limit = language.model.config.text.context

@@ -14,6 +14,12 @@ struct TextPiece: Sendable {
     case jsonLine(file: String, number: Int)
   }
 
+  /// File and line, where a line is the document.
+  var place: String? {
+    guard case .jsonLine(let file, let number) = source else { return nil }
+    return "\(file):\(number)"
+  }
+
   /// The document's text; empty where the line has an empty one.
   ///
   /// - Parameter field: of a JSON line.

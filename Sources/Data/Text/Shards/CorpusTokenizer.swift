@@ -162,7 +162,12 @@ public struct CorpusTokenizer: Sendable {
       {
         text.append(0x0A)
       }
-      var ids = tokenizer.encode(text)
+      var ids: [Int32]
+      do {
+        ids = try tokenizer.encode(text)
+      } catch let error as DataError {
+        throw DataError("\(piece.place ?? corpus.path): \(error)")
+      }
       if piece.endsDocument, let end = tokenizer.endOfText, !ids.isEmpty { ids.append(end) }
       result.pieces.append(EncodedPiece(split: split, ids: ids, endsDocument: piece.endsDocument))
     }
