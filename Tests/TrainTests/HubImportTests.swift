@@ -180,7 +180,9 @@ import Testing
     }
     try expect("missing", "h.0.mlp.c_fc.weight") { $0["h.0.mlp.c_fc.weight"] = nil }
     try expect("misshapen", "h.0.mlp.c_fc.weight", "[32, 8]") { $0["h.0.mlp.c_fc.weight"] = [32, 8] }
-    try expect("short", "token_embedding", "80 numbers", "88") { $0["wte.weight"] = [10, 8] }
+    try expect("short", "wte.weight has shape [10, 8], expected [11, 8] for token_embedding") {
+      $0["wte.weight"] = [10, 8]
+    }
     try expect("extra", "h.0.crossattention.weight") { $0["h.0.crossattention.weight"] = [8] }
     try expect("activation", "relu", config: ", \"activation_function\": \"relu\"") { _ in }
     #expect { try HubModel(scratch("nowhere")) } throws: { "\($0)".contains("nowhere") }

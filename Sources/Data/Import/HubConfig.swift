@@ -72,10 +72,11 @@ public struct HubConfig: Sendable, Equatable {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = exists && isFolder.boolValue ? path + "/config.json" : path
-    try self.init(HubFields(Data(readFile(file, limit: 16 << 20)), of: file))
+    try self.init(
+      JSONFields(JSONTree(readFile(file, limit: 16 << 20), file: file), file: file, expected: "a model's config.json"))
   }
 
-  private init(_ fields: HubFields) throws {
+  private init(_ fields: JSONFields) throws {
     let name = try fields.text("model_type", "")
     guard let kind = Kind(rawValue: name) else {
       throw fields.refuse(
@@ -84,7 +85,11 @@ public struct HubConfig: Sendable, Equatable {
     self.kind = kind
     switch kind {
     case .clip:
-      let (images, texts) = (try fields.object("vision_config"), try fields.object("text_config"))
+      let (images, texts) = (
+        try fields.objectOrEmpty("vision_config"), try fields.objectOrEmpty("text_config")
+      )
+      try images.require("model_type", .text("clip_vision_model"))
+      try texts.require("model_type", .text("clip_text_model"))
       layers = try images.size("num_hidden_layers", 12)
       width = try images.size("hidden_size", 768)
       heads = try images.size("num_attention_heads", 12)
@@ -106,12 +111,14 @@ public struct HubConfig: Sendable, Equatable {
       text = Text(
         vocabulary: try texts.size("vocab_size", 49_408), context: try texts.size("max_position_embeddings", 77),
         rotaryBase: nil, tiedHead: true)
-      let tower = TextTower(
-        layers: try texts.size("num_hidden_layers", 12), width: try texts.size("hidden_size", 512),
-        heads: try texts.size("num_attention_heads", 8), hidden: try texts.size("intermediate_size", 2048),
-        projection: try fields.size("projection_dim", 512))
+      let projection = try fields.size("projection_dim", 512)
+      let tower = try TextTower(texts, projection: projection)
       _ = try texts.divided("hidden_size", tower.width, "num_attention_heads", tower.heads)
       textTower = tower
+      // Of the width of a tower that is used alone.
+      for tower in [images, texts] { tower.ignore(["projection_dim"]) }
+      try HubConfig.checkRepeated(fields)
+      for tower in [images, texts] { try HubFieldRules.check(tower) }
       (experts, headWidth) = (nil, try images.divided("hidden_size", width, "num_attention_heads", heads))
     case .gpt2:
       textTower = nil
@@ -126,8 +133,6 @@ public struct HubConfig: Sendable, Equatable {
       text = Text(
         vocabulary: try fields.size("vocab_size", 50_257), context: try fields.size("n_positions", 1024),
         rotaryBase: nil, tiedHead: try fields.flag("tie_word_embeddings", true))
-      try fields.require("scale_attn_weights", true)
-      try fields.require("scale_attn_by_inverse_layer_idx", false)
       (vision, experts, headWidth) = (nil, nil, try fields.divided("n_embd", width, "n_head", heads))
     case .llama, .mixtral:
       textTower = nil
@@ -153,8 +158,10 @@ public struct HubConfig: Sendable, Equatable {
       vision = nil
       headWidth = try fields.size("head_dim", fields.divided("hidden_size", width, "num_attention_heads", heads))
       _ = try fields.divided("num_attention_heads", heads, "num_key_value_heads", keyValueHeads)
-      if let window = try fields.optionalSize("sliding_window") {
-        throw fields.refuse("sliding_window", "\(window)", "none; attention here sees everything before it")
+      if let window = try fields.optionalSize("sliding_window"), window < text?.context ?? 0 {
+        throw fields.refuse(
+          "sliding_window", "\(window)",
+          "null or at least max_position_embeddings, \(text?.context ?? 0): attention here sees everything before it")
       }
     case .vit:
       textTower = nil
@@ -177,5 +184,45 @@ public struct HubConfig: Sendable, Equatable {
     if let experts, experts.perToken > experts.count {
       throw fields.refuse("num_experts_per_tok", "\(experts.perToken)", "at most num_local_experts, \(experts.count)")
     }
+    try HubFieldRules.check(fields)
+  }
+
+  /// Older files give the towers of CLIP twice; the second time, with defaults for what it leaves out, is what counts for
+  /// Hugging Face's library, so both must be the same.
+  private static func checkRepeated(_ fields: JSONFields) throws {
+    for (field, defaults) in [("text_config", textDefaults), ("vision_config", visionDefaults)] {
+      guard let repeated = try fields.object(field + "_dict") else { continue }
+      let own = try fields.objectOrEmpty(field)
+      for (name, fallback) in defaults {
+        let (first, second) = (own.value(name) ?? fallback, repeated.value(name) ?? fallback)
+        guard first.isSame(as: second) else {
+          throw repeated.refuse(name, second.description, "\(first.description) as in \(field)")
+        }
+      }
+      repeated.ignore(["projection_dim", "model_type"])
+      try HubFieldRules.check(repeated)
+    }
+  }
+
+  private static let textDefaults: [(String, JSONTree)] = [
+    ("vocab_size", .whole(49_408)), ("hidden_size", .whole(512)), ("intermediate_size", .whole(2048)),
+    ("num_hidden_layers", .whole(12)), ("num_attention_heads", .whole(8)), ("max_position_embeddings", .whole(77)),
+    ("hidden_act", .text("quick_gelu")), ("layer_norm_eps", .real(1e-5)),
+  ]
+
+  private static let visionDefaults: [(String, JSONTree)] = [
+    ("hidden_size", .whole(768)), ("intermediate_size", .whole(3072)), ("num_hidden_layers", .whole(12)),
+    ("num_attention_heads", .whole(12)), ("num_channels", .whole(3)), ("image_size", .whole(224)),
+    ("patch_size", .whole(32)), ("hidden_act", .text("quick_gelu")), ("layer_norm_eps", .real(1e-5)),
+  ]
+}
+
+extension HubConfig.TextTower {
+  fileprivate init(_ texts: JSONFields, projection: Int) throws {
+    layers = try texts.size("num_hidden_layers", 12)
+    width = try texts.size("hidden_size", 512)
+    heads = try texts.size("num_attention_heads", 8)
+    hidden = try texts.size("intermediate_size", 2048)
+    self.projection = projection
   }
 }

@@ -1,91 +1,20 @@
-import Foundation
+import MMoEFiles
 
-/// The fields of a `config.json`, each read with a default and checked.
-struct HubFields {
-  private let path: String
-  private let values: [String: Value]
-
-  /// A JSON value of the kinds that matter here.
-  enum Value: Decodable {
-    case flag(Bool)
-    case number(Double)
-    case text(String)
-    case object([String: Value])
-    case null
-    case other
-
-    init(from decoder: any Decoder) throws {
-      let container = try decoder.singleValueContainer()
-      if container.decodeNil() {
-        self = .null
-      } else if let value = try? container.decode(Bool.self) {
-        self = .flag(value)
-      } else if let value = try? container.decode(Double.self) {
-        self = .number(value)
-      } else if let value = try? container.decode(String.self) {
-        self = .text(value)
-      } else if let value = try? container.decode([String: Value].self) {
-        self = .object(value)
-      } else {
-        self = .other
+/// The kinds of fields that a `config.json` has.
+extension JSONFields {
+  func number(_ field: String) throws -> Double? {
+    guard let value = value(field) else { return nil }
+    let number: Double? =
+      switch value {
+      case .whole(let number): Double(number)
+      case .real(let number): number
+      default: nil
       }
-    }
-
-    var description: String {
-      switch self {
-      case .flag(let value): "\(value)"
-      case .number(let value): "\(value)"
-      case .text(let value): "'\(value.prefix(40))'"
-      case .object: "an object"
-      case .null: "null"
-      case .other: "a list"
-      }
-    }
-  }
-
-  /// - Throws: `DataError` naming the file where it holds no JSON object.
-  init(_ bytes: Data, of path: String) throws {
-    self.path = path
-    guard let values = try? JSONDecoder().decode([String: Value].self, from: bytes) else {
-      throw DataError("\(path): no JSON object; expected a model's config.json")
-    }
-    self.values = values
-  }
-
-  func refuse(_ field: String, _ found: String, _ expected: String) -> DataError {
-    DataError("\(path): \(field) is \(found), expected \(expected)")
-  }
-
-  /// The value of a field that is there and not null.
-  private func value(_ field: String) -> Value? {
-    if case .null? = values[field] { nil } else { values[field] }
-  }
-
-  func text(_ field: String, _ fallback: String) throws -> String {
-    guard let value = value(field) else { return fallback }
-    guard case .text(let text) = value else { throw refuse(field, value.description, "a text") }
-    return text
-  }
-
-  func flag(_ field: String, _ fallback: Bool) throws -> Bool {
-    guard let value = value(field) else { return fallback }
-    guard case .flag(let flag) = value else { throw refuse(field, value.description, "true or false") }
-    return flag
-  }
-
-  /// Refuses a file whose flag is not what the models here do.
-  func require(_ field: String, _ expected: Bool) throws {
-    let found = try flag(field, expected)
-    guard found == expected else { throw refuse(field, "\(found)", "\(expected), which is all that is supported") }
-  }
-
-  func number(_ field: String, _ fallback: Double) throws -> Double {
-    guard let value = value(field) else { return fallback }
-    guard case .number(let number) = value, number > 0, number.isFinite else {
-      throw refuse(field, value.description, "a positive number")
-    }
+    guard let number, number > 0 else { throw refuse(field, value.description, "a positive number") }
     return number
   }
+
+  func number(_ field: String, _ fallback: Double) throws -> Double { try number(field) ?? fallback }
 
   /// A size from 1 to 2²⁴; products of two or three of them do not overflow.
   func size(_ field: String, _ fallback: @autoclosure () throws -> Int) throws -> Int {
@@ -94,7 +23,13 @@ struct HubFields {
 
   func optionalSize(_ field: String) throws -> Int? {
     guard let value = value(field) else { return nil }
-    guard case .number(let number) = value, let size = Int(exactly: number), 1...(1 << 24) ~= size else {
+    let size: Int? =
+      switch value {
+      case .whole(let number): number
+      case .real(let number): Int(exactly: number)
+      default: nil
+      }
+    guard let size, 1...(1 << 24) ~= size else {
       throw refuse(field, value.description, "a whole number from 1 to 16777216")
     }
     return size
@@ -107,40 +42,40 @@ struct HubFields {
 
   /// The base from `rope_parameters`, or from `rope_theta` in older files, without scaling.
   func rotaryBase(_ fallback: Double) throws -> Double {
-    if let value = value("rope_scaling") {
-      throw refuse("rope_scaling", value.description, "none; scaled rotary positions are not supported")
+    var base = try number("rope_theta")
+    for field in ["rope_scaling", "rope_parameters"] {
+      guard let inner = try object(field) else { continue }
+      for kind in ["rope_type", "type"] {
+        try inner.require(kind, .text("default"), why: "scaled rotary positions are not computed")
+      }
+      for factor in ["factor", "partial_rotary_factor"] { try inner.require(factor, .whole(1)) }
+      if let found = try inner.number("rope_theta") {
+        guard base == nil || base == found else {
+          throw inner.refuse("rope_theta", "\(found)", "\(base ?? 0), the other rope_theta of the file")
+        }
+        base = found
+      }
+      try inner.requireAllRead(of: "unscaled rotary positions")
     }
-    guard let value = value("rope_parameters") else { return try number("rope_theta", fallback) }
-    guard case .object(let inner) = value else { throw refuse("rope_parameters", value.description, "an object") }
-    let fields = HubFields(path: path, values: inner)
-    let kind = try fields.text("rope_type", "default")
-    guard kind == "default" else { throw refuse("rope_parameters.rope_type", "'\(kind)'", "'default'") }
-    return try fields.number("rope_theta", fallback)
+    return base ?? fallback
   }
 
-  /// `{"0": "cat", "1": "dog"}` in the order of the numbers.
+  /// `{"0": "cat", "1": "dog"}` in the order of the numbers; without it as many names as `num_labels` says.
   func labels(_ field: String) throws -> [String] {
-    guard let value = value(field) else { return ["LABEL_0", "LABEL_1"] }
-    guard case .object(let map) = value, !map.isEmpty else {
+    let count = try optionalSize("num_labels")
+    guard let value = value(field) else { return (0..<(count ?? 2)).map { "LABEL_\($0)" } }
+    guard case .object(let list) = value, !list.isEmpty else {
       throw refuse(field, value.description, "an object of class numbers and names")
     }
-    return try (0..<map.count).map { index in
-      guard case .text(let name)? = map["\(index)"] else {
-        throw refuse(field, "without a text for '\(index)'", "names for 0 to \(map.count - 1)")
+    guard count == nil || count == list.count else {
+      throw refuse("num_labels", "\(count ?? 0)", "\(list.count), the names in \(field)")
+    }
+    let map = Dictionary(uniqueKeysWithValues: list.map { (ExactName($0.name), $0.value) })
+    return try (0..<list.count).map { index in
+      guard case .text(let name)? = map[ExactName("\(index)")] else {
+        throw refuse(field, "without a text for '\(index)'", "names for 0 to \(list.count - 1)")
       }
       return name
     }
-  }
-
-  /// A group of fields; one that is left out has every field's default.
-  func object(_ field: String) throws -> HubFields {
-    guard let value = value(field) else { return HubFields(path: "\(path): \(field)", values: [:]) }
-    guard case .object(let inner) = value else { throw refuse(field, value.description, "an object") }
-    return HubFields(path: "\(path): \(field)", values: inner)
-  }
-
-  private init(path: String, values: [String: Value]) {
-    self.path = path
-    self.values = values
   }
 }

@@ -60,10 +60,13 @@ final class JSONFields {
   ///
   /// - Parameter why: what follows the expected value in the message.
   func require(_ field: String, _ expected: JSONTree..., why: String = "which is all that is computed") throws {
-    guard let value = value(field), !expected.contains(value) else { return }
+    guard let value = value(field), !expected.contains(where: { $0.isSame(as: value) }) else { return }
     let words = expected.map(\.description).joined(separator: " or ")
     throw refuse(field, value.description, (expected.isEmpty ? "null" : words) + ", \(why)")
   }
+
+  /// Counts fields as read whose values change nothing.
+  func ignore(_ fields: some Sequence<String>) { read.formUnion(fields.map(ExactName.init)) }
 
   /// The fields of an object; nil where it is not there.
   func object(_ field: String) throws -> JSONFields? {
@@ -80,6 +83,11 @@ final class JSONFields {
     guard let value = value(field) else { return [] }
     guard case .list(let values) = value else { throw refuse(field, value.description, "a list") }
     return values
+  }
+
+  /// The fields of an object; one that is left out has none.
+  func objectOrEmpty(_ field: String) throws -> JSONFields {
+    try object(field) ?? JSONFields([], file: file, path: "\(path)\(field).")
   }
 
   private func fields(_ value: JSONTree, _ field: String) throws -> JSONFields {

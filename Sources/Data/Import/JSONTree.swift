@@ -33,6 +33,14 @@ package enum JSONTree: Sendable, Equatable {
     }
   }
 
+  /// Equality in which 1 and 1.0 are the same.
+  func isSame(as other: JSONTree) -> Bool {
+    switch (self, other) {
+    case (.whole(let a), .real(let b)), (.real(let b), .whole(let a)): Double(a) == b
+    default: self == other
+    }
+  }
+
   /// The value as a message quotes it.
   var description: String {
     switch self {

@@ -76,9 +76,19 @@ public struct SafetensorsCheckpoint: Sendable {
       }
       files[name] = file
     }
+    for (part, file) in opened.sorted(by: { $0.key < $1.key }) {
+      if let extra = file.names.first(where: { files[$0] == nil }) {
+        throw DataError(
+          "\(path): tensor '\(extra)' is in \(part), but not in weight_map; expected an index of all tensors; fetch the files again"
+        )
+      }
+    }
     names = files.keys.sorted()
     self.files = files
   }
+
+  /// The type of a tensor's numbers, or nil where there is none of that name.
+  public func type(_ name: String) -> SafetensorsType? { files[name]?.type(name) }
 
   /// The shape of a tensor, or nil where there is none of that name.
   public func shape(_ name: String) -> [Int]? { files[name]?.shape(name) }

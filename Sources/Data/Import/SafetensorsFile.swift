@@ -34,7 +34,7 @@ public final class SafetensorsFile: @unchecked Sendable {
   /// The type of a tensor's numbers, or nil where the file has none of that name.
   public func type(_ name: String) -> SafetensorsType? { header.entries[name]?.type }
 
-  /// Copies a tensor, row-major, as float32: F16 and BF16 are exact, F64 and I64 are rounded.
+  /// Copies a tensor, row-major, as float32: F16 and BF16 are exact, F64 is rounded.
   ///
   /// - Parameters:
   ///   - shape: what the caller expects.
@@ -71,7 +71,6 @@ public final class SafetensorsFile: @unchecked Sendable {
   private func convert(
     _ entry: SafetensorsHeader.Entry, _ name: String, _ destination: UnsafeMutableBufferPointer<Float>
   ) throws {
-    guard entry.count > 0 else { return }
     let source = bytes.baseAddress! + header.dataOffset + entry.range.lowerBound
     let count = entry.count
     switch entry.type {
@@ -93,13 +92,10 @@ public final class SafetensorsFile: @unchecked Sendable {
         let bits = UInt64(littleEndian: source.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self))
         destination[i] = Float(Double(bitPattern: bits))
       }
-    case .int64:
-      for i in 0..<count {
-        destination[i] = Float(Int64(littleEndian: source.loadUnaligned(fromByteOffset: 8 * i, as: Int64.self)))
-      }
     default:
       throw DataError(
-        "\(path): tensor '\(name)': dtype \(entry.type.rawValue), expected weights of F32, F16, BF16, F64 or I64")
+        "\(path): tensor '\(name)': dtype is \(entry.type.rawValue), expected weights of F32, F16, BF16 or F64; whole numbers are packed or no weights, so give a file of plain ones"
+      )
     }
   }
 }

@@ -42,7 +42,7 @@ struct TokenizerDocument {
   private mutating func readModel(_ root: JSONFields) throws {
     guard let model = try root.object("model") else { throw root.refuse("model", root.found("model"), "an object") }
     try model.require("type", .text("BPE"))
-    try model.require("dropout", .whole(0), .real(0), why: "which always merges the same pairs")
+    try model.require("dropout", .whole(0), why: "which always merges the same pairs")
     for field in ["continuing_subword_prefix", "end_of_word_suffix"] {
       try model.require(field, .text(""), why: "the names of a byte-level vocabulary spell bytes alone")
     }

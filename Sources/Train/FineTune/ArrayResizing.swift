@@ -86,6 +86,14 @@ enum ArrayResizing {
     return kept == 0 ? nil : Result(values: result, note: "\(kept) of \(target.count) classes kept, the others fresh")
   }
 
+  /// The first rows of a table of the same tokens: those that only the new one has are fresh.
+  static func rows(_ values: [Float], fresh: [Float], width: Int) -> Result {
+    let kept = min(values.count, fresh.count)
+    return Result(
+      values: Array(values[..<kept] + fresh[kept...]),
+      note: "the first \(kept / width) of \(values.count / width) rows kept, \((fresh.count - kept) / width) fresh")
+  }
+
   /// Rows of a token table by the tokens' bytes. A token that only the new vocabulary has starts at the mean of the rows of
   /// those tokens that the old one writes it with.
   ///

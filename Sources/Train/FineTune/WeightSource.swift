@@ -74,7 +74,7 @@ struct HubWeights: WeightSource {
     self.hub = hub
     // A model whose memory nobody touches: its parameters say which arrays there are.
     let parameters = try hub.model.makeModel(seed: nil, engine: Engine(threads: 1)).parameters
-    try hub.requireKnownTensors(parameters)
+    try hub.requireTensors(of: parameters)
     var places: [String: (parameter: Parameter, expert: Int?)] = [:]
     var arrays: [(name: String, shape: [Int])] = []
     for parameter in parameters {

@@ -180,8 +180,10 @@ struct WeightTransfer {
       return .resized(rows)
     case ("token_embedding", .gpt), ("token_embedding", .multimodal), ("head.weight", .gpt),
       ("language_head.weight", .multimodal):
-      guard let from = sourceTokenizer, let to = target.tokenizer, from.fingerprint != to.fingerprint else {
-        return nil
+      guard let from = sourceTokenizer, let to = target.tokenizer else { return nil }
+      guard from.fingerprint != to.fingerprint else {
+        // Other models have more rows than tokens, or tokens that got no rows.
+        return old == shape ? nil : .resized(ArrayResizing.rows(try values(), fresh: fresh, width: shape[1]))
       }
       return .resized(
         try ArrayResizing.tokens(values(), rows: old[0], from: from, to: to, fresh: fresh, width: shape[1]))

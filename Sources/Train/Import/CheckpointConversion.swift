@@ -19,7 +19,7 @@ public enum CheckpointConversion {
     let (source, info) = (initial.source, try info(initial))
     if out.hasSuffix(".h5") {
       try TrainingCheckpoint.write(info, arrays: source.arrays, to: out, values: source.floats)
-      return "\(source.arrays.count) arrays in \(out)"
+      return "\(source.arrays.count) arrays in \(out)" + (try vocabularyNote(source))
     }
     if out.hasSuffix(".safetensors") {
       var metadata = [
@@ -42,7 +42,15 @@ public enum CheckpointConversion {
       try export.forEachTensor(source.arrays, values: source.floats) { add($0, $1, $2) }
     }
     try folder.commit()
-    return "\(export.family.rawValue): \(count) tensors in \(out)"
+    return "\(export.family.rawValue): \(count) tensors in \(out)" + (try vocabularyNote(source))
+  }
+
+  /// What to know of a tokenizer with more tokens than the model has.
+  private static func vocabularyNote(_ source: any WeightSource) throws -> String {
+    let known = source.model.text.vocabulary
+    guard let tokenizer = try source.tokenizer(), tokenizer.vocabularySize > known else { return "" }
+    return
+      "\nnote: the tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens, the model knows \(known) of them; a text with another one is refused (mmoe train --init-from gives the others fresh rows)"
   }
 
   /// Collects tensors and writes them.

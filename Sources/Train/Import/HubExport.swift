@@ -175,24 +175,21 @@ struct HubExport {
     for (name, shape) in arrays {
       var all = try values(name)
       let (path, experts) = HubExport.parameter(of: name)
-      let parts = try names.parts(of: path, experts: experts)
+      let parts = try names.parts(of: path, shape: shape, experts: experts)
       if parts.isEmpty { continue }
       if family == .clip, path == "patch_positions" {
         // The bias that CLIP's patches do not have is the same at every place.
         let bias = try values("patch_embedding.bias")
         for i in bias.count..<all.count { all[i] += bias[i % bias.count] }
       }
-      let rows = split(shape[0], path, parts.count)
-      let columns = all.count / max(shape[0], 1)
+      let columns = all.count / max(parts.reduce(0) { $0 + $1.rows }, 1)
       var at = 0
-      for (part, count) in zip(parts, rows) {
-        let slice = Array(all[at * columns..<(at + count) * columns])
-        at += count
-        if part.isTransposed {
-          try body(part.name, [columns, count], HubExport.transposed(slice, rows: count, columns: columns))
-        } else {
-          try body(part.name, hubShape(path, [count] + shape.dropFirst()), slice)
-        }
+      for part in parts {
+        let slice = Array(all[at * columns..<(at + part.rows) * columns])
+        at += part.rows
+        try body(
+          part.name, part.shape,
+          part.isTransposed ? HubExport.transposed(slice, rows: part.rows, columns: columns) : slice)
       }
     }
   }
@@ -203,29 +200,6 @@ struct HubExport {
       return (name, 0..<0)
     }
     return ("\(found[0]).moe.experts.fc\(found[2])", expert..<expert + 1)
-  }
-
-  /// How many rows each of a parameter's tensors has: Q, K and V by their heads, gate and up alike.
-  private func split(_ rows: Int, _ path: String, _ parts: Int) -> [Int] {
-    guard parts == 3, path.contains(".attention.qkv."), family != .clip else {
-      return Array(repeating: rows / parts, count: parts)
-    }
-    let keys = model.keyValueHeads * model.headWidth
-    return [rows - 2 * keys, keys, keys]
-  }
-
-  /// Axes of size 1 and spatial ones that the layout has beyond ours.
-  private func hubShape(_ path: String, _ shape: [Int]) -> [Int] {
-    if family == .clip, path == "logit_scale" { return [] }
-    if path == "patch_embedding.weight" {
-      return [shape[0], model.vision.channels, model.vision.patch, model.vision.patch]
-    }
-    guard family == .vit else { return shape }
-    switch path {
-    case "class_token": return [1, 1] + shape
-    case "position_embedding": return [1] + shape
-    default: return shape
-    }
   }
 
   private static func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {

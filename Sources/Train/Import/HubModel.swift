@@ -52,7 +52,7 @@ public struct HubModel {
   ///
   /// - Throws: `DataError` or `TrainError` for a tensor that is missing, misshapen or of no parameter.
   public func fill(_ parameters: [Parameter]) throws {
-    try requireKnownTensors(parameters)
+    try requireTensors(of: parameters)
     for parameter in parameters {
       try read(
         parameter.path, experts: parameter.experts?.local ?? allExperts, shape: parameter.shape,
@@ -60,17 +60,52 @@ public struct HubModel {
     }
   }
 
-  /// Checks that every tensor belongs to one of the parameters of a model of the configuration `model`.
+  /// Checks that the files have the tensors of a model of the configuration `model` in their shapes and of a type that
+  /// weights have, and no others.
   ///
-  /// - Throws: `TrainError` naming one that does not.
-  func requireKnownTensors(_ parameters: [Parameter]) throws {
+  /// - Throws: `TrainError` naming the tensor, its shape or type, and what is expected.
+  func requireTensors(of parameters: [Parameter]) throws {
     let names = names
     var known: Set<String> = []
     for parameter in parameters {
-      known.formUnion(try names.parts(of: parameter.path, experts: allExperts).map(\.name))
+      let parts = try names.parts(
+        of: parameter.path, shape: parameter.shape, experts: parameter.experts?.local ?? allExperts)
+      for part in parts { try check(part, parameter.path) }
+      // Experts of other ranks are known, too.
+      known.formUnion(
+        try names.parts(of: parameter.path, shape: parameter.shape, experts: allExperts).map(\.name))
     }
     if let extra = weights.names.first(where: { !known.contains($0) && !names.isIgnored($0) }) {
       throw TrainError("\(folder): tensor \(extra) belongs to no parameter; the model has parts that are not imported")
+    }
+    try requireTiedHead()
+  }
+
+  private func check(_ part: HubNames.Part, _ path: String) throws {
+    guard let shape = weights.shape(part.name) else {
+      throw TrainError(
+        "\(folder): no tensor \(part.name), expected one of shape \(part.shape) for \(path); config.json does not fit the weights"
+      )
+    }
+    guard shape == part.shape else {
+      throw TrainError(
+        "\(folder): tensor \(part.name) has shape \(shape), expected \(part.shape) for \(path); config.json does not fit the weights"
+      )
+    }
+    if let type = weights.type(part.name), ![.float32, .float16, .bfloat16, .float64].contains(type) {
+      throw TrainError(
+        "\(folder): tensor \(part.name) has dtype \(type.rawValue), expected F32, F16, BF16 or F64; whole numbers are packed or no weights, so give a folder of plain ones"
+      )
+    }
+  }
+
+  /// A head in the file is a copy of the embedding where config.json says so, or one of the two is lost.
+  private func requireTiedHead() throws {
+    guard let head = weights.names.first(where: names.isTiedHead), let embedding = names.embedding else { return }
+    guard weights.shape(head) == weights.shape(embedding), try weights.floats(head) == weights.floats(embedding) else {
+      throw TrainError(
+        "\(folder): tensor \(head) is another than \(embedding), but tie_word_embeddings is true; set it to false in config.json, or remove the tensor"
+      )
     }
   }
 
@@ -86,36 +121,21 @@ public struct HubModel {
   func read(
     _ path: String, experts: Range<Int>, shape: [Int], into destination: UnsafeMutablePointer<Float>
   ) throws {
-    let count = shape.reduce(1, *)
-    let parts = try names.parts(of: path, experts: experts)
-    guard !parts.isEmpty else { return destination.update(repeating: 0, count: count) }
-    var offset = 0
+    let parts = try names.parts(of: path, shape: shape, experts: experts)
+    guard !parts.isEmpty else { return destination.update(repeating: 0, count: shape.reduce(1, *)) }
+    var target = destination
     for part in parts {
+      try check(part, path)
       let values = try weights.floats(part.name)
-      let found = weights.shape(part.name) ?? []
-      let columns = shape.last ?? 1
-      // Rows stack up; leading and spatial axes of size 1 and more only fold into them.
-      let fits = part.isTransposed ? found == shape.reversed() : shape.count == 1 || values.count % columns == 0
-      guard fits, offset + values.count <= count else {
-        throw TrainError(
-          "\(folder): tensor \(part.name) has shape \(found), which does not fit \(path) of shape \(shape); config.json does not fit the weights"
-        )
-      }
-      let target = destination + offset
       if part.isTransposed {
-        let (rows, columns) = (found[0], found[1])
+        let (rows, columns) = (part.shape[0], part.shape[1])
         for r in 0..<rows { for c in 0..<columns { target[c * rows + r] = values[r * columns + c] } }
       } else {
         values.withUnsafeBufferPointer {
           if let start = $0.baseAddress { target.update(from: start, count: values.count) }
         }
       }
-      offset += values.count
-    }
-    guard offset == count else {
-      throw TrainError(
-        "\(folder): \(offset) numbers for \(path), expected \(count) of shape \(shape); config.json does not fit the weights"
-      )
+      target += values.count
     }
   }
 

@@ -23,16 +23,18 @@ extension HubConfig {
       )
     }
     config.bias = attentionBias
+    let isGated = kind == .llama || kind == .mixtral
     switch activation {
-    case "gelu": config.activation = .geluErf
-    case "gelu_new", "gelu_pytorch_tanh": config.activation = .gelu
-    case "quick_gelu": config.activation = .quickGelu
-    case "silu" where kind == .llama || kind == .mixtral: config.activation = .swiglu
+    case "silu" where isGated: config.activation = .swiglu
+    case "gelu" where !isGated: config.activation = .geluErf
+    case "gelu_new" where !isGated, "gelu_pytorch_tanh" where !isGated: config.activation = .gelu
+    case "quick_gelu" where !isGated: config.activation = .quickGelu
     default:
       throw TrainError(
-        "\(file): activation \(activation), expected gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, or silu for Llama")
+        "\(file): \(kind == .gpt2 ? "activation_function" : "hidden_act") is '\(activation.prefix(40))', expected \(isGated ? "silu" : "gelu, gelu_new, gelu_pytorch_tanh or quick_gelu"); such models are not imported"
+      )
     }
-    if kind == .llama || kind == .mixtral { config.norm = .rms }
+    if isGated { config.norm = .rms }
     if let text {
       config.kind = .gpt
       (config.text.vocabulary, config.text.context, config.text.tiedHead) = (
@@ -64,8 +66,12 @@ extension HubConfig {
 struct HubNames {
   struct Part {
     let name: String
+    /// Of the tensor in the file.
+    let shape: [Int]
+    /// How many of the parameter's rows it has.
+    let rows: Int
     /// GPT-2 stores `[in, out]`.
-    var isTransposed = false
+    let isTransposed: Bool
   }
 
   let family: HubConfig.Kind
@@ -74,23 +80,68 @@ struct HubNames {
 
   /// The tensors of a parameter, in the order of its rows; none for one that the family does without, which is then 0.
   ///
-  /// - Parameter experts: those that the parameter holds, where it stacks experts.
+  /// - Parameters:
+  ///   - shape: of the parameter; its axes but the last count as rows.
+  ///   - experts: those that the parameter holds, where it stacks experts.
   /// - Throws: `TrainError` for a parameter that the family does not have.
-  func parts(of path: String, experts: Range<Int>) throws -> [Part] {
-    if let ends = ends[path] { return [Part(name: ends)] }
+  func parts(of path: String, shape: [Int], experts: Range<Int>) throws -> [Part] {
+    guard let (names, isTransposed) = tensors(of: path, experts: experts) else {
+      throw TrainError("\(path): \(family.rawValue) models have no such parameter")
+    }
+    let (rows, columns) = shape.count > 1 ? (shape.dropLast().reduce(1, *), shape.last) : (shape.first ?? 1, nil)
+    return zip(names, share(rows, path, names.count)).map { name, rows in
+      let own = fileShape(path, [rows] + (columns.map { [$0] } ?? []))
+      return Part(name: name, shape: isTransposed ? own.reversed() : own, rows: rows, isTransposed: isTransposed)
+    }
+  }
+
+  /// How many rows each of a parameter's tensors has: Q, K and V by their heads, gate and up alike.
+  private func share(_ rows: Int, _ path: String, _ parts: Int) -> [Int] {
+    guard parts == 3, path.contains(".attention.qkv."), family != .clip else {
+      return Array(repeating: rows / max(parts, 1), count: parts)
+    }
+    let keys = config.keyValueHeads * config.headWidth
+    return [rows - 2 * keys, keys, keys]
+  }
+
+  /// Axes of size 1 and spatial ones that the layout has beyond ours.
+  private func fileShape(_ path: String, _ shape: [Int]) -> [Int] {
+    if family == .clip, path == "logit_scale" { return [] }
+    if path == "patch_embedding.weight" {
+      return [shape[0], config.vision.channels, config.vision.patch, config.vision.patch]
+    }
+    guard family == .vit else { return shape }
+    switch path {
+    case "class_token": return [1, 1] + shape
+    case "position_embedding": return [1] + shape
+    default: return shape
+    }
+  }
+
+  private func tensors(of path: String, experts: Range<Int>) -> (names: [String], isTransposed: Bool)? {
+    if let name = ends[path] { return ([name], false) }
     // CLIP's patches have no bias.
-    if family == .clip, path == "patch_embedding.bias" { return [] }
+    if family == .clip, path == "patch_embedding.bias" { return ([], false) }
     let words = path.split(separator: ".", maxSplits: 2).map(String.init)
-    if words.count == 3, words[0] == "blocks", let found = block(words[1], words[2], experts) { return found }
-    throw TrainError("\(path): \(family.rawValue) models have no such parameter")
+    guard words.count == 3, words[0] == "blocks", let names = block(words[1], words[2], experts) else { return nil }
+    return (names, family == .gpt2 && words[2].hasSuffix(".weight") && !words[2].hasPrefix("norm"))
   }
 
   /// Tensors that carry no weights: masks, and the copy of a tied head.
   func isIgnored(_ name: String) -> Bool {
-    name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") || name.hasSuffix("rotary_emb.inv_freq")
-      || (name == "lm_head.weight" && config.text.tiedHead) || name.contains("pooler.dense")
-      || name.hasSuffix("embeddings.position_ids")
+    switch family {
+    case .gpt2: name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") || isTiedHead(name)
+    case .llama, .mixtral: name.hasSuffix("rotary_emb.inv_freq") || isTiedHead(name)
+    case .vit: name == prefix + "pooler.dense.weight" || name == prefix + "pooler.dense.bias"
+    case .clip: name.hasSuffix("_model.embeddings.position_ids")
+    }
   }
+
+  /// The copy of the token embedding that some files have as the head, too.
+  func isTiedHead(_ name: String) -> Bool { name == "lm_head.weight" && config.text.tiedHead }
+
+  /// The name of the token embedding's tensor.
+  var embedding: String? { ends["token_embedding"] }
 
   private var ends: [String: String] {
     switch family {
@@ -130,7 +181,7 @@ struct HubNames {
     }
   }
 
-  private func block(_ index: String, _ rest: String, _ experts: Range<Int>) -> [Part]? {
+  private func block(_ index: String, _ rest: String, _ experts: Range<Int>) -> [String]? {
     switch family {
     case .gpt2:
       let base = "\(prefix)h.\(index)."
@@ -139,7 +190,7 @@ struct HubNames {
         "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
       ]
       guard let (layer, kind) = split(rest), let name = names[layer] else { return nil }
-      return [Part(name: "\(base)\(name).\(kind)", isTransposed: kind == "weight" && !layer.hasPrefix("norm"))]
+      return ["\(base)\(name).\(kind)"]
     case .llama, .mixtral:
       return llamaBlock("\(prefix)layers.\(index).", rest, experts)
     case .clip:
@@ -154,7 +205,7 @@ struct HubNames {
         "attention.proj": ["self_attn.out_proj"], "mlp.fc1": ["mlp.fc1"], "mlp.fc2": ["mlp.fc2"],
       ]
       guard let (layer, kind) = split(rest), let found = names[layer] else { return nil }
-      return found.map { Part(name: "\(base)\($0).\(kind)") }
+      return found.map { "\(base)\($0).\(kind)" }
     case .vit:
       let base = "\(prefix)encoder.layer.\(index)."
       let names = [
@@ -163,11 +214,11 @@ struct HubNames {
         "attention.proj": ["attention.output.dense"], "mlp.fc1": ["intermediate.dense"], "mlp.fc2": ["output.dense"],
       ]
       guard let (layer, kind) = split(rest), let found = names[layer] else { return nil }
-      return found.map { Part(name: "\(base)\($0).\(kind)") }
+      return found.map { "\(base)\($0).\(kind)" }
     }
   }
 
-  private func llamaBlock(_ base: String, _ rest: String, _ experts: Range<Int>) -> [Part]? {
+  private func llamaBlock(_ base: String, _ rest: String, _ experts: Range<Int>) -> [String]? {
     let names: [String: [String]] = [
       "norm1": ["input_layernorm"], "norm2": ["post_attention_layernorm"],
       "attention.qkv": ["q_proj", "k_proj", "v_proj"].map { "self_attn." + $0 },
@@ -177,7 +228,7 @@ struct HubNames {
       "moe.experts.fc2": experts.map { "block_sparse_moe.experts.\($0).w2" },
     ]
     guard let (layer, kind) = split(rest), let found = names[layer] else { return nil }
-    return found.map { Part(name: "\(base)\($0).\(kind)") }
+    return found.map { "\(base)\($0).\(kind)" }
   }
 
   /// `attention.qkv.weight` → (`attention.qkv`, `weight`).
