@@ -97,6 +97,9 @@ static bool read_value(hid_t attribute, hid_t type, mmoe_h5_attribute *out) {
     out->kind = MMOE_H5_ATTRIBUTE_FLOAT;
     return H5Aread(attribute, H5T_NATIVE_DOUBLE, &out->number) >= 0;
   }
+  // HDF5 would make the largest signed number of a larger one.
+  uint64_t large = 0;
+  if (element == MMOE_H5_UINT64 && H5Aread(attribute, H5T_NATIVE_UINT64, &large) >= 0 && large > INT64_MAX) return true;
   out->kind = MMOE_H5_ATTRIBUTE_INTEGER;
   return H5Aread(attribute, H5T_NATIVE_INT64, &out->integer) >= 0;
 }

@@ -24,12 +24,15 @@ public struct CheckpointPart: Sendable, Equatable {
 
   /// Whether a text is the name of a part: a file of the same folder that ends in `.rNN.h5`.
   public static func isName(_ text: String) -> Bool {
-    guard text.hasSuffix(".h5"), !text.contains("/"), !text.hasPrefix("."), !text.utf8.contains(0) else { return false }
-    let stem = text.dropLast(3)
-    guard let dot = stem.lastIndex(of: "."), dot > stem.startIndex else { return false }
-    let number = stem[stem.index(after: dot)...]
-    return number.first == "r" && (3...6).contains(number.count)
-      && number.dropFirst().allSatisfy { $0.isASCII && $0.isNumber }
+    // By bytes, as the system reads it: a `Character` may be a slash with an accent on it.
+    let bytes = Array(text.utf8)
+    let isPlain = !bytes.contains { $0 == UInt8(ascii: "/") || $0 < 0x20 } && bytes.first != UInt8(ascii: ".")
+    guard isPlain, bytes.suffix(3).elementsEqual(".h5".utf8) else { return false }
+    let stem = bytes.dropLast(3)
+    guard let dot = stem.lastIndex(of: UInt8(ascii: ".")), dot > stem.startIndex else { return false }
+    let number = stem[(dot + 1)...]
+    return number.first == UInt8(ascii: "r") && (3...6).contains(number.count)
+      && number.dropFirst().allSatisfy { 0x30...0x39 ~= $0 }
   }
 
   static let attribute = "parts"
@@ -39,8 +42,11 @@ public struct CheckpointPart: Sendable, Equatable {
 
   /// - Returns: nil for a line that is none.
   public init?(line: some StringProtocol) {
-    let words = line.split(separator: " ")
-    guard words.count == 3, let bytes = Int(words[1]), let checksum = UInt64(words[2], radix: 16) else { return nil }
-    self.init(name: String(words[0]), bytes: bytes, checksum: checksum)
+    // The name may have blanks.
+    let words = line.split(separator: " ", omittingEmptySubsequences: false)
+    guard words.count >= 3, let bytes = Int(words[words.count - 2]), bytes >= 0,
+      let checksum = UInt64(words[words.count - 1], radix: 16)
+    else { return nil }
+    self.init(name: words.dropLast(2).joined(separator: " "), bytes: bytes, checksum: checksum)
   }
 }

@@ -38,8 +38,9 @@ public struct HDF5Entry: Sendable, Equatable {
 
 /// A path without slashes at its ends, as the index keeps it; the root is "".
 func normalised(_ path: String) -> String {
-  var path = Substring(path)
-  while path.hasPrefix("/") { path.removeFirst() }
-  while path.hasSuffix("/") { path.removeLast() }
-  return String(path)
+  // By bytes: a `Character` may be a slash with an accent on it.
+  let slash = UInt8(ascii: "/")
+  let start = path.utf8.drop { $0 == slash }
+  guard let last = start.lastIndex(where: { $0 != slash }) else { return "" }
+  return String(Substring(start[...last]))
 }

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Why a file could not be read or written, in one line: file, place in it, what was found, what
 /// was expected, what to do.
 public struct HDF5Error: Error, CustomStringConvertible, Equatable {
@@ -30,21 +32,10 @@ public struct HDF5Error: Error, CustomStringConvertible, Equatable {
 
   public var description: String { "\(file): \(message)" }
 
-  /// Control characters (names inside a file are a stranger's) are escaped, so that it stays one
-  /// line.
+  /// Names inside a file are a stranger's.
   init(_ reason: Reason, _ file: String, _ message: String) {
     self.reason = reason
-    self.file = Self.escaped(file)
-    self.message = Self.escaped(message)
-  }
-
-  private static func escaped(_ text: String) -> String {
-    text.unicodeScalars.reduce(into: "") { line, scalar in
-      if scalar.properties.generalCategory == .control {
-        line += scalar.escaped(asASCII: true)
-      } else {
-        line.unicodeScalars.append(scalar)
-      }
-    }
+    self.file = oneLine(file)
+    self.message = oneLine(message)
   }
 }

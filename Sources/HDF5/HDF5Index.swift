@@ -1,16 +1,26 @@
 import CHDF5
+import MMoEFiles
 
 /// The tree of a file that does not change: made once while everything in it is checked, so that
 /// questions need no HDF5 call afterwards and reading meets nothing that would be refused.
 struct HDF5Index: Sendable {
   /// By increasing path.
   private(set) var datasets: [HDF5Dataset] = []
-  private(set) var members: [String: [HDF5Entry]] = [:]
+  private var groups: [ExactName: [HDF5Entry]] = [:]
   /// The file beside this one that has a dataset, by the dataset's path.
-  private(set) var links: [String: String] = [:]
-  private var places: [String: Int] = [:]
+  private var links: [ExactName: ExactName] = [:]
+  private var places: [ExactName: Int] = [:]
 
-  func dataset(_ path: String) -> HDF5Dataset? { places[path].map { datasets[$0] } }
+  func dataset(_ path: String) -> HDF5Dataset? { places[ExactName(path)].map { datasets[$0] } }
+
+  /// The members of a group by increasing name; nil where there is none.
+  func members(_ path: String) -> [HDF5Entry]? { groups[ExactName(path)] }
+
+  /// The name of the file beside this one that has a dataset.
+  func part(of path: String) -> ExactName? { links[ExactName(path)] }
+
+  /// All files beside this one.
+  var parts: Set<ExactName> { Set(links.values) }
 
   /// Walks an open file.
   ///
@@ -35,13 +45,13 @@ struct HDF5Index: Sendable {
   /// Takes the linked datasets' descriptions from the parts.
   ///
   /// - Throws: `HDF5Error` when a part has no such dataset.
-  mutating func complete(from parts: [String: HDF5Reader]) throws {
+  mutating func complete(from parts: [ExactName: HDF5Reader]) throws {
     for (path, name) in links {
       guard let part = parts[name], let place = places[path] else { continue }
-      let found = try part.dataset(path)
+      let found = try part.dataset(path.text)
       // Its place is one in another file.
       datasets[place] = HDF5Dataset(
-        path: path, type: found.type, shape: found.shape, count: found.count, fileOffset: nil)
+        path: path.text, type: found.type, shape: found.shape, count: found.count, fileOffset: nil)
     }
   }
 
@@ -58,7 +68,7 @@ struct HDF5Index: Sendable {
         return false
       }
       guard let dataset else {
-        index.members[path] = []
+        index.groups[ExactName(path)] = []
         link(path, .group)
         return true
       }
@@ -66,7 +76,7 @@ struct HDF5Index: Sendable {
         problem = "dataset '\(path)': its shape is beyond 63 bits"
         return false
       }
-      index.places[path] = index.datasets.count
+      index.places[ExactName(path)] = index.datasets.count
       index.datasets.append(described)
       link(path, .dataset)
       return true
@@ -80,13 +90,13 @@ struct HDF5Index: Sendable {
         problem = "'\(String(cString: name))': a link that is not UTF-8"
         return false
       }
-      guard CheckpointPart.isName(file), normalised(object) == path else {
+      guard CheckpointPart.isName(file), ExactName(normalised(object)) == ExactName(path) else {
         problem =
           "'\(path)' is a link to \(object.prefix(80)) of \(file.prefix(80)), which is refused; expected the same path in a file NAME.rNN.h5 beside this one"
         return false
       }
-      index.links[path] = file
-      index.places[path] = index.datasets.count
+      index.links[ExactName(path)] = ExactName(file)
+      index.places[ExactName(path)] = index.datasets.count
       index.datasets.append(HDF5Dataset(path: path, type: .uint8, shape: [0], count: 0, fileOffset: nil))
       link(path, .dataset)
       return true
@@ -98,7 +108,7 @@ struct HDF5Index: Sendable {
       let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
       let parent = slash.map { String(path[..<$0]) } ?? ""
       let name = slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path
-      index.members[parent, default: []].append(HDF5Entry(name: name, kind: kind))
+      index.groups[ExactName(parent), default: []].append(HDF5Entry(name: name, kind: kind))
     }
   }
 }

@@ -66,7 +66,7 @@ extension HDF5Reader {
       case .string: "a string"
       case .integer: "an integer"
       case .double: "a float"
-      case .other: "neither one string nor one number"
+      case .other: "neither one string nor one number of at most 63 bits"
       }
     }
   }

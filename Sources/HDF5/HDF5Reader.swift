@@ -14,7 +14,7 @@ public final class HDF5Reader: Sendable {
   let open: OpenFile
   private let index: HDF5Index
   /// Files beside this one that have some of its datasets, by name.
-  private let parts: [String: HDF5Reader]
+  private let parts: [ExactName: HDF5Reader]
 
   /// Opens a checkpoint after verifying that it is complete and unchanged.
   ///
@@ -89,7 +89,7 @@ public final class HDF5Reader: Sendable {
     file = path
     do {
       var index = try HDF5Index(id, file: path, bytes: bytes, allowsParts: allowsParts)
-      parts = try HDF5Reader.parts(Set(index.links.values), of: path, id)
+      parts = try HDF5Reader.parts(index.parts, of: path, id)
       try index.complete(from: parts)
       self.index = index
     } catch {
@@ -99,7 +99,9 @@ public final class HDF5Reader: Sendable {
   }
 
   /// Opens the files that links name.
-  private static func parts(_ names: Set<String>, of path: String, _ id: mmoe_h5_id) throws -> [String: HDF5Reader] {
+  private static func parts(
+    _ names: Set<ExactName>, of path: String, _ id: mmoe_h5_id
+  ) throws -> [ExactName: HDF5Reader] {
     guard !names.isEmpty else { return [:] }
     let text = try HDF5Library.shared.call(path, .refused) { fault -> String? in
       var value = mmoe_h5_attribute()
@@ -108,11 +110,11 @@ public final class HDF5Reader: Sendable {
       return value.text.map { String(cString: $0) } ?? ""
     }
     let known = text.split(separator: "\n").compactMap { CheckpointPart(line: $0) }
-    var parts: [String: HDF5Reader] = [:]
+    var parts: [ExactName: HDF5Reader] = [:]
     for name in names.sorted() {
-      guard let part = known.first(where: { $0.name == name }) else {
+      guard let part = known.first(where: { ExactName($0.name) == name }) else {
         throw HDF5Error(
-          .refused, path, "links to \(name), which its attribute \(CheckpointPart.attribute) does not name")
+          .refused, path, "links to \(name.text), which its attribute \(CheckpointPart.attribute) does not name")
       }
       parts[name] = try HDF5Reader(part: part, of: path)
     }
@@ -125,7 +127,7 @@ public final class HDF5Reader: Sendable {
   }
 
   /// The file that has a dataset of the index.
-  func owner(of dataset: HDF5Dataset) -> HDF5Reader { index.links[dataset.path].flatMap { parts[$0] } ?? self }
+  func owner(of dataset: HDF5Dataset) -> HDF5Reader { index.part(of: dataset.path).flatMap { parts[$0] } ?? self }
 
   deinit {
     HDF5Library.shared.sync { mmoe_h5_end_reading(id) }
@@ -137,14 +139,14 @@ public final class HDF5Reader: Sendable {
   /// Whether there is a group or dataset at `path`.
   public func exists(_ path: String) -> Bool {
     let path = normalised(path)
-    return index.dataset(path) != nil || index.members[path] != nil
+    return index.dataset(path) != nil || index.members(path) != nil
   }
 
   /// The members of a group by increasing name; "" is the root.
   ///
   /// - Throws: `HDF5Error` when there is no such group.
   public func list(_ group: String) throws -> [HDF5Entry] {
-    guard let members = index.members[normalised(group)] else {
+    guard let members = index.members(normalised(group)) else {
       throw HDF5Error(.missing, file, "no group '\(group)'")
     }
     return members
@@ -155,7 +157,7 @@ public final class HDF5Reader: Sendable {
   /// - Throws: `HDF5Error` when there is no such dataset.
   public func dataset(_ path: String) throws -> HDF5Dataset {
     guard let dataset = index.dataset(normalised(path)) else {
-      let found = index.members[normalised(path)] == nil ? "no dataset" : "a group, not a dataset:"
+      let found = index.members(normalised(path)) == nil ? "no dataset" : "a group, not a dataset:"
       throw HDF5Error(.missing, file, "\(found) '\(path)'")
     }
     return dataset

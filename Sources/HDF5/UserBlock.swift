@@ -45,7 +45,7 @@ struct UserBlock {
     }
     let version = Int(load(UInt32.self, block, at: versionPlace))
     guard version <= CheckpointFile.version else { return .failure(.newer(version)) }
-    guard let bytes = Int(exactly: load(UInt64.self, block, at: lengthPlace)) else {
+    guard version >= 1, let bytes = Int(exactly: load(UInt64.self, block, at: lengthPlace)) else {
       return .failure(.changed)
     }
     return .success(

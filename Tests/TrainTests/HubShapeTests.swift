@@ -58,7 +58,8 @@ import Testing
       }
     }
     var result: [String: Entry] = [:]
-    try HubExport(config).forEachTensor(shapes, values: { try #require(arrays[$0]) }) { name, shape, values in
+    func values(_ name: String) throws -> [Float] { try #require(arrays[name]) }
+    try HubExport(config).forEachTensor(shapes, values: values) { name, shape, values in
       result[name] = Entry(shape: shape, values: values)
     }
     return (result, model)

@@ -64,7 +64,7 @@ public struct SafetensorsCheckpoint: Sendable {
     for (name, part) in index.weights.sorted(by: { $0.key < $1.key }) {
       if opened[part] == nil {
         // An index from elsewhere must not make us open files elsewhere.
-        guard !part.contains("/"), part.hasSuffix(".safetensors") else {
+        guard !part.utf8.contains(UInt8(ascii: "/")), part.hasSuffix(".safetensors") else {
           throw DataError(
             "\(path): tensor '\(name)': file '\(part.prefix(80))', expected the name of a .safetensors file beside the index"
           )

@@ -30,8 +30,6 @@ struct CheckpointLayout {
   static let model = "model"
   static let firstMoment = "optimizer/first"
   static let secondMoment = "optimizer/second"
-  static let vocabulary = "vocabulary"
-  static let attachments = "attachments"
 
   /// The datasets of a parameter in the order in which they are written: of the experts that live here, or of all.
   static func pieces(of parameter: Parameter, allExperts: Bool = false) -> [Piece] {

@@ -50,9 +50,6 @@ public struct CheckpointInfo: Sendable, Equatable {
 
 /// Saves and loads training states. The same state gives the same bytes: no time and no host is in the file.
 public enum TrainingCheckpoint {
-  /// Version of the layout inside the HDF5 file.
-  public static let formatVersion = 1
-
   /// Writes a checkpoint; an earlier file of the name stays until the new one is complete and on the disk.
   ///
   /// - Parameters:
@@ -174,13 +171,13 @@ public enum TrainingCheckpoint {
     }
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       try writer.writeBytes(
-        CheckpointLayout.vocabulary + "/" + name, [UInt8](words.joined(separator: "\n").utf8))
+        CheckpointHeader.vocabularyGroup + "/" + name, [UInt8](words.joined(separator: "\n").utf8))
     }
     for (name, bytes) in info.attachments.sorted(by: { $0.key < $1.key }) {
-      try writer.writeBytes(CheckpointLayout.attachments + "/" + name, bytes)
+      try writer.writeBytes(CheckpointHeader.attachmentGroup + "/" + name, bytes)
     }
     try writer.setAttribute("format", "mmoe")
-    try writer.setAttribute("format_version", formatVersion)
+    try writer.setAttribute("format_version", CheckpointHeader.formatVersion)
     try writer.setAttribute("task", info.task)
     try writer.setAttribute("preset", info.preset)
     try writer.setAttribute("variant", info.config.model.moe.variant)
@@ -220,48 +217,13 @@ public final class LoadedCheckpoint {
   }
 
   private static func info(_ reader: HDF5Reader) throws -> CheckpointInfo {
-    let file = reader.file
-    guard let version = try reader.intAttribute("format_version") else {
-      throw TrainError("\(file): has no attribute format_version; expected a file made by `mmoe train`")
-    }
-    guard version <= TrainingCheckpoint.formatVersion else {
-      throw TrainError(
-        "\(file): format version \(version), expected at most \(TrainingCheckpoint.formatVersion); update mmoe")
-    }
-    func text(_ name: String) throws -> String {
-      guard let value = try reader.stringAttribute(name) else {
-        throw TrainError("\(file): has no attribute \(name); expected a file made by `mmoe train`")
-      }
-      return value
-    }
+    let header = try CheckpointHeader(reader)
     var config = RunConfig()
-    try RunConfig.table.apply(yaml: text("config"), file: "\(file) (config)", to: &config)
-    var vocabulary: [String: [String]] = [:]
-    if reader.exists(CheckpointLayout.vocabulary) {
-      for entry in try reader.list(CheckpointLayout.vocabulary) {
-        let bytes = try reader.readBytes(CheckpointLayout.vocabulary + "/" + entry.name)
-        vocabulary[entry.name] = String(decoding: bytes, as: UTF8.self)
-          .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-      }
-    }
-    var attachments: [String: [UInt8]] = [:]
-    for dataset in reader.datasets where dataset.path.hasPrefix(CheckpointLayout.attachments + "/") {
-      let name = String(dataset.path.dropFirst(CheckpointLayout.attachments.count + 1))
-      attachments[name] = try reader.readBytes(dataset.path)
-    }
-    var best: (Double, Int)?
-    if let value = try reader.doubleAttribute("best_value"),
-      let step = try reader.intAttribute("best_step")
-    {
-      best = (value, step)
-    }
-    guard let step = try reader.intAttribute("step"), step >= 0 else {
-      throw TrainError("\(file): has no attribute step; expected a file made by `mmoe train`")
-    }
+    try RunConfig.table.apply(yaml: header.config, file: "\(reader.file) (config)", to: &config)
     return CheckpointInfo(
-      task: try text("task"), preset: try text("preset"), config: config, step: step, best: best,
-      vocabulary: vocabulary, attachments: attachments, backend: try text("backend"),
-      origin: try reader.stringAttribute("origin").map { try RunOrigin(json: $0, file: file) } ?? RunOrigin())
+      task: header.task, preset: header.preset, config: config, step: header.step, best: header.best,
+      vocabulary: header.vocabulary, attachments: header.attachments, backend: header.backend,
+      origin: try reader.stringAttribute("origin").map { try RunOrigin(json: $0, file: reader.file) } ?? RunOrigin())
   }
 
   /// The model's datasets in the order of their paths, which are those of `CheckpointLayout` with dots for slashes.

@@ -261,7 +261,7 @@ extension RunConfig {
       "data.overfit", \.data.overfit, range: 0...1,
       "1 = train on the first batch only, without augmentation"),
     .optionalInt(
-      "train.steps", \.train.steps, range: 1 ... .max, "optimiser steps; none = by epochs"),
+      "train.steps", \.train.steps, range: 1...CheckpointHeader.largestStep, "optimiser steps; none = by epochs"),
     .int("train.epochs", \.train.epochs, range: 1...1_000_000, "passes over the data"),
     .int(
       "train.accumulation", \.train.accumulation, range: 1...65536,

@@ -121,17 +121,18 @@ enum TokenizerAttachments {
       throw TrainError("the checkpoint has no attachments/tokenizer; expected a file made by `mmoe train --task lm`")
     }
     return try withTemporaryFolder { folder in
-      for (name, bytes) in files {
-        let file = URL(fileURLWithPath: folder + "/" + name.dropFirst(prefix.count))
-        try Data(bytes).write(to: file)
-      }
+      for (name, bytes) in files { try writeFile(folder + "/" + name.dropFirst(prefix.count), bytes) }
       return try TokenizerFiles.tokenizer(folder)
     }
   }
 
   private static func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
     let folder = NSTemporaryDirectory() + "mmoe-tokenizer-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw TrainError("\(folder): cannot be created; set TMPDIR to a folder that you can write to")
+    }
     defer { try? FileManager.default.removeItem(atPath: folder) }
     return try body(folder)
   }

@@ -1,0 +1,67 @@
+import MMoEHDF5
+import MMoEModels
+import MMoETensor
+import TestSupport
+import Testing
+
+@testable import MMoETrain
+
+/// Whole checkpoints that no program of ours made: their names and numbers are refused in one line.
+@Suite struct CheckpointHeaderTests {
+  private static let good: [(name: String, value: Int)] = [("format_version", 1), ("step", 3), ("best_step", 2)]
+
+  /// A sealed file with these numbers, and further datasets of these names.
+  private func refusal(_ numbers: [String: Int] = [:], _ names: [String] = []) throws -> String {
+    let scratch = ScratchFolder()
+    let writer = try CheckpointWriter(path: scratch("a.h5"))
+    for name in ["model/norm/weight"] + names { try writer.writeBytes(name, [1]) }
+    for (name, value) in Self.good { try writer.setAttribute(name, numbers[name] ?? value) }
+    for (name, value) in [("task", "lm"), ("preset", "gpt-toy"), ("config", "seed: 3\n"), ("backend", "x")] {
+      try writer.setAttribute(name, value)
+    }
+    try writer.setAttribute("best_value", 0.5)
+    try writer.finish()
+    do {
+      let loaded = try LoadedCheckpoint(scratch("a.h5"))
+      #expect(loaded.modelArrays().map(\.name).contains("norm.weight"))
+      return "taken, step \(loaded.info.step)"
+    } catch let error as TrainError {
+      #expect(error.description.hasPrefix(scratch("a.h5")) && !error.description.contains("\n"))
+      return error.description
+    }
+  }
+
+  @Test func goodOnesAreTaken() throws {
+    #expect(try refusal() == "taken, step 3")
+    #expect(try refusal([:], ["attachments/tokenizer/vocab.json", "vocabulary/classes"]) == "taken, step 3")
+  }
+
+  @Test(arguments: [
+    ("step", Int.max, "attribute step is 9223372036854775807, expected 0 to 1000000000"),
+    ("step", -1, "attribute step is -1"), ("step", 1_000_000_001, "attribute step is 1000000001"),
+    ("best_step", .min, "attribute best_step is -9223372036854775808"),
+    ("format_version", -1, "format_version is -1, expected 1;"),
+    ("format_version", 0, "format_version is 0"),
+    ("format_version", 2, "format_version is 2, expected 1 or a newer mmoe"),
+  ]) func numbers(name: String, value: Int, words: String) throws {
+    let found = try refusal([name: value])
+    #expect(found.contains(words), "\(found)")
+  }
+
+  @Test(arguments: [
+    "model/norm.weight", "model/n\u{E9}", "model/ne\u{301}", "optimizer/first/a b", "vocabulary/a\nb", "attachments/.x",
+    "attachments/tokenizer/.hidden", "attachments/a/b/c", "attachments/a\u{2028}b", "model/~",
+  ]) func names(name: String) throws {
+    let found = try refusal([:], [name])
+    #expect(found.contains("has a name that no checkpoint has, expected letters, digits, _ and -"), "\(found)")
+  }
+
+  /// Products of a step and what a configuration multiplies it by stay within 63 bits.
+  @Test func theLastStep() {
+    #expect(!CheckpointHeader.largestStep.multipliedReportingOverflow(by: 65_536 * 65_536).overflow)
+    #expect(throws: ConfigError.self) {
+      var config = RunConfig()
+      try RunConfig.table.apply(yaml: "train:\n  steps: 1000000001\n", file: "a.yaml", to: &config)
+    }
+  }
+}
