@@ -43,7 +43,8 @@ extension DataCommand {
     static let configuration = CommandConfiguration(
       abstract: "Turn nanoGPT's train.bin and val.bin into token shards.")
 
-    @Argument(help: "A .bin file of raw 16-bit ids, or a folder with train.bin and val.bin.") var input: String
+    @Argument(help: "A .bin file of raw ids, or a folder with train.bin and val.bin.") var input: String
+    @Option(help: "Bytes of an id in the file: 2 or 4.") var tokenBytes = 2
     @Option(help: "Number of ids, where the tokenizer is not at hand.") var vocabulary: Int?
     @Option(help: "The tokenizer that made the ids; then documents and text are known.") var tokenizer: String?
     @Option(help: "The folder to make.") var out: String
@@ -58,7 +59,7 @@ extension DataCommand {
       let meaning =
         try tokenizer.map { TokenImport.Vocabulary.tokenizer(try TokenizerFiles.tokenizer($0)) }
         ?? .size(vocabulary ?? 0)
-      try CorpusWork.importTokens(input, meaning, to: out, sink: StandardStream.output)
+      try CorpusWork.importTokens(input, meaning, tokenBytes: tokenBytes, to: out, sink: StandardStream.output)
     }
   }
 }

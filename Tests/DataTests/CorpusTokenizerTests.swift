@@ -139,7 +139,7 @@ import Testing
     try folder.write("set/test.txt", [UInt8]("a hat\n".utf8))
     let (made, summary) = try write(folder.path + "/set", "made") { $0.validationShare = 0.9 }
     #expect(try documents(made, .train) == ["a cat\n"] && documents(made, .val) == ["a mat\n"])
-    #expect(summary.leftOut == ["test.txt"])
+    #expect(summary.leftOut.kinds.map(\.first) == ["test.txt"])
   }
 
   /// A text is cut at the line nearest after the wanted place; without lines at a character.
@@ -211,8 +211,10 @@ import Testing
     let ids = (0..<200_000).map { $0 * 31 % 50_257 }
     _ = try bin("nano/train.bin", ids)
     _ = try bin("nano/val.bin", Array(ids.reversed()))
+    _ = try bin("nano/test.bin", [1])
     let made = folder.path + "/imported"
     let summary = try TokenImport.write(folder.path + "/nano", .size(50_257), to: made, shardTokens: 70_000)
+    #expect(summary.leftOut.text == "left out: files beside train.bin and val.bin (1, test.bin)")
     #expect(summary.parts.map(\.shards) == [3, 3] && summary.parts.map(\.documents) == [1, 1])
     let corpus = try TokenCorpus(made, split: .train, tokenizer: nil)
     #expect(corpus.fingerprint == "unknown-50257" && corpus.textBytes == nil && corpus.documents == 1)
@@ -236,7 +238,7 @@ import Testing
       message { try TokenImport.write(path, .size(size), to: folder.path + "/made") } ?? "nothing"
     }
     #expect(found(try bin("a.bin", [1, 2, 100])).contains("a.bin: token id 100 at token 2, expected at most 99"))
-    #expect(found(try folder.write("b.bin", [1, 0, 2])).contains("b.bin: 3 bytes, expected an even number"))
+    #expect(found(try folder.write("b.bin", [1, 0, 2])).contains("b.bin: 3 bytes, expected a multiple of 2"))
     #expect(found(try folder.write("c.bin", [])).contains("c.bin: empty"))
     #expect(found(folder.path + "/none.bin").contains("no such file or folder"))
     #expect(found(folder.path).contains("no train.bin in this folder"))

@@ -109,7 +109,7 @@ import Testing
 
   // MARK: Packed files
 
-  private let text = (0..<40_000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 3) }
+  private let text = (0..<40_000).map { UInt8(0x20 + ($0 * $0 >> 3) % 95) }
 
   private func unpacked(_ name: String, _ bytes: [UInt8]) throws -> [UInt8] {
     try pieces(folder.write(name, bytes)).flatMap(\.bytes)
@@ -177,17 +177,46 @@ import Testing
     for name in [
       "b.txt", "a/z.md", "a/c.jsonl.gz", ".hidden/a.txt", "a/.b.txt", "picture.png", "c.TXT.zst", "README", "d.gz",
     ] {
-      try folder.write("set/\(name)", [0x61])
+      try folder.write("set/\(name)", packed(name))
     }
     let found = try TextFiles(folder.path + "/set/")
     #expect(found.files.map(\.name) == ["a/c.jsonl.gz", "a/z.md", "b.txt", "c.TXT.zst"])
-    #expect(found.files.map(\.isJSONLines) == [true, false, false, false] && found.bytes == 4)
-    #expect(found.leftOut == ["README", "d.gz", "picture.png"] && !found.isNamed)
+    #expect(found.files.map(\.isJSONLines) == [true, false, false, false] && found.bytes > 4)
+    let kinds = found.leftOut.kinds
+    #expect(kinds.map(\.first) == [".hidden", "README"] && kinds.map(\.count) == [2, 3] && !found.isNamed)
+  }
+
+  /// One letter, packed as the name says.
+  private func packed(_ name: String) -> [UInt8] {
+    name.hasSuffix(".gz") ? PackedText.gzip([0x61]) : name.hasSuffix(".zst") ? PackedText.zstd([0x61]) : [0x61]
+  }
+
+  /// Links are followed, to files, to folders and as the folder itself; names that are no UTF-8 are said.
+  @Test func linksAndForeignNames() throws {
+    try folder.write("elsewhere/b.txt", [0x61])
+    try folder.write("set/a.txt", [0x61])
+    let set = folder.path + "/set"
+    for (name, target) in [
+      ("deep", folder.path + "/elsewhere"), ("c.txt", "a.txt"), ("back", ".."), ("gone.txt", "nowhere"),
+    ] {
+      symlink(target, set + "/" + name)
+    }
+    var foreign = [UInt8]((set + "/x").utf8) + [0xFF, 0]
+    close(foreign.withUnsafeMutableBytes { open($0.baseAddress!.assumingMemoryBound(to: CChar.self), O_CREAT, 0o644) })
+    symlink(set, folder.path + "/link")
+    for path in [set, folder.path + "/link"] {
+      let found = try TextFiles(path)
+      #expect(found.files.map(\.name) == ["a.txt", "c.txt", "deep/b.txt"])
+      #expect(
+        found.leftOut.text
+          == "left out: links that lead nowhere (1, gone.txt); names that are no UTF-8 (1, x\\xff); links to a folder that they are in (1, back)"
+      )
+    }
   }
 
   @Test func packedTwins() throws {
-    for name in ["a.txt", "a.txt.gz"] { try folder.write("set/\(name)", [0x61]) }
-    #expect(message { _ = try TextFiles(folder.path + "/set") }?.contains("a.txt.gz: the same name as") == true)
+    for name in ["a.txt", "a.txt.GZ"] { try folder.write("set/\(name)", packed(name.lowercased())) }
+    #expect(message { _ = try TextFiles(folder.path + "/set") }?.contains("a.txt.GZ: the same name as") == true)
   }
 
   /// The names under which the public sets come.
@@ -200,12 +229,12 @@ import Testing
       (["train-00000-of-2.jsonl.zst", "val-00000-of-1.jsonl.zst"], ["train", "val"]),
     ] as [([String], [String?])]) func namedSplits(names: [String], splits: [String?]) throws
   {
-    for name in names { try folder.write("set/\(name)", [0x61]) }
+    for name in names { try folder.write("set/\(name)", packed(name)) }
     let found = try TextFiles(folder.path + "/set")
     #expect(found.isNamed && found.files.count == splits.count { $0 != nil })
     for (name, split) in zip(names, splits) {
       #expect(found.files.first { $0.name == name }?.named?.rawValue == split)
-      #expect(found.leftOut.contains(name) == (split == nil))
+      #expect(found.leftOut.kinds.contains { $0.first == name } == (split == nil))
     }
   }
 

@@ -33,6 +33,9 @@ func decodePNG<Value>(
   _ bytes: [UInt8], form: PNGForm, name: String, limits: ImageLimits,
   build: (DecodedPNG) -> Value
 ) throws -> Value {
+  if let other = FileKind.otherThanPNG(Array(bytes.prefix(FileKind.sampleSize))) {
+    throw DataError("\(name): \(other)")
+  }
   var image = mmoe_png_image()
   let shimLimits = mmoe_png_limits(
     side: UInt32(clamping: limits.side), bytes: UInt64(clamping: limits.bytes))

@@ -35,10 +35,10 @@ public enum CorpusWork {
   ///
   /// - Throws: `DataError` for broken files, or a folder that cannot be written.
   public static func importTokens(
-    _ input: String, _ vocabulary: TokenImport.Vocabulary, to folder: String, sink: any TextSink
+    _ input: String, _ vocabulary: TokenImport.Vocabulary, tokenBytes: Int, to folder: String, sink: any TextSink
   ) throws {
     let began = monotonicSeconds()
-    let summary = try TokenImport.write(input, vocabulary, to: folder)
+    let summary = try TokenImport.write(input, vocabulary, tokenBytes: tokenBytes, to: folder)
     report(summary, folder, seconds: monotonicSeconds() - began, sink)
   }
 
@@ -51,9 +51,7 @@ public enum CorpusWork {
         "\(part.split.rawValue): \(HumanFormat.grouped(part.tokens)) tokens\(bytes), \(HumanFormat.grouped(part.documents)) documents, \(part.shards) shards"
       )
     }
-    if let first = summary.leftOut.first {
-      sink.line("left out: \(first)\(summary.leftOut.count > 1 ? " and \(summary.leftOut.count - 1) more files" : "")")
-    }
+    if let leftOut = summary.leftOut.text { sink.line(leftOut) }
     sink.line("\(folder) in \(HumanFormat.duration(seconds))")
   }
 

@@ -7,7 +7,7 @@ import MMoETensor
 public enum TokenizerWork {
   /// Learns a tokenizer from text files, taken together, and writes it to a new folder.
   ///
-  /// - Throws: `TrainError` for a file that cannot be read or no text at all; `DataError` for the size; `FileFailure` for a folder
+  /// - Throws: `TrainError` for no text at all; `DataError` for a file that cannot be read or is no text, and for the size; `FileFailure` for a folder
   ///   that is not empty or cannot be written.
   public static func train(
     _ files: [String], vocabularySize: Int, to folder: String
@@ -66,11 +66,5 @@ public enum TokenizerWork {
       + "\(HumanFormat.fixed(Double(bytes.count) / seconds / 1e6, 1)) MB/s on one thread\n"
   }
 
-  private static func read(_ file: String) throws -> [UInt8] {
-    do {
-      return [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
-    } catch {
-      throw TrainError("\(file): cannot be read (\(systemReason(of: error))); check the path")
-    }
-  }
+  private static func read(_ file: String) throws -> [UInt8] { try readText(file) }
 }

@@ -108,16 +108,11 @@ struct ZeroShot {
 /// Lines of JSON, read one after the other.
 enum JSONLines {
   /// - Parameter expected: the fields, for the message.
-  /// - Throws: `TrainError` for a file that cannot be read or is empty, and for the line that cannot be decoded.
+  /// - Throws: `DataError` for a file that cannot be read; `TrainError` for an empty one, and for the line that cannot be decoded.
   static func forEach<Line: Decodable>(
     _ file: String, _: Line.Type, expected: String, _ body: (Line, _ number: Int) throws -> Void
   ) throws {
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: file))
-    } catch {
-      throw TrainError("\(file): cannot be read (\(systemReason(of: error))); check the path")
-    }
+    let data = Data(try readText(file))
     let decoder = JSONDecoder()
     let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     guard lines.contains(where: { $0.contains { $0 > 32 } }) else {

@@ -1,9 +1,17 @@
 import CCompress
 import Foundation
 
-/// The bytes of a file from its beginning, unpacked where its name ends in `.gz` or `.zst`. Memory does not grow with
-/// the file.
+/// The bytes of a file from its beginning, unpacked where it is gzip or zstd. Memory does not grow with the file.
+///
+/// A text is looked at before any of it is given out: what is no text is refused by its kind, and a byte order mark is
+/// dropped.
 final class ByteStream {
+  enum Content {
+    case text
+    /// Numbers without a header: the first of them can look like a short signature.
+    case numbers
+  }
+
   let path: String
   /// Bytes of the file itself that were read so far.
   private(set) var fileBytes = 0
@@ -16,33 +24,60 @@ final class ByteStream {
   private var input: [UInt8] = []
   private var inputStart = 0
   private var isFileAtEnd = false
+  /// What was unpacked and is not given out yet: the beginning, after it was looked at.
+  private var beginning: ArraySlice<UInt8> = []
+  /// Bytes unpacked so far.
+  private var unpacked = 0
 
   private enum Kind: String {
     case plain, gzip, zstd
+
+    /// By content. A name that promises a packed file is believed too: what is damaged in its first bytes is no text.
+    init(_ path: String, _ descriptor: Int32, _ content: Content) {
+      var start = [UInt8](repeating: 0, count: 4)
+      let count = max(0, pread(descriptor, &start, start.count, 0))
+      let name = path.lowercased()
+      if content == .text, count >= 3, start.starts(with: [0x1F, 0x8B, 8]) {
+        self = .gzip
+      } else if content == .text, count == 4,
+        start[1...] == [0xB5, 0x2F, 0xFD] && start[0] == 0x28 || Kind.isSkippable(start)
+      {
+        self = .zstd
+      } else {
+        self = name.hasSuffix(".gz") ? .gzip : name.hasSuffix(".zst") ? .zstd : .plain
+      }
+    }
+
+    /// A frame of other programs' notes, with which zstd files of pzstd begin.
+    private static func isSkippable(_ start: [UInt8]) -> Bool {
+      0x50...0x5F ~= start[0] && start[1...] == [0x2A, 0x4D, 0x18]
+    }
   }
 
   /// Text shrinks to a third or a tenth; what unpacks to more than this is made to fill memories and disks.
   private static let largestRatio = 250
   private static let ratioMatters = 64 << 20
 
-  /// - Throws: `DataError` for a file that cannot be opened or is no regular file.
-  init(_ path: String) throws {
+  /// - Throws: `DataError` for a file that cannot be opened, is no regular file, or is not what it should be.
+  init(_ path: String, of content: Content = .text) throws {
     self.path = path
-    kind = path.hasSuffix(".gz") ? .gzip : path.hasSuffix(".zst") ? .zstd : .plain
+    // Without O_NONBLOCK opening a named pipe would wait for a writer.
+    descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    let failure = systemMessage()
+    kind = Kind(path, descriptor, content)
     decoder =
       switch kind {
       case .plain: nil
       case .gzip: mmoe_gzip_decoder()
       case .zstd: mmoe_zstd_decoder()
       }
-    // Without O_NONBLOCK opening a named pipe would wait for a writer.
-    descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(failure)") }
     var information = stat()
     guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
       throw DataError("\(path): not a regular file")
     }
     guard kind == .plain || decoder != nil else { throw DataError("\(path): no memory to unpack it") }
+    try look(at: content)
   }
 
   deinit {
@@ -54,11 +89,54 @@ final class ByteStream {
   ///
   /// - Throws: `DataError` for a file that cannot be read, is damaged or cut, or unpacks to too much.
   func read(into output: UnsafeMutableRawBufferPointer) throws -> Int {
-    guard let decoder else {
-      let count = try readFile(into: output)
+    guard beginning.isEmpty else {
+      let count = min(beginning.count, output.count)
+      output.copyBytes(from: beginning.prefix(count))
+      beginning.removeFirst(count)
       position += count
       return count
     }
+    let count = try unpack(into: output)
+    position += count
+    return count
+  }
+
+  private func look(at content: Content) throws {
+    var sample = [UInt8](repeating: 0, count: FileKind.sampleSize)
+    var count = 0
+    try sample.withUnsafeMutableBytes { bytes in
+      while count < bytes.count {
+        let more = try unpack(into: UnsafeMutableRawBufferPointer(rebasing: bytes[count...]))
+        guard more > 0 else { break }
+        count += more
+      }
+    }
+    sample.removeSubrange(count...)
+    switch content {
+    case .text:
+      beginning = sample[...]
+      if sample.starts(with: FileKind.byteOrderMark) {
+        beginning = beginning.dropFirst(FileKind.byteOrderMark.count)
+      }
+      if let other = FileKind.otherThanText(Array(beginning)) {
+        let place = kind == .plain ? "" : " in a \(kind.rawValue) file"
+        throw DataError("\(path): \(other.name)\(place), expected text in UTF-8; \(other.remedy)")
+      }
+    case .numbers:
+      beginning = sample[...]
+      if let other = FileKind.signed(sample, atLeast: 4) {
+        throw DataError(
+          "\(path): \(other.name), expected token ids without a header; \(other.numbersRemedy ?? "name a file such as nanoGPT's train.bin")"
+        )
+      }
+      if sample.count >= 64, FileKind.isPrintable(sample) {
+        throw DataError("\(path): a text, expected token ids; `mmoe data tokenize` makes them of texts")
+      }
+    }
+  }
+
+  private func unpack(into output: UnsafeMutableRawBufferPointer) throws -> Int {
+    guard let decoder else { return try readFile(into: output) }
     while true {
       if inputStart == input.count && !isFileAtEnd { try refill() }
       var (consumed, produced) = (0, 0)
@@ -68,9 +146,9 @@ final class ByteStream {
           output.baseAddress?.assumingMemoryBound(to: UInt8.self), output.count, &produced)
       }
       inputStart += consumed
-      position += produced
+      unpacked += produced
       guard Int(status) == MMOE_DECODED else { throw failure(status) }
-      if position > ByteStream.ratioMatters, position / ByteStream.largestRatio > fileBytes {
+      if unpacked > ByteStream.ratioMatters, unpacked / ByteStream.largestRatio > fileBytes {
         throw DataError(
           "\(path): unpacks to more than \(ByteStream.largestRatio) times its size; such a file is no text")
       }
@@ -91,7 +169,7 @@ final class ByteStream {
     case MMOE_DECODE_MEMORY:
       DataError("\(path): no memory to unpack it")
     default:
-      DataError("\(path): no valid \(kind.rawValue) data after \(position) bytes of text; fetch the file again")
+      DataError("\(path): no valid \(kind.rawValue) data after \(unpacked) bytes of text; fetch the file again")
     }
   }
 
@@ -113,4 +191,17 @@ final class ByteStream {
       guard errno == EINTR else { throw DataError("\(path): cannot be read: \(systemMessage())") }
     }
   }
+}
+
+/// Reads a whole text, unpacked, without its byte order mark.
+///
+/// - Parameter limit: the largest size in bytes.
+/// - Throws: `DataError` naming the file: missing, unreadable, no text, damaged, or larger than `limit`.
+package func readText(_ path: String, limit: Int = 1 << 34) throws -> [UInt8] {
+  let window = TextWindow(try ByteStream(path))
+  try window.fill(limit + 1)
+  guard window.count <= limit else {
+    throw DataError("\(path): more than \(limit) bytes of text, the limit for a file that is read as a whole")
+  }
+  return window.take(window.count)
 }

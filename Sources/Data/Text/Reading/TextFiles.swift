@@ -32,7 +32,7 @@ struct TextFiles: Sendable {
   /// Whether the files' names say what is for training and what for validation.
   let isNamed: Bool
   /// Files of a folder that are left out: no text by their names, or `test` beside `train` and `val`.
-  let leftOut: [String]
+  private(set) var leftOut = LeftOut()
 
   static let extensions = ["txt", "text", "md", "raw", "tokens", "jsonl", "ndjson"]
 
@@ -48,40 +48,48 @@ struct TextFiles: Sendable {
     guard isFolder.boolValue else {
       files = [try TextFiles.file(path, FilePath.name(of: path))]
       isNamed = false
-      leftOut = []
       return
     }
-    guard let names = FileManager.default.enumerator(atPath: path) else {
-      throw DataError("\(path): cannot be read; check the folder's permissions")
-    }
+    let walk = try FolderWalk(path)
+    leftOut = walk.leftOut
     var files: [TextFile] = []
-    var leftOut: [String] = []
-    for name in names.compactMap({ $0 as? String }).sorted() {
-      var isFolder: ObjCBool = false
-      let file = path + "/" + name
-      guard !name.split(separator: "/").contains(where: { $0.hasPrefix(".") }),
-        FileManager.default.fileExists(atPath: file, isDirectory: &isFolder), !isFolder.boolValue
-      else { continue }
+    for name in walk.files.sorted() {
       if TextFiles.extensions.contains(TextFiles.innerExtension(name)) {
-        files.append(try TextFiles.file(file, name))
+        files.append(try TextFiles.file(FilePath.join(path, name), name))
       } else {
-        leftOut.append(name)
+        leftOut.add("files that are no texts by their names", name)
       }
     }
     guard !files.isEmpty else {
       throw DataError(
-        "\(path): no text in this folder; expected files *.\(TextFiles.extensions.joined(separator: ", *.")), or these with .gz or .zst"
+        "\(path): no text in this folder\(leftOut.text.map { " (\($0))" } ?? ""); expected files *.\(TextFiles.extensions.joined(separator: ", *.")), or these with .gz or .zst"
       )
     }
     try TextFiles.requireOnce(files)
     // Both, or the names mean something else.
     isNamed = DatasetSplit.allCases.allSatisfy { split in files.contains { $0.named == split } }
     if isNamed {
-      leftOut += files.filter { $0.named == nil }.map(\.name)
+      for file in files where file.named == nil {
+        leftOut.add("texts whose names are neither train's nor val's", file.name)
+      }
       files = files.filter { $0.named != nil }
     }
     self.files = files
-    self.leftOut = leftOut.sorted()
+    if !isNamed { try requireNoTest() }
+  }
+
+  /// A part that is there to be tested on must neither be learnt nor become validation without a word.
+  private func requireNoTest() throws {
+    let tests = files.filter { TextFiles.saysTest($0.name) }
+    guard let first = tests.first, files.count > tests.count,
+      files.allSatisfy({ $0.named != nil || TextFiles.saysTest($0.name) })
+    else { return }
+    let missing = files.contains { $0.named == .train } ? DatasetSplit.val : .train
+    throw DataError(
+      "\(first.path): named test beside files named \(missing == .val ? "train" : "val"), but none is named \(missing.rawValue); "
+        + (missing == .val
+          ? "rename it to val to validate on it, or move it out of the folder" : "rename what is to be learnt to train")
+    )
   }
 
   /// Whether there is one document only, the whole text of a file.
@@ -101,17 +109,19 @@ struct TextFiles: Sendable {
         "\(path): a token shard, expected text; name the folder that holds it, with train-00000.tokens or val-00000.tokens in it"
       )
     }
+    // What is no text is found before the first of many files is tokenized.
+    _ = try ByteStream(path)
     return TextFile(
       path: path, name: name, bytes: Int(information.st_size),
       isJSONLines: ["jsonl", "ndjson"].contains(innerExtension(name)), named: namedSplit(name))
   }
 
-  /// A text that lies there packed and unpacked would be learnt twice, and be on both sides.
+  /// A text that is stored both packed and unpacked would be learnt twice, and be on both sides.
   private static func requireOnce(_ files: [TextFile]) throws {
     var seen: [String: String] = [:]
     for file in files {
-      let name =
-        [".gz", ".zst"].first(where: file.name.hasSuffix).map { String(file.name.dropLast($0.count)) } ?? file.name
+      let suffix = [".gz", ".zst"].first(where: file.name.lowercased().hasSuffix) ?? ""
+      let name = String(file.name.dropLast(suffix.count))
       if let other = seen.updateValue(file.path, forKey: name) {
         throw DataError("\(file.path): the same name as \(other); remove the one that is not wanted")
       }
@@ -127,14 +137,18 @@ struct TextFiles: Sendable {
 
   /// `train/a.txt`, `wiki.train.tokens`, `TinyStories-valid.txt`: the first word of the path that names a split.
   static func namedSplit(_ name: String) -> DatasetSplit? {
-    for word in name.lowercased().split(whereSeparator: { !$0.isLetter }) {
-      switch word {
-      case "train", "training": return .train
-      case "val", "valid", "validation": return .val
-      case "test": return nil
-      default: continue
-      }
+    switch splitWord(name) {
+    case "train", "training": .train
+    case "val", "valid", "validation": .val
+    default: nil
     }
-    return nil
+  }
+
+  private static func saysTest(_ name: String) -> Bool { splitWord(name) == "test" }
+
+  /// The first word of a path that names a part.
+  private static func splitWord(_ name: String) -> Substring? {
+    let words = ["train", "training", "val", "valid", "validation", "test"]
+    return name.lowercased()[...].split(whereSeparator: { !$0.isLetter }).first { words.contains(String($0)) }
   }
 }

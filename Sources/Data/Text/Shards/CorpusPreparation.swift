@@ -25,6 +25,7 @@ public enum CorpusPreparation {
       return data
     }
     let work = try CorpusTokenizer(data, tokenizer: tokenizer, options: options)
+    if let leftOut = work.leftOut.text { note?("note: \(data): \(leftOut)") }
     let name = FilePath.stem(of: data)
     let folder = "\(cache)/\(name)-\(try work.key(cache: cache))"
     if TokenCorpus.isShardFolder(folder) {

@@ -33,8 +33,11 @@ public struct CorpusTokenizer: Sendable {
   public struct Summary: Sendable, Codable, Equatable {
     public var parts: [Part]
     /// Files of the folder that are left out.
-    public var leftOut: [String]
+    public var leftOut: LeftOut
   }
+
+  /// Files of the folder that are left out.
+  var leftOut: LeftOut { corpus.leftOut }
 
   private let corpus: TextFiles
   private let tokenizer: any Tokenizer
