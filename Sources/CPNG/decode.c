@@ -33,11 +33,8 @@ static void read_bytes(png_structp png, png_bytep out, size_t count) {
 
 // What can be told from the first bytes, in clearer words than libpng's. Returns 0 if decoding may go on.
 static int check_start(const uint8_t *bytes, size_t count, mmoe_png_limits limits, char *message) {
-  static const uint8_t jpeg[3] = {0xFF, 0xD8, 0xFF};
   if (count == 0) {
     mmoe_png_say(message, "the file is empty");
-  } else if (count >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0) {
-    mmoe_png_say(message, "a JPEG file, expected PNG; convert it to PNG");
   } else if (png_sig_cmp(bytes, 0, count < SIGNATURE ? count : SIGNATURE) != 0) {
     mmoe_png_say(message, "not a PNG file (wrong signature)");
   } else if (count < HEADER_END) {
@@ -87,7 +84,9 @@ static int decode(Decoder *decoder, mmoe_png_limits limits, mmoe_png_form form, 
   png_set_read_fn(png, decoder, read_bytes);
   png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_set_user_limits(png, limits.side, limits.side);
-  // A compressed text or profile chunk must not outgrow the image's own limit.
+  // Texts, profiles and notes are neither unpacked nor kept: a few megabytes of them can unpack to gigabytes. A negative
+  // count stands for all ancillary chunks but tRNS; their checksums are still verified.
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
   png_set_chunk_malloc_max(png, limits.bytes);
   png_read_info(png, decoder->info);
 

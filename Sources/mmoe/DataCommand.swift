@@ -48,6 +48,7 @@ struct DataCommand: ParsableCommand {
       }
       let inspection = try DatasetInspection(path: directory)
       StandardStream.output.line(json ? JSONValue.line(inspection) : inspection.text())
+      try inspection.requireReadable()
     }
   }
 

@@ -125,8 +125,8 @@ import Testing
   @Test func emptyFolder() throws {
     let scratch = ScratchFolder()
     try FileManager.default.createDirectory(
-      atPath: scratch("data/val"), withIntermediateDirectories: true)
-    try expectDataError(scratch("data"), "data/val: no class folders")
+      atPath: scratch("data/train"), withIntermediateDirectories: true)
+    try expectDataError(scratch("data"), "data/train: no class folders")
   }
 
   @Test func classWithoutImages() throws {
@@ -207,7 +207,7 @@ import Testing
       try FileManager.default.moveItem(
         atPath: "\(data)/\(split)/circle", toPath: "\(data)/\(split)/disc")
     }
-    try expectOneLine(eval(good, data: data), ["classes differ", "'disc'", "'circle'"])
+    try expectOneLine(eval(good, data: data), ["classes differ", "unknown to the model: disc", "missing: circle"])
     try expectOneLine(
       Program.training(["--resume", scratch("run"), "--steps", "2"], data: data), ["classes differ"])
     // A resumed run keeps what it computes.

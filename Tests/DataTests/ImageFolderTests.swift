@@ -56,6 +56,76 @@ import Testing
     #expect(opened.classes == ["a"])
     #expect(try opened[.train].images.map(\.path) == [folder.path + "/train/a/1.png"])
     #expect(try opened[.val].images.map(\.path) == [folder.path + "/val/a/2.png"])
+    #expect(
+      opened.leftOut.text
+        == "left out: files beside train and val (1, README.md); hidden files (3, such as train/.cache); files that are no images by their names (2, such as train/list.csv)"
+    )
+    #expect(opened.notes == ["\(folder.path): \(opened.leftOut.text ?? "")"])
+  }
+
+  /// Folders below a class belong to it; images beside classes, other splits and originals are said.
+  @Test func foldersBelowClasses() throws {
+    try touch(
+      "train/a/1.png", "train/a/deep/er/2.PNG", "train/a/0.png", "train/a/0.jpg", "train/loose.png", "train/loose.webp",
+      "val/a/1.png", "test/a/1.png", "test/a/2.png")
+    let opened = try ImageFolder(path: folder.path)
+    let names = try opened[.train].images.map { String($0.path.dropFirst("\(folder.path)/train/a/".count)) }
+    #expect(names == ["0.png", "1.png", "deep/er/2.PNG"])
+    #expect(
+      opened.leftOut.text
+        == "left out: folders beside train and val (1, test); images beside class folders (2, such as train/loose.png); originals of PNG files beside them (1, train/a/0.jpg)"
+    )
+  }
+
+  /// A zip file from a Mac has decomposed names. The same letters are the same class, whatever their bytes.
+  @Test func namesInBothForms() throws {
+    let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
+    try touch("train/\(composed)/1.png", "train/cafz/1.png", "val/\(decomposed)/1.png", "val/cafz/1.png")
+    let opened = try ImageFolder(path: folder.path)
+    #expect(opened.classes.map { Array($0.utf8) } == ["cafz", composed].map { Array($0.utf8) })
+    for split in DatasetSplit.allCases {
+      #expect(try opened[split].images.map(\.label) == [0, 1])
+      #expect(try opened[split].images.allSatisfy { FileManager.default.fileExists(atPath: $0.path) })
+    }
+    // On one side they would be one class in two folders.
+    try touch("val/\(composed)/2.png")
+    expectRefusal("in other bytes (63616665cc81 and 636166c3a9); put their images into one")
+  }
+
+  @Test func linksAndForeignNames() throws {
+    try touch("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png")
+    for (name, target) in [("a/up", ".."), ("a/gone.png", "nowhere"), ("b/2.png", "1.png")] {
+      symlink(target, "\(folder.path)/train/\(name)")
+    }
+    var foreign = [UInt8]((folder.path + "/train/a/x.png").utf8) + [0]
+    foreign[foreign.count - 6] = 0xFF
+    close(foreign.withUnsafeMutableBytes { open($0.baseAddress!.assumingMemoryBound(to: CChar.self), O_CREAT, 0o644) })
+    symlink(folder.path, folder.path + "-link")
+    defer { unlink(folder.path + "-link") }
+    for path in [folder.path, folder.path + "-link"] {
+      let opened = try ImageFolder(path: path)
+      // A link to the folder above would make every image one of class a.
+      #expect(try opened[.train].images.map(\.label) == [0, 1, 1])
+      #expect(
+        opened.leftOut.text
+          == "left out: links that lead nowhere (1, train/a/gone.png); names that are no UTF-8 (1, train/a/\\xff.png); links to a folder that they are in (1, train/a/up)"
+      )
+    }
+  }
+
+  /// What is evaluated may lack classes of the model, and has no others; what is learnt from has them all.
+  @Test func classesOfAModel() throws {
+    try touch("val/b/1.png", "val/d/1.png")
+    let known = ["d", "c", "b", "a"]
+    let opened = try ImageFolder(path: folder.path, splits: [.val], known: known)
+    #expect(opened.classes == known && opened.missing == ["c", "a"])
+    #expect(try opened[.val].images.map(\.label) == [2, 0])
+    #expect(opened.notes == ["\(folder.path) has no images of 2 of 4 classes (c, a), which count 0"])
+    #expect(
+      message { _ = try ImageFolder(path: folder.path, splits: [.val], known: ["a", "b"]) }?.contains(
+        "/val: its 2 classes differ from the model's 2 (unknown to the model: d; missing: a)") == true)
+    try touch("train/b/1.png", "train/d/1.png")
+    #expect(message { _ = try ImageFolder(path: folder.path, known: known) }?.contains("(missing: c, a)") == true)
   }
 
   @Test func opensOneSplitAlone() throws {
@@ -78,7 +148,7 @@ import Testing
   @Test func missingFolder() throws {
     let absent = folder.path + "/absent"
     let text = try #require(message { _ = try ImageFolder(path: absent) })
-    #expect(text == "\(absent): no such folder; \(layout); `mmoe data synthesize \(absent)` makes one")
+    #expect(text == "\(absent): no such folder; \(layout); check the path")
 
     let file = try folder.write("file", [1])
     #expect(message { _ = try ImageFolder(path: file) } == "\(file): not a folder; \(layout)")
@@ -87,9 +157,19 @@ import Testing
   @Test func missingSplit() throws {
     expectRefusal("/train: no such folder", layout)
     try touch("train/a/1.png")
-    expectRefusal("/val: no such folder", layout)
+    expectRefusal("/val: no such folder", layout, "move some images of each class to val")
+    try touch("test/a/1.png")
+    expectRefusal("/val: no such folder", "rename test to val to validate on it")
     try touch("val")
     expectRefusal("/val: not a folder", layout)
+  }
+
+  /// Class folders without splits: nothing is drawn into a folder of somebody's images.
+  @Test func noSplits() throws {
+    try touch("cat/1.png", "dog/1.png")
+    expectRefusal("(\(folder.path) has the folders cat, dog)", "move the class folders to DIR/train")
+    let text = message { _ = try ImageFolder(path: folder.path) }
+    #expect(text?.contains("synthesize") == false)
   }
 
   @Test func splitWithoutClasses() throws {
@@ -99,9 +179,9 @@ import Testing
     try touch("train/.hidden")
     expectRefusal("/train: no class folders (the folder is empty)", layout)
     try touch("train/1.jpg", "train/labels.csv")
-    expectRefusal("/train: no class folders (only other files lie in it)", layout)
+    expectRefusal("/train: no class folders (only other files are in it)", layout)
     try touch("train/1.PNG")
-    expectRefusal("/train: no class folders (PNG files lie directly in it)", layout)
+    expectRefusal("/train: no class folders (PNG files are directly in it)", layout)
   }
 
   @Test func classWithoutImages() throws {
@@ -113,7 +193,9 @@ import Testing
     try touch("train/a/1.png", "train/a/cat.2.\(suffix)", "val/a/1.png")
     expectRefusal(
       "/train/a/cat.2.\(suffix): a .\(suffix.lowercased()) file, expected PNG",
-      "`mogrify -format png FILE`")
+      "`mogrify -format png FILE`", "the original may stay")
+    try touch("train/a/cat.2.png")
+    #expect(try ImageFolder(path: folder.path)[.train].count == 2)
   }
 
   @Test func classesThatDiffer() throws {

@@ -154,7 +154,8 @@ import Testing
     let colours: [(String, UInt8)] = [("black", 0), ("dark", 80), ("grey", 160), ("white", 250)]
     let lines = (0..<24).map { index in
       let (left, right) = (colours[index % 4], colours[index / 4 % 4])
-      let pixels = (0..<16 * 16 * 3).map { $0 / 3 % 16 < 8 ? left.1 : right.1 }
+      // One picture under two names would be on both sides.
+      let pixels = (0..<16 * 16 * 3).map { $0 == 0 ? UInt8(index) : $0 / 3 % 16 < 8 ? left.1 : right.1 }
       try! Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
         to: URL(fileURLWithPath: folder("pairs/\(index).png")))
       return
@@ -187,6 +188,21 @@ import Testing
       #expect(expected.count == 6 && found.count == 6, "\(name)")
       for (a, b) in zip(expected, found) { #expect(abs(a - b) < 1e-3 * max(1, abs(a)), "\(name): \(a), \(b)") }
     }
+  }
+
+  /// Files that cannot be read are counted over all ranks: each meets other ones, and an epoch meets all.
+  @Test(.needsRanks) func skippedImagesOfAllRanks() throws {
+    let folder = ScratchFolder()
+    try FileManager.default.copyItem(atPath: RankTrainTests.data.path, toPath: folder("data"))
+    for index in 0..<9 { truncate(folder("data/train/star/\(String(format: "%05d", index)).png"), 90) }
+    let result = try RankRunner.run(
+      "mmoe",
+      [
+        "train", "--task", "imagenet-subset", "--preset", "debug", "--threads", "1", "--data", folder("data"),
+        "--epochs", "1", "--on-bad-image", "skip", "--out", folder("run"),
+      ], ranks: 2)
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.contains("note: 9 unreadable train images skipped, such as "), "\(result.output)")
   }
 
   /// A rank whose experts never receive a token trains on: texts alone, and the experts of images on a rank of their own.

@@ -36,30 +36,46 @@ public struct ImageSet: Sendable {
 
 /// A folder of PNG files in the ImageFolder layout: `train/<class>/*.png` and `val/<class>/*.png`.
 ///
-/// Hidden files and files that are no images (lists, notes) are passed over. An image in another format is an
-/// error: leaving it out silently would train on less than the user thinks.
+/// Files in folders below a class belong to it, and links are followed. What is no PNG file is left out and counted
+/// (`leftOut`). An image in another format is an error: leaving it out would train on less than the user thinks.
 public struct ImageFolder: Sendable {
   public let path: String
-  /// Class names, sorted; the same for every split.
+  /// Class names in canonical composition (NFC), sorted by bytes; the same for every split.
   public let classes: [String]
+  /// Files and folders that are not used.
+  public let leftOut: LeftOut
+  /// Classes of the model that an evaluation set has no folder for.
+  public let missing: [String]
   private let sets: [DatasetSplit: ImageSet]
 
   /// Lists the files of the given splits; opens none of them.
   ///
-  /// - Throws: `DataError` for a missing or empty folder, a class without images, images that are not PNG, and
-  ///   classes that differ between the splits.
-  public init(path: String, splits: [DatasetSplit] = DatasetSplit.allCases) throws {
-    try ImageFolder.requireDirectory(path, of: path)
-    var sets: [DatasetSplit: ImageSet] = [:]
-    for split in splits {
-      sets[split] = try ImageFolder.list(path + "/" + split.rawValue, split: split, root: path)
-    }
-    if let train = sets[.train], let val = sets[.val] {
-      try ImageFolder.requireEqualClasses(train, val, root: path)
+  /// - Parameter known: the class names that a model has, by number; nil = those of the folder. The part for training must
+  ///   have them all, and `val` with it; `val` alone may lack some.
+  /// - Throws: `DataError` for a missing or empty folder, a class without images, images that are not PNG, classes that
+  ///   differ between the splits, and classes that are not known.
+  public init(path: String, splits: [DatasetSplit] = DatasetSplit.allCases, known: [String]? = nil) throws {
+    let root = try RootListing(path)
+    let found = try splits.map { try SplitListing($0, root) }
+    for one in found.dropFirst() { try ImageFolder.requireEqualClasses(found[0], one, root: path) }
+    let own = found.first?.classes ?? []
+    let classes = known ?? own
+    let number = Dictionary(classes.enumerated().map { ($1, Int32($0)) }) { first, _ in first }
+    missing = classes.filter { !own.contains($0) }
+    let unknown = own.filter { number[$0] == nil }
+    guard unknown.isEmpty, missing.isEmpty || splits == [.val] else {
+      throw ImageFolder.differing(found[0], unknown: unknown, missing: missing, classes, of: path)
     }
     self.path = path
-    self.sets = sets
-    classes = splits.first.flatMap { sets[$0]?.classes } ?? []
+    self.classes = classes
+    leftOut = found.reduce(into: root.leftOut(splits)) { $0.add($1.leftOut, below: $1.split.rawValue) }
+    sets = Dictionary(
+      uniqueKeysWithValues: found.map { listing in
+        let images = listing.files.flatMap { name, files in
+          files.map { ImageSet.Entry(path: $0, label: number[name] ?? -1) }
+        }
+        return (listing.split, ImageSet(split: listing.split, classes: classes, images: images))
+      })
   }
 
   /// The images of a split.
@@ -74,85 +90,21 @@ public struct ImageFolder: Sendable {
     }
   }
 
-  private static let layout = "DIR/train/<class>/*.png and DIR/val/<class>/*.png"
-  private static let otherFormats: Set<String> = [
-    "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "tif", "tiff", "webp", "heic", "avif", "ppm",
-  ]
-
-  private static func requireDirectory(_ path: String, of root: String) throws {
-    var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
-      throw DataError(
-        "\(path): no such folder; expected \(layout); `mmoe data synthesize \(root)` makes one")
+  /// What should be said about the folder before it is used: what it lacks, and what is left out.
+  public var notes: [String] {
+    var notes: [String] = []
+    if !missing.isEmpty {
+      notes.append(
+        "\(path) has no images of \(missing.count) of \(classes.count) classes (\(ImageFolder.abbreviated(missing))), which count 0"
+      )
     }
-    guard isDirectory.boolValue else {
-      throw DataError("\(path): not a folder; expected \(layout)")
-    }
+    return notes + [leftOut.text].compactMap { $0.map { "\(path): \($0)" } }
   }
 
-  /// The names in a folder that are not hidden, sorted by their bytes (the same on every system).
-  private static func names(in path: String) throws -> [String] {
-    do {
-      return try FileManager.default.contentsOfDirectory(atPath: path)
-        .filter { !$0.hasPrefix(".") }
-        .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    } catch {
-      throw DataError("\(path): the folder cannot be read; check its permissions")
-    }
-  }
-
-  private static func list(_ path: String, split: DatasetSplit, root: String) throws -> ImageSet {
-    try requireDirectory(path, of: root)
-    let entries = try names(in: path)
-    var classes: [String] = []
-    for name in entries {
-      var isDirectory: ObjCBool = false
-      if FileManager.default.fileExists(atPath: path + "/" + name, isDirectory: &isDirectory),
-        isDirectory.boolValue
-      {
-        classes.append(name)
-      }
-    }
-    guard !classes.isEmpty else {
-      throw DataError("\(path): no class folders (\(summary(of: entries))); expected \(layout)")
-    }
-    var images: [ImageSet.Entry] = []
-    for (label, name) in classes.enumerated() {
-      let files = try listClass(path + "/" + name)
-      images += files.map { ImageSet.Entry(path: $0, label: Int32(label)) }
-    }
-    return ImageSet(split: split, classes: classes, images: images)
-  }
-
-  /// What lies in a split that has no class folders.
-  private static func summary(of files: [String]) -> String {
-    if files.isEmpty { return "the folder is empty" }
-    let hasPictures = files.contains { $0.lowercased().hasSuffix(".png") }
-    return hasPictures ? "PNG files lie directly in it" : "only other files lie in it"
-  }
-
-  private static func listClass(_ path: String) throws -> [String] {
-    var files: [String] = []
-    for name in try names(in: path) {
-      let suffix = name.split(separator: ".").last.map { $0.lowercased() } ?? ""
-      if suffix == "png" {
-        files.append(path + "/" + name)
-      } else if otherFormats.contains(suffix) {
-        throw DataError(
-          "\(path)/\(name): a .\(suffix) file, expected PNG; convert it "
-            + "(`mogrify -format png FILE`) and remove the original")
-      }
-    }
-    guard !files.isEmpty else {
-      throw DataError("\(path): a class without images; add PNG files or remove the folder")
-    }
-    return files
-  }
-
-  private static func requireEqualClasses(_ train: ImageSet, _ val: ImageSet, root: String) throws {
+  private static func requireEqualClasses(_ train: SplitListing, _ val: SplitListing, root: String) throws {
     guard train.classes != val.classes else { return }
-    let onlyTrain = Set(train.classes).subtracting(val.classes).sorted()
-    let onlyVal = Set(val.classes).subtracting(train.classes).sorted()
+    let onlyTrain = train.classes.filter { !val.classes.contains($0) }
+    let onlyVal = val.classes.filter { !train.classes.contains($0) }
     let parts = [("train", onlyTrain), ("val", onlyVal)].filter { !$0.1.isEmpty }
       .map { "only in \($0.0): " + abbreviated($0.1) }
     throw DataError(
@@ -160,8 +112,18 @@ public struct ImageFolder: Sendable {
         + "both need the same class folders")
   }
 
+  private static func differing(
+    _ listing: SplitListing, unknown: [String], missing: [String], _ classes: [String], of root: String
+  ) -> DataError {
+    let parts = [("unknown to the model", unknown), ("missing", missing)].filter { !$0.1.isEmpty }
+      .map { "\($0.0): \(abbreviated($0.1))" }
+    return DataError(
+      "\(root)/\(listing.split.rawValue): its \(listing.classes.count) classes differ from the model's \(classes.count) (\(parts.joined(separator: "; "))); expected \(abbreviated(classes)); use the data that the model was trained on, or move other classes out of the folder"
+    )
+  }
+
   /// At most five names, then how many more there are.
-  private static func abbreviated(_ names: [String]) -> String {
+  static func abbreviated(_ names: [String]) -> String {
     let shown = names.prefix(5).joined(separator: ", ")
     return names.count > 5 ? "\(shown) and \(names.count - 5) more" : shown
   }

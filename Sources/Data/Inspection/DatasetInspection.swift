@@ -32,6 +32,8 @@ public struct DatasetInspection: Sendable, Codable, Equatable {
   public var channelDeviation: SIMD3<Double>
   /// Files that cannot be decoded, in the folder's order.
   public var badFiles: [BadFile]
+  /// Files that are not used, by kind.
+  public var leftOut: LeftOut
 
   public var trainImages: Int { classes.reduce(0) { $0 + $1.train } }
   public var valImages: Int { classes.reduce(0) { $0 + $1.val } }
@@ -44,6 +46,7 @@ public struct DatasetInspection: Sendable, Codable, Equatable {
     let train = try folder[.train]
     let val = try folder[.val]
     self.path = path
+    leftOut = folder.leftOut
     classes = folder.classes.map { ClassCount(name: $0, train: 0, val: 0) }
     for image in train.images { classes[Int(image.label)].train += 1 }
     for image in val.images { classes[Int(image.label)].val += 1 }
@@ -80,6 +83,14 @@ public struct DatasetInspection: Sendable, Codable, Equatable {
 }
 
 extension DatasetInspection {
+  /// - Throws: `DataError` where there are files that cannot be decoded.
+  public func requireReadable() throws {
+    guard let first = badFiles.first else { return }
+    throw DataError(
+      "\(path): \(badFiles.count) of \(trainImages + valImages) images cannot be decoded, such as \(first.path); replace them, or train with --on-bad-image skip"
+    )
+  }
+
   /// The inspection for a terminal, at most `limit` classes, sizes and bad files each.
   public func text(limit: Int = 20) -> String {
     var lines = [
@@ -100,6 +111,7 @@ extension DatasetInspection {
     // A reason begins with the file's path.
     lines += badFiles.prefix(limit).map { "  " + $0.reason }
     lines += rest(badFiles.count, limit, "bad files")
+    if let text = leftOut.text { lines.append(text) }
     return lines.joined(separator: "\n")
   }
 

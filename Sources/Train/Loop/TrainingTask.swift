@@ -26,7 +26,8 @@ public protocol TrainingTask: AnyObject {
   var headlines: [(metric: String, label: String, isShare: Bool)] { get }
   /// Time spent waiting for data so far, in seconds.
   var waitSeconds: Double { get }
-  /// What happened with the data and should be said at the end, such as skipped files.
+  /// What happened with the data and should be said at the end, such as skipped files; of all ranks, each of which must
+  /// ask.
   var notes: [String] { get }
 
   /// Whether ranks and micro-batches may differ in how many targets their losses average over, as captions of different

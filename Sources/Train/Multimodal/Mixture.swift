@@ -30,6 +30,7 @@ struct MixtureData {
     images = try config.mixture.images.map { path in
       try named("mixture.images") { try ImageFolder(path: path, splits: [.val]) }
     }
+    for note in images?.notes ?? [] { sink.line("note: \(note)") }
     shards = try config.mixture.text.map { path in
       var options = CorpusTokenizer.Options()
       options.field = config.text.field
@@ -105,6 +106,9 @@ final class Mixture {
       )
     }
   }
+
+  /// For notes about unreadable files.
+  var imageSources: [ImageSource] { [images?.training, images?.validation].compactMap { $0 } }
 
   /// Time that steps waited for either stream, in seconds.
   var waitSeconds: Double { (imageLoader?.waitSeconds ?? 0) + (textLoader?.waitSeconds ?? 0) }

@@ -139,8 +139,8 @@ public struct RetrieveSession {
 
   /// All PNG files below a folder, sorted.
   private static func pictures(in folder: String) throws -> [String] {
-    let names = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
-    let files = names.filter { $0.lowercased().hasSuffix(".png") }.sorted().map { folder + "/" + $0 }
+    let files = try FolderWalk(folder).files.filter { $0.lowercased().hasSuffix(".png") }.sorted()
+      .map { FilePath.join(folder, $0) }
     guard !files.isEmpty else {
       throw TrainError("\(folder): no PNG files in it, expected a folder of pictures; name another one")
     }

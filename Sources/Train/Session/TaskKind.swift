@@ -55,16 +55,18 @@ public enum TaskKind: String, CaseIterable, Sendable {
   ///   - path: what `--data` names; nil = the data that comes with the project, made when it is missing.
   ///   - checkpoint: whose tokenizer and class names must fit; nil for a new run.
   ///   - attachments: files of a tokenizer that a new run takes over.
+  ///   - training: whether it is learnt from; what is only evaluated may lack some of the checkpoint's classes.
   /// - Throws: what is wrong with the data.
   func openData(
     _ path: String?, _ config: RunConfig, checkpoint: LoadedCheckpoint?, attachments: [String: [UInt8]]? = nil,
-    _ sink: any TextSink
+    training: Bool = false, _ sink: any TextSink
   ) throws -> any TaskData {
+    let known = training ? nil : checkpoint?.info.vocabulary
     let data: any TaskData =
       switch self {
       case .imagenetSubset:
         try ImageData(
-          path ?? EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink))
+          path ?? EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink), known: known?["classes"])
       case .lm:
         try TextData(
           path ?? EmbeddedText.prepare(sink: sink), config,
@@ -72,9 +74,10 @@ public enum TaskKind: String, CaseIterable, Sendable {
       case .multimodal:
         try PairData(
           path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments,
-          sink)
+          known: known?["labels"], sink)
       }
     try checkpoint?.requireVocabulary(data.vocabulary, data: data.path)
+    for note in data.notes { sink.line("note: \(note)") }
     return data
   }
 }
@@ -89,6 +92,8 @@ protocol TaskData {
   ///
   /// - Throws: `DataError` for a file that cannot be read.
   func parts(training: Bool) throws -> [DatasetSplit: DataPart]
+  /// What should be said before it is used, such as files that are left out.
+  var notes: [String] { get }
   /// Lets the model's ends follow the data.
   func adapt(_ config: inout RunConfig, _ sink: any TextSink)
   /// - Parameters:
@@ -103,18 +108,21 @@ protocol TaskData {
 /// An image folder.
 struct ImageData: TaskData {
   let path: String
-  private let classes: [String]
+  private let folder: ImageFolder
+  private let known: [String]?
+  private var classes: [String] { folder.classes }
 
-  init(_ path: String) throws {
-    self.path = path
-    classes = try ImageClassification.classNames(data: path)
+  /// - Parameter known: the classes of a checkpoint that is evaluated; nil where both parts are used.
+  init(_ path: String, known: [String]? = nil) throws {
+    (self.path, self.known) = (path, known)
+    folder = try ImageFolder(path: path, splits: known == nil ? DatasetSplit.allCases : [.val], known: known)
   }
 
   var vocabulary: [String: [String]] { ["classes": classes] }
+  var notes: [String] { folder.notes }
 
   func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
     let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
-    let folder = try ImageFolder(path: path, splits: splits)
     return try Dictionary(uniqueKeysWithValues: splits.map { ($0, try DataPart(folder[$0], root: path)) })
   }
 
@@ -129,6 +137,7 @@ struct ImageData: TaskData {
   func makeJob(
     _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try ImageClassification(config, data: path, training: training, filled: filled, engine: engine, team: team)
+    try ImageClassification(
+      config, data: path, known: known, training: training, filled: filled, engine: engine, team: team)
   }
 }

@@ -35,19 +35,20 @@ public final class ImageClassification: TrainingTask {
 
   /// - Parameters:
   ///   - data: a folder in the ImageFolder layout.
+  ///   - known: the class names of a checkpoint that is evaluated, of which the data may lack some; nil = those of the data.
   ///   - training: whether the `train` split is needed too.
   ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   public init(
-    _ config: RunConfig, data: String, training isTraining: Bool = true, filled: Bool = false, engine: Engine,
-    team: RankTeam? = nil
+    _ config: RunConfig, data: String, known: [String]? = nil, training isTraining: Bool = true, filled: Bool = false,
+    engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
     self.team = team
     try config.requireDivisible(by: team?.world.size ?? 1)
-    folder = try ImageFolder(path: data, splits: isTraining ? [.train, .val] : [.val])
+    folder = try ImageFolder(path: data, splits: isTraining ? [.train, .val] : [.val], known: known)
     let cache = config.data.cacheBytes
     validation = ImageSource(
       try folder[.val], cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
@@ -74,17 +75,10 @@ public final class ImageClassification: TrainingTask {
     flopsPerStep = try ModelCosts(config.model).trainingFLOPs * Double(config.data.batch)
   }
 
-  /// The classes of a folder, which the model's head follows.
-  ///
-  /// - Throws: `DataError` for what is wrong with the folder.
-  public static func classNames(data: String) throws -> [String] {
-    try ImageFolder(path: data, splits: [.val]).classes
-  }
-
   public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
 
   public var notes: [String] {
-    [training, validation].compactMap { $0?.badImagesNote }
+    [training, validation].compactMap { $0?.badImagesNote(team) }
   }
 
   public func startTraining(atMicroBatch index: Int) throws {
@@ -176,11 +170,20 @@ public final class ImageClassification: TrainingTask {
 }
 
 extension ImageSource {
-  /// What was left out as unreadable; nil = nothing.
-  var badImagesNote: String? {
-    let bad = statistics.bad
-    guard let first = bad.min(by: { $0.key < $1.key }) else { return nil }
-    return "\(bad.count) unreadable \(set.split.rawValue) images skipped, such as \(first.value)"
+  /// What was left out as unreadable by any rank; nil = nothing. Every rank must ask: each reads other files, and a file
+  /// that several ranks met counts once.
+  func badImagesNote(_ team: RankTeam?) -> String? {
+    var bad = Set(statistics.bad.keys)
+    if let team, team.world.allReduce([Double(bad.count)])[0] > 0 {
+      var met = [Double](repeating: 0, count: set.count)
+      for index in bad { met[index] = 1 }
+      bad = Set(team.world.allReduce(met).enumerated().filter { $0.element > 0 }.map(\.offset))
+    }
+    guard let first = bad.min() else { return nil }
+    // Another rank may have met it; the reason is the same here.
+    _ = try? image(at: first)
+    let reason = statistics.bad[first] ?? set.images[first].path
+    return "\(bad.count) unreadable \(set.split.rawValue) images skipped, such as \(reason)"
   }
 }
 

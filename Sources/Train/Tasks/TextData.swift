@@ -38,6 +38,9 @@ struct TextData: TaskData {
 
   var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint]] }
 
+  /// Files that are left out were named while the text was read.
+  var notes: [String] { [] }
+
   func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
     try TextData.parts(shards, tokenizer, training: training)
   }
