@@ -36,6 +36,15 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
   return bytes
 }
 
+/// The size of a file in bytes.
+///
+/// - Throws: `DataError` naming the file that cannot be looked at.
+func fileSize(_ path: String) throws -> Int {
+  var information = stat()
+  guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+  return Int(information.st_size)
+}
+
 /// Writes a whole file of a `StagedFolder`, which makes all of its files durable together.
 ///
 /// - Throws: `DataError` naming the file and the system's reason.

@@ -10,7 +10,7 @@ import Testing
     let folder = try TemporaryFolder()
     for (index, name) in images.enumerated() {
       try folder.write(
-        name, PNGImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 40 * index), 9, 200]).encoded())
+        name, PNGImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 41 * index), 9, 200]).encoded())
     }
     try folder.write(PairFolder.fileName, [UInt8](lines.joined(separator: "\n").utf8))
     return folder
@@ -57,10 +57,19 @@ import Testing
     (#"{"image": "b.png", "caption": "x", "split": "test"}"#, ["captions.jsonl:2", "test", "train, val"]),
     (#"{"image": "a.png", "caption": "x", "split": "val"}"#, ["captions.jsonl:2", "a.png", "split"]),
     (#"{"image": "a.png", "caption": "x", "label": "l", "split": "train"}"#, ["captions.jsonl:2", "label", "'l'"]),
+    (#"{"image": "b.png", "caption": "x", "label": ""}"#, ["captions.jsonl:2", "label ''", "leave it out"]),
+    (#"{"image": "../a.png", "caption": "x"}"#, ["captions.jsonl:2", "../a.png", "below", "copy it there"]),
+    (#"{"image": "sub/../a.png", "caption": "x"}"#, ["captions.jsonl:2", "sub/../a.png", "copy it there"]),
+    (#"{"image": "/etc/hostname", "caption": "x"}"#, ["captions.jsonl:2", "/etc/hostname", "copy it there"]),
+    (
+      #"{"image": "out.png", "caption": "x"}"#, ["captions.jsonl:2", "out.png is a link to /etc/host", "copy it there"]
+    ),
+    (#"{"image": ".", "caption": "x"}"#, ["captions.jsonl:2", "copy it there"]),
   ])
   func wrongLines(line: String, words: [String]) throws {
     let folder = try folder(
       [#"{"image": "a.png", "caption": "x", "split": "train"}"#, line], images: ["a.png", "b.png"])
+    symlink("/etc/hostname", folder.path + "/out.png")
     let found = try #require(message { _ = try PairFolder(path: folder.path) })
     for word in words { #expect(found.contains(word), "\(found)") }
     #expect(!found.contains("\n"))
@@ -75,6 +84,81 @@ import Testing
     let empty = try folder([""], images: [])
     #expect(message { _ = try PairFolder(path: empty.path) }?.contains("no pairs in it") == true)
     #expect(message { _ = try PairFolder(path: empty.path + "/nowhere") }?.contains("captions.jsonl") == true)
+  }
+
+  /// One picture under many names is on one side; where lines put it on both, they are named.
+  @Test func equalPicturesAreOnOneSide() throws {
+    let names = (0..<40).map { "\($0).png" }
+    let lines = names.map { #"{"image": "\#($0)", "caption": "x"}"# }
+    let folder = try folder(lines, images: names)
+    for copy in 0..<20 {
+      try folder.write(
+        "\(copy + 20).png", [UInt8](Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/\(copy).png"))))
+    }
+    for seed in 0..<3 {
+      let pairs = try PairFolder(path: folder.path, validationShare: 0.4, seed: UInt64(seed))
+      let (train, val) = (try Set(pairs[.train].pictureHashes()), try Set(pairs[.val].pictureHashes()))
+      #expect(train.isDisjoint(with: val) && train.count + val.count == 20)
+      #expect(pairs[.train].count + pairs[.val].count == 40 && pairs.groupNote == nil)
+    }
+    let said = lines.enumerated().map {
+      $0 == 3 || $0 == 30 ? $1.replacing("}", with: ", \"split\": \"\($0 == 3 ? "val" : "train")\"}") : $1
+    }
+    try folder.write(PairFolder.fileName, [UInt8](said.joined(separator: "\n").utf8))
+    let pairs = try PairFolder(path: folder.path)
+    #expect(pairs[.val].images.contains { $0.path.hasSuffix("/23.png") })
+    #expect(pairs[.train].images.contains { $0.path.hasSuffix("/10.png") })
+    try folder.write(
+      PairFolder.fileName,
+      [UInt8](
+        said.joined(separator: "\n").replacing("\"30.png\"", with: "\"23.png\"").replacing(lines[23], with: lines[30])
+          .utf8))
+    let found = message { _ = try PairFolder(path: folder.path) } ?? "nothing"
+    #expect(
+      found.contains("captions.jsonl:31: 23.png is in train, but 3.png, of the same picture, is in val"), "\(found)")
+  }
+
+  /// A group that lines put on both sides.
+  @Test func groupsOnBothSides() throws {
+    let lines = ["train", "val"].enumerated().map {
+      #"{"image": "\#($0).png", "caption": "x", "group": "g", "split": "\#($1)"}"#
+    }
+    let folder = try folder(lines, images: ["0.png", "1.png"])
+    #expect(
+      message { _ = try PairFolder(path: folder.path) }?.contains(
+        "captions.jsonl:2: 1.png is in val, but 0.png, of the same group, is in train") == true)
+  }
+
+  /// A byte order mark, `./`, and names in other forms of Unicode than the files'; files that are left out; few groups.
+  @Test func namesAndNotes() throws {
+    let lines = [
+      #"{"image": "./caf\u00e9.png", "caption": "x", "split": "val"}"#,
+      #"{"image": "sub//b.png", "caption": "x", "group": "g", "split": "train"}"#,
+      #"{"image": "c.png", "caption": "x", "group": "g", "split": "train"}"#,
+    ]
+    let folder = try folder(["\u{FEFF}" + lines[0]] + lines[1...], images: ["cafe\u{301}.png", "sub/b.png", "c.png"])
+    try folder.write("notes.txt", [0x61])
+    symlink("sub", folder.path + "/again")
+    let pairs = try PairFolder(path: folder.path)
+    #expect(FileManager.default.fileExists(atPath: pairs[.val].images[0].path))
+    #expect(pairs[.train].images.map(\.path) == ["sub/b.png", "c.png"].map { folder.path + "/" + $0 })
+    #expect(pairs.notes == ["\(folder.path): left out: files that are no PNG by their names (1, notes.txt)"])
+    #expect(
+      pairs.groupNote
+        == "\(folder.path): the 2 images for training form 1 group; a pass over the data shows one image of each")
+  }
+
+  @Test func labelsOfAModel() throws {
+    let lines = ["train", "val"].enumerated().map {
+      #"{"image": "\#($0).png", "caption": "x", "label": "l\#($0)", "split": "\#($1)"}"#
+    }
+    let folder = try folder(lines, images: ["0.png", "1.png"])
+    let pairs = try PairFolder(path: folder.path, known: ["l1", "other", "l0"])
+    #expect(pairs[.train].images[0].label == 2 && pairs[.val].images[0].label == 0)
+    #expect(pairs.notes == ["\(folder.path) has no images of 1 of 3 labels (other), which count 0"])
+    #expect(
+      message { _ = try PairFolder(path: folder.path, known: ["l0"]) }?.contains(
+        "captions.jsonl:2: the label 'l1' is unknown to the model") == true)
   }
 
   /// One member of a group a pass, another one in another pass; captions drawn by the step; the same for any threads.

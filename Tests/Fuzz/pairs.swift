@@ -3,7 +3,10 @@ import Foundation
 /// Whatever `captions.jsonl` holds, it is refused in one line, or every pair has its file and its caption, and no group
 /// stands on both sides.
 func fuzzPairs(_ input: UnsafeBufferPointer<UInt8>) {
-  for name in ["a.png", "b.png"] { _ = fuzzFile(name, []) }
+  // Two pictures of their own, and one under two names.
+  for (name, bytes) in [("a.png", [1]), ("b.png", [2, 2]), ("c.raw", [2, 2])] as [(String, [UInt8])] {
+    _ = fuzzFile(name, bytes)
+  }
   _ = fuzzFile(PairFolder.fileName, input)
   mayRefuse {
     let folder = try PairFolder(path: fuzzFolder, validationShare: 0.5)
@@ -17,6 +20,11 @@ func fuzzPairs(_ input: UnsafeBufferPointer<UInt8>) {
         precondition(image.label == -1 || folder.labels.indices.contains(Int(image.label)))
       }
       groups.append(Set(set.images.map(\.group)))
+      for (name, other) in [("b.png", "c.raw"), ("c.raw", "b.png")] {
+        guard set.images.contains(where: { $0.path.hasSuffix("/" + name) }) else { continue }
+        let opposite = folder[split == .train ? .val : .train]
+        precondition(!opposite.images.contains { $0.path.hasSuffix("/" + other) })
+      }
     }
     precondition(groups[0].isDisjoint(with: groups[1]))
   }

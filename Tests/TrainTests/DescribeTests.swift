@@ -44,7 +44,7 @@ import Testing
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset("gpt-toy"), to: &config)
     try RunConfig.table.set(settings, in: &config)
-    let dryRun = DryRun(task: .lm, preset: "gpt-toy", config: config)
+    let dryRun = try DryRun(task: .lm, preset: "gpt-toy", config: config, data: nil)
     guard isRefused else {
       #expect(try description.text().contains("parameters are not listed"))
       #expect(try !dryRun.text().isEmpty && !dryRun.json().line.isEmpty)

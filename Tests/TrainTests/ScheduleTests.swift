@@ -44,6 +44,7 @@ import Testing
     var config = try TinyRun(["train.steps=\(steps)", "schedule.warmup=\(warmup)"]).config
     config.data.batch = 8
     #expect(
-      try DryRun(task: .imagenetSubset, preset: "debug", config: config).text().contains("only rises") == isNoted)
+      try DryRun(task: .imagenetSubset, preset: "debug", config: config, data: nil).text().contains("only rises")
+        == isNoted)
   }
 }

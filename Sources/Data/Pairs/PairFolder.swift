@@ -1,5 +1,5 @@
 import Foundation
-import MMoETensor
+import MMoEFiles
 
 /// One image of a split with what is said about it.
 public struct PairImage: Sendable, Equatable {
@@ -60,15 +60,20 @@ public struct PairSet: Sendable {
 /// Optional fields: `captions` (more of them), `label` (the class of the picture), `group` (images that must stay on one
 /// side: variants, frames of one scene), `split` (`train`, `val`, or `none` for a pair that is left out), `gallery` (images
 /// that are ranked among each other in retrieval). Several lines may name one image; their captions add up. Other fields
-/// are passed over. Without `split` the draw of a group's name, or of the image's, divides them.
+/// are passed over. Without `split` the draw of a group's name, or of the image's, divides them; files of the same content
+/// stay on one side.
 public struct PairFolder: Sendable {
   public static let fileName = "captions.jsonl"
   /// The split of pairs in neither part.
   public static let leftOut = "none"
 
   public let path: String
-  /// Labels of all splits, sorted; empty where no line has one.
+  /// Labels of all splits, sorted, or those of a model; empty where no line has one.
   public let labels: [String]
+  /// Labels of the model that no line has.
+  public let missing: [String]
+  /// Files of the folder that are not used.
+  public let leftOutFiles: LeftOut
   private let sets: [DatasetSplit: PairSet]
 
   /// Whether a folder holds pairs.
@@ -76,26 +81,30 @@ public struct PairFolder: Sendable {
     FileManager.default.fileExists(atPath: path + "/" + fileName)
   }
 
-  /// Reads the lines; opens no picture.
+  /// Reads the lines; opens pictures only to tell those of equal size apart.
   ///
   /// - Parameters:
   ///   - validationShare: of the groups, where lines do not say it.
   ///   - seed: another one divides otherwise.
-  /// - Throws: `DataError` naming the line: broken JSON, an image that is missing, a caption that is missing or empty; a
-  ///   picture without a line; a part without pairs.
-  public init(path: String, validationShare: Double = 0.1, seed: UInt64 = 0) throws {
+  ///   - known: the labels that a model has, by number; nil = those of the lines.
+  /// - Throws: `DataError` naming the line: broken JSON, an image that is missing or outside of the folder, a caption that
+  ///   is missing or empty, a label that is not known, one picture on both sides; a picture without a line; a part without
+  ///   pairs.
+  public init(path: String, validationShare: Double = 0.1, seed: UInt64 = 0, known: [String]? = nil) throws {
     let file = path + "/" + PairFolder.fileName
     guard PairFolder.isOne(path) else {
       throw DataError(
         "\(path): no \(PairFolder.fileName) in it, expected PNG files and a line {\"image\": \"a.png\", \"caption\": \"…\"} for each"
       )
     }
-    var records: [Record] = []
+    var files = PairFiles(try FolderWalk(path), in: path)
+    var records: [PairRecord] = []
     var byImage: [String: Int] = [:]
-    let lines = try readFile(file, limit: 1 << 30).split(separator: 0x0A, omittingEmptySubsequences: false)
+    let lines = try readText(file, limit: 1 << 30).split(separator: 0x0A, omittingEmptySubsequences: false)
     for (number, bytes) in lines.enumerated() {
       guard bytes.contains(where: { $0 > 0x20 }) else { continue }
-      let record = try Record(bytes, place: "\(file):\(number + 1)")
+      var record = try PairRecord(bytes, place: "\(file):\(number + 1)")
+      record.image = try files.find(record.image, place: record.place)
       guard let known = byImage[record.image] else {
         byImage[record.image] = records.count
         records.append(record)
@@ -104,45 +113,57 @@ public struct PairFolder: Sendable {
       try records[known].add(record)
     }
     guard !records.isEmpty else { throw DataError("\(file): no pairs in it, expected at least one line") }
-    for record in records { try record.requireFile(in: path) }
-    try PairFolder.requireCaptions(of: path, named: Set(records.map(\.image)))
-    labels = Set(records.compactMap(\.label)).sorted()
+    leftOutFiles = try files.requireCaptions(named: records.map(\.image))
+    let own = Set(records.compactMap(\.label)).sorted()
+    let labels = known ?? own
+    if let strange = records.first(where: { $0.label.map { !labels.contains($0) } ?? false }) {
+      throw DataError(
+        "\(strange.place): the label '\(strange.label ?? "")' is unknown to the model, expected \(labels.isEmpty ? "none" : ImageFolder.abbreviated(labels)); mend or remove the line"
+      )
+    }
     self.path = path
+    self.labels = labels
+    missing = labels.filter { !own.contains($0) }
     sets = try PairFolder.divide(records, path: path, labels: labels, share: validationShare, seed: seed)
   }
 
   /// The pairs of a split.
   public subscript(split: DatasetSplit) -> PairSet { sets[split]! }
 
-  /// Every PNG file below the folder must be named: one that is not would be passed over silently.
-  private static func requireCaptions(of path: String, named: Set<String>) throws {
-    let files = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
-    let missing = files.filter { name in
-      name.lowercased().hasSuffix(".png") && !named.contains(name)
-        && !name.split(separator: "/").contains { $0.hasPrefix(".") }
-    }.sorted()
-    guard let first = missing.first else { return }
-    throw DataError(
-      "\(path)/\(first): no line of \(fileName) names it\(missing.count > 1 ? " (nor \(missing.count - 1) other PNG files)" : ""); add captions, or remove the file"
-    )
+  /// What should be said about the folder before it is used.
+  public var notes: [String] {
+    var notes: [String] = []
+    if !missing.isEmpty {
+      notes.append(
+        "\(path) has no images of \(missing.count) of \(labels.count) labels (\(ImageFolder.abbreviated(missing))), which count 0"
+      )
+    }
+    if let text = leftOutFiles.text { notes.append("\(path): \(text)") }
+    return notes
+  }
+
+  /// How many images a pass over the data shows in training, where it is not all of them.
+  public var groupNote: String? {
+    let (images, groups) = (self[.train].count, self[.train].groups.count)
+    guard groups < images else { return nil }
+    return
+      "\(path): the \(images) images for training form \(groups) group\(groups == 1 ? "" : "s"); a pass over the data shows one image of each"
   }
 
   private static func divide(
-    _ records: [Record], path: String, labels: [String], share: Double, seed: UInt64
+    _ records: [PairRecord], path: String, labels: [String], share: Double, seed: UInt64
   ) throws -> [DatasetSplit: PairSet] {
-    let labelNumber = Dictionary(uniqueKeysWithValues: labels.enumerated().map { ($1, Int32($0)) })
+    let labelNumber = Dictionary(labels.enumerated().map { ($1, Int32($0)) }) { first, _ in first }
+    let sides = try PairSides(records, path: path, share: share, seed: seed)
     var groupNumber: [String: Int] = [:]
     var images: [DatasetSplit: [PairImage]] = [:]
-    for record in records {
-      let name = record.group.map { "group \($0)" } ?? "image \(record.image)"
-      let number = groupNumber[name, default: groupNumber.count]
-      groupNumber[name] = number
-      let drawn = CounterRandom(seed: seed, purpose: .split, a: CounterRandom.hash(name)).uniform(0)
-      let split = record.split ?? (drawn < Float(share) ? .side(.val) : .side(.train))
-      guard case .side(let side) = split else { continue }
+    for (index, record) in records.enumerated() {
+      let number = groupNumber[record.groupName, default: groupNumber.count]
+      groupNumber[record.groupName] = number
+      guard let side = sides[index] else { continue }
       images[side, default: []].append(
         PairImage(
-          path: path + "/" + record.image, captions: record.captions,
+          path: FilePath.join(path, record.image), captions: record.captions,
           label: record.label.flatMap { labelNumber[$0] } ?? -1, group: number, gallery: record.gallery ?? "",
           place: record.place))
     }
@@ -155,88 +176,5 @@ public struct PairFolder: Sendable {
         }
         return (split, PairSet(split: split, labels: labels, images: members))
       })
-  }
-}
-
-/// What lines say of one image.
-private struct Record {
-  enum Split: Equatable {
-    case side(DatasetSplit)
-    case leftOut
-  }
-
-  let image: String
-  private(set) var captions: [String]
-  let label: String?
-  let group: String?
-  let split: Split?
-  let gallery: String?
-  let place: String
-
-  private struct Line: Decodable {
-    let image: String?
-    let caption: String?
-    let captions: [String]?
-    let label: String?
-    let group: String?
-    let split: String?
-    let gallery: String?
-  }
-
-  init(_ bytes: ArraySlice<UInt8>, place: String) throws {
-    let line: Line
-    do {
-      line = try JSONDecoder().decode(Line.self, from: Data(bytes))
-    } catch DecodingError.typeMismatch(_, let context) {
-      let field = context.codingPath.first?.stringValue
-      throw DataError(
-        "\(place): \(field.map { "the field \($0) is no text" } ?? "no JSON object"), expected {\"image\": \"a.png\", \"caption\": \"…\"}"
-      )
-    } catch {
-      throw DataError("\(place): no valid JSON, expected {\"image\": \"a.png\", \"caption\": \"…\"} on one line")
-    }
-    guard let image = line.image, !image.isEmpty else {
-      throw DataError("\(place): no field image, expected the name of a PNG file; add it or remove the line")
-    }
-    let captions = [line.caption].compactMap { $0 } + (line.captions ?? []).filter { $0 != line.caption }
-    guard let first = captions.first else {
-      throw DataError("\(place): \(image) has no field caption, expected a text; add it or remove the line")
-    }
-    guard captions.allSatisfy({ $0.contains { !$0.isWhitespace } }) else {
-      throw DataError(
-        "\(place): the caption '\(first)' of \(image) is empty, expected a text; add it or remove the line")
-    }
-    switch line.split {
-    case nil: split = nil
-    case PairFolder.leftOut: split = .leftOut
-    case let name?:
-      guard let side = DatasetSplit(rawValue: name) else {
-        throw DataError("\(place): split is '\(name)', expected train, val or \(PairFolder.leftOut)")
-      }
-      split = .side(side)
-    }
-    (self.image, self.captions, self.place) = (image, captions, place)
-    (label, group, gallery) = (line.label, line.group, line.gallery)
-  }
-
-  /// Adds the captions of a later line of the same image.
-  mutating func add(_ other: Record) throws {
-    for (name, own, found) in [
-      ("label", label, other.label), ("group", group, other.group), ("gallery", gallery, other.gallery),
-    ]
-    where own != found {
-      throw DataError(
-        "\(other.place): \(image) has the \(name) '\(found ?? "none")', expected '\(own ?? "none")' as in \(place)")
-    }
-    guard split == other.split else {
-      throw DataError("\(other.place): \(image) stands in another split than in \(place); give both lines one split")
-    }
-    captions += other.captions.filter { !captions.contains($0) }
-  }
-
-  func requireFile(in folder: String) throws {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: folder + "/" + image, isDirectory: &isFolder), !isFolder.boolValue
-    else { throw DataError("\(place): the file \(folder)/\(image) is missing; add it or remove the line") }
   }
 }

@@ -64,7 +64,8 @@ struct CheckpointHeader {
           throw TrainError(
             "\(file): dataset '\(place)' is no UTF-8, expected names, one a line; \(CheckpointHeader.maker)")
         }
-        vocabulary[entry.name] = words.utf8.split(separator: 0x0A, omittingEmptySubsequences: false).map {
+        // Captions need no labels; no names are no line, not an empty one.
+        vocabulary[entry.name] = words.isEmpty ? [] : words.utf8.split(separator: 0x0A, omittingEmptySubsequences: false).map {
           String(Substring($0))
         }
       }

@@ -95,7 +95,7 @@ public struct TrainSession {
     try config.requireUsed(task, beyond: inherited) { place(of: $0, preset: preset) }
     try config.requirePlaces()
     if options.isDryRun {
-      try report(DryRun(task: task, preset: preset, config: config))
+      try report(DryRun(task: task, preset: preset, config: config, data: options.data))
       return Result()
     }
     try DryRun.requireMemory(for: config)
@@ -106,7 +106,8 @@ public struct TrainSession {
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }
     let data = try task.openData(
-      path, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings), human)
+      path, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings),
+      training: true, human)
     if world.rank == 0 { world.barrier(patiently: true) }
     if checkpoint == nil { data.adapt(&config, human) }
     var origin = checkpoint?.info.origin ?? RunOrigin()

@@ -9,24 +9,34 @@ struct PairData: TaskData {
   let folder: PairFolder
   let tokenizer: any Tokenizer
   let mixture: MixtureData
+  /// What should be said before it is used: files that are left out, groups, and captions that are cut.
+  let notes: [String]
+  private let known: [String]?
 
   /// - Parameters:
   ///   - attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
+  ///   - known: the labels of a checkpoint that is evaluated, of which the data may lack some; nil = those of the data.
   ///   - cache: where shards of text that is mixed in are kept.
   /// - Throws: `DataError` or `TrainError` for what is wrong with the folder, what is mixed in, or the tokenizer.
   init(
-    _ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?, cache: String = ProjectHome.cache + "/tokens",
-    _ sink: any TextSink
+    _ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?, known: [String]? = nil,
+    cache: String = ProjectHome.cache + "/tokens", _ sink: any TextSink
   ) throws {
-    self.path = path
-    folder = try PairFolder(path: path, validationShare: config.text.validationShare)
+    (self.path, self.known) = (path, known)
+    folder = try PairFolder(path: path, validationShare: config.text.validationShare, known: known)
     tokenizer =
       try attachments.map(TokenizerAttachments.load) ?? PairData.tokenizer(config.tokenizer, captions: folder[.train])
     mixture = try MixtureData(config, tokenizer: tokenizer, cache: cache, sink)
+    if let known, let strange = mixture.images?.classes.first(where: { !known.contains($0) }) {
+      throw TrainError(
+        "mixture.images: the class \(strange) is unknown to the model, expected \(known.prefix(5).joined(separator: ", ")); move it out of the folder"
+      )
+    }
+    notes = try PairData.notes(folder, tokenizer, config, evaluated: known != nil)
   }
 
   /// The tokenizer that the configuration asks for.
-  private static func tokenizer(_ config: TokenizerConfig, captions: PairSet) throws -> any Tokenizer {
+  static func tokenizer(_ config: TokenizerConfig, captions: PairSet) throws -> any Tokenizer {
     guard config.kind == .bpe, config.path == nil else { return try TextData.tokenizer(config) }
     // With a space before it a word is the same token wherever it stands.
     let text = captions.images.flatMap(\.captions).map { PairData.text(of: $0) + "\n" }.joined()
@@ -34,12 +44,21 @@ struct PairData: TaskData {
     return try trainer.train(vocabularySize: config.vocabulary)
   }
 
+  /// Files that are left out, groups, and captions that are cut.
+  static func notes(
+    _ folder: PairFolder, _ tokenizer: any Tokenizer, _ config: RunConfig, evaluated: Bool
+  ) throws -> [String] {
+    let sets = evaluated ? [folder[.val]] : DatasetSplit.allCases.map { folder[$0] }
+    let cut = try CaptionTokens(tokenizer).cutNote(sets, context: config.model.text.context)
+    return folder.notes + [evaluated ? nil : folder.groupNote, cut].compactMap { $0 }
+  }
+
   /// What is tokenized of a caption.
   static func text(of caption: String) -> String { " " + caption }
 
   /// The pairs' labels, and after them those that only labelled images have.
   var labels: [String] {
-    folder.labels + (mixture.images?.classes ?? []).filter { !folder.labels.contains($0) }
+    known ?? folder.labels + (mixture.images?.classes ?? []).filter { !folder.labels.contains($0) }
   }
 
   var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": labels] }
@@ -100,26 +119,36 @@ struct CaptionTokens: Sendable {
     String(decoding: try tokenizer.decode(ids), as: UTF8.self).trimmingCharacters(in: .whitespaces)
   }
 
-  /// The ids of all captions of a set.
+  /// The ids of all captions of a set. Of a longer caption its beginning is kept.
   ///
   /// - Parameter context: the longest text that the model reads; the border before the caption counts.
-  /// - Throws: `TrainError` naming the line of a caption that is longer.
+  ///
+  /// - Throws: `TrainError` naming the line of a caption that the tokenizer has no tokens for.
   func encode(_ set: PairSet, context: Int) throws -> [[[Int32]]] {
     try set.images.map { image in
-      try image.captions.map { caption in
-        let ids: [Int32]
-        do {
-          ids = try encode(caption)
-        } catch let error as DataError {
-          throw TrainError("\(image.place): the caption '\(caption.prefix(40))': \(error)")
-        }
-        guard ids.count < context else {
-          throw TrainError(
-            "\(image.place): the caption '\(caption.prefix(40))…' has \(ids.count) tokens, expected at most \(context - 1) for model.context \(context); shorten it or raise model.context"
-          )
-        }
-        return ids
-      }
+      try image.captions.map { Array(try encode($0, at: image.place).prefix(context - 1)) }
     }
+  }
+
+  private func encode(_ caption: String, at place: String) throws -> [Int32] {
+    do {
+      return try encode(caption)
+    } catch let error as DataError {
+      throw TrainError("\(place): the caption '\(caption.prefix(40))': \(error)")
+    }
+  }
+
+  /// How many captions are longer than the model reads, and the first of them; nil = none.
+  ///
+  /// - Throws: as `encode`.
+  func cutNote(_ sets: [PairSet], context: Int) throws -> String? {
+    var cut: [(place: String, tokens: Int)] = []
+    for image in sets.flatMap(\.images) {
+      cut += try image.captions.map { try encode($0, at: image.place).count }.filter { $0 >= context }
+        .map { (image.place, $0) }
+    }
+    guard let first = cut.first else { return nil }
+    return
+      "captions cut after \(context - 1) tokens (model.context is \(context)): \(cut.count), the first in \(first.place) with \(first.tokens)"
   }
 }

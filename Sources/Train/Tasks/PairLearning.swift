@@ -34,10 +34,10 @@ public final class PairLearning: TrainingTask {
     /// Tokens of each image's captions.
     let captions: [[[Int32]]]
 
-    fileprivate init(_ set: PairSet, _ tokens: CaptionTokens, _ config: RunConfig, cacheBytes: Int) throws {
+    fileprivate init(_ set: PairSet, _ tokens: CaptionTokens, _ config: RunConfig, cacheBytes: Int) {
       self.set = set
       source = ImageSource(set.imageSet, cacheBytes: cacheBytes, policy: config.data.onBadImage)
-      captions = try tokens.encode(set, context: config.model.text.context)
+      captions = tokens.encode(set, context: config.model.text.context)
     }
   }
 
@@ -75,8 +75,8 @@ public final class PairLearning: TrainingTask {
     vocabulary = data.vocabulary
     attachments = try TokenizerAttachments.make(data.tokenizer)
     let cache = config.data.cacheBytes
-    validation = try Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
-    training = isTraining ? try Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
+    validation = Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
+    training = isTraining ? Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
     mixture = try Mixture(
       data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, training: isTraining, engine: engine,
       share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation))
@@ -123,7 +123,7 @@ public final class PairLearning: TrainingTask {
   public var waitSeconds: Double { (loader?.waitSeconds ?? 0) + (mixture?.waitSeconds ?? 0) }
 
   public var notes: [String] {
-    [training?.source, validation.source].compactMap { $0?.badImagesNote }
+    ([training?.source, validation.source] + (mixture?.imageSources ?? [])).compactMap { $0?.badImagesNote(team) }
   }
 
   public func startTraining(atMicroBatch index: Int) throws {
