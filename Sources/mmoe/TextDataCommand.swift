@@ -14,7 +14,7 @@ extension DataCommand {
         in one part, and a single text is cut at a line.
         """)
 
-    @Argument(help: "A text, a JSONL file, either with .gz or .zst, or a folder of them.") var input: String
+    @Argument(help: "A text, a JSONL file, either packed with gzip or zstd, or a folder of them.") var input: String
     @Option(help: "The word bytes, a folder with vocab.json and merges.txt, or a tokenizer.json.")
     var tokenizer: String
     @Option(help: "The folder to make.") var out: String

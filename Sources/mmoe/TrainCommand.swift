@@ -50,7 +50,7 @@ struct TrainCommand: ParsableCommand {
   var resume: String?
   @Option(name: .customLong("set"), help: "key=value of the configuration (`mmoe config`); repeatable.")
   var settings: [String] = []
-  @Flag(help: "Print parameters, memory and FLOPs; train nothing.") var dryRun = false
+  @Flag(help: "Print parameters, memory, FLOPs and what --data holds; train nothing.") var dryRun = false
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
   func run() throws {

@@ -68,7 +68,7 @@ struct DataSurvey {
       ]
     }
     let tokenizer = try PairData.tokenizer(config.tokenizer, captions: folder[.train])
-    notes += PairData.notes(folder, tokenizer, config, evaluated: false)
+    notes += try PairData.notes(folder, tokenizer, config, evaluated: false)
     var labels = folder.labels
     if let images = config.mixture.images {
       let mixed = try ImageFolder(path: images)

@@ -122,7 +122,6 @@ struct CaptionTokens: Sendable {
   /// The ids of all captions of a set. Of a longer caption its beginning is kept.
   ///
   /// - Parameter context: the longest text that the model reads; the border before the caption counts.
-  ///
   /// - Throws: `TrainError` naming the line of a caption that the tokenizer has no tokens for.
   func encode(_ set: PairSet, context: Int) throws -> [[[Int32]]] {
     try set.images.map { image in
