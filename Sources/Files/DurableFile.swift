@@ -28,7 +28,10 @@ public final class DurableFile {
 
   /// - Throws: when the folder cannot be written, when somebody else writes the same file, or when the name is that of a folder, a
   ///   device, or a file that is read-only.
-  public init(_ finalPath: String, leftovers: Leftovers = .ofName) throws(FileFailure) {
+  public init(_ named: String, leftovers: Leftovers = .ofName) throws(FileFailure) {
+    // A link stays one: what it points to is replaced.
+    let finalPath = (try? FileManager.default.destinationOfSymbolicLink(atPath: named)) != nil
+      ? FilePath.resolved(named) : named
     self.finalPath = finalPath
     folder = FilePath.folder(of: finalPath)
     path = "\(finalPath).tmp-\(getpid())"
@@ -41,6 +44,9 @@ public final class DurableFile {
       Self.removeLeftovers(in: folder) { $0.hasSuffix(suffix) }
     }
     descriptor = try Self.create(path, for: finalPath)
+    var status = stat()
+    // Who may read it stays as it was.
+    if stat(finalPath, &status) == 0 { fchmod(descriptor, status.st_mode & 0o777) }
   }
 
   deinit {

@@ -41,9 +41,22 @@ public enum FilePath {
 
   /// A path whose last name is one that can be built upon: `.` and `..` stand for the folder's own path.
   public static func named(_ path: String) -> String {
-    guard [".", ".."].contains(name(of: path)), let resolved = realpath(path, nil) else { return path }
+    [".", ".."].contains(name(of: path)) ? resolved(path) : path
+  }
+
+  /// The path behind all links, from the root; the path itself where there is nothing.
+  public static func resolved(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
     defer { free(resolved) }
     return String(cString: resolved)
+  }
+
+  /// The path of a place as it is seen from a folder: `../a.txt`. Both are given from the root, without links.
+  public static func relative(_ path: String, to folder: String) -> String {
+    let (own, other) = (path.utf8.split(separator: separator), folder.utf8.split(separator: separator))
+    let common = zip(own, other).prefix { $0.elementsEqual($1) }.count
+    let up = Array(repeating: "..", count: other.count - common)
+    return (up + own[common...].map { String(Substring($0)) }).joined(separator: "/")
   }
 
   /// The path from the root; links stay as they are named.

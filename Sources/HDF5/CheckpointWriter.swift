@@ -40,9 +40,6 @@ public final class CheckpointWriter {
   /// - Throws: `HDF5Error` when the folder is missing or cannot be written.
   public init(path: String) throws {
     file = path
-    // Past a limit on file sizes the system would end the process; this way it is an error like
-    // others.
-    signal(SIGXFSZ, SIG_IGN)
     do {
       temporary = try DurableFile(path, leftovers: .ofExtension)
     } catch {

@@ -20,6 +20,12 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "lm: last words instead, JSONL lines of text (LAMBADA).") var lastWord: String?
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
+  func validate() throws {
+    if data != nil, choices != nil || lastWord != nil {
+      throw ValidationError("--choices and --last-word are the data; give no --data beside them")
+    }
+  }
+
   func run() throws {
     var options = EvalSession.Options()
     options.task = task

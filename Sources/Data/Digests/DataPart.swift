@@ -37,17 +37,21 @@ public struct DataPart: Sendable, Equatable, Codable {
 }
 
 extension DataPart {
-  /// Up to this many bytes of a split all pictures are read. Beyond it the names and sizes of all count, and the content of
-  /// `sampledFiles` of them, evenly spread: reading a hundred gigabytes before every run would cost more than it tells.
-  static let wholeBytes = 1 << 30
-  static let sampledFiles = 4096
+  /// What is read of pictures. Up to `wholeBytes` in a split all of them are. Beyond it the names and sizes of all count, and
+  /// the content of at most `files`, evenly spread: reading a hundred gigabytes before every run would cost more than it tells.
+  struct Sampling {
+    var wholeBytes = 1 << 30
+    var files = 4096
+  }
 
   /// The images of a split: names below the split's folder, labels and content.
   ///
   /// - Parameter root: the data set's folder.
   /// - Throws: `DataError` for a file that cannot be read.
-  public init(_ set: ImageSet, root: String) throws {
-    let files = try DataPart.hashes(set.images.map(\.path))
+  public init(_ set: ImageSet, root: String) throws { try self.init(set, root: root, Sampling()) }
+
+  init(_ set: ImageSet, root: String, _ sampling: Sampling) throws {
+    let files = try DataPart.hashes(set.images.map(\.path), sampling)
     let hasher = ContentHasher()
     for name in set.classes { hasher.add(name) }
     for (image, file) in zip(set.images, files) {
@@ -61,7 +65,7 @@ extension DataPart {
   ///
   /// - Throws: `DataError` for a file that cannot be read.
   public init(_ set: PairSet, root: String) throws {
-    let files = try DataPart.hashes(set.images.map(\.path))
+    let files = try DataPart.hashes(set.images.map(\.path), Sampling())
     let hasher = ContentHasher()
     for name in set.labels { hasher.add(name) }
     var captions = 0
@@ -84,14 +88,10 @@ extension DataPart {
   }
 
   /// What tells files apart: size and content, or size alone of those that are not read.
-  private static func hashes(_ paths: [String]) throws -> [String] {
-    let sizes = try paths.mapInParallel { path in
-      var status = stat()
-      guard stat(path, &status) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
-      return Int(status.st_size)
-    }
-    let isWhole = sizes.reduce(0, +) <= wholeBytes || paths.count <= sampledFiles
-    let step = max(1, paths.count / sampledFiles)
+  private static func hashes(_ paths: [String], _ sampling: Sampling) throws -> [String] {
+    let sizes = try paths.mapInParallel { try fileSize($0) }
+    let isWhole = sizes.reduce(0, +) <= sampling.wholeBytes
+    let step = max(1, (paths.count + sampling.files - 1) / sampling.files)
     return try Array(zip(paths, sizes).enumerated()).mapInParallel { index, file in
       guard isWhole || index % step == 0 else { return "\(file.1)" }
       return "\(file.1) \(try ContentHash(file: file.0).name)"
@@ -99,6 +99,7 @@ extension DataPart {
   }
 
   private static func relative(_ path: String, to root: String) -> String {
-    path.hasPrefix(root + "/") ? String(path.dropFirst(root.utf8.count + 1)) : path
+    let (path, root) = (Array(path.utf8), Array((root + "/").utf8))
+    return String(decoding: path.starts(with: root) ? path[root.count...] : path[...], as: UTF8.self)
   }
 }

@@ -36,6 +36,13 @@ public enum CheckpointRewriting {
     }
     var info = last.info
     (info.best, info.config.model.lora) = (nil, LoRAConfig())
+    // It was trained on what all of them were.
+    for (split, part) in info.origin.data where !checkpoints.allSatisfy({ $0.info.origin.data[split] == part }) {
+      info.origin.data[split] = nil
+    }
+    if !checkpoints.allSatisfy({ $0.info.origin.initialWeights == info.origin.initialWeights }) {
+      info.origin.initialWeights = []
+    }
     try TrainingCheckpoint.write(info, arrays: arrays, to: out) { name in
       var sum = try weights[0].values(name).map(Double.init)
       for other in weights.dropFirst() {

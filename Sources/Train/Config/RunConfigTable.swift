@@ -23,8 +23,6 @@ extension RunConfig {
     "train.epochs", "train.eval_every", "train.sample_every", "checkpoint.every", "checkpoint.first_after",
     "checkpoint.keep",
     "checkpoint.keep_every", "checkpoint.shards", "checkpoint.background",
-    // Where data is; what it holds is compared.
-    "mixture.images", "mixture.text",
     "text.eval_tokens", "parallel.expert", "parallel.zero", "parallel.overlap", "parallel.wire",
     "parallel.host_ranks", "parallel.timeout",
   ]

@@ -52,13 +52,13 @@ struct InitialWeights {
 
   /// Where they are, and the digests of the files that hold them, for the run's record.
   ///
+  /// - Parameter given: what `--init-from` names.
   /// - Throws: `DataError` for a file that cannot be read.
-  func record() throws -> [RunRecord.Weights] {
-    let parts = (source as? TowerWeights)?.parts.map { ("\($0.modality)=", $0.source) } ?? [("", source)]
-    return try parts.map { modality, source in
+  func record(_ given: [String]) throws -> [RunRecord.Weights] {
+    let sources = (source as? TowerWeights)?.parts.map(\.source) ?? [source]
+    return try zip(given, sources).map { path, source in
       RunRecord.Weights(
-        path: modality + source.path, absolute: FilePath.absolute(source.path),
-        digest: try FileContent.digest(of: source.files))
+        path: path, absolute: FilePath.absolute(source.path), digest: try FileContent.digest(of: source.files))
     }
   }
 

@@ -6,12 +6,28 @@ import MMoEFiles
 struct DataChoice {
   /// What `--data` says for the data that comes with the project.
   static let builtIn = "-"
+  /// What a checkpoint's configuration says for a path that is in its run's record.
+  static let recorded = RunRecord.fileName
+  /// The keys of the configuration that name data.
+  static let keys: [(name: String, path: WritableKeyPath<RunConfig, String?> & Sendable)] = [
+    ("mixture.images", \.mixture.images), ("mixture.text", \.mixture.text),
+  ]
+
+  /// How data compares with that of training.
+  enum Comparison {
+    case same
+    /// The first part that differs, in words.
+    case differs(String)
+    /// Nothing was recorded.
+    case unknown
+  }
 
   /// Where the data is; nil = the data that comes with the project.
   let path: String?
   /// Whether the command names it.
   let isGiven: Bool
   private let checkpoint: LoadedCheckpoint
+  private var run: String { FilePath.folder(of: checkpoint.file) }
 
   /// - Parameter given: what the command names, `-` for the data that comes with the project; nil = nothing.
   /// - Throws: `TrainError` when nothing says which data it is, or when that is gone.
@@ -24,58 +40,94 @@ struct DataChoice {
     }
     let run = FilePath.folder(of: checkpoint.file)
     guard let record = try RunRecord.read(run) else {
-      // The digests tell whether it was the built-in data, once that is open.
-      guard checkpoint.info.origin.data.isEmpty else {
-        path = nil
-        return
-      }
       throw TrainError(
-        "\(checkpoint.file): neither it nor a \(RunRecord.fileName) beside it says which data it was trained on; name the data with --data (\(DataChoice.builtIn) for the data that comes with the project)"
+        "\(checkpoint.file): no \(RunRecord.fileName) beside it says which data it was trained on; name the data with --data (\(DataChoice.builtIn) for the data that comes with the project)"
       )
     }
-    guard let named = record.data.path else {
-      path = nil
-      return
-    }
-    // As it was given where the run is used from the same place, since messages show it.
-    let places = FilePath.absolute(named) == record.data.absolute ? [named] : [record.data.absolute]
-    guard let place = places.first(where: FileManager.default.fileExists(atPath:)) else {
-      throw TrainError(
-        "\(FilePath.join(run, RunRecord.fileName)): data.absolute is \(record.data.absolute), which does not exist any more; name the data with --data"
-      )
-    }
-    path = place
+    path = record.data.path == nil ? nil : try DataChoice.find(record.data, "--data", of: run, checkpoint)
   }
 
-  /// The first part that is not what the checkpoint was trained on, in words; nil where all are, or nothing was recorded.
-  func difference(_ parts: [DatasetSplit: DataPart]) -> String? {
-    for split in DatasetSplit.allCases {
-      guard let old = checkpoint.info.origin.data[split], let new = parts[split], old.digest != new.digest else {
-        continue
+  /// Puts the paths of a run's record where the checkpoint's configuration refers to it.
+  ///
+  /// - Throws: `TrainError` when there is none, or nothing where it points to.
+  func settle(_ config: inout RunConfig) throws {
+    for (name, path) in DataChoice.keys where config[keyPath: path] == DataChoice.recorded {
+      guard let source = try RunRecord.read(run)?.mixed?[name] else {
+        throw TrainError(
+          "\(checkpoint.file): no \(RunRecord.fileName) beside it says where the data of \(name) is; put it back")
       }
-      return "its \(split.rawValue) part has \(new.summary), but \(checkpoint.file) has seen \(old.summary)"
+      config[keyPath: path] = try DataChoice.find(source, "--set \(name)", of: run, checkpoint)
     }
-    return nil
+  }
+
+  /// Where recorded data is now. A run that was moved together with its data finds it from its own folder; that it is the same
+  /// data is seen by its digest.
+  ///
+  /// - Parameter option: what names other data, for the message.
+  private static func find(
+    _ source: RunRecord.Source, _ option: String, of run: String, _ checkpoint: LoadedCheckpoint
+  ) throws -> String {
+    // As it was given where the run is used from the same place, since messages show it.
+    let given = source.path ?? source.absolute
+    var places = [FilePath.absolute(given) == source.absolute ? given : source.absolute]
+    if !checkpoint.info.origin.data.isEmpty { places += [FilePath.join(run, source.fromRun), given] }
+    guard let place = places.first(where: FileManager.default.fileExists(atPath:)) else {
+      throw TrainError(
+        "\(FilePath.join(run, RunRecord.fileName)): the data \(source.absolute) does not exist any more; name it with \(option)"
+      )
+    }
+    return place
+  }
+
+  func compare(_ parts: [DatasetSplit: DataPart]) -> Comparison {
+    var isKnown = false
+    for split in DatasetSplit.allCases {
+      guard let old = checkpoint.info.origin.data[split], let new = parts[split] else { continue }
+      guard old.digest == new.digest else {
+        return .differs("its \(split.rawValue) part has \(new.summary), but \(checkpoint.file) has seen \(old.summary)")
+      }
+      isKnown = true
+    }
+    return isKnown ? .same : .unknown
   }
 
   /// - Parameter data: where it was found, for messages.
   /// - Throws: `TrainError` when a run would go on with other data.
   func requireSame(_ parts: [DatasetSplit: DataPart], data: String) throws {
-    guard let difference = difference(parts) else { return }
-    let run = ShellWord.quoted(FilePath.folder(of: checkpoint.file))
+    guard case .differs(let difference) = compare(parts) else { return }
+    let run = ShellWord.quoted(run)
     throw TrainError(
       "\(data): \(difference); name that data with --data, or begin a new run from its weights with --init-from \(run) --data \(ShellWord.quoted(data))"
     )
   }
 
   /// - Parameter data: where it was found, for messages.
-  /// - Returns: a note where the command names other data on purpose.
+  /// - Returns: a note where the command names other data on purpose, or nothing says what the data was.
   /// - Throws: `TrainError` when data that the command does not name has changed.
-  func noteDifference(_ parts: [DatasetSplit: DataPart], data: String) throws -> String? {
-    guard let difference = difference(parts) else { return nil }
-    guard !isGiven else { return "\(data) is not the data of training: \(difference)" }
-    throw TrainError(
-      "\(data): \(difference); give --data \(path.map(ShellWord.quoted) ?? DataChoice.builtIn) to use it as it is, or name the data of training"
-    )
+  func note(_ comparison: Comparison, data: String) throws -> String? {
+    switch comparison {
+    case .same: return nil
+    case .unknown: return "\(checkpoint.file) does not say what it was trained on, so nothing compares it with \(data)"
+    case .differs(let difference) where isGiven: return "\(data) is not the data of training: \(difference)"
+    case .differs(let difference):
+      throw TrainError(
+        "\(data): \(difference); give --data \(path.map(ShellWord.quoted) ?? DataChoice.builtIn) to use it as it is, or name the data of training"
+      )
+    }
+  }
+}
+
+extension RunConfig {
+  /// What a checkpoint has of the configuration: nothing that says where things are or how many ranks there were. The record
+  /// of the run and the checkpoint's attachments have what is missing.
+  var portable: RunConfig {
+    var result = self
+    // Ranks are how it was computed, not what: any number of them may go on.
+    result.parallel = ParallelConfig()
+    result.tokenizer.path = nil
+    for (_, path) in DataChoice.keys where result[keyPath: path] != nil {
+      result[keyPath: path] = DataChoice.recorded
+    }
+    return result
   }
 }

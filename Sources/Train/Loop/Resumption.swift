@@ -105,15 +105,13 @@ extension RunFolder {
 
   /// Takes over a run's metrics up to a step, where it has any.
   ///
-  /// - Throws: `TrainError` when they cannot be copied.
+  /// - Throws: `TrainError` or `FileFailure` when they cannot be copied.
   func takeMetrics(from folder: String) throws {
     let name = Recorder.fileNames.json
     guard FileManager.default.fileExists(atPath: FilePath.join(folder, name)) else { return }
-    do {
-      try RunFolder.copy(FilePath.join(folder, name), to: FilePath.join(path, name))
-    } catch {
-      throw TrainError(
-        "\(path)/\(name): cannot be written (\(systemReason(of: error))); check the folder's permissions and space")
+    guard let content = FileManager.default.contents(atPath: FilePath.join(folder, name)) else {
+      throw TrainError("\(folder)/\(name): cannot be read; check its permissions")
     }
+    try DurableFile.write(content, to: FilePath.join(path, name))
   }
 }

@@ -16,7 +16,6 @@ struct RunPlacement {
     let formatter = DateFormatter()
     formatter.locale = Locale(identifier: "en_US_POSIX")
     formatter.dateFormat = "yyyyMMdd-HHmmss"
-    let preset = preset.hasSuffix(".yaml") ? FilePath.stem(of: preset) : preset
     return
       "\(TrainSession.runsFolder)/\(task.rawValue)-\(formatter.string(from: Date()))-\(preset)-\(config.model.moe.variant)"
   }
@@ -71,8 +70,18 @@ extension RunFolder {
   ///
   /// - Throws: `FileFailure` when a file cannot be written.
   func write(_ record: RunRecord, _ config: RunConfig) throws {
+    var record = record
+    let own = FilePath.resolved(FilePath.absolute(path))
+    func located(_ source: RunRecord.Source) -> RunRecord.Source {
+      var source = source
+      source.fromRun = FilePath.relative(FilePath.resolved(source.absolute), to: own)
+      return source
+    }
+    record.data = located(record.data)
+    record.mixed = record.mixed?.mapValues(located)
     try record.write(to: path)
-    let command = (record.commands.last?.command ?? "").replacing("\n", with: "\n# ")
+    // Ends of lines in it are written out.
+    let command = oneLine(record.commands.last?.command ?? "")
     try DurableFile.write("# \(command)\n" + RunConfig.table.yaml(config), to: configFile)
   }
 }

@@ -14,15 +14,23 @@ struct RunRecord: Codable, Equatable {
   struct Source: Codable, Equatable {
     /// As it was given; nil for the data that comes with the project.
     var path: String?
-    /// The same from the root.
+    /// The same from the root, and from the run's folder.
     var absolute: String
-    /// By split: digests and counts.
-    var parts: [String: DataPart]
+    var fromRun = ""
+    /// By split: digests and counts, of all that is mixed in, too; nil for what is mixed in itself.
+    var parts: [String: DataPart]?
+
+    enum CodingKeys: String, CodingKey {
+      case path, absolute, parts
+      case fromRun = "from_run"
+    }
   }
 
   /// Weights that the run started from.
   struct Weights: Codable, Equatable {
+    /// As `--init-from` names them.
     var path: String
+    /// The file or folder.
     var absolute: String
     var digest: String
   }
@@ -53,12 +61,16 @@ struct RunRecord: Codable, Equatable {
   var task: String
   var preset: String
   var data: Source
+  /// What is mixed in, by the key that names it.
+  var mixed: [String: Source]?
   var initialWeights: [Weights]?
   var branch: Branch?
+  /// What a study knows the run by.
+  var configuration: String?
   var commands: [Command] = []
 
   enum CodingKeys: String, CodingKey {
-    case task, preset, data, branch, commands
+    case task, preset, data, mixed, branch, configuration, commands
     case formatVersion = "format_version"
     case initialWeights = "initial_weights"
   }
@@ -67,16 +79,40 @@ struct RunRecord: Codable, Equatable {
 
   /// - Parameter run: the run's folder.
   /// - Returns: nil where there is none: of a checkpoint that lies alone, or of a run of an earlier version.
-  /// - Throws: `TrainError` for a file that is none.
+  /// - Throws: `TrainError` for one of a newer version, and for a file that is none.
   static func read(_ run: String) throws -> RunRecord? {
+    do {
+      return try decoded(run)
+    } catch let error as Damage {
+      throw TrainError("\(error.description); put the file back, or name the data with --data")
+    }
+  }
+
+  /// The same where the command names the data: a file that is none is put aside.
+  ///
+  /// - Returns: also the new name of what was put aside.
+  static func readOrPutAside(_ run: String) throws -> (record: RunRecord?, aside: String?) {
+    do {
+      return (try decoded(run), nil)
+    } catch is Damage {
+      let file = FilePath.join(run, fileName)
+      return (nil, rename(file, file + ".damaged") == 0 ? file + ".damaged" : nil)
+    }
+  }
+
+  /// What is wrong with a file that is no record.
+  private struct Damage: Error {
+    let description: String
+  }
+
+  private static func decoded(_ run: String) throws -> RunRecord? {
     let file = FilePath.join(run, fileName)
     guard FileManager.default.fileExists(atPath: file) else { return nil }
-    func failure(_ what: String) -> TrainError {
-      TrainError("\(file): \(what); put the file back, or remove it and name the data with --data")
+    guard let bytes = FileManager.default.contents(atPath: file) else {
+      throw Damage(description: "\(file): cannot be read")
     }
-    guard let bytes = FileManager.default.contents(atPath: file) else { throw failure("cannot be read") }
-    guard let version = try? JSONDecoder().decode(Version.self, from: bytes).formatVersion else {
-      throw failure("no run's record, expected JSON with format_version")
+    guard let version = try? JSONDecoder().decode(Version.self, from: bytes).formatVersion, version > 0 else {
+      throw Damage(description: "\(file): no run's record, expected JSON with format_version")
     }
     guard version <= formatVersion else {
       throw TrainError("\(file): format_version is \(version), expected at most \(formatVersion); update mmoe")
@@ -84,7 +120,7 @@ struct RunRecord: Codable, Equatable {
     do {
       return try JSONDecoder().decode(RunRecord.self, from: bytes)
     } catch {
-      throw failure("no run's record (\(jsonReason(error)))")
+      throw Damage(description: "\(file): no run's record (\(jsonReason(error)))")
     }
   }
 

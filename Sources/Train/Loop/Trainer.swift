@@ -382,11 +382,8 @@ public final class Trainer {
     // A checkpoint that nothing can go on from would take the place of those that are removed for it.
     let isBad = NotFiniteSearch.badParameter(task.model) != nil
     if team?.any(isBad) ?? isBad { throw failure(step - 1, "model") }
-    var portable = config
-    // Ranks are how it was computed, not what: any number of them may go on.
-    portable.parallel = ParallelConfig()
     let info = CheckpointInfo(
-      task: task.name, preset: preset, config: portable, step: step, best: best,
+      task: task.name, preset: preset, config: config.portable, step: step, best: best,
       vocabulary: task.vocabulary, attachments: task.attachments, backend: engine.backendDescription,
       origin: origin)
     try finishSaving(waits: true)

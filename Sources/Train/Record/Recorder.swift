@@ -141,10 +141,13 @@ public final class Recorder {
 
   /// The file with these lines alone; what it was before gets the name `….damaged`.
   private static func rewritten(_ path: String, _ lines: [MetricsLine]) throws(RecorderError) -> AppendFile {
+    // A second name first: whatever happens next, one of the two has all of it.
     let damaged = path + ".damaged"
-    guard rename(path, damaged) == 0 else {
-      throw RecorderError(
-        "\(path): cannot be renamed to \(damaged) (\(systemReason(errno))); check the disk and resume")
+    unlink(damaged)
+    if link(path, damaged) != 0 {
+      do { try RunFolder.copy(path, to: damaged) } catch {
+        throw RecorderError("\(damaged): cannot be written (\(systemReason(of: error))); free space and resume")
+      }
     }
     return try replaced(path, lines.map(\.json).joined())
   }

@@ -89,9 +89,10 @@ public struct AnalysisSession {
     if let threads = options.threads { config.tensor.threads = threads }
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
     let choice = try DataChoice(data, for: first)
+    try choice.settle(&config)
     let opened = try TaskKind(named: first.info.task).openData(choice.path, config, checkpoint: first, human)
     let parts = try opened.parts(training: A.needsTrainingPart)
-    if let note = try choice.noteDifference(parts, data: opened.path) { human.line("note: \(note)") }
+    if let note = try choice.note(choice.compare(parts), data: opened.path) { human.line("note: \(note)") }
     let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)
     guard let task = job as? any ProbedTask else {
       throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")

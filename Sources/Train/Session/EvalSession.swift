@@ -1,4 +1,5 @@
 import MMoEData
+import MMoEFiles
 import MMoETensor
 
 /// `mmoe eval`: a checkpoint's metrics on a validation set.
@@ -57,9 +58,11 @@ public struct EvalSession {
       return
     }
     let choice = try DataChoice(options.data, for: checkpoint)
+    try choice.settle(&config)
     let data = try task.openData(choice.path, config, checkpoint: checkpoint, human)
     let parts = try data.parts(training: false)
-    let note = try choice.noteDifference(parts, data: data.path)
+    let comparison = choice.compare(parts)
+    let note = try choice.note(comparison, data: data.path)
     let job = try data.makeJob(config, training: false, filled: true, engine: engine, team: nil)
     try checkpoint.restore(job.model)
 
@@ -72,7 +75,7 @@ public struct EvalSession {
     }
     if human.isTerminal { progress.finish() }
     report(
-      evaluation, job, checkpoint, data: (data.path, parts[.val], note), seconds: monotonicSeconds() - began)
+      evaluation, job, checkpoint, data: (data.path, parts[.val], comparison, note), seconds: monotonicSeconds() - began)
     try evaluation.requireFinite(checkpoint.file)
   }
 
@@ -95,7 +98,7 @@ public struct EvalSession {
 
   private func report(
     _ evaluation: Evaluation, _ job: any TrainingTask, _ checkpoint: LoadedCheckpoint,
-    data: (path: String, part: DataPart?, note: String?), seconds: Double
+    data: (path: String, part: DataPart?, comparison: DataChoice.Comparison, note: String?), seconds: Double
   ) {
     if !evaluation.classes.isEmpty {
       var table = TextTable(columns: [.left("class"), .right("images"), .right("correct"), .right("top-1")])
@@ -117,7 +120,7 @@ public struct EvalSession {
     }
     human.line(line + "   in \(HumanFormat.duration(seconds))")
     for note in job.notes + [data.note].compactMap({ $0 }) { human.line("note: \(note)") }
-    human.line("evaluated on \(data.path): \(data.part?.summary ?? "")")
+    human.line("evaluated on \(oneLine(data.path)): \(data.part?.summary ?? "")")
     guard options.printsJSON else { return }
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(checkpoint.info.preset),
@@ -126,7 +129,7 @@ public struct EvalSession {
       "val_loss": .double(evaluation.loss), "\(job.unit)": .int(evaluation.count),
       "skipped": .int(evaluation.skipped), "checkpoint": .string(checkpoint.file),
       "data": .string(data.path), "data_digest": data.part.map { .string($0.digest) } ?? .null,
-      "matches_training": .bool(data.note == nil),
+      "matches_training": data.comparison.json,
     ]
     for (name, value) in evaluation.metrics { fields[name] = .double(value) }
     if !evaluation.classes.isEmpty {
@@ -136,5 +139,16 @@ public struct EvalSession {
         })
     }
     output.line(JSONValue.object(fields).line)
+  }
+}
+
+extension DataChoice.Comparison {
+  /// Whether it is the data of training; null where nothing says so.
+  fileprivate var json: JSONValue {
+    switch self {
+    case .same: true
+    case .differs: false
+    case .unknown: .null
+    }
   }
 }

@@ -11,10 +11,12 @@ public enum ProcessLimits {
   /// libraries that cannot start a thread or map a file end the process with a fault.
   private static let bytes = 1 << 30
 
-  /// Raises the limit of open files where it is too low and may be raised.
+  /// Raises the limit of open files where it is too low and may be raised, and lets writing past a limit on file sizes be an
+  /// error like others, where the system would end the process.
   ///
   /// - Throws: `TrainError` where it may not, or where virtual memory is too little to begin.
   public static func require() throws {
+    signal(SIGXFSZ, SIG_IGN)
     if let limit = MemoryLimit.virtualBytes, limit < bytes {
       throw TrainError(
         "the limit of virtual memory is \(limit >> 10) KB, expected at least \(bytes >> 10); raise it with ulimit -v \(bytes >> 10)"

@@ -27,6 +27,8 @@ public struct TrainSession {
     /// Where a timeline of some steps goes.
     public var trace: String?
     public var printsJSON = false
+    /// What a study knows the run by, for the run's record.
+    var configuration: String?
     public init() {}
   }
 
@@ -87,22 +89,24 @@ public struct TrainSession {
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let task = try task(checkpoint, initial)
     let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
+    let choice = try checkpoint.map { try DataChoice(options.data, for: $0) }
     var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
+    try choice?.settle(&config)
     // What is known from the configuration alone is said before data is looked for.
     try config.validate()
     try task.requireModel(config, preset: preset)
     let inherited = try checkpoint?.info.config ?? inheritedConfig(task, initial)
     try config.requireUsed(task, beyond: inherited) { place(of: $0, preset: preset) }
     try config.requirePlaces()
+    let given = options.data == DataChoice.builtIn ? nil : options.data
     if options.isDryRun {
-      try report(DryRun(task: task, preset: preset, config: config, data: options.data))
+      try report(DryRun(task: task, preset: preset, config: config, data: given))
       return Result()
     }
     try DryRun.requireMemory(for: config)
     let engine = try config.tensor.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
     world.timeout = config.parallel.timeout
-    let choice = try checkpoint.map { try DataChoice(options.data, for: $0) }
-    let path = choice.map(\.path) ?? (options.data == DataChoice.builtIn ? nil : options.data)
+    let path = choice.map(\.path) ?? given
     // The first rank makes what is missing, the others find it.
     if world.rank > 0 { world.barrier(patiently: true) }
     let data = try task.openData(
@@ -113,7 +117,8 @@ public struct TrainSession {
     var origin = checkpoint?.info.origin ?? RunOrigin()
     origin.data = try data.parts(training: true)
     try choice?.requireSame(origin.data, data: data.path)
-    let weights = try initial?.record() ?? []
+    // The first rank alone writes them down.
+    let weights = try world.rank == 0 ? initial?.record(options.initFrom) ?? [] : []
     if checkpoint == nil { origin.initialWeights = weights.map(\.digest) }
 
     let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
@@ -124,11 +129,12 @@ public struct TrainSession {
     try initial?.fill(
       job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
     team?.requireSame("configuration", RunConfig.table.yaml(config))
+    let name = TrainSession.name(ofPreset: preset)
     team?.requireSame("data", TrainSession.describe(job, origin))
     var folder: RunFolder?
     if world.rank == 0 {
       let placement = RunPlacement(
-        out: options.out, resume: options.resume, name: RunPlacement.name(task: task, preset: preset, config),
+        out: options.out, resume: options.resume, name: RunPlacement.name(task: task, preset: name, config),
         sink: human)
       var branch: RunRecord.Branch?
       if let checkpoint {
@@ -136,7 +142,7 @@ public struct TrainSession {
       } else {
         folder = try placement.begin()
       }
-      var record = try record(task, preset, data, path, origin, weights, goingOnFrom: checkpoint)
+      var record = try record(task, name, data, path, config, origin, weights, goingOnFrom: checkpoint)
       if branch != nil { record.branch = branch }
       if let checkpoint { note(record, config, ranks: world.size, FilePath.folder(of: checkpoint.file)) }
       record.commands.append(
@@ -151,28 +157,33 @@ public struct TrainSession {
       )
     }
     human.line(
-      "\(task.rawValue): \(preset), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
+      "\(task.rawValue): \(name), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
     )
     if let folder { human.line("run folder \(folder.path)") }
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
 
     Interrupt.install()
     let trainer = try Trainer(
-      job, preset: preset, config: config, origin: origin, engine: engine, folder: folder, resuming: checkpoint,
+      job, preset: name, config: config, origin: origin, engine: engine, folder: folder, resuming: checkpoint,
       team: team, trace: trace, sink: human)
     let outcome = try trainer.run()
     if let trace {
-      let title = "\(preset) \(config.model.moe.variant) \(config.parallel.overlap)"
+      let title = "\(name) \(config.model.moe.variant) \(config.parallel.overlap)"
       try trace.write(title: title, notes: team?.overlapReport ?? [])
       human.line("trace       \(trace.file)")
     }
-    let plot = folder.flatMap { drawPlot($0, "\(preset) \(config.model.moe.variant)") }
+    let plot = folder.flatMap { drawPlot($0, "\(name) \(config.model.moe.variant)") }
     let report = TrainReport(
-      outcome: outcome, job: job, config: config, preset: preset, data: data.path, plot: plot,
+      outcome: outcome, job: job, config: config, preset: name, data: data.path, plot: plot,
       seconds: monotonicSeconds() - began, ready: outcome.began - began, engine: engine)
     report.write(to: human)
     if options.printsJSON { output.line(report.json.line) }
     return Result(status: outcome.isInterrupted ? 130 : 0, outcome: outcome)
+  }
+
+  /// A preset without the place of its file.
+  private static func name(ofPreset preset: String) -> String {
+    preset.hasSuffix(".yaml") ? FilePath.stem(of: preset) : preset
   }
 
   /// What all ranks must find the same.
@@ -269,7 +280,9 @@ public struct TrainSession {
   /// The checkpoint's configuration with those settings of the command line that a resumed run may change.
   private func resumedConfig(_ checkpoint: LoadedCheckpoint) throws -> RunConfig {
     var config = checkpoint.info.config
-    if let preset = options.preset, preset != checkpoint.info.preset {
+    if let preset = options.preset,
+      TrainSession.name(ofPreset: preset) != TrainSession.name(ofPreset: checkpoint.info.preset)
+    {
       throw TrainError(
         "--preset \(preset): \(checkpoint.file) was trained with \(checkpoint.info.preset); a resumed run keeps its preset"
       )
@@ -279,7 +292,15 @@ public struct TrainSession {
     config.model.vision.classes = checkpoint.info.config.model.vision.classes
     config.model.text.vocabulary = checkpoint.info.config.model.text.vocabulary
     let changes = RunConfig.table.differences(checkpoint.info.config, config)
-    if let change = changes.first(where: { !RunConfig.changeableOnResume.contains($0.key) }) {
+    var changeable = RunConfig.changeableOnResume
+    // Content is compared instead, where it was recorded.
+    if !checkpoint.info.origin.data.isEmpty { changeable.formUnion(DataChoice.keys.map(\.name)) }
+    if let path = config.tokenizer.path, changes.contains(where: { $0.key == "tokenizer.path" }),
+      try [TokenizerFiles.load(path).fingerprint] == checkpoint.info.vocabulary["tokenizer"]
+    {
+      changeable.insert("tokenizer.path")
+    }
+    if let change = changes.first(where: { !changeable.contains($0.key) }) {
       throw TrainError(
         "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); a resumed run cannot change it, start a new one"
       )
@@ -291,18 +312,37 @@ public struct TrainSession {
 
   /// What the run's folder says of it, without the command that runs now.
   private func record(
-    _ task: TaskKind, _ preset: String, _ data: any TaskData, _ path: String?, _ origin: RunOrigin,
+    _ task: TaskKind, _ preset: String, _ data: any TaskData, _ path: String?, _ config: RunConfig, _ origin: RunOrigin,
     _ weights: [RunRecord.Weights], goingOnFrom checkpoint: LoadedCheckpoint?
   ) throws -> RunRecord {
     let parts = Dictionary(uniqueKeysWithValues: origin.data.map { ($0.key.rawValue, $0.value) })
     let source = RunRecord.Source(path: path, absolute: FilePath.absolute(data.path), parts: parts)
-    // Where `--data` names it, a record that cannot be read is made anew.
-    let run = checkpoint.map { FilePath.folder(of: $0.file) }
-    var record =
-      try run.flatMap { options.data == nil ? try RunRecord.read($0) : try? RunRecord.read($0) }
-      ?? RunRecord(task: task.rawValue, preset: preset, data: source)
+    var record = RunRecord(task: task.rawValue, preset: preset, data: source)
+    if let checkpoint {
+      let run = FilePath.folder(of: checkpoint.file)
+      // Where `--data` names it, a record that cannot be read is made anew.
+      let (old, aside) = options.data == nil ? (try RunRecord.read(run), nil) : try RunRecord.readOrPutAside(run)
+      if let aside { human.line("put aside as \(aside)") }
+      record = old ?? record
+      // Later commands trained another history.
+      record.commands.removeAll { $0.firstStep > 0 && $0.firstStep >= checkpoint.info.step }
+      let started = record.initialWeights?.map(\.path) ?? []
+      if !options.initFrom.isEmpty, options.initFrom != started {
+        human.line(
+          "note: the run goes on with its own weights; it started from \(started.isEmpty ? "none" : started.joined(separator: ", ")), and --init-from \(options.initFrom.joined(separator: ", ")) is not used"
+        )
+      }
+    } else {
+      record.configuration = options.configuration
+      if !weights.isEmpty { record.initialWeights = weights }
+    }
     record.data = source
-    if checkpoint == nil, !weights.isEmpty { record.initialWeights = weights }
+    let mixed = DataChoice.keys.compactMap { key in
+      config[keyPath: key.path].map { path in
+        (key.name, RunRecord.Source(path: path, absolute: FilePath.absolute(path), parts: nil))
+      }
+    }
+    record.mixed = mixed.isEmpty ? nil : Dictionary(uniqueKeysWithValues: mixed)
     return record
   }
 

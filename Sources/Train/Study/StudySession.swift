@@ -145,7 +145,8 @@ public struct StudySession {
     training.task = plan.task.rawValue
     training.preset = plan.preset
     training.data = data
-    let goesOn = !RunFolder.steps(in: run).isEmpty
+    training.configuration = configuration
+    let goesOn = try hasBegun(run, configuration)
     if goesOn {
       training.resume = run
     } else {
@@ -197,6 +198,22 @@ public struct StudySession {
     return settings
   }
 
+  /// Whether a run has checkpoints to go on from. One of another configuration is put aside.
+  private func hasBegun(_ run: String, _ configuration: String) throws -> Bool {
+    guard !RunFolder.steps(in: run).isEmpty else { return false }
+    guard try RunRecord.read(run)?.configuration != configuration else { return true }
+    var (aside, number) = (run + "-before", 1)
+    while FileManager.default.fileExists(atPath: aside) {
+      number += 1
+      aside = "\(run)-before-\(number)"
+    }
+    guard rename(run, aside) == 0 else {
+      throw TrainError("\(run): was made with another configuration and cannot be renamed to \(aside); move it away")
+    }
+    human.line("\(run): was made with another configuration; put aside as \(aside)")
+    return false
+  }
+
   private var data: String? { options.data ?? plan.data }
 
   /// Everything that decides a result and differs from a setting's default, as digits: a setting that a later version
@@ -208,17 +225,22 @@ public struct StudySession {
     let weights = try digest(weights: job.variant.initFrom)
     let start = weights + job.variant.map.map { "map " + $0 }
     return FileContent.digest(
-      text: ([plan.task.rawValue, try digest(data: job.config)] + settings + start).joined(separator: "\n"))
+      text: ([plan.task.rawValue, try digest(data: job)] + settings + start).joined(separator: "\n"))
   }
 
   /// The digests of the data of a configuration; opened once for all that read it alike.
-  private func digest(data config: RunConfig) throws -> String {
+  private func digest(data job: Job) throws -> String {
+    let config = job.config
     let own = RunConfig.table.differences(RunConfig(), config).filter { change in
       ["text.", "tokenizer.", "mixture.", "model.image"].contains { change.key.hasPrefix($0) }
     }
-    let key = own.map { "\($0.key)=\($0.second)" }.joined(separator: "\n")
+    let start = job.variant.initFrom
+    let key = (own.map { "\($0.key)=\($0.second)" } + start).joined(separator: "\n")
     if let known = digests.found[key] { return known }
-    let opened = try plan.task.openData(data == DataChoice.builtIn ? nil : data, config, checkpoint: nil, human)
+    // The tokenizer of the weights, where the run takes it over.
+    let attachments = try start.isEmpty ? nil : InitialWeights(start).attachments(settings(job))
+    let opened = try plan.task.openData(
+      data == DataChoice.builtIn ? nil : data, config, checkpoint: nil, attachments: attachments, training: true, human)
     let parts = try opened.parts(training: true)
     let digest = DatasetSplit.allCases.map { parts[$0]?.digest ?? "" }.joined(separator: " ")
     digests.found[key] = digest
@@ -227,9 +249,9 @@ public struct StudySession {
 
   private func digest(weights paths: [String]) throws -> [String] {
     guard !paths.isEmpty else { return [] }
-    let key = paths.joined(separator: "\n")
+    let key = "weights " + paths.joined(separator: "\n")
     if let known = digests.found[key] { return [known] }
-    let digest = try InitialWeights(paths).record().map { "from " + $0.digest }.joined(separator: "\n")
+    let digest = try InitialWeights(paths).record(paths).map { "from " + $0.digest }.joined(separator: "\n")
     digests.found[key] = digest
     return [digest]
   }

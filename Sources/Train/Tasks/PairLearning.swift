@@ -34,10 +34,10 @@ public final class PairLearning: TrainingTask {
     /// Tokens of each image's captions.
     let captions: [[[Int32]]]
 
-    fileprivate init(_ set: PairSet, _ tokens: CaptionTokens, _ config: RunConfig, cacheBytes: Int) {
+    fileprivate init(_ set: PairSet, _ tokens: CaptionTokens, _ config: RunConfig, cacheBytes: Int) throws {
       self.set = set
       source = ImageSource(set.imageSet, cacheBytes: cacheBytes, policy: config.data.onBadImage)
-      captions = tokens.encode(set, context: config.model.text.context)
+      captions = try tokens.encode(set, context: config.model.text.context)
     }
   }
 
@@ -75,8 +75,8 @@ public final class PairLearning: TrainingTask {
     vocabulary = data.vocabulary
     attachments = try TokenizerAttachments.make(data.tokenizer)
     let cache = config.data.cacheBytes
-    validation = Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
-    training = isTraining ? Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
+    validation = try Part(data.folder[.val], tokens, config, cacheBytes: isTraining ? cache / 5 : cache)
+    training = isTraining ? try Part(data.folder[.train], tokens, config, cacheBytes: cache / 5 * 4) : nil
     mixture = try Mixture(
       data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, training: isTraining, engine: engine,
       share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation))

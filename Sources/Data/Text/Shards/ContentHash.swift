@@ -1,4 +1,5 @@
 import CHash
+import Foundation
 
 /// 128 bits that stand for a content: equal contents have equal hashes, on every machine.
 public struct ContentHash: Hashable, Sendable {
@@ -17,12 +18,27 @@ public struct ContentHash: Hashable, Sendable {
     self = bytes.withUnsafeBytes { ContentHash($0) }
   }
 
-  /// The hash of a file's content, which may be larger than memory.
+  /// The hash of a file's content, which may be larger than memory. It is read, not mapped: a file that became shorter
+  /// meanwhile would end the process.
   ///
   /// - Throws: `DataError` for a file that cannot be read.
   init(file path: String) throws {
-    let file = try MappedFile(path)
-    self = withExtendedLifetime(file) { ContentHash(file.bytes) }
+    // Without O_NONBLOCK opening a named pipe would wait for a writer.
+    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+    defer { close(descriptor) }
+    let hasher = ContentHasher()
+    let size = 1 << 20
+    let buffer = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+    defer { buffer.deallocate() }
+    while true {
+      let count = read(descriptor, buffer, size)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+      guard count > 0 else { break }
+      hasher.add(UnsafeRawBufferPointer(start: buffer, count: count))
+    }
+    self = hasher.value
   }
 
   /// All 32 hexadecimal digits.

@@ -26,8 +26,8 @@ public enum CorpusPreparation {
     }
     let work = try CorpusTokenizer(data, tokenizer: tokenizer, options: options)
     if let leftOut = work.leftOut.text { note?("note: \(data): \(leftOut)") }
-    let name = FilePath.stem(of: data)
-    let folder = "\(cache)/\(name)-\(try work.key(cache: cache))"
+    let key = try work.key(cache: cache)
+    let folder = "\(cache)/\(shortened(FilePath.stem(of: data)))-\(key)"
     if TokenCorpus.isShardFolder(folder) {
       do {
         try check(folder, tokenizer)
@@ -38,7 +38,7 @@ public enum CorpusPreparation {
     }
     note?("tokenizing \(data) with \(tokenizer.fingerprint) to \(folder)")
     do {
-      try work.write(to: folder, threads: threads, progress: progress)
+      try work.write(to: folder, threads: threads, progress: progress) { try requireSame(work, key, cache, data) }
     } catch {
       // Another process may have made the same shards meanwhile.
       guard TokenCorpus.isShardFolder(folder) else { throw error }
@@ -58,7 +58,8 @@ public enum CorpusPreparation {
     note: ((String) -> Void)? = nil
   ) throws -> BytePairTokenizer {
     let work = try CorpusTokenizer(data, tokenizer: ByteTokenizer(), options: options)
-    let folder = "\(cache)/bpe-\(vocabulary)-\(try work.key(cache: cache))"
+    let key = try work.key(cache: cache)
+    let folder = "\(cache)/bpe-\(vocabulary)-\(key)"
     if FileManager.default.fileExists(atPath: folder) { return try TokenizerFiles.load(folder) }
     note?("learning a BPE of \(vocabulary) tokens from \(data)")
     var trainer = BytePairTrainer(try work.trainingText(limit: 64 << 20))
@@ -66,12 +67,28 @@ public enum CorpusPreparation {
     do {
       let staged = try StagedFolder(for: folder)
       try tokenizer.save(to: staged.path)
+      try requireSame(work, key, cache, data)
       try staged.commit()
     } catch {
       // Another process may have learned the same one meanwhile.
       guard FileManager.default.fileExists(atPath: folder) else { throw error }
     }
     return try TokenizerFiles.load(folder)
+  }
+
+  /// What was made from a text that changed meanwhile must not be kept under the name of what the text was.
+  private static func requireSame(_ work: CorpusTokenizer, _ key: String, _ cache: String, _ data: String) throws {
+    guard try work.key(cache: cache) == key else {
+      throw DataError("\(data): has changed while it was read; start again when nothing writes to it any more")
+    }
+  }
+
+  /// A name that leaves room for what is added to it.
+  private static func shortened(_ name: String) -> String {
+    guard name.utf8.count > 64 else { return name }
+    var result = ""
+    for character in name where result.utf8.count + character.utf8.count <= 64 { result.append(character) }
+    return result
   }
 
   /// Reading everything takes a fraction of a second up to this size; larger sets are checked by `mmoe data inspect`.

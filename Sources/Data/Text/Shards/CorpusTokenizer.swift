@@ -110,10 +110,12 @@ public struct CorpusTokenizer: Sendable {
   /// - Parameters:
   ///   - threads: 1 to 256; the number of cores when nil.
   ///   - progress: called with the bytes read of the files and their total.
+  ///   - check: called before the folder gets its name.
   /// - Throws: `DataError` for a broken text, an empty one, or a folder that cannot be written.
   @discardableResult
   public func write(
-    to folder: String, threads: Int? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
+    to folder: String, threads: Int? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil,
+    check: () throws -> Void = {}
   ) throws -> Summary {
     let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
     guard 1...256 ~= threads else { throw DataError("threads is \(threads), expected 1 to 256") }
@@ -139,6 +141,7 @@ public struct CorpusTokenizer: Sendable {
       throw DataError("\(corpus.path): no text in any file for training; nothing to learn from")
     }
     try tokenizer.save(to: staged.path + "/tokenizer")
+    try check()
     try staged.commit()
     return Summary(parts: writers.map(\.part), leftOut: corpus.leftOut)
   }
