@@ -56,6 +56,26 @@ import Testing
     #expect(found.contains("has a name that no checkpoint has, expected letters, digits, _ and -"), "\(found)")
   }
 
+  /// Training goes up to the last step, and its checkpoint can be read.
+  @Test func trainsToTheLastStep() throws {
+    let scratch = ScratchFolder()
+    try TinyRun(["train.steps=1"]).train(into: scratch("run"))
+    let loaded = try LoadedCheckpoint(scratch("run") + "/step-0000001.h5")
+    let engine = try Engine(threads: 1)
+    let model = try loaded.info.config.model.makeModel(seed: nil, engine: engine)
+    try loaded.restore(model)
+    let plan = try UpdatePlan(loaded.info.config, model)
+    let optimizer = AdamW(model.parameters, config: loaded.info.config.optimizer, engine: engine, plan: plan)
+    try loaded.restore(optimizer, of: model)
+    var info = loaded.info
+    info.step = CheckpointHeader.largestStep - 1
+    let late = scratch("run") + "/step-\(info.step).h5"
+    try TrainingCheckpoint.save(info, TrainingState(model, optimizer), to: late)
+    try TinyRun(["train.steps=\(CheckpointHeader.largestStep)"]).train(into: scratch("run"), resuming: late)
+    let last = try LoadedCheckpoint(scratch("run") + "/step-\(CheckpointHeader.largestStep).h5")
+    #expect(last.info.step == CheckpointHeader.largestStep)
+  }
+
   /// Products of a step and what a configuration multiplies it by stay within 63 bits.
   @Test func theLastStep() {
     #expect(!CheckpointHeader.largestStep.multipliedReportingOverflow(by: 65_536 * 65_536).overflow)
