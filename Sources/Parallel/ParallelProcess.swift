@@ -21,6 +21,39 @@ public enum ParallelProcess {
       || environment["PMIX_RANK"] != nil
   }
 
+  /// This process's number among those that a launcher started, and how many they are, where it says so; before MPI runs.
+  public static var place: (rank: Int, count: Int?)? { place(in: ProcessInfo.processInfo.environment) }
+
+  static func place(in environment: [String: String]) -> (rank: Int, count: Int?)? {
+    func number(_ names: [String]) -> Int? { names.lazy.compactMap { environment[$0].flatMap { Int($0) } }.first }
+    let count = number(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
+    // A batch script of Slurm's has a number of its own and is no task of a step.
+    let slurm = environment["SLURM_STEP_NUM_TASKS"] == nil ? [] : ["SLURM_PROCID"]
+    guard let rank = number(["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"] + slurm) else { return nil }
+    return (rank, count)
+  }
+
+  /// Whether a launcher started this process beside others, and it is not the first of them: it has nothing to say.
+  public static var isFollower: Bool { (place?.rank ?? 0) > 0 }
+
+  /// Refuses to work in several processes at once where one is enough: all would do the same, and write over each other.
+  ///
+  /// - Returns: what is wrong, in words; nil for a process that is alone.
+  public static func refusal(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
+    guard let place = place(in: environment), place.count != 1 else { return nil }
+    return
+      "a launcher started \(place.count.map { "\($0) processes" } ?? "several processes"), but this command works in one alone; start it without mpirun or srun"
+  }
+
+  /// The exit status of a command that Ctrl-C ended.
+  public static let interruptedStatus: Int32 = 130
+
+  /// Says that Ctrl-C ended the command; also from a signal handler.
+  public static func sayInterrupted() {
+    let line: StaticString = "interrupted\n"
+    write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
+  }
+
   /// Refuses to be one of several tasks that know nothing of each other: each would train alone, into the same folder.
   ///
   /// - Throws: `ParallelError` where srun started several without MPI.

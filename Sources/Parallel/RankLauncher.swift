@@ -1,3 +1,4 @@
+import CMPI
 import Foundation
 import Synchronization
 
@@ -21,12 +22,17 @@ public enum RankLauncher {
 
   /// Runs this program as several ranks under mpirun and waits for their end.
   ///
-  /// The first Ctrl-C or SIGTERM reaches the ranks as SIGUSR1, which mpirun passes on and a run takes as the wish to save
-  /// and stop: mpirun's own way to end ranks leaves them one second.
+  /// The first Ctrl-C, SIGTERM or hang-up reaches the ranks as SIGUSR1, which mpirun passes on and a run takes as the wish to
+  /// save and stop: mpirun's own way to end ranks leaves them one second. When this process dies, mpirun and its ranks end.
   ///
-  /// - Returns: mpirun's exit status.
+  /// - Parameters:
+  ///   - environment: variables for the ranks beside this process's own.
+  ///   - forward: takes what the ranks write to standard output, so that failing to write it is seen here.
+  /// - Returns: mpirun's exit status; 130 where a signal ended it before ranks could take one.
   /// - Throws: `ParallelError` when mpirun is not installed or cannot be started.
-  public static func launch(ranks: Int, arguments: [String]) throws -> Int32 {
+  public static func launch(
+    ranks: Int, arguments: [String], environment: [String: String], forward: ([UInt8]) -> Void
+  ) throws -> Int32 {
     let program =
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
       ?? CommandLine.arguments[0]
@@ -38,27 +44,61 @@ public enum RankLauncher {
       throw ParallelError(
         "mpirun: not found on the PATH; install openmpi-bin, or start the ranks with your launcher and without --ranks")
     }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: mpirun)
-    process.arguments = command(
-      ranks: ranks, cores: ProcessInfo.processInfo.activeProcessorCount, isRoot: geteuid() == 0,
-      program: program, arguments: arguments)
-    process.standardInput = FileHandle.nullDevice
-    do {
-      try process.run()
-    } catch {
-      throw ParallelError("\(mpirun): cannot be started (\(error.localizedDescription)); check the installation")
+    let words =
+      [mpirun]
+      + command(
+        ranks: ranks, cores: ProcessInfo.processInfo.activeProcessorCount, isRoot: geteuid() == 0,
+        program: program, arguments: arguments)
+    let variables = ProcessInfo.processInfo.environment.merging(environment) { _, own in own }
+    var (process, output): (pid_t, Int32) = (0, -1)
+    var pointers = words.map { strdup($0) } + [nil]
+    var settings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+    let code = mmoe_spawn_launcher(mpirun, &pointers, &settings, &process, &output)
+    for pointer in pointers + settings { free(pointer) }
+    guard code == 0 else {
+      throw ParallelError("\(mpirun): cannot be started (\(String(cString: strerror(code)))); check the installation")
     }
-    launched.store(process.processIdentifier, ordering: .relaxed)
-    for number in [SIGINT, SIGTERM] {
-      signal(number) { _ in
+    launched.store(process, ordering: .relaxed)
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      let before = signal(number) { _ in
         // Only what is safe in a signal handler.
         let seen = signalsSeen.add(1, ordering: .relaxed).newValue
         kill(launched.load(ordering: .relaxed), seen == 1 ? SIGUSR1 : SIGTERM)
       }
+      // As nohup asks.
+      if number == SIGHUP, isIgnored(before) { signal(number, SIG_IGN) }
     }
-    process.waitUntilExit()
-    return process.terminationReason == .exit
-      ? process.terminationStatus : 128 + process.terminationStatus
+    return wait(for: process, output, forward)
+  }
+
+  private static func isIgnored(_ handler: sighandler_t?) -> Bool {
+    unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
+  private static func wait(for process: pid_t, _ output: Int32, _ forward: ([UInt8]) -> Void) -> Int32 {
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    /// - Returns: whether more may come.
+    func read(for milliseconds: Int32) -> Bool {
+      var ready = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
+      guard poll(&ready, 1, milliseconds) > 0 else { return milliseconds != 0 }
+      let count = Foundation.read(output, &buffer, buffer.count)
+      if count > 0 { forward(Array(buffer[..<count])) }
+      return count > 0 || (count < 0 && errno == EINTR)
+    }
+    var (status, isOpen): (Int32, Bool) = (0, true)
+    while waitpid(process, &status, isOpen ? WNOHANG : 0) != process {
+      // Not to the end of the pipe alone: what outlives mpirun could hold it.
+      if isOpen { isOpen = read(for: 200) }
+    }
+    while isOpen, read(for: 0) {}
+    close(output)
+    let isSignal = status & 0x7F != 0
+    let code = isSignal ? 128 + status & 0x7F : status >> 8 & 0xFF
+    // Before ranks or mpirun itself took signals, or at the second one.
+    guard signalsSeen.load(ordering: .relaxed) > 0, isSignal || [SIGUSR1, SIGTERM, SIGKILL].contains(code - 128) else {
+      return code
+    }
+    ParallelProcess.sayInterrupted()
+    return ParallelProcess.interruptedStatus
   }
 }

@@ -12,7 +12,7 @@ struct AnalyzeCommand: ParsableCommand {
 
   struct AnalysisOptions: ParsableArguments {
     @Argument(help: "Checkpoints, or folders of runs.") var models: [String]
-    @Option(help: "Where tables and pictures go.") var out: String
+    @Option(help: "Where tables and pictures go.") var out: OutputPath
     @Option(
       help:
         "The data; - for the embedded data, by default what a model was trained on. Once for all models, or once per model."
@@ -32,7 +32,7 @@ struct AnalyzeCommand: ParsableCommand {
       options.models = models
       options.data = data
       options.samples = samples
-      options.out = out
+      options.out = try out.folder("--out")
       options.threads = threads
       options.printsJSON = json
       try AnalysisSession(options).run()

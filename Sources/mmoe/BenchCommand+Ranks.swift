@@ -3,7 +3,7 @@ import MMoETrain
 
 /// Benchmarks of several ranks: run them under mpirun, or with `--ranks`.
 extension BenchCommand {
-  struct Exchange: ParsableCommand {
+  struct Exchange: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "Bandwidth, latency and cost of exchanges between ranks, over message sizes.")
     @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
@@ -23,7 +23,7 @@ extension BenchCommand {
     }
   }
 
-  struct Overlap: ParsableCommand {
+  struct Overlap: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "A pair of blocks under overlap strategies, over the link that the ranks have.")
     @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
@@ -33,7 +33,7 @@ extension BenchCommand {
     @Option(help: "Rounds; each runs every case once.") var rounds = 5
     @Option(help: "Only these cases, separated by commas: a label, or a word that is part of labels.") var only: String?
     @Option(help: "Ranks of a host, for an exchange in two levels.") var hostRanks = 0
-    @Option(help: "A folder for a trace of each case.") var traces: String?
+    @Option(help: "A folder for a trace of each case.") var traces: OutputPath?
     @Flag(help: "Forward and backward; forward alone without it.") var train = false
     @Flag(help: "End with one line of JSON.") var json = false
 
@@ -46,11 +46,12 @@ extension BenchCommand {
     }
 
     func run() throws {
+      let folder = try traces?.folder("--traces")
       if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
       var options = OverlapBenchmark.Options()
       (options.width, options.tokens, options.experts) = (width, tokens, experts)
       (options.rounds, options.training, options.hostRanks) = (rounds, train, hostRanks)
-      options.traces = traces
+      options.traces = folder
       try RankBenchmarks.overlap(options, only: only, printsJSON: json)
     }
   }

@@ -148,7 +148,7 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Saving and loading a preset's whole training state, beside dd on the same disk.")
     @Option(help: "A preset's name or a YAML file.") var preset = "gpt2-moe-small"
-    @Option(help: "Where the files are written, some GB; removed at the end.") var folder = "."
+    @Option(help: "Where the files are written, some GB; removed at the end.") var folder = OutputPath(".")
     @Option(help: "How often each is done; dd reads first in one half of them.") var rounds = 4
     @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
     var settings: [String] = []
@@ -159,6 +159,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
+      let folder = try folder.folder("--folder")
       let config = try BenchCommand.configuration(preset, settings, for: .saving)
       let result = try CheckpointBenchmark.run(
         config, preset: preset, folder: folder, rounds: rounds, engine: config.tensor.makeEngine())

@@ -53,9 +53,10 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The mean of several checkpoints' weights.")
 
     @Argument(help: "Checkpoints of one model.") var checkpoints: [String]
-    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: String
+    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: OutputPath
 
     func run() throws {
+      let out = try out.file("--out")
       try CheckpointRewriting.average(checkpoints, to: out)
       StandardStream.output.line("mean of \(checkpoints.count) checkpoints in \(out)")
     }
@@ -71,9 +72,11 @@ struct CheckpointCommand: ParsableCommand {
 
     @Argument(help: "A checkpoint, a run's folder, or a folder with config.json and model.safetensors.") var source:
       String
-    @Option(help: "FILE.safetensors, FILE.h5 or FOLDER.") var out: String
+    @Option(help: "FILE.safetensors, FILE.h5 or FOLDER.") var out: OutputPath
 
     func run() throws {
+      let isFile = CheckpointConversion.makesFile(out.unchecked)
+      let out = try isFile ? out.file("--out") : out.folder("--out")
       StandardStream.output.line(try CheckpointConversion.convert(source, to: out))
     }
   }
@@ -82,9 +85,11 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "One file of a checkpoint that several ranks wrote.")
 
     @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
-    @Option(help: "The checkpoint to write.") var out: String
+    @Option(help: "The checkpoint to write.") var out: OutputPath
 
-    func run() throws { CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: 1, to: out)) }
+    func run() throws {
+      CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: 1, to: out.file("--out")))
+    }
   }
 
   struct Split: ParsableCommand {
@@ -92,13 +97,16 @@ struct CheckpointCommand: ParsableCommand {
 
     @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
     @Option(help: "Files NAME.rNN.h5 among which the experts are shared out.") var ranks: Int
-    @Option(help: "The checkpoint to write, NAME.h5.") var out: String
+    @Option(help: "The checkpoint to write, NAME.h5.") var out: OutputPath
 
     func validate() throws {
       if ranks < 2 { throw ValidationError("--ranks is \(ranks), expected at least 2; merge writes one file") }
     }
 
-    func run() throws { CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: ranks, to: out)) }
+    func run() throws {
+      CheckpointCommand.report(
+        try CheckpointRewriting.reshard(checkpoint, parts: ranks, to: out.file("--out")))
+    }
   }
 
   struct MergeLoRA: ParsableCommand {
@@ -106,9 +114,10 @@ struct CheckpointCommand: ParsableCommand {
       commandName: "merge-lora", abstract: "A whole model of one that was trained with adapters (lora.rank).")
 
     @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
-    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: String
+    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: OutputPath
 
     func run() throws {
+      let out = try out.file("--out")
       let count = try CheckpointRewriting.mergeAdapters(checkpoint, to: out)
       StandardStream.output.line("adapters of \(count) weights merged in \(out)")
     }

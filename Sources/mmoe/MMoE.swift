@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import MMoETrain
 
 /// The command line: one file a subcommand, words in, library calls out.
@@ -14,11 +15,31 @@ import MMoETrain
     ])
 
   static func main() {
+    Interrupt.begin()
+    OutputLoss.watch()
+    var status: Int32 = 0
     do {
       try ProcessLimits.require()
+      var command = try parseAsRoot()
+      if !(command is any RunsOnRanks) { try RankRefusal.requireOneProcess() }
+      try command.run()
+    } catch let refusal as RankRefusal {
+      status = ExitCode.validationFailure.rawValue
+      if !refusal.description.isEmpty { StandardStream.error.line(refusal.description) }
     } catch {
-      exit(withError: error)
+      status = exitCode(for: error).rawValue
+      // Help is an error of status 0.
+      let (text, stream) = (fullMessage(for: error), status == 0 ? StandardStream.output : .error)
+      if !text.isEmpty { stream.line(text) }
     }
-    main(nil)
+    Foundation.exit(OutputLoss.end(status))
   }
 }
+
+extension OutputPath: ExpressibleByArgument {
+  public init(argument: String) { self.init(argument) }
+  public var defaultValueDescription: String { unchecked }
+}
+
+/// A command that several ranks run together; any other refuses to be started by mpirun or srun.
+protocol RunsOnRanks: ParsableCommand {}

@@ -21,13 +21,14 @@ struct ModelCommand: ParsableCommand {
     @Option(help: "The MoE variant.") var moe: String?
     @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
     var settings: [String] = []
-    @Option(help: "Draw one block pair's data flow into this SVG file (Graphviz).") var svg: String?
+    @Option(help: "Draw one block pair's data flow into this SVG file (Graphviz).") var svg: OutputPath?
 
     func run() throws {
+      let drawing = try svg?.file("--svg")
       let description = try ModelDescription(
         preset: preset, settings: (moe.map { ["moe.variant=\($0)"] } ?? []) + settings)
       StandardStream.output.write(try description.text())
-      if let svg { try description.drawPair(to: svg) }
+      if let drawing { try description.drawPair(to: drawing) }
     }
   }
 }

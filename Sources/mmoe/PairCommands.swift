@@ -28,7 +28,7 @@ struct RetrieveCommand: ParsableCommand {
   @Option(help: "A checkpoint or a run's folder of `mmoe train --task multimodal`; the latest run by default.")
   var checkpoint: String?
   @Option(help: "Pictures to show.") var count = 10
-  @Option(help: "The contact sheet, a PNG file.") var out = RetrieveSession.Options().sheet
+  @Option(help: "The contact sheet, a PNG file.") var out = OutputPath(RetrieveSession.Options().sheet)
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Flag(help: "End with one line of JSON on standard output.") var json = false
 
@@ -39,7 +39,7 @@ struct RetrieveCommand: ParsableCommand {
   func run() throws {
     var options = RetrieveSession.Options()
     (options.checkpoint, options.query, options.images) = (checkpoint, query, images)
-    (options.count, options.sheet, options.threads, options.printsJSON) = (count, out, threads, json)
+    (options.count, options.sheet, options.threads, options.printsJSON) = (count, try out.file("--out"), threads, json)
     try RetrieveSession(options).run()
   }
 }

@@ -16,7 +16,7 @@ extension DataCommand {
         same picture) are never on both sides.
         """)
 
-    @Option(help: "The folder to make.") var out: String
+    @Option(help: "The folder to make.") var out: OutputPath
     @Option(help: "A font of colour bitmaps.") var font = EmojiImport.Options().font
     @Option(help: "Unicode's emoji-test.txt.") var list = EmojiImport.Options().list
     @Option(help: "Emoji held out for validation, without their variants.") var heldOut = EmojiImport.Options().heldOut
@@ -27,7 +27,7 @@ extension DataCommand {
       var options = EmojiImport.Options()
       (options.font, options.list, options.seed) = (font, list, seed)
       (options.heldOut, options.heldOutFlags) = (heldOut, heldOutFlags)
-      try EmbeddedPairs.write(EmojiImport(options), to: out, sink: StandardStream.output)
+      try EmbeddedPairs.write(EmojiImport(options), to: out.folder("--out"), sink: StandardStream.output)
     }
   }
 }

@@ -21,10 +21,11 @@ struct SimulateCommand: ParsableCommand {
   @Option(help: "GB/s of a node to others.") var linkBetween = 25.0
   @Option(help: "Microseconds of each message.") var latency = 5.0
   @Option(help: "Largest number of ranks.") var largest = 4096
-  @Option(help: "Also draw a PNG.") var plot: String?
+  @Option(help: "Also draw a PNG.") var plot: OutputPath?
 
   func run() throws {
     let output = StandardStream.output
+    let picture = try plot?.file("--plot")
     guard let scaling else {
       output.write(try SimulationReport.publishedClusters())
       return
@@ -42,6 +43,6 @@ struct SimulateCommand: ParsableCommand {
     (run.expertsOfRank, run.shape.ranksPerNode) = (expertsPerRank, ranksPerNode)
     (run.shape.linkInside, run.shape.linkBetween) = (linkInside * 1e9, linkBetween * 1e9)
     (run.shape.latency, run.isStrong, run.largestRanks) = (latency * 1e-6, scaling == "strong", largest)
-    output.write(try run.report(plot: plot))
+    output.write(try run.report(plot: picture))
   }
 }

@@ -10,7 +10,7 @@ struct StudyCommand: ParsableCommand {
       """)
 
   @Argument(help: "A study, such as configs/studies/language.yaml.") var file: String
-  @Option(help: "Its folder; checkpoints/study-NAME by default.") var out: String?
+  @Option(help: "Its folder; checkpoints/study-NAME by default.") var out: OutputPath?
   @Option(help: "The data, instead of what the file names.") var data: String?
   @Option(help: "Computing threads; all cores by default.") var threads: Int?
   @Flag(help: "Compare what is finished and run nothing; also while the study runs.") var report = false
@@ -23,9 +23,10 @@ struct StudyCommand: ParsableCommand {
   }
 
   func run() throws {
+    if !report { OutputLoss.outlive() }
     var options = StudySession.Options()
     options.file = file
-    options.out = out
+    options.out = try report ? out?.unchecked : out?.folder("--out")
     options.data = data
     options.threads = threads
     options.onlyReports = report

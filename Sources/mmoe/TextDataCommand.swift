@@ -17,7 +17,7 @@ extension DataCommand {
     @Argument(help: "A text, a JSONL file, either packed with gzip or zstd, or a folder of them.") var input: String
     @Option(help: "The word bytes, a folder with vocab.json and merges.txt, or a tokenizer.json.")
     var tokenizer: String
-    @Option(help: "The folder to make.") var out: String
+    @Option(help: "The folder to make.") var out: OutputPath
     @Option(help: "The text's field in JSONL files.") var field = CorpusTokenizer.Options().field
     @Option(help: "What in other files is a document.") var documents = CorpusTokenizer.Options().documents
     @Option(help: "Share of the documents for validation, where file names do not say it.")
@@ -27,6 +27,7 @@ extension DataCommand {
     @Option(help: "Threads; all cores by default.") var threads: Int?
 
     func run() throws {
+      let out = try out.folder("--out")
       var options = CorpusTokenizer.Options()
       options.field = field
       options.documents = documents
@@ -47,7 +48,7 @@ extension DataCommand {
     @Option(help: "Bytes of an id in the file: 2 or 4.") var tokenBytes = 2
     @Option(help: "Number of ids, where the tokenizer is not at hand.") var vocabulary: Int?
     @Option(help: "The tokenizer that made the ids; then documents and text are known.") var tokenizer: String?
-    @Option(help: "The folder to make.") var out: String
+    @Option(help: "The folder to make.") var out: OutputPath
 
     func validate() throws {
       guard (vocabulary == nil) != (tokenizer == nil) else {
@@ -56,6 +57,7 @@ extension DataCommand {
     }
 
     func run() throws {
+      let out = try out.folder("--out")
       let meaning =
         try tokenizer.map { TokenImport.Vocabulary.tokenizer(try TokenizerFiles.tokenizer($0)) }
         ?? .size(vocabulary ?? 0)

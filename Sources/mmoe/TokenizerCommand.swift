@@ -14,9 +14,10 @@ struct TokenizerCommand: ParsableCommand {
 
     @Argument(help: "Text files.") var files: [String]
     @Option(help: "Tokens: 256 bytes and the merges.") var vocabulary = 8192
-    @Option(help: "The folder to make.") var out: String
+    @Option(help: "The folder to make.") var out: OutputPath
 
     func run() throws {
+      let out = try out.folder("--out")
       let tokenizer = try TokenizerWork.train(files, vocabularySize: vocabulary, to: out)
       StandardStream.output.line("\(tokenizer.vocabularySize) tokens, \(tokenizer.merges.count) merges in \(out)")
     }
@@ -59,7 +60,7 @@ struct TokenizerCommand: ParsableCommand {
 
     func run() throws {
       let bytes = try TokenizerFiles.load(source.tokenizer).decode(ids)
-      FileHandle.standardOutput.write(Data(bytes))
+      StandardStream.output.write(bytes: bytes)
     }
   }
 

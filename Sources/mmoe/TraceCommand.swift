@@ -18,12 +18,13 @@ struct TraceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Draw one pair of blocks of each trace, one under the other, as a PNG.")
     @Argument(help: "Files that --trace wrote.") var files: [String]
-    @Option(help: "The PNG file to write.") var out: String
+    @Option(help: "The PNG file to write.") var out: OutputPath
     @Flag(help: "The backward pass instead of the forward one.") var backward = false
 
     func run() throws {
-      try TraceSession.plot(files, backward: backward, to: out)
-      StandardStream.output.line(out)
+      let file = try out.file("--out")
+      try TraceSession.plot(files, backward: backward, to: file)
+      StandardStream.output.line(file)
     }
   }
 }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import MMoETrain
 
-struct TrainCommand: ParsableCommand {
+struct TrainCommand: RunsOnRanks {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Train a model, or go on with a run.",
     discussion: """
@@ -20,7 +20,7 @@ struct TrainCommand: ParsableCommand {
       "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards; for multimodal a folder with captions.jsonl; - for the embedded data."
   )
   var data: String?
-  @Option(help: "The run's folder.") var out: String?
+  @Option(help: "The run's folder.") var out: OutputPath?
   @Option(
     help:
       "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, CLIP, …); vision=PATH and language=PATH for a model of both."
@@ -40,7 +40,8 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
   @Option(help: "Ranks that share out the experts; by default as many as divide both.") var expertParallel: Int?
   @Option(help: "sequential, pipelined:N, shortcut, shortcut+pipelined:N or auto.") var overlap: String?
-  @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace: String?
+  @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace:
+    OutputPath?
   @Option(help: "At an unreadable image: error or skip.") var onBadImage: String?
   @Option(
     defaultAsFlag: "",
@@ -67,6 +68,8 @@ struct TrainCommand: ParsableCommand {
     if initFrom.isEmpty && !map.isEmpty {
       throw ValidationError("--map says what to take from a source; give --init-from too")
     }
+    if !dryRun { OutputLoss.outlive() }
+    let (outFolder, traceFile) = (try out?.folder("--out"), try trace?.file("--trace"))
     if let ranks {
       guard (1...4096).contains(ranks) else {
         throw ValidationError("--ranks is \(ranks), expected 1 to 4096")
@@ -74,11 +77,11 @@ struct TrainCommand: ParsableCommand {
       if let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
     }
     var options = TrainSession.Options()
-    options.trace = trace
+    options.trace = traceFile
     options.task = task
     options.preset = preset
     options.data = data
-    options.out = out
+    options.out = outFolder
     options.initFrom = initFrom
     options.map = map
     options.resume = resume

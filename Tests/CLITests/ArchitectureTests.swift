@@ -111,6 +111,53 @@ import Testing
     }
   }
 
+  /// Standard output is written by `StandardStream` alone, which sees what cannot be written.
+  @Test func standardOutputHasOneDoor() throws {
+    let sources = ProgramRunner.package + "/Sources"
+    let paths = FileManager.default.enumerator(atPath: sources)?.compactMap { $0 as? String } ?? []
+    for path in paths where path.hasSuffix(".swift") {
+      let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
+      let call = /(^|[^\w.])(debugPrint|print|dump|printf|puts|fputs|fwrite|putchar)\(|FileHandle\.standardOutput/
+      let found = text.firstMatch(of: call).map { String($0.output.0) }
+      #expect(found == nil, "\(path) has \(found ?? ""); use StandardStream")
+    }
+  }
+
+  /// Commands that the program tells users to run have their paths quoted for the shell.
+  @Test func suggestedCommandsAreQuoted() throws {
+    let sources = ProgramRunner.package + "/Sources"
+    let paths = FileManager.default.enumerator(atPath: sources)?.compactMap { $0 as? String } ?? []
+    var found = 0
+    for path in paths where path.hasSuffix(".swift") {
+      let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
+      // Up to the end of the command or of the literal, which a quotation mark inside an interpolation does not end.
+      for command in text.matches(of: /(mmoe [a-z]+|mkdir -p|--(out|resume|data)) [^"`,;\n]*?\\\((?<value>[\w.]+)/) {
+        // Not the name of the option that an error is about.
+        if command.output.0.contains(": ") { continue }
+        found += 1
+        let isQuoted = command.output.value == "ShellWord.quoted" || command.output.value.hasSuffix("rawValue")
+        #expect(
+          isQuoted || command.output.value.hasSuffix(".name"),
+          "\(path): '\(command.output.0)' is not quoted for the shell")
+      }
+    }
+    #expect(found >= 5)
+  }
+
+  /// Options that name what a command makes are `OutputPath`s, which are looked at before anything is computed.
+  @Test func outputsAreCheckedFirst() throws {
+    let folder = ProgramRunner.package + "/Sources/mmoe"
+    var found = 0
+    for file in try FileManager.default.contentsOfDirectory(atPath: folder) {
+      let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+      for option in text.matches(of: /\bvar (out|plot|svg|trace|traces|sheet|picture)\b[^=\n]*\n?[^\n]*/) {
+        found += 1
+        #expect(option.output.0.contains("OutputPath"), "\(file): \(option.output.0)")
+      }
+    }
+    #expect(found >= 15)
+  }
+
   /// Files of one idea.
   @Test func filesStayShort() throws {
     let sources = ProgramRunner.package + "/Sources"

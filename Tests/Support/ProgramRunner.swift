@@ -29,21 +29,25 @@ public enum ProgramRunner {
   private static let cacheFolder = NSTemporaryDirectory() + "mmoe-test-cache-\(getpid())"
 
   /// Runs a program to its end.
+  ///
+  /// - Parameter output: takes standard output, which the result then lacks.
   public static func run(
-    _ arguments: [String], program: String = ProgramRunner.program, in folder: String? = nil
+    _ arguments: [String], program: String = ProgramRunner.program, in folder: String? = nil,
+    environment: [String: String] = [:], output: FileHandle? = nil
   ) throws -> Result {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     // What tests make must not pile up beside the user's data.
     process.environment = ProcessInfo.processInfo.environment.merging(["MMOE_CACHE": cache]) { _, cache in cache }
+      .merging(environment) { _, own in own }
     if let folder { process.currentDirectoryURL = URL(fileURLWithPath: folder) }
     // Files, not pipes: a pipe that nobody reads would stop the program.
     let base = NSTemporaryDirectory() + "mmoe-output-" + UUID().uuidString
     let (out, err) = (base + ".out", base + ".err")
     defer { for file in [out, err] { unlink(file) } }
     for file in [out, err] { try Data().write(to: URL(fileURLWithPath: file)) }
-    process.standardOutput = FileHandle(forWritingAtPath: out)
+    process.standardOutput = output ?? FileHandle(forWritingAtPath: out)
     process.standardError = FileHandle(forWritingAtPath: err)
     process.standardInput = FileHandle.nullDevice
     try process.run()

@@ -27,6 +27,15 @@ import Testing
       try bytes(scratch("resumed") + "/step-0000008.h5") == bytes(scratch("whole") + "/step-0000008.h5"))
   }
 
+  /// A signal within the only evaluation ends it; the resumed run makes up for it.
+  @Test func interruptedEvaluationIsMadeUpFor() throws {
+    let run = try TinyTextRun(["train.steps=1"])
+    let stopped = try Interrupt.$isSimulated.withValue(true) { try run.train(into: scratch("run")) }
+    #expect(stopped.isInterrupted && stopped.steps == 1 && stopped.evaluation == nil)
+    let outcome = try run.train(into: scratch("run"), resuming: stopped.checkpoint)
+    #expect(!outcome.isInterrupted && outcome.evaluation != nil && outcome.best?.step == 1)
+  }
+
   @Test func threadsDoNotChangeBits() throws {
     var run = try TinyTextRun(["data.workers=1"])
     run.threads = 1

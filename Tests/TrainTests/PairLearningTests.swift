@@ -157,6 +157,9 @@ import Testing
     let alone = try data.makeJob(info.config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
     try loaded.restore(alone.model)
     let again = try alone.evaluate(progress: nil)
+    #expect(throws: EvaluationInterrupted.self) {
+      try Interrupt.$isSimulated.withValue(true) { try alone.evaluate(progress: nil) }
+    }
     #expect(again["mixture_top1"] == images && abs((again["mixture_text_loss"] ?? 0) - text) < 1e-5)
     #expect(info.config.model.vision.classes == 5 + 4 && info.vocabulary["labels"]?.count == 9)
 

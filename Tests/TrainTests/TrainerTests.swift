@@ -35,6 +35,35 @@ import Testing
     #expect(try TinyRun.losses(scratch("resumed")) == TinyRun.losses(scratch("whole")))
   }
 
+  /// A signal within an evaluation is seen before its next batch. The run saves and ends, and the resumed one makes up for the
+  /// evaluation: in the end nothing differs from a run without the signal, the best checkpoint included.
+  @Test(arguments: [1, 3]) func interruptedEvaluationIsMadeUpFor(steps: Int) throws {
+    let run = try TinyRun(TrainerTests.everything + ["train.steps=\(steps)", "train.eval_every=1"])
+    try run.train(into: scratch("whole"))
+    let stopped = try Interrupt.$isSimulated.withValue(true) { try run.train(into: scratch("stopped")) }
+    #expect(stopped.isInterrupted && stopped.steps == 1 && stopped.evaluation == nil)
+    let checkpoint = scratch("stopped/step-0000001.h5")
+    func evaluations(_ name: String) throws -> [Double] {
+      try MetricsHistory(file: scratch(name) + "/metrics.jsonl").points(MetricName.validationLoss).map(\.value)
+    }
+    #expect(stopped.checkpoint == checkpoint)
+    #expect(try evaluations("stopped").isEmpty && TinyRun.losses(scratch("stopped")).count == 1)
+    // It may be stopped there again.
+    let again = try Interrupt.$isSimulated.withValue(true) {
+      try run.train(into: scratch("stopped"), resuming: checkpoint)
+    }
+    #expect(again.isInterrupted && again.steps == 1 && again.checkpoint == checkpoint)
+    let outcome = try run.train(into: scratch("stopped"), resuming: checkpoint)
+    #expect(!outcome.isInterrupted && outcome.evaluation != nil)
+    for step in 1...steps {
+      #expect(
+        try bytes(scratch("stopped/step-000000\(step).h5")) == bytes(scratch("whole/step-000000\(step).h5")))
+    }
+    #expect(try bytes(scratch("stopped/best.h5")) == bytes(scratch("whole/best.h5")))
+    #expect(try evaluations("stopped") == evaluations("whole"))
+    #expect(try TinyRun.losses(scratch("stopped")) == TinyRun.losses(scratch("whole")))
+  }
+
   /// Tiles do not depend on the number of threads, so neither do the bits.
   @Test(arguments: BLASBackend.allCases.filter { (try? Engine(threads: 1, backend: $0)) != nil })
   func threadsDoNotChangeBits(backend: BLASBackend) throws {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /// A communicator.
 typedef struct mmoe_comm mmoe_comm;
@@ -55,3 +56,12 @@ int mmoe_ireceive(mmoe_comm *comm, void *bytes, int count, int from, int tag, mm
 
 /// Advances all communication and says whether this operation is done. A finished request is freed.
 int mmoe_request_test(mmoe_request *request, bool *done);
+
+/// Starts mpirun, with this program's standard error and nothing on standard input. It gets SIGTERM when the calling thread
+/// dies, however that happens, so that no rank of this host outlives its launcher; and a process group of its own, so that a
+/// terminal's Ctrl-C reaches it through the launcher alone.
+///
+/// @param output becomes the reading end of its standard output.
+/// @return 0, or the system's error of what failed.
+int mmoe_spawn_launcher(const char *path, char *const arguments[], char *const environment[], pid_t *process,
+                        int *output);

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// The images of one split, sorted by class and file name.
 public struct ImageSet: Sendable {

@@ -5,6 +5,9 @@ import MMoEModels
 
 /// `mmoe checkpoint convert`.
 public enum CheckpointConversion {
+  /// Whether an output of this name is a file, not a folder.
+  public static func makesFile(_ name: String) -> Bool { name.hasSuffix(".h5") || name.hasSuffix(".safetensors") }
+
   /// Writes weights in another format.
   ///
   /// - Parameters:

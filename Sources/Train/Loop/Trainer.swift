@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEHDF5
 import MMoEModels
 import MMoEParallel
@@ -9,26 +10,6 @@ import MMoETensor
 /// Everything a step computes is a function of the configuration and the step's number, so a resumed run goes on with
 /// the same bits as an uninterrupted one.
 public final class Trainer {
-  /// How a run ended.
-  public struct Outcome {
-    public let steps: Int
-    /// When the first step began, of `monotonicSeconds`.
-    public let began: Double
-    public let seconds: Double
-    public let trainLoss: Double
-    public let evaluation: Evaluation?
-    public let best: (value: Double, step: Int)?
-    public let checkpoint: String
-    /// Whether a signal ended it before its last step.
-    public let isInterrupted: Bool
-    /// Throughput over all steps of this process, in units a second, evaluations and checkpoints left out.
-    public let unitsPerSecond: Double
-    /// Share of the time in steps that was spent waiting for data.
-    public let waitShare: Double
-    /// Mean floating-point operations of this process's steps, as `ModelCosts` counts them, by what was routed.
-    public let flopsPerStep: Double
-  }
-
   private let task: any TrainingTask
   private let preset: String
   private let origin: RunOrigin
@@ -110,7 +91,8 @@ public final class Trainer {
       return
     }
     let recorder = try Recorder(
-      directory: folder.path, resumingAfter: checkpoint.map { $0.info.step })
+      directory: folder.path, resumingAfter: checkpoint.map { $0.info.step },
+      evaluationDue: config.isEvaluationDue(firstStep, of: totalSteps, perEpoch: task.stepsPerEpoch))
     files = (folder, recorder)
     if let note = recorder.note { sink.line(note) }
   }
@@ -130,9 +112,10 @@ public final class Trainer {
     var stepSeconds = 0.0
     var step = firstStep
     let start = monotonicSeconds()
+    var isPending = try repeatEvaluation(&evaluation, &checkpoint, progress)
     let beginsUnsaved = files.map { RunFolder.steps(in: $0.folder.path).isEmpty } ?? false
     do {
-      while step < totalSteps {
+      while step < totalSteps, !isPending {
         let began = monotonicSeconds()
         trainLoss = try trainStep(step)
         let seconds = monotonicSeconds() - began
@@ -146,11 +129,11 @@ public final class Trainer {
           beginsUnsaved && checkpoint.isEmpty && config.checkpoint.firstAfter > 0
           && monotonicSeconds() - start >= config.checkpoint.firstAfter
         let wishes = team?.any([Interrupt.isRequested, isUnsaved]) ?? [Interrupt.isRequested, isUnsaved]
-        let isLast = step == totalSteps || wishes[0]
-        // Also when a signal has arrived: a resumed run would otherwise miss this evaluation.
-        if step == totalSteps || isDue(step, every: config.train.evalEvery) {
+        if config.isEvaluationDue(step, of: totalSteps, perEpoch: task.stepsPerEpoch) {
           evaluation = try evaluate(step, progress)
+          isPending = evaluation == nil
         }
+        let isLast = step == totalSteps || wishes[0] || isPending
         // Every rank makes the sample, since experts live on several; one shows it.
         if config.train.sampleEvery > 0, step % config.train.sampleEvery == 0, let text = try task.sample() {
           progress.note("step \(step)  sample: \(text)")
@@ -180,13 +163,15 @@ public final class Trainer {
         checkpoint = try save(step)
         try finishSaving(waits: true)
       }
-      evaluation = try task.evaluate(progress: nil)
-      if evaluation?.loss.isFinite == false { throw failure(step - 1, "validation loss") }
+      if evaluation == nil, !isPending {
+        do { evaluation = try task.evaluate(progress: nil) } catch is EvaluationInterrupted { isPending = true }
+        if evaluation?.loss.isFinite == false { throw failure(step - 1, "validation loss") }
+      }
     }
     return Outcome(
       steps: step, began: start, seconds: monotonicSeconds() - start, trainLoss: trainLoss,
       evaluation: evaluation, best: best, checkpoint: checkpoint,
-      isInterrupted: step < totalSteps,
+      isInterrupted: step < totalSteps || isPending,
       unitsPerSecond: Double((step - firstStep) * task.unitsPerStep) / max(stepSeconds, 1e-9),
       waitShare: task.waitSeconds / max(stepSeconds, 1e-9),
       flopsPerStep: step > firstStep ? totalFLOPs / Double(step - firstStep) : task.flopsPerStep)
@@ -251,7 +236,7 @@ public final class Trainer {
       tape.backward()
     }
     team?.finishGradientSync()
-    record(routings)
+    files?.recorder.record(routings)
     stepFLOPs = task.flopsPerStep - 3 * costs.savedFLOPs(routings)
     try UpdatePlan.requireReached(task.model.parameters, step: step)
     let norm = optimizer.gradientNorm(team)
@@ -300,19 +285,6 @@ public final class Trainer {
 
   // MARK: Records
 
-  private func record(_ routings: [RoutingReport]) {
-    guard let recorder = files?.recorder else { return }
-    for routing in routings {
-      let layer = routing.block
-      let total = Double(max(routing.load.reduce(0, +), 1))
-      recorder.record(MetricName.expertShare, routing.load.map { Double($0) / total }, layer: layer)
-      recorder.record(MetricName.loadMaxOverMean, routing.imbalance, layer: layer)
-      recorder.record("dead_experts", Double(routing.dead), layer: layer)
-      recorder.record("drop_fraction", routing.dropped, layer: layer)
-      recorder.record("router_entropy", routing.entropy, layer: layer)
-    }
-  }
-
   /// Auxiliary losses of one micro-batch; the recorder takes the mean over a step's.
   ///
   /// - Parameters:
@@ -354,8 +326,28 @@ public final class Trainer {
     step % (every > 0 ? every : task.stepsPerEpoch) == 0
   }
 
-  private func evaluate(_ step: Int, _ progress: ProgressLine) throws -> Evaluation {
-    let evaluation = try task.evaluate(progress: nil)
+  /// Makes up for an evaluation within which a signal ended the run before this one, as it would have been then.
+  ///
+  /// - Returns: whether a signal has ended it again.
+  private func repeatEvaluation(
+    _ evaluation: inout Evaluation?, _ checkpoint: inout String, _ progress: ProgressLine
+  ) throws -> Bool {
+    let isMissing = files?.recorder.lacksEvaluation ?? false
+    guard team?.any(isMissing) ?? isMissing else { return false }
+    evaluation = try evaluate(firstStep, progress)
+    try files?.recorder.flush(step: firstStep)
+    checkpoint = files?.folder.checkpointFile(step: firstStep) ?? ""
+    if best?.step == firstStep {
+      checkpoint = try save(firstStep)
+      try finishSaving(waits: true)
+    }
+    return evaluation == nil
+  }
+
+  /// - Returns: nil where a signal has ended it; a resumed run makes up for it.
+  private func evaluate(_ step: Int, _ progress: ProgressLine) throws -> Evaluation? {
+    let evaluation: Evaluation
+    do { evaluation = try task.evaluate(progress: nil) } catch is EvaluationInterrupted { return nil }
     files?.recorder.record(MetricName.validationLoss, evaluation.loss)
     for (name, value) in evaluation.metrics { files?.recorder.record("val_\(name)", value) }
     var text = "step \(step)  val loss \(HumanFormat.fixed(evaluation.loss, 4))"

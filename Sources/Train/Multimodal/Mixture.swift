@@ -157,9 +157,11 @@ final class Mixture {
 
   /// Top-1 of the labelled images and the loss of the text, each on its validation part.
   ///
-  /// - Parameter coordinator: the ranks; every one reads everything, since experts need all of them.
+  /// - Parameters:
+  ///   - coordinator: the ranks; every one reads everything, since experts need all of them.
+  ///   - beforeBatch: may end it, such as for a signal.
   func evaluate(
-    _ model: MultimodalTransformer, coordinator: (any PassCoordinator)?
+    _ model: MultimodalTransformer, coordinator: (any PassCoordinator)?, beforeBatch: () throws -> Void
   ) throws -> [(name: String, value: Double)] {
     func pass() -> ForwardPass {
       ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
@@ -170,6 +172,7 @@ final class Mixture {
       let loader = try ImageLoader(
         images.validation, options: imageOptions(.none, rank: 0, ranks: 1), order: .evaluation)
       while let batch = try loader.next() {
+        try beforeBatch()
         let pass = pass()
         let sequences = (0..<batch.count).map {
           PackedSequences.Sequence(image: $0, task: PairPass.Task.classification.rawValue)
@@ -190,6 +193,7 @@ final class Mixture {
       let size = max(1, self.pass(config.mixture.textBatch))
       var total = 0.0
       for start in stride(from: 0, to: windows.count, by: size) {
+        try beforeBatch()
         let batch = try windows.batch(first: start, size: size)
         let pass = pass()
         let rows = stride(from: 0, to: batch.inputs.count, by: batch.length)

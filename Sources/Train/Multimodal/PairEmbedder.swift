@@ -14,12 +14,15 @@ struct PairEmbedder {
   private var tasks: [PairPass.Task] { model.config.moe.taskRouting ? [.contrastive, .language] : [.language] }
 
   /// `[texts, embedding]`, and the sum of the losses of their next tokens with the number of these.
-  func texts(_ ids: [[Int32]], coordinator: (any PassCoordinator)? = nil) -> (
-    vectors: [[Float]], loss: Double, count: Int
-  ) {
+  ///
+  /// - Throws: what `beforeBatch` throws, such as for a signal.
+  func texts(
+    _ ids: [[Int32]], coordinator: (any PassCoordinator)? = nil, beforeBatch: () throws -> Void
+  ) rethrows -> (vectors: [[Float]], loss: Double, count: Int) {
     var vectors: [[Float]] = []
     var (loss, count) = (0.0, 0)
     for start in stride(from: 0, to: ids.count, by: batch) {
+      try beforeBatch()
       let part = ids[start..<min(start + batch, ids.count)]
       for task in tasks {
         let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)

@@ -22,6 +22,7 @@ public struct NotebookSession {
   public func run() throws -> Int32 {
     var text = try read()
     let document = try NotebookDocument(text, file: file)
+    _ = try OutputPath(file).file("notebook")
     let runner = try NotebookRunner(document)
     var outputs: [Int: [String]] = [:]
     for index in document.commands.indices {
@@ -50,7 +51,7 @@ public struct NotebookSession {
       guard command.isStable else { continue }
       guard let (lines, line) = command.output else {
         throw NotebookError(
-          "\(file):\(command.line): marked stable, but no output stands behind it; write it with `mmoe notebook run \(file)`"
+          "\(file):\(command.line): marked stable, but no output stands behind it; write it with `mmoe notebook run \(ShellWord.quoted(file))`"
         )
       }
       let expected = NotebookRunner.trimmed(lines)
@@ -63,7 +64,7 @@ public struct NotebookSession {
         place < lines.count ? "'\(lines[place].prefix(200))'" : "no more lines"
       }
       throw NotebookError(
-        "\(file):\(line + place): the output of line \(command.line) differs: expected \(shown(expected)), found \(shown(found)); if that is meant, run `mmoe notebook run \(file)`"
+        "\(file):\(line + place): the output of line \(command.line) differs: expected \(shown(expected)), found \(shown(found)); if that is meant, run `mmoe notebook run \(ShellWord.quoted(file))`"
       )
     }
     return 0

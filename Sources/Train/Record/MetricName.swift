@@ -8,6 +8,9 @@ public enum MetricName {
   public static let validationTop5 = "val_top5"
   /// Per layer: the busiest expert's load over the mean load; 1 is perfect balance.
   public static let loadMaxOverMean = "load_max_over_mean"
+  /// Per layer: experts that no token chose, and the share of choices that the capacity dropped.
+  public static let deadExperts = "dead_experts"
+  public static let dropFraction = "drop_fraction"
   /// Per layer, a vector: each expert's share of the routed tokens; the shares sum to 1.
   public static let expertShare = "expert_share"
 }

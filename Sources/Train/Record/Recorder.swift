@@ -22,6 +22,10 @@ public final class Recorder {
   private var columns: [String] = []
   private var pending: [String: (sum: [Double], count: Double, isVector: Bool)] = [:]
   private var arrivals: [String] = []
+  /// Whether the last step of a resumed run lacks its evaluation, which the step's next `flush` then adds to its line.
+  public private(set) var lacksEvaluation = false
+  /// Where that line begins in the file.
+  private var reopened: Int?
   /// What was found in the metrics of a resumed run and left out of them, in words; nil = nothing.
   public let note: String?
 
@@ -31,7 +35,10 @@ public final class Recorder {
   ///   - directory: the run's folder, which exists.
   ///   - step: nil for a new run. For a resumed run the last step of its checkpoint: what was
   ///     recorded beyond it, and a line cut off by a crash, is dropped, because those steps run again.
-  public init(directory: String, resumingAfter step: Int? = nil) throws(RecorderError) {
+  ///   - evaluationDue: whether an evaluation belongs to that step.
+  public init(
+    directory: String, resumingAfter step: Int? = nil, evaluationDue: Bool = false
+  ) throws(RecorderError) {
     jsonPath = FilePath.join(directory, Recorder.fileNames.json)
     csvPath = FilePath.join(directory, Recorder.fileNames.csv)
     var lines: [(line: MetricsLine, end: Int)] = []
@@ -54,9 +61,23 @@ public final class Recorder {
         "\(jsonPath): \(bad.count) lines are no step's metrics and are left out, the first is line \(bad[0]); all of it as it was is in \(jsonPath).damaged"
       json = try Recorder.rewritten(jsonPath, lines.map(\.line))
     }
+    // Its file of rewritten lines has other offsets.
+    let last = bad.isEmpty && evaluationDue ? lines.last?.line : nil
+    let unfinished = last.flatMap { line in
+      line.step == step && !line.values.contains { $0.key == MetricName.validationLoss } ? line : nil
+    }
+    if unfinished != nil { lines.removeLast() }
     lastStep = lines.last?.line.step
     for (line, _) in lines { Recorder.number(line, &order, &columns) }
     csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
+    guard let unfinished else { return }
+    (lacksEvaluation, reopened) = (true, lines.last?.end ?? 0)
+    for (key, value) in unfinished.values {
+      switch value {
+      case .scalar(let value): add(key, [value], isVector: false)
+      case .vector(let values): add(key, values, isVector: true)
+      }
+    }
   }
 
   /// Notes a value for the current step; `layer` tells layers apart. Of several values in one step
@@ -97,6 +118,8 @@ public final class Recorder {
     var line = MetricsLine(step: step, values: values)
     Recorder.number(line, &order, &columns)
     line.values.sort { order[$0.key, default: 0] < order[$1.key, default: 0] }
+    if let reopened { try json.truncate(to: reopened) }
+    (reopened, lacksEvaluation) = (nil, false)
     try json.append(line.json)
     lastStep = step
     pending.removeAll(keepingCapacity: true)

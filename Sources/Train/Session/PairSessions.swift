@@ -108,7 +108,7 @@ public struct RetrieveSession {
     }
     let files = try RetrieveSession.pictures(in: options.images)
     let embedder = PairEmbedder(model: loaded.model, tokens: loaded.tokens, engine: loaded.engine, batch: 64)
-    let query = embedder.texts([ids]).vectors[0]
+    let query = embedder.texts([ids], beforeBatch: {}).vectors[0]
     var found: [(file: String, similarity: Float)] = []
     for start in stride(from: 0, to: files.count, by: embedder.batch) {
       let part = files[start..<min(start + embedder.batch, files.count)]

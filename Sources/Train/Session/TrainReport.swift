@@ -43,6 +43,10 @@ struct TrainReport {
     human.line(
       "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
     )
+    let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileNames.json)
+    if let history = try? MetricsHistory(file: metrics) {
+      for line in RoutingNotes.lines(history, config.model.moe) { human.line(human.styled(line, .yellow)) }
+    }
     human.line("checkpoint  \(outcome.checkpoint)")
     if let plot { human.line("plot        \(plot)") }
     // The run knows its task and its data.

@@ -203,7 +203,11 @@ public struct TrainSession {
     var words = Array(CommandLine.arguments.dropFirst())
     if let at = words.firstIndex(of: "--ranks") { words.removeSubrange(at...min(at + 1, words.count - 1)) }
     words.removeAll { $0.hasPrefix("--ranks=") }
-    return try RankLauncher.launch(ranks: ranks, arguments: words)
+    let output = StandardStream.output
+    return try RankLauncher.launch(
+      ranks: ranks, arguments: words,
+      environment: [LauncherTerminal.variable: "\(LauncherTerminal.of(output).columns)"]
+    ) { output.write(bytes: $0) }
   }
 
   // MARK: Configuration
@@ -358,7 +362,7 @@ public struct TrainSession {
     guard (try? RunConfig.table.apply(file: file, to: &before)) != nil else { return }
     for change in RunConfig.table.differences(before, config) where change.key.hasPrefix("parallel.") {
       human.line(
-        "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(change.key)=\(change.first)"
+        "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(ShellWord.quoted("\(change.key)=\(change.first)"))"
       )
     }
   }

@@ -117,6 +117,7 @@ public final class ImageClassification: TrainingTask {
     // Experts need every rank at every pass: one whose images are used up repeats its last ones and counts nothing.
     var idle: Tensor?
     for _ in stride(from: 0, to: validation.set.count, by: microBatch * ranks) {
+      try Interrupt.check(team)
       let next = try loader.next()
       let tape = Tape(engine, recording: false)
       guard let pixels = next?.pixels ?? idle ?? (ranks > 1 ? blankImage() : nil) else { break }

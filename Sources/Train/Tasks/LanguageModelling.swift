@@ -107,6 +107,7 @@ public final class LanguageModelling: TrainingTask {
     let windows = try SlidingWindows(validation, range: range, length: context, stride: stride)
     var total = 0.0
     for start in Swift.stride(from: 0, to: windows.count, by: microBatch * ranks) {
+      try Interrupt.check(team)
       let own = start + microBatch * (team?.world.rank ?? 0)
       // Experts need every rank at every pass: one without windows of its own takes the first ones and counts nothing.
       let isIdle = own >= windows.count

@@ -238,13 +238,16 @@ public final class PairLearning: TrainingTask {
     }
     let embedder = PairEmbedder(model: fused, tokens: tokens, engine: engine, batch: microBatch)
     // The losses of texts are those of the first captions, as with images.
-    let alone = embedder.texts(found.indices.map { validation.captions[$0][0] }, coordinator: team)
+    let alone = try embedder.texts(
+      found.indices.map { validation.captions[$0][0] }, coordinator: team, beforeBatch: { try Interrupt.check(team) })
     var metrics: [(name: String, value: Double)] = [
       ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
     ]
     if found.labelled > 0 { metrics.append(("top1", found.correct / Double(found.labelled))) }
     metrics += try galleries(found, embedder)
-    if let mixture { metrics += try mixture.evaluate(fused, coordinator: team) }
+    if let mixture {
+      metrics += try mixture.evaluate(fused, coordinator: team, beforeBatch: { try Interrupt.check(team) })
+    }
     return Evaluation(
       loss: found.captionLoss, metrics: metrics, count: found.indices.count,
       skipped: validation.set.count - found.indices.count)
@@ -272,6 +275,7 @@ public final class PairLearning: TrainingTask {
     (options.rank, options.ranks) = (0, 1)
     let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)
     while let batch = try loader.next() {
+      try Interrupt.check(team)
       let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
       let read = PairPass(
         batch, tokens, [.caption, .contrastive, .classification], readsTextsAlone: false,
@@ -310,7 +314,9 @@ public final class PairLearning: TrainingTask {
     for (number, gallery) in validation.set.galleries.enumerated() {
       let members = gallery.members.filter { place[$0] != nil }
       let texts = members.flatMap { index in validation.captions[index].map { (image: index, ids: $0) } }
-      let vectors = embedder.texts(texts.map(\.ids), coordinator: team).vectors
+      let vectors = try embedder.texts(
+        texts.map(\.ids), coordinator: team, beforeBatch: { try Interrupt.check(team) }
+      ).vectors
       func similarity(_ image: Int, _ text: Int) -> Float {
         PairEmbedder.similarity(found.vectors[place[members[image]]!], vectors[text])
       }

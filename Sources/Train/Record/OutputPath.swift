@@ -1,0 +1,78 @@
+import Foundation
+import MMoEFiles
+import MMoEParallel
+
+/// A file or a folder that an option names for what the command will make.
+///
+/// Its path can be had from `file` or `folder` alone, which find out whether it can be made there. Commands call them first:
+/// nothing is computed for a place that takes nothing.
+public struct OutputPath: Sendable {
+  /// As the user wrote it, for help texts alone.
+  public let unchecked: String
+
+  public init(_ path: String) { unchecked = path }
+
+  /// The path of a file to be made or replaced.
+  ///
+  /// - Parameter option: for messages, such as `--plot`.
+  /// - Throws: `TrainError` where it cannot be written.
+  public func file(_ option: String) throws -> String {
+    let path = unchecked
+    // Other ranks may be on hosts that lack the folder; the first one writes.
+    guard !ParallelProcess.isFollower else { return path }
+    guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a file") }
+    let parent = FilePath.folder(of: path)
+    switch OutputPath.kind(of: path) {
+    case nil where path.utf8.last == UInt8(ascii: "/"), S_IFDIR:
+      throw TrainError("\(option) \(path): a folder, expected a file; name one in it")
+    case nil, S_IFREG: break
+    default:
+      throw TrainError("\(option) \(path): no regular file, and would be replaced by one; name another file")
+    }
+    guard let kind = OutputPath.kind(of: parent) else {
+      throw TrainError(
+        "\(option) \(path): there is no folder \(parent); make it with mkdir -p \(ShellWord.quoted(parent))")
+    }
+    guard kind == S_IFDIR else {
+      throw TrainError("\(option) \(path): \(parent) is a file, expected a folder; name another one")
+    }
+    try OutputPath.probe(parent, "\(option) \(path)", option)
+    return path
+  }
+
+  /// The path of a folder to be made or filled.
+  ///
+  /// - Parameter option: for messages, such as `--out`.
+  /// - Throws: `TrainError` where nothing can be written in it, or it cannot be made.
+  public func folder(_ option: String) throws -> String {
+    let path = unchecked
+    guard !ParallelProcess.isFollower else { return path }
+    guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a folder") }
+    var existing = path
+    while OutputPath.kind(of: existing) == nil, FilePath.folder(of: existing) != existing {
+      existing = FilePath.folder(of: existing)
+    }
+    guard OutputPath.kind(of: existing) == S_IFDIR else {
+      throw TrainError("\(option) \(path): \(existing) is a file, expected a folder; name another one")
+    }
+    try OutputPath.probe(existing, "\(option) \(path)", option)
+    return path
+  }
+
+  /// Type bits of what a path leads to; nil where there is nothing.
+  private static func kind(of path: String) -> mode_t? {
+    var information = stat()
+    return stat(path, &information) == 0 ? information.st_mode & S_IFMT : nil
+  }
+
+  /// Makes a file in a folder and removes it: permissions alone do not tell of read-only mounts, quotas and full disks.
+  private static func probe(_ folder: String, _ what: String, _ option: String) throws {
+    let file = FilePath.join(folder, ".mmoe-probe-\(getpid())")
+    let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw TrainError("\(what): cannot be written (\(String(cString: strerror(errno)))); choose another \(option)")
+    }
+    close(descriptor)
+    unlink(file)
+  }
+}
