@@ -14,16 +14,20 @@ public final class GPT: TrainableModel {
   /// The token embedding where the head is tied.
   private let head: Parameter
 
-  /// - Parameter seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
+  /// - Parameters:
+  ///   - seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
+  ///   - describes: parameters are shapes alone, without memory; no pass may run.
   /// - Throws: `ModelError` for an impossible configuration.
   public init(
     _ config: ModelConfig, seed: UInt64?, engine: Engine,
-    dispatcher: any Dispatcher = LocalDispatcher()
+    dispatcher: any Dispatcher = LocalDispatcher(),
+    describes: Bool = false
   ) throws {
     try config.validate()
     self.config = config
     let text = config.text
-    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
+    let store = ParameterStore(
+      engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
     embedding = store.table("token_embedding", .embeddings, [text.vocabulary, config.width], decays: true)
     positions =
       text.positions == .learned

@@ -12,9 +12,14 @@ public final class ParameterStore {
   /// Standard deviation of weights; 0 = 1 / √(fan-in).
   private let initStd: Double
   private let lora: LoRAConfig
+  /// Whether parameters are shapes alone, without memory.
+  private let describes: Bool
 
-  package init(engine: Engine, seed: UInt64?, initStd: Double, lora: LoRAConfig = LoRAConfig()) {
+  package init(
+    engine: Engine, seed: UInt64?, initStd: Double, lora: LoRAConfig = LoRAConfig(), describes: Bool = false
+  ) {
     self.lora = lora
+    self.describes = describes
     self.engine = engine
     self.seed = seed
     self.initStd = initStd
@@ -44,7 +49,7 @@ public final class ParameterStore {
       decays: true)
     let b = add(
       Parameter(
-        path: path + ".lora_b", role: weight.role, value: Tensor.zeros(stack + [out, lora.rank]),
+        path: path + ".lora_b", role: weight.role, value: filled(stack + [out, lora.rank], 0),
         experts: weight.experts, decays: true))
     weight.adapter = LowRankAdapter(a: a, b: b, scale: Float(lora.alpha / Double(lora.rank)))
   }
@@ -55,8 +60,13 @@ public final class ParameterStore {
   }
 
   /// A learned table that starts from given values.
-  func table(_ path: String, _ role: ParameterRole, _ shape: [Int], _ values: [Float], decays: Bool) -> Parameter {
-    add(Parameter(path: path, role: role, value: Tensor(values, shape: shape), decays: decays))
+  func table(
+    _ path: String, _ role: ParameterRole, _ shape: [Int], _ values: @autoclosure () -> [Float], decays: Bool
+  ) -> Parameter {
+    add(
+      Parameter(
+        path: path, role: role, value: describes ? Tensor(describing: shape) : Tensor(values(), shape: shape),
+        decays: decays))
   }
 
   /// A bias or norm parameter filled with one value; never decays, stacked expert biases included.
@@ -68,7 +78,7 @@ public final class ParameterStore {
   ) -> Parameter {
     add(
       Parameter(
-        path: path, role: role, value: Tensor(repeating: value, shape: shape), experts: experts,
+        path: path, role: role, value: filled(shape, value), experts: experts,
         decays: false, largest: largest))
   }
 
@@ -82,8 +92,8 @@ public final class ParameterStore {
   private func normal(
     _ path: String, _ role: ParameterRole, _ shape: [Int], std: Double, experts: ExpertShare?, decays: Bool
   ) -> Parameter {
-    let tensor = Tensor(uninitialised: shape)
-    guard let seed else {
+    let tensor = describes ? Tensor(describing: shape) : Tensor(uninitialised: shape)
+    guard let seed, !describes else {
       return add(Parameter(path: path, role: role, value: tensor, experts: experts, decays: decays))
     }
     // Keyed by the path, so that a parameter's start does not depend on what stands before it.
@@ -97,6 +107,10 @@ public final class ParameterStore {
     }
     return add(
       Parameter(path: path, role: role, value: tensor, experts: experts, decays: decays))
+  }
+
+  private func filled(_ shape: [Int], _ value: Float) -> Tensor {
+    describes ? Tensor(describing: shape) : Tensor(repeating: value, shape: shape)
   }
 
   private func add(_ parameter: Parameter) -> Parameter {

@@ -15,15 +15,19 @@ public final class VisionTransformer: TrainableModel {
   private let norm: Norm
   private let head: Linear
 
-  /// - Parameter seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
+  /// - Parameters:
+  ///   - seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
+  ///   - describes: parameters are shapes alone, without memory; no pass may run.
   /// - Throws: `ModelError` for an impossible configuration.
   public init(
     _ config: ModelConfig, seed: UInt64?, engine: Engine,
-    dispatcher: any Dispatcher = LocalDispatcher()
+    dispatcher: any Dispatcher = LocalDispatcher(),
+    describes: Bool = false
   ) throws {
     try config.validate()
     self.config = config
-    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
+    let store = ParameterStore(
+      engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
     embedding = Linear(
       store, "patch_embedding", .embeddings, in: config.vision.channels * config.vision.patch * config.vision.patch,
       out: config.width)

@@ -39,13 +39,19 @@ struct CorePlace: Equatable {
 
 extension Communicator {
   /// Computing threads for this rank: its share of the cores that it may run on. To be called by all ranks.
-  public func coreShare() -> Int {
+  public func coreShare() -> Int { CorePlace.threads(of: rank, among: places()) }
+
+  /// Ranks on this rank's host, itself among them. To be called by all ranks.
+  public func ranksOnHost() -> Int {
+    let places = places()
+    return places.count { $0.host == places[rank].host }
+  }
+
+  private func places() -> [CorePlace] {
     var values = [Double](repeating: 0, count: 3 * size)
     let own = CorePlace.own
     values.replaceSubrange(3 * rank..<3 * rank + 3, with: [own.host, own.first, own.cores].map(Double.init))
     let all = allReduce(values).map { Int($0) }
-    return CorePlace.threads(
-      of: rank,
-      among: (0..<size).map { CorePlace(host: all[3 * $0], first: all[3 * $0 + 1], cores: all[3 * $0 + 2]) })
+    return (0..<size).map { CorePlace(host: all[3 * $0], first: all[3 * $0 + 1], cores: all[3 * $0 + 2]) }
   }
 }

@@ -37,12 +37,8 @@ public final class RankTeam: PassCoordinator {
     _ world: Communicator, _ options: ParallelOptions, model: ModelConfig, engine: Engine
   ) throws {
     let isDense = model.moe.variant == "dense"
-    // Of every tower's bank each rank has as many.
     let banks = model.towers.map(\.moe.experts)
-    let shareable = isDense ? 1 : banks.reduce(0, greatestCommonDivisor)
-    let group =
-      options.expert == 0
-      ? ProcessGrid.largestGroup(ranks: world.size, experts: shareable) : options.expert
+    let group = RankTeam.expertRanks(options.expert, of: world.size, model)
     if !isDense, let odd = banks.first(where: { $0 % group != 0 }) {
       let name =
         model.moe.groups != nil && banks.count > 1 ? "the \(odd) experts of a tower (moe.groups)" : "moe.experts \(odd)"
@@ -60,6 +56,16 @@ public final class RankTeam: PassCoordinator {
     activate()
     let queue = queue
     for stream in [world, sumStream] { stream.whileWaiting = { queue.poll() } }
+  }
+
+  /// The ranks of a group that shares out the experts of a model.
+  ///
+  /// - Parameter wanted: `parallel.expert`; 0 = as many as ranks and experts allow.
+  public static func expertRanks(_ wanted: Int, of ranks: Int, _ model: ModelConfig) -> Int {
+    guard wanted == 0 else { return wanted }
+    // Of every tower's bank each rank has as many.
+    let shareable = model.moe.variant == "dense" ? 1 : model.towers.map(\.moe.experts).reduce(0, greatestCommonDivisor)
+    return ProcessGrid.largestGroup(ranks: ranks, experts: shareable)
   }
 
   /// The same ranks and experts under another strategy.

@@ -55,6 +55,16 @@ public final class Tensor: @unchecked Sendable {
     precondition(offset + count <= storage.count, "tensor view outside its storage")
   }
 
+  /// A shape alone: there is no memory for its numbers, which nothing may read or write.
+  package init(describing shape: [Int]) {
+    self.shape = shape
+    count = shape.reduce(1, *)
+    storage = Tensor.nothing
+    offset = 0
+    slot = GradientSlot(shape)
+  }
+  private static let nothing = Storage(count: 1)
+
   /// A tensor filled with one value.
   public convenience init(repeating value: Float, shape: [Int]) {
     self.init(uninitialised: shape)

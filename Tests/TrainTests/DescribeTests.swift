@@ -48,7 +48,7 @@ import Testing
     guard isRefused else {
       #expect(try description.text().contains("parameters are not listed"))
       #expect(try !dryRun.text().isEmpty && !dryRun.json().line.isEmpty)
-      #expect { try DryRun.requireMemory(for: config) } throws: { "\($0)".contains("model.width") }
+      #expect { try MemoryBounds().require(config, RunDivision()) } throws: { "\($0)".contains("model.width") }
       return
     }
     for attempt in [{ _ = try description.text() }, { _ = try dryRun.text() }, { _ = try dryRun.json() }]

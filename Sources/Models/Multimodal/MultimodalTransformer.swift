@@ -21,16 +21,20 @@ public final class MultimodalTransformer: TrainableModel {
   /// Nil without classes.
   private let classifier: Linear?
 
-  /// - Parameter seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
+  /// - Parameters:
+  ///   - seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
+  ///   - describes: parameters are shapes alone, without memory; no pass may run.
   /// - Throws: `ModelError` for an impossible configuration.
   public init(
-    _ config: ModelConfig, seed: UInt64?, engine: Engine, dispatcher: any Dispatcher = LocalDispatcher()
+    _ config: ModelConfig, seed: UInt64?, engine: Engine, dispatcher: any Dispatcher = LocalDispatcher(),
+    describes: Bool = false
   ) throws {
     precondition(config.kind == .multimodal, "a model of the kind \(config.kind)")
     try config.validate()
     self.config = config
     let (vision, text) = (config.vision, config.text)
-    let store = ParameterStore(engine: engine, seed: seed, initStd: config.initStd, lora: config.lora)
+    let store = ParameterStore(
+      engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
     body =
       switch config.fusion.kind {
       case .early: try EarlyFusion(store, config, dispatcher: dispatcher)

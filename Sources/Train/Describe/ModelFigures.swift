@@ -3,9 +3,11 @@ import MMoEModels
 /// Size, arithmetic and memory of a run, from its configuration alone.
 struct ModelFigures {
   let costs: ModelCosts
-  /// Samples of a step, and of a micro-batch.
+  /// Of one rank.
+  let memory: RankMemory
+  private let division: RunDivision
+  /// Samples of a step.
   private let batch: Int
-  private let microBatch: Int
   private let kind: ModelKind
   /// Tokens of a sample.
   private let tokens: Int
@@ -13,10 +15,11 @@ struct ModelFigures {
   private let countsMost: (forward: Bool, training: Bool)
 
   /// - Throws: `ModelError` for an impossible configuration.
-  init(_ config: RunConfig) throws {
+  init(_ config: RunConfig, _ division: RunDivision = RunDivision()) throws {
     costs = try ModelCosts(config.model)
+    memory = try RankMemory(config, division, costs: costs)
+    self.division = division
     batch = config.data.batch
-    microBatch = config.data.batch / config.train.accumulation
     kind = config.model.kind
     tokens = config.model.tokens
     let moe = config.model.moe
@@ -25,10 +28,6 @@ struct ModelFigures {
     countsMost = (hasIdentities || isCapped(moe.evalCapacityFactor), hasIdentities || isCapped(moe.capacityFactor))
   }
 
-  /// Weights, gradients and two moments, in bytes.
-  var stateBytes: Int { costs.parameters * 16 }
-  /// What a recorded forward pass keeps, in bytes; an estimate.
-  var activationBytes: Double { costs.activationFloats * Double(microBatch) * 4 }
   var stepFLOPs: Double { costs.trainingFLOPs * Double(batch) }
 
   func add(to table: inout TextTable) {
@@ -43,8 +42,10 @@ struct ModelFigures {
     let most = (countsMost.forward ? ", at most" : "", countsMost.training ? ", at most" : "")
     table.add(["FLOPs \(unit), forward" + most.0, HumanFormat.count(costs.forwardFLOPs / units)])
     table.add(["FLOPs a step of \(batch) \(samples)" + most.1, HumanFormat.count(stepFLOPs)])
-    table.add(["memory: weights", HumanFormat.bytes(costs.parameters * 4)])
-    table.add(["memory: weights, gradients, moments", HumanFormat.bytes(stateBytes)])
-    table.add(["memory: activations (estimate)", HumanFormat.bytes(Int(min(activationBytes, 1e18)))])
+    let place = division.ranks > 1 ? "memory of each of \(division.ranks) ranks" : "memory"
+    func bytes(_ count: Double) -> String { HumanFormat.bytes(Int(min(count, 1e18))) }
+    table.add(["\(place): weights", bytes(memory.weights)])
+    table.add(["\(place): weights, gradients, moments", bytes(memory.state)])
+    table.add(["\(place): activations (estimate)", bytes(memory.activations)])
   }
 }

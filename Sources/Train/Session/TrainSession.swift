@@ -99,11 +99,12 @@ public struct TrainSession {
     try config.requireUsed(task, beyond: inherited) { place(of: $0, preset: preset) }
     try config.requirePlaces()
     let given = options.data == DataChoice.builtIn ? nil : options.data
+    let division = RunDivision(world)
     if options.isDryRun {
-      try report(DryRun(task: task, preset: preset, config: config, data: given))
+      try report(DryRun(task: task, preset: preset, config: config, division: division, data: given))
       return Result()
     }
-    try DryRun.requireMemory(for: config)
+    try MemoryBounds().require(config, division)
     let engine = try config.tensor.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
     world.timeout = config.parallel.timeout
     let path = choice.map(\.path) ?? given
