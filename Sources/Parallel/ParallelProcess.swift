@@ -48,6 +48,9 @@ public enum ParallelProcess {
   /// The exit status of a command that Ctrl-C ended.
   public static let interruptedStatus: Int32 = 130
 
+  /// That of a rank before it can save; its launcher says so.
+  public static let unreadyStatus: Int32 = 128 + SIGUSR1
+
   /// Says that Ctrl-C ended the command; also from a signal handler.
   public static func sayInterrupted() {
     let line: StaticString = "interrupted\n"

@@ -5,9 +5,26 @@ import Synchronization
 /// mpirun's process, for the signal handler.
 private let launched = Atomic<pid_t>(0)
 private let signalsSeen = Atomic<Int>(0)
+/// Whether the ranks take signals, whether one waits for that, and whether mpirun was told to end them.
+private let isReady = Atomic<Bool>(false)
+private let isWaiting = Atomic<Bool>(false)
+private let isEnded = Atomic<Bool>(false)
 
 /// Starts a program as several ranks.
 public enum RankLauncher {
+  /// Names the launcher's process to its ranks.
+  private static let variable = "MMOE_LAUNCHER"
+
+  /// The launcher of this rank, where it is this program; it then speaks for its ranks.
+  public static var parent: pid_t? {
+    ParallelProcess.isLaunched ? ProcessInfo.processInfo.environment[variable].flatMap { pid_t($0) } : nil
+  }
+
+  /// To be called by ranks once they take the signal that mpirun passes on.
+  public static func noteReady() {
+    if let parent, !ParallelProcess.isFollower { kill(parent, SIGUSR2) }
+  }
+
   /// The arguments of mpirun that run `program` with `arguments` as `ranks` ranks.
   static func command(
     ranks: Int, cores: Int, isRoot: Bool, program: String, arguments: [String]
@@ -23,7 +40,8 @@ public enum RankLauncher {
   /// Runs this program as several ranks under mpirun and waits for their end.
   ///
   /// The first Ctrl-C, SIGTERM or hang-up reaches the ranks as SIGUSR1, which mpirun passes on and a run takes as the wish to
-  /// save and stop: mpirun's own way to end ranks leaves them one second. When this process dies, mpirun and its ranks end.
+  /// save and stop: mpirun's own way to end ranks leaves them one second. Before they run mpirun would pass it on to
+  /// nobody, so it waits until then; the second signal ends mpirun. When this process dies, mpirun and its ranks end.
   ///
   /// - Parameters:
   ///   - environment: variables for the ranks beside this process's own.
@@ -49,7 +67,14 @@ public enum RankLauncher {
       + command(
         ranks: ranks, cores: ProcessInfo.processInfo.activeProcessorCount, isRoot: geteuid() == 0,
         program: program, arguments: arguments)
-    let variables = ProcessInfo.processInfo.environment.merging(environment) { _, own in own }
+    var variables = ProcessInfo.processInfo.environment.merging(environment) { _, own in own }
+    variables[variable] = "\(getpid())"
+    signal(SIGUSR2) { _ in isReady.store(true, ordering: .relaxed) }
+    // A parent of several threads may have left it blocked.
+    var ready = sigset_t()
+    sigemptyset(&ready)
+    sigaddset(&ready, SIGUSR2)
+    pthread_sigmask(SIG_UNBLOCK, &ready, nil)
     var (process, output): (pid_t, Int32) = (0, -1)
     var pointers = words.map { strdup($0) } + [nil]
     var settings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
@@ -62,8 +87,13 @@ public enum RankLauncher {
     for number in [SIGINT, SIGTERM, SIGHUP] {
       let before = signal(number) { _ in
         // Only what is safe in a signal handler.
-        let seen = signalsSeen.add(1, ordering: .relaxed).newValue
-        kill(launched.load(ordering: .relaxed), seen == 1 ? SIGUSR1 : SIGTERM)
+        let isFirst = signalsSeen.add(1, ordering: .relaxed).newValue == 1
+        if isFirst, !isReady.load(ordering: .relaxed) {
+          isWaiting.store(true, ordering: .relaxed)
+        } else {
+          if !isFirst { isEnded.store(true, ordering: .relaxed) }
+          kill(launched.load(ordering: .relaxed), isFirst ? SIGUSR1 : SIGTERM)
+        }
       }
       // As nohup asks.
       if number == SIGHUP, isIgnored(before) { signal(number, SIG_IGN) }
@@ -87,6 +117,7 @@ public enum RankLauncher {
     }
     var (status, isOpen): (Int32, Bool) = (0, true)
     while waitpid(process, &status, isOpen ? WNOHANG : 0) != process {
+      if isReady.load(ordering: .relaxed), isWaiting.exchange(false, ordering: .relaxed) { kill(process, SIGUSR1) }
       // Not to the end of the pipe alone: what outlives mpirun could hold it.
       if isOpen { isOpen = read(for: 200) }
     }
@@ -94,10 +125,10 @@ public enum RankLauncher {
     close(output)
     let isSignal = status & 0x7F != 0
     let code = isSignal ? 128 + status & 0x7F : status >> 8 & 0xFF
-    // Before ranks or mpirun itself took signals, or at the second one.
-    guard signalsSeen.load(ordering: .relaxed) > 0, isSignal || [SIGUSR1, SIGTERM, SIGKILL].contains(code - 128) else {
-      return code
-    }
+    // Ranks that have saved say so themselves.
+    guard code != 0, code != ParallelProcess.interruptedStatus, signalsSeen.load(ordering: .relaxed) > 0,
+      isEnded.load(ordering: .relaxed) || isSignal || code == ParallelProcess.unreadyStatus
+    else { return code }
     ParallelProcess.sayInterrupted()
     return ParallelProcess.interruptedStatus
   }

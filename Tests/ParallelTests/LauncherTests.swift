@@ -25,6 +25,48 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: folder("full/step-0000002.h5")))
   }
 
+  /// Ctrl-C before the ranks can save ends all in one line, wherever it meets them: in mpirun, or in their own start.
+  @Test(.needsRanks, arguments: [0.02, 0.1, 0.3]) func interruptAtTheStartIsOneLine(seconds: Double) throws {
+    let folder = ScratchFolder()
+    try Data().write(to: URL(fileURLWithPath: folder("errors")))
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: ProgramRunner.program)
+    process.arguments = training(["--steps", "1000000", "--out", folder("run")])
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle(forWritingAtPath: folder("errors"))
+    try process.run()
+    // From the moment at which the program takes the signal.
+    while process.isRunning, !catches(SIGINT, process.processIdentifier) { usleep(1000) }
+    usleep(UInt32(seconds * 1e6))
+    kill(process.processIdentifier, SIGINT)
+    #expect(wait { !process.isRunning })
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 130)
+    // On a fast machine it has begun, and has saved.
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder("run"))) ?? []
+    let saved = names.contains { $0.hasPrefix("step-") }
+    let errors = try String(contentsOfFile: folder("errors"), encoding: .utf8)
+    #expect(errors == (saved ? "" : "interrupted\n"), "\(errors)")
+    #expect(wait { processes(with: folder("run")).isEmpty })
+  }
+
+  /// Whether a process has a handler for a signal.
+  private func catches(_ number: Int32, _ process: Int32) -> Bool {
+    let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("SigCgt:") } ?? ""
+    let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) ?? 0
+    return mask & 1 << UInt64(number - 1) != 0
+  }
+
+  private func wait(_ condition: () -> Bool) -> Bool {
+    for _ in 0..<3000 {
+      if condition() { return true }
+      usleep(10_000)
+    }
+    return false
+  }
+
   /// A launcher that is killed, even by SIGKILL, leaves neither mpirun nor ranks.
   @Test(.needsRanks) func killedLauncherLeavesNobody() throws {
     let folder = ScratchFolder()
@@ -34,13 +76,6 @@ import Testing
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
     try process.run()
-    func wait(_ condition: () -> Bool) -> Bool {
-      for _ in 0..<3000 {
-        if condition() { return true }
-        usleep(10_000)
-      }
-      return false
-    }
     #expect(wait { FileManager.default.fileExists(atPath: folder("run/metrics.csv")) })
     // mpirun, two ranks and the launcher.
     #expect(processes(with: folder("run")).count >= 4)

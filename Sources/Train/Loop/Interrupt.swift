@@ -5,6 +5,9 @@ import Synchronization
 /// Outside the type, since a C handler cannot capture a metatype.
 private let requested = Atomic<Bool>(false)
 private let isInstalled = Atomic<Bool>(false)
+/// How a signal ends the process before there is something to save.
+private let earlyStatus = Atomic<Int32>(ParallelProcess.interruptedStatus)
+private let isSilent = Atomic<Bool>(false)
 
 /// Notes the first Ctrl-C or SIGTERM (or SIGHUP of a terminal that was closed, or SIGUSR1, which mpirun passes on to its
 /// ranks), so that the loop can save and stop; a second one ends the process at once.
@@ -19,19 +22,20 @@ public enum Interrupt {
   /// Lets Ctrl-C end the process with one line and status 130 until `install` is called, which is when there is something
   /// to save. To be called first of all.
   public static func begin() {
-    // A rank is told by SIGUSR1; the first one speaks.
+    let hasLauncher = RankLauncher.parent != nil
+    if hasLauncher { earlyStatus.store(ParallelProcess.unreadyStatus, ordering: .relaxed) }
+    isSilent.store(hasLauncher || ParallelProcess.isFollower, ordering: .relaxed)
+    // A rank is told by SIGUSR1.
     for number in ParallelProcess.isLaunched ? [SIGINT, SIGUSR1] : [SIGINT] {
-      let before =
-        ParallelProcess.isFollower
-        ? signal(number) { _ in _exit(ParallelProcess.interruptedStatus) }
-        : signal(number) { _ in
-          ParallelProcess.sayInterrupted()
-          _exit(ParallelProcess.interruptedStatus)
-        }
+      let before = signal(number) { _ in
+        if !isSilent.load(ordering: .relaxed) { ParallelProcess.sayInterrupted() }
+        _exit(earlyStatus.load(ordering: .relaxed))
+      }
       if isIgnored(before) { signal(number, SIG_IGN) }
     }
     // A parent of several threads may have left them blocked.
     mask(SIG_UNBLOCK)
+    RankLauncher.noteReady()
   }
 
   /// Whether a parent, such as nohup or a shell that runs a job in the background, wants a signal to be ignored.
