@@ -80,9 +80,11 @@ import Testing
   /// A checkpoint in the background is written from a copy: of all experts on the first rank, or of its own in parts.
   @Test func backgroundSavesKeepACopy() throws {
     let (all, experts, _) = try counts([])
-    #expect(try memory(["checkpoint.background=true"], ranks: 4).copies == 12 * all)
-    let parts = ["checkpoint.background=true", "checkpoint.shards=true"]
-    #expect(try memory(parts, ranks: 4).copies == 12 * (all - experts + experts / 4))
+    let own = 12 * (all - experts + experts / 4)
+    let whole = try memory(["checkpoint.background=true"], ranks: 4)
+    #expect(whole.copies == own && whole.firstRankMore == 9 * experts)
+    let parts = try memory(["checkpoint.background=true", "checkpoint.shards=true", "parallel.zero=1"], ranks: 4)
+    #expect(parts.copies == own && parts.firstRankMore == 0)
   }
 
   /// What one host cannot hold may be trained on several; the ranks of one host count together.

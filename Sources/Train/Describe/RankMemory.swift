@@ -17,8 +17,7 @@ struct RunDivision: Equatable {
   }
 }
 
-/// What one rank of a run keeps in memory, in bytes, from the configuration and the division alone; the first rank where they
-/// differ.
+/// What one rank of a run keeps in memory, in bytes, from the configuration and the division alone.
 struct RankMemory {
   /// Weights that live on the rank: of stacked experts its share.
   private(set) var weights = 0.0
@@ -28,6 +27,8 @@ struct RankMemory {
   private(set) var moments = 0.0
   /// The state that a checkpoint in the background is written from.
   private(set) var copies = 0.0
+  /// What the first rank has beyond it: the experts of all ranks, unless they go to files of their own.
+  private(set) var firstRankMore = 0.0
   /// What a recorded forward pass of a micro-batch keeps; an estimate.
   private(set) var activations = 0.0
   /// Pixels and tokens of the micro-batches that are kept at a time.
@@ -42,23 +43,25 @@ struct RankMemory {
     let group = Double(RankTeam.expertRanks(config.parallel.expert, of: division.ranks, config.model))
     let model = try config.model.makeModel(seed: nil, engine: Engine(threads: 1), describes: true)
     let trained = try RankMemory.trained(config, model)
-    var whole = 0.0
+    var (whole, held) = (0.0, 0.0)
     var firstTrained: Int?
     for (parameter, isTrained) in zip(model.parameters, trained) {
       let isExpert = parameter.experts != nil
       let (own, holders) = (Double(parameter.count) / (isExpert ? group : 1), isExpert ? ranks / group : ranks)
       weights += own * 4
       whole += Double(parameter.count) * 4
+      held += own * 4
       guard isTrained else { continue }
       firstTrained = min(firstTrained ?? .max, RankMemory.block(of: parameter))
       gradients += own * 4
       moments += own * 8 / (config.parallel.zero > 0 ? holders : 1)
       whole += Double(parameter.count) * 8
+      // Slices come together before they are written.
+      held += own * 8
     }
     if config.checkpoint.background {
-      // Moments come together before they are written.
-      let held = weights + moments * (config.parallel.zero > 0 ? ranks : 1)
-      copies = config.checkpoint.shards ? min(held, whole) : whole
+      copies = held
+      firstRankMore = config.checkpoint.shards ? 0 : whole - held
     }
     let microBatch = Double(config.data.batch) / Double(config.train.accumulation) / ranks
     // The tape records nothing before it meets a parameter that is trained; of several ranks it records all, whose exchanges
@@ -114,8 +117,9 @@ struct MemoryBounds {
   ///
   /// - Throws: `TrainError` naming both sizes.
   func require(_ config: RunConfig, _ division: RunDivision) throws {
-    let one = try RankMemory(config, division, costs: ModelCosts(config.model)).total
-    let all = one * Double(division.ranksOnHost)
+    let memory = try RankMemory(config, division, costs: ModelCosts(config.model))
+    let one = memory.total + memory.firstRankMore
+    let all = one + memory.total * Double(division.ranksOnHost - 1)
     let limit: (bytes: Int, words: String)
     if let process, one > Double(process) {
       limit = (process, "ulimit -v leaves buffers")
