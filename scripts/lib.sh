@@ -26,6 +26,12 @@ swift_flags=(-c release -Xswiftc -enable-testing)
 # A user's PATH on Debian lacks the folders of tc, and after plain `su` those of the programs that dpkg runs.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
+# Ctrl-C says so, whatever runs; without it an interrupted build reads as one that failed.
+trap 'printf "interrupted\n" >&2; exit 130' INT
+
+# Where .build is. Of a checkout that cannot be written it is another folder (use_cache).
+build_root=$root
+
 fail() {
   printf '%s\n' "$*" >&2
   exit 1
@@ -177,7 +183,7 @@ build_inputs() {
 
 # build_outputs PRODUCT…: size and time of the built files, as text; fails when one is missing.
 build_outputs() {
-  (cd "$root/.build/release" && stat -c '%n %s %y' "$@") 2>/dev/null
+  (cd "$build_root/.build/release" && stat -c '%n %s %y' "$@") 2>/dev/null
 }
 
 # is_built STAMP INPUTS PRODUCT…: whether STAMP was written for these inputs and for the products as they are now.
@@ -214,24 +220,49 @@ show_progress() {
 # drop_foreign_build: a build folder that was made elsewhere holds paths and compiled modules of that place, with which no
 # build succeeds. What was downloaded stays.
 drop_foreign_build() (
-  cd "$root/.build" || exit
+  cd "$build_root/.build" || exit
   shopt -s nullglob
   local plans=(release.yaml debug.yaml) made_in="another folder"
   if [ -f built-in ]; then
     made_in=$(cat built-in)
-  elif ! compgen -G '*.yaml' >/dev/null || grep -qsF "\"$root/Sources/" "${plans[@]}"; then
-    made_in=$root
+  elif ! compgen -G '*.yaml' >/dev/null || grep -qsF "\"$build_root/Sources/" "${plans[@]}"; then
+    made_in=$build_root
   fi
-  if [ "$made_in" != "$root" ]; then
+  if [ "$made_in" != "$build_root" ]; then
     printf 'the build was made in %s; building anew\n' "$made_in" >&2
     rm -rf release debug ./*.yaml ./*.db ./*-unknown-* plugins index-build built-*
   fi
-  printf '%s\n' "$root" >built-in
+  printf '%s\n' "$build_root" >built-in
 )
+
+# can_write FOLDER: whether files can be made in it; it is made where it is missing.
+can_write() { mkdir -p "$1" 2>/dev/null && [ -w "$1" ]; }
+
+# use_cache: builds in the user's cache, for a checkout that cannot be written. There the checkout is a folder of links to its
+# entries: SwiftPM writes beside the manifest, and the program finds presets and data above itself.
+use_cache() {
+  local cache=${MMOE_CACHE:-} name entry
+  if [ -z "$cache" ] && [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ]; then
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/mmoe
+  fi
+  [ -n "$cache" ] ||
+    fail "$root/.build: cannot be written, and what is built there is not up to date; set MMOE_CACHE to a folder that can be written"
+  name=$(printf '%s' "$root" | sha256sum)
+  build_root=$cache/checkout-${name:0:16}
+  can_write "$build_root/.build" ||
+    fail "$root/.build: cannot be written, nor can $build_root; set MMOE_CACHE to a folder that can be written"
+  for entry in "$root"/*; do
+    if [ "${entry##*/}" = Package.resolved ]; then
+      cmp -s "$entry" "$build_root/Package.resolved" || cp "$entry" "$build_root/Package.resolved"
+    else
+      ln -sfn "$entry" "$build_root/${entry##*/}"
+    fi
+  done
+}
 
 # build mmoe | build tests: builds the program, or all that tests need, unless that is done.
 build() {
-  local what=$1 stamp="$root/.build/built-$1" log="$root/.build/build.log" began=$SECONDS arguments products inputs lock
+  local what=$1 stamp log began=$SECONDS arguments products inputs lock
   case $what in
     mmoe) arguments=(--product mmoe) products=(mmoe) ;;
     tests) arguments=(--build-tests) products=(mmoe parallel-checks mmoePackageTests.xctest) ;;
@@ -239,31 +270,35 @@ build() {
   # The manifest looks for oneDNN, but SwiftPM keeps what it found until the manifest or the environment changes.
   if [ "${MMOE_ONEDNN:-}" != 0 ] && [ -e /usr/include/dnnl.h ]; then MMOE_ONEDNN=1; else MMOE_ONEDNN=0; fi
   export MMOE_ONEDNN
+  stamp="$build_root/.build/built-$what"
   inputs=$(build_inputs "$stamp" "${arguments[@]}")
   is_built "$stamp" "$inputs" "${products[@]}" && return 0
+  if ! can_write "$build_root/.build"; then
+    use_cache
+    stamp="$build_root/.build/built-$what"
+    inputs=$(build_inputs "$stamp" "${arguments[@]}")
+    is_built "$stamp" "$inputs" "${products[@]}" && return 0
+    printf '%s: cannot be written; building in %s (MMOE_CACHE names another folder)\n' "$root" "$build_root" >&2
+  fi
   require_swift
-  { mkdir -p "$root/.build" 2>/dev/null && [ -w "$root/.build" ]; } ||
-    fail "$root/.build: cannot be written, and what is built there is not up to date; copy the checkout to a folder of your own"
+  log="$build_root/.build/build.log"
   # Two builds at once would break each other.
-  exec {lock}>"$root/.build/built.lock"
+  exec {lock}>"$build_root/.build/built.lock"
   if ! flock -n "$lock"; then
-    printf 'waiting for another build of %s\n' "$root" >&2
+    printf 'waiting for another build of %s\n' "$build_root" >&2
     flock "$lock"
   fi
   inputs=$(build_inputs "$stamp" "${arguments[@]}")
   if ! is_built "$stamp" "$inputs" "${products[@]}"; then
     drop_foreign_build
     printf 'building (the first time takes a few minutes)\n' >&2
-    # Without it an interrupted build reads as one that failed.
-    trap 'exit 130' INT
-    if ! swift build --package-path "$root" "${swift_flags[@]}" "${arguments[@]}" 2>&1 | tee "$log" | show_progress; then
+    if ! swift build --package-path "$build_root" "${swift_flags[@]}" "${arguments[@]}" 2>&1 | tee "$log" | show_progress; then
       grep -E 'error:' "$log" | head -n 20 >&2 || true
       tail -n 5 "$log" >&2
       fail "the build failed; the whole log is $log"
     fi
-    trap - INT
     build_outputs "${products[@]}" >/dev/null ||
-      fail "the build ended without ${products[*]} in $root/.build/release; the whole log is $log"
+      fail "the build ended without ${products[*]} in $build_root/.build/release; the whole log is $log"
     printf '%s\n%s\n' "$inputs" "$(build_outputs "${products[@]}")" >"$stamp"
     printf 'built in %d s\n' "$((SECONDS - began))" >&2
   fi

@@ -164,17 +164,54 @@ import Testing
     #expect(failed.errors.contains("a.swift:1:1: error: a fault\n") && failed.errors.contains("/.build/build.log\n"))
   }
 
-  /// Nothing can be written beside the sources, as in a checkout of root's: one line, or the program that is built there.
+  /// Nothing can be written beside the sources, as in a checkout of root's: it is built in the user's cache, once.
+  @Test(arguments: [
+    ("", ".cache/mmoe/"), ("XDG_CACHE_HOME=$HOME/xdg", "xdg/mmoe/"), ("MMOE_CACHE=$HOME/own", "own/"),
+  ]) func buildsInTheCacheOfAReadOnlyCheckout(setting: String, folder: String) throws {
+    let checkout = try ScratchCheckout()
+    try checkout.write("", "checkout/.build")
+    try checkout.write("pins\n", "checkout/Package.resolved")
+    let first = try checkout.run("\(setting) scripts/mmoe a")
+    #expect(first.status == 0 && first.output == "ran a\n", "\(first.errors)")
+    #expect(first.errors.contains("cannot be written; building in ") && first.errors.contains("MMOE_CACHE"))
+    let builds = try checkout.calls().filter { $0.hasPrefix("swift build") }
+    #expect(
+      builds.count == 1
+        && builds[0].contains("--package-path \(checkout.root.dropLast("checkout".count))\(folder)checkout-"))
+    let second = try checkout.run(
+      "\(setting) scripts/mmoe b; cd ~/\(folder)checkout-* && ls -d Sources/a.swift && cat Package.resolved")
+    #expect(second.output == "ran b\nSources/a.swift\npins\n" && second.errors.isEmpty, "\(second.errors)")
+    #expect(try checkout.builds() == 0)
+    // A change of the sources is one there too.
+    let changed = try checkout.run("echo >>Sources/a.swift; \(setting) scripts/mmoe c")
+    #expect(try changed.output == "ran c\n" && checkout.builds() == 1, "\(changed.errors)")
+  }
+
+  /// Nor is there a cache: one line, or the program that is built there.
   @Test func needsNoWritingOnceBuilt() throws {
     let checkout = try ScratchCheckout()
     try checkout.write("", "checkout/.build")
-    expectOneLine(try checkout.run("scripts/mmoe a"), "/.build: cannot be written")
+    expectOneLine(try checkout.run("MMOE_CACHE=/proc scripts/mmoe a"), "set MMOE_CACHE to a folder that can be written")
+    expectOneLine(try checkout.run("unset HOME; scripts/mmoe a"), "set MMOE_CACHE to a folder that can be written")
     // Neither a compiler.
     let built = try checkout.run(
       "rm .build && scripts/mmoe a && rm $STATE/bin/swift .build/built.lock && scripts/mmoe b && ls .build")
     #expect(
       built.status == 0 && built.output.hasPrefix("ran a\nran b\n") && !built.output.contains("lock"), "\(built.errors)"
     )
+  }
+
+  /// Ctrl-C while a script builds ends it in one line.
+  @Test func interruptedBuildIsOneLine() throws {
+    let checkout = try ScratchCheckout()
+    try checkout.write("kill -INT $PPID; /bin/sleep 0.2", "swift")
+    // Test runners leave signals blocked, which bash inherits.
+    let python =
+      "import os, signal; signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_UNBLOCK, [2]); "
+      + "os.execvp('bash', ['bash', 'scripts/mmoe', 'a'])"
+    let result = try checkout.run("exec /usr/bin/python3 -c \"\(python)\"")
+    #expect(result.status == 130 && result.output.isEmpty)
+    #expect(result.errors.hasSuffix("interrupted\n") && !result.errors.contains("failed"), "\(result.errors)")
   }
 
   // MARK: Options

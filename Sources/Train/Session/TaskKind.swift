@@ -62,7 +62,7 @@ public enum TaskKind: String, CaseIterable, Sendable {
     training: Bool = false, _ sink: any TextSink
   ) throws -> any TaskData {
     let known = training ? nil : checkpoint?.info.vocabulary
-    let data: any TaskData =
+    let data: any TaskData = try ProjectHome.filling {
       switch self {
       case .imagenetSubset:
         try ImageData(
@@ -76,6 +76,7 @@ public enum TaskKind: String, CaseIterable, Sendable {
           path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments,
           known: known?["labels"], sink)
       }
+    }
     try checkpoint?.requireVocabulary(data.vocabulary, data: data.path)
     for note in data.notes { sink.line("note: \(note)") }
     return data

@@ -10,7 +10,7 @@ public enum EmbeddedImages {
 
   /// The folder for images of this size.
   public static func folder(imageSize: Int) -> String {
-    "\(ProjectHome.cache)/shapes-\(classes)x\(train)-\(imageSize)px"
+    ProjectHome.cached("shapes-\(classes)x\(train)-\(imageSize)px")
   }
 
   /// The folder's path; renders the files first where they are missing.

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 
 /// The pairs that `multimodal` uses without `--data`: emoji of Debian's Noto font with the names of Unicode's list.
 public enum EmbeddedPairs {
@@ -9,7 +10,9 @@ public enum EmbeddedPairs {
   /// The folder's path; it is made first where it is missing.
   ///
   /// - Throws: `DataError` with the command that installs the packages, or when the folder cannot be written.
-  static func prepare(cache: String = ProjectHome.cache, sink: any TextSink) throws -> String {
+  static func prepare(
+    cache: String = FilePath.folder(of: ProjectHome.cached(folderName)), sink: any TextSink
+  ) throws -> String {
     let path = cache + "/" + folderName
     guard !PairFolder.isOne(path) else { return path }
     do {

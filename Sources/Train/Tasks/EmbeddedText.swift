@@ -20,7 +20,7 @@ public enum EmbeddedText {
   private static let partsOfSpeech = [("noun", "noun"), ("verb", "verb"), ("adj", "adjective"), ("adv", "adverb")]
 
   /// Where the text is made without another folder.
-  public static var folder: String { ProjectHome.cache }
+  public static var folder: String { FilePath.folder(of: ProjectHome.cached(fileName)) }
 
   /// The path of the text, a JSONL file with the field `text`; it is made first where it is missing.
   ///
