@@ -53,9 +53,10 @@ public struct OutputPath: Sendable {
       existing = FilePath.folder(of: existing)
     }
     guard OutputPath.kind(of: existing) == S_IFDIR else {
-      throw TrainError("\(option) \(path): \(existing) is a file, expected a folder; name another one")
+      let what = existing == path ? "a file" : "\(existing) is a file"
+      throw TrainError("\(option) \(path): \(what), expected a folder; name another one")
     }
-    try OutputPath.probe(existing, "\(option) \(path)", option)
+    try OutputPath.probe(existing, "\(option) \(path)", option, existing == path ? "written" : "created")
     return path
   }
 
@@ -66,11 +67,11 @@ public struct OutputPath: Sendable {
   }
 
   /// Makes a file in a folder and removes it: permissions alone do not tell of read-only mounts, quotas and full disks.
-  private static func probe(_ folder: String, _ what: String, _ option: String) throws {
+  private static func probe(_ folder: String, _ what: String, _ option: String, _ verb: String = "written") throws {
     let file = FilePath.join(folder, ".mmoe-probe-\(getpid())")
     let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw TrainError("\(what): cannot be written (\(String(cString: strerror(errno)))); choose another \(option)")
+      throw TrainError("\(what): cannot be \(verb) (\(String(cString: strerror(errno)))); choose another \(option)")
     }
     close(descriptor)
     unlink(file)
