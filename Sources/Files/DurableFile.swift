@@ -30,7 +30,8 @@ public final class DurableFile {
   ///   device, or a file that is read-only.
   public init(_ named: String, leftovers: Leftovers = .ofName) throws(FileFailure) {
     // A link stays one: what it points to is replaced.
-    let finalPath = (try? FileManager.default.destinationOfSymbolicLink(atPath: named)) != nil
+    let finalPath =
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: named)) != nil
       ? FilePath.resolved(named) : named
     self.finalPath = finalPath
     folder = FilePath.folder(of: finalPath)
@@ -109,11 +110,6 @@ public final class DurableFile {
   public static func write(_ text: String, to path: String) throws(FileFailure) {
     try write(Array(text.utf8), to: path)
   }
-
-  /// Finds out whether a file of this name could be written, before work begins whose result goes there.
-  ///
-  /// - Throws: as `init`.
-  public static func requireWritable(_ path: String) throws(FileFailure) { try DurableFile(path).remove() }
 
   // MARK: Parts
 

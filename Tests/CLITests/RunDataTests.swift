@@ -68,10 +68,43 @@ import Testing
     #expect(gone.contains("does not exist any more"))
     // Without the record nobody can say where the data was, but its digest is in the checkpoint.
     try write("here/c.txt", "question")
+    let whole = try Data(contentsOf: URL(fileURLWithPath: scratch("here/run/run.json")))
     try "{\"format_version\": 1".write(toFile: scratch("here/run/run.json"), atomically: false, encoding: .utf8)
     #expect(try mmoe(["train", "--resume", scratch("here/run"), "--steps", "8"], status: 1).contains("run.json"))
-    _ = try mmoe(["train", "--resume", scratch("here/run"), "--steps", "8", "--data", scratch("here/c.txt")])
-    #expect((try record("here/run")["commands"] as? [Any])?.count == 1)
+    let again = try mmoe(["train", "--resume", scratch("here/run"), "--steps", "8", "--data", scratch("here/c.txt")])
+    #expect(try again.contains("put aside as") && (record("here/run")["commands"] as? [Any])?.count == 1)
+    // A newer one is never written over.
+    let newer = String(decoding: whole, as: UTF8.self).replacing(
+      "\"format_version\" : 1", with: "\"format_version\" : 2")
+    try newer.write(toFile: scratch("here/run/run.json"), atomically: false, encoding: .utf8)
+    #expect(
+      try mmoe(["train", "--resume", scratch("here/run"), "--steps", "9", "--data", scratch("here/c.txt")], status: 1)
+        .contains("update mmoe"))
+    // A checkpoint alone: the user says which data it is.
+    try FileManager.default.createDirectory(atPath: scratch("alone"), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(atPath: scratch("here/run/best.h5"), toPath: scratch("alone/best.h5"))
+    #expect(
+      try mmoe(["eval", "--checkpoint", scratch("alone/best.h5")], status: 1).contains("name the data with --data"))
+    let named = try mmoe(["eval", "--checkpoint", scratch("alone/best.h5"), "--data", scratch("here/c.txt"), "--json"])
+    #expect(named.contains("\"matches_training\":true"))
+  }
+
+  /// A run that is moved together with its data finds it; a branch has the commands of its own history.
+  @Test func runsMoveWithTheirData() throws {
+    try write("p1/a.txt", "question")
+    let train = ["train", "--task", "lm", "--preset", "gpt-toy", "--data", "../a.txt", "--out", "run", "--steps", "2"]
+    try FileManager.default.createDirectory(atPath: scratch("p1/work"), withIntermediateDirectories: true)
+    _ = try mmoe(train + RunDataTests.small + ["--set", "checkpoint.keep=5"], from: scratch("p1/work"))
+    try FileManager.default.moveItem(atPath: scratch("p1"), toPath: scratch("p2"))
+    _ = try mmoe(["train", "--resume", scratch("p2/work/run"), "--steps", "4"])
+    #expect(try mmoe(["eval", "--checkpoint", "p2/work/run"], from: scratch.path).contains("evaluated on"))
+    _ = try mmoe(["train", "--resume", scratch("p2/work/run/step-0000002.h5"), "--steps", "3"])
+    let branch = try #require(try record("p2/work/run-from-0000002")["commands"] as? [[String: Any]])
+    #expect(branch.map { $0["first_step"] as? Int } == [0, 2])
+    let ignored = try mmoe([
+      "train", "--init-from", scratch("p2/work/run"), "--out", scratch("p2/work/run"), "--resume", "--steps", "5",
+    ])
+    #expect(ignored.contains("is not used"))
   }
 
   /// `mmoe eval` by itself: the latest run, of the task if one is given.
@@ -107,6 +140,28 @@ import Testing
     func bytes(_ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: scratch(file))) }
     let first = try bytes("one/step-0000002.h5")
     #expect(try first == bytes("two/step-0000002.h5"))
+    // Neither the place of a preset nor that of a tokenizer counts, nor odd names on the command line.
+    for place in ["p.yaml", "other/p.yaml"] {
+      try FileManager.default.copyItem(atPath: ProgramRunner.package + "/configs/gpt-toy.yaml", toPath: scratch(place))
+    }
+    _ = try mmoe([
+      "tokenizer", "train", scratch("a.txt"), "--vocabulary", "270", "--out", scratch("other/tok"),
+    ])
+    let own = ["train", "--task", "lm", "--data", scratch("a.txt"), "--steps", "1"] + TextCommandTests.small
+    for (preset, tokenizer, folder, out) in [
+      ("p.yaml", "tok", scratch("other"), "four\r\nseed: 5"), ("p.yaml", "other/tok", scratch.path, "five"),
+    ] {
+      let more = [
+        "--preset", preset, "--set", "tokenizer.kind=bpe", "--set", "tokenizer.path=\(tokenizer)", "--out",
+        scratch(out),
+      ]
+      _ = try mmoe(own + more, from: folder)
+      // The same command again is no other run.
+      _ = try mmoe(own + more + ["--resume"], from: folder)
+    }
+    #expect(try bytes("four\r\nseed: 5/step-0000001.h5") == bytes("five/step-0000001.h5"))
+    let lines = try String(contentsOfFile: scratch("four\r\nseed: 5/config.yaml"), encoding: .utf8)
+    #expect(lines.utf8.split(separator: 0x0A).dropFirst().first.map { String($0) } == "seed: 0")
     // A shard folder of the text is the text.
     let shards = [
       "data", "tokenize", scratch("a.txt"), "--tokenizer", "bytes", "--out", scratch("shards"),
@@ -118,7 +173,7 @@ import Testing
     _ = try mmoe(
       ["train", "--init-from", scratch("one"), "--data", scratch("a.txt"), "--out", scratch("tuned"), "--steps", "1"])
     let weights = try #require(try record("tuned")["initial_weights"] as? [[String: Any]])
-    #expect((weights[0]["path"] as? String)?.contains("one/") == true && (weights[0]["digest"] as? String)?.count == 32)
+    #expect((weights[0]["path"] as? String) == scratch("one") && (weights[0]["digest"] as? String)?.count == 32)
     let info = try mmoe(["checkpoint", "info", scratch("tuned")])
     #expect(info.contains("trained on") && info.contains("validated on") && info.contains("started from"))
     // A branch begins with the history of its run.

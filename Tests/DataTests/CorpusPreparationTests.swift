@@ -67,6 +67,24 @@ import Testing
     #expect(try decoded(second, .train).contains(UInt8(ascii: "m")) == false)
   }
 
+  /// What changes while it is read is kept under no name.
+  @Test func changesWhileReadAreRefused() throws {
+    let path = try folder.write("text.txt", text)
+    let found = message {
+      _ = try CorpusPreparation.prepare(
+        data: path, tokenizer: ByteTokenizer(), cache: cache,
+        progress: { _, _ in _ = try? folder.write("text.txt", [UInt8](text.reversed())) })
+    }
+    #expect(found?.contains("has changed while it was read") == true, "\(found ?? "")")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: cache).isEmpty)
+  }
+
+  /// A name as long as the system allows leaves room for the key.
+  @Test func longNames() throws {
+    let path = try folder.write(String(repeating: "é", count: 120) + ".txt", text)
+    #expect(try decoded(prepare(path), .train).count > 0)
+  }
+
   @Test func foldersOfShardsAreUsedAsTheyAre() throws {
     let made = try prepare(try folder.write("text.txt", text))
     #expect(try prepare(made) == made && prepare(made + "/") == made + "/")

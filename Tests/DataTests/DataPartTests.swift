@@ -31,6 +31,48 @@ import Testing
     }
   }
 
+  /// The place of a data set does not count, whatever bytes its name has.
+  @Test func placesDoNotCount() throws {
+    let files: [(name: String, label: Int32, byte: UInt8)] = [("a/1.png", 0, 1), ("b/ü.png", 1, 2)]
+    #expect(try images("dönnées/é", files) == images("plain", files))
+  }
+
+  /// Of a large set the content of some files is read, and the size of all.
+  @Test func largeSetsAreSampled() throws {
+    let sampling = DataPart.Sampling(wholeBytes: 100, files: 2)
+    func digest(_ change: (file: Int, bytes: [UInt8])? = nil) throws -> String {
+      let entries = try (0..<4).map { number in
+        let bytes = change?.file == number ? change!.bytes : [UInt8](repeating: UInt8(number), count: 40)
+        let path = try folder.write("large/\(number).png", bytes)
+        return ImageSet.Entry(path: path, label: 0)
+      }
+      return try DataPart(ImageSet(split: .val, classes: ["a"], images: entries), root: folder.path, sampling).digest
+    }
+    let first = try digest()
+    #expect(try digest((0, [UInt8](repeating: 9, count: 40))) != first)
+    #expect(try digest((1, [UInt8](repeating: 9, count: 40))) == first)
+    #expect(try digest((1, [UInt8](repeating: 9, count: 41))) != first)
+  }
+
+  /// Everything that is learned from a pair counts.
+  @Test func pairsByAllTheyHave() throws {
+    let line =
+      "{\"image\": \"a.png\", \"caption\": \"one\", \"label\": \"x\", \"split\": \"train\", \"gallery\": \"g\"}"
+    func digest(_ root: String, _ text: String, picture: UInt8 = 1) throws -> String {
+      try folder.write("\(root)/a.png", [picture])
+      let other = "{\"image\": \"b.png\", \"caption\": \"two\", \"split\": \"val\"}"
+      try folder.write("\(root)/b.png", [7])
+      try folder.write("\(root)/captions.jsonl", [UInt8]((text + "\n" + other + "\n").utf8))
+      let pairs = try PairFolder(path: folder.path + "/" + root, validationShare: 0.1)
+      return try DataPart(pairs[.train], root: folder.path + "/" + root).digest
+    }
+    let first = try digest("p", line)
+    #expect(try digest("ä", line) == first && digest("q", line, picture: 2) != first)
+    for (index, (old, new)) in [("one", "uno"), ("\"x\"", "\"y\""), ("\"g\"", "\"h\"")].enumerated() {
+      #expect(try digest("c\(index)", line.replacing(old, with: new)) != first, "\(new)")
+    }
+  }
+
   /// A content that changed under its old size and time is another one, whatever is remembered of the file.
   @Test func rememberedDigestsHold() throws {
     let path = try folder.write("text.txt", [1, 2, 3, 4])

@@ -28,7 +28,7 @@ import Testing
   @Test func whatIsRefused() throws {
     func failure(_ path: String) -> String? {
       do throws(FileFailure) {
-        try DurableFile.requireWritable(path)
+        try DurableFile(path).remove()
         return nil
       } catch { return error.message }
     }
@@ -43,6 +43,22 @@ import Testing
     try FileManager.default.createDirectory(atPath: scratch("b"), withIntermediateDirectories: true)
     try DurableFile.write("mine", to: scratch("b/notes"))
     #expect(throws: FileFailure.self) { _ = try StagedFolder(for: scratch("b/")) }
+  }
+
+  /// What a link points to is replaced, and who may read it stays as it was.
+  @Test func linksAndPermissionsStay() throws {
+    try DurableFile.write("old", to: scratch("a"))
+    #expect(chmod(scratch("a"), 0o640) == 0 && symlink(scratch("a"), scratch("link")) == 0)
+    try DurableFile.write("new", to: scratch("link"))
+    #expect(text("a") == "new" && (try? FileManager.default.destinationOfSymbolicLink(atPath: scratch("link"))) != nil)
+    var status = stat()
+    #expect(stat(scratch("a"), &status) == 0 && status.st_mode & 0o777 == 0o640)
+  }
+
+  @Test func pathsSeenFromAFolder() {
+    #expect(FilePath.relative("/a/b/c.txt", to: "/a/b") == "c.txt")
+    #expect(FilePath.relative("/a/b/c.txt", to: "/a/d/é") == "../../b/c.txt")
+    #expect(FilePath.relative("/ab/c", to: "/a") == "../ab/c")
   }
 
   /// Only what a process has left that is gone, and only beside the file itself: `tmp-` may be in anybody's names.

@@ -10,7 +10,9 @@ import Testing
 /// Training on images with captions, in this process.
 @Suite struct PairLearningTests {
   /// Where shards of mixed-in text go.
-  static var cache: String { data.folder("cache") }
+  /// Beside the data: what lies in its folder is counted.
+  private static let cacheFolder = ScratchFolder()
+  static var cache: String { cacheFolder.path }
 
   /// 24 pictures of one colour, or two side by side, with what they show; the last 6 are held out.
   static let data: (folder: ScratchFolder, path: String) = {
@@ -66,7 +68,10 @@ import Testing
   ) throws -> Trainer.Outcome {
     let engine = try Engine(threads: threads)
     let loaded = try checkpoint.map(LoadedCheckpoint.init)
-    var config = try loaded?.info.config ?? PairLearningTests.config(settings)
+    let given = try PairLearningTests.config(settings)
+    var config = loaded?.info.config ?? given
+    // Checkpoints do not say where data is.
+    config.mixture = given.mixture
     let data = try PairData(
       PairLearningTests.data.path, config, attachments: loaded?.info.attachments, cache: PairLearningTests.cache,
       TextBuffer())
@@ -151,10 +156,14 @@ import Testing
     // Evaluated alone it says the same, without what it was trained on.
     let loaded = try LoadedCheckpoint(outcome.checkpoint)
     let info = loaded.info
+    // Checkpoints do not say where data is.
+    var config = info.config
+    #expect(config.mixture.images == DataChoice.recorded && config.mixture.text == DataChoice.recorded)
+    (config.mixture.images, config.mixture.text) = (TinyRun.data.path, scratch("text.txt"))
     let data = try PairData(
-      PairLearningTests.data.path, info.config, attachments: info.attachments, cache: PairLearningTests.cache,
+      PairLearningTests.data.path, config, attachments: info.attachments, cache: PairLearningTests.cache,
       TextBuffer())
-    let alone = try data.makeJob(info.config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
+    let alone = try data.makeJob(config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
     try loaded.restore(alone.model)
     let again = try alone.evaluate(progress: nil)
     #expect(throws: EvaluationInterrupted.self) {

@@ -242,6 +242,22 @@ import Testing
     func distance(_ a: [Float]) -> Float { zip(a, base).reduce(0) { max($0, abs($1.0 - $1.1)) } }
     #expect(try distance(expert("started")) < 1e-3, "expert 3 of 4 comes from expert 1 of 2")
     #expect(try distance(expert("fresh")) > 1e-2 && distance(expert("router")) > 1e-2)
+
+    // Other weights under the name: rows are refused, and a run without its row is not gone on with.
+    let rowsFile = scratch("study/rows.jsonl")
+    try FileManager.default.removeItem(atPath: scratch("base"))
+    try TinyRun(["train.steps=8", "moe.experts=2", "train.eval_every=8"]).train(into: scratch("base"))
+    #expect(throws: TrainError.self) { try session(yaml, out: scratch("study")).0.run() }
+    let left = try String(contentsOfFile: rowsFile, encoding: .utf8).split(separator: "\n").filter {
+      $0.contains("\"fresh\"")
+    }
+    try (left.joined(separator: "\n") + "\n").write(toFile: rowsFile, atomically: false, encoding: .utf8)
+    #expect(try session(yaml, out: scratch("study")).0.run() == 0)
+    let again = try StudyRecord(rowsFile).rows
+    #expect(again.map(\.variant) == ["fresh", "started", "router"])
+    #expect(again[1].validationLoss != rows[1].validationLoss)
+    let names = try FileManager.default.contentsOfDirectory(atPath: scratch("study/runs"))
+    #expect(names.contains { $0.hasSuffix("-before") })
   }
 
   @Test(.timeLimit(.minutes(3))) func runsEverythingOnceAndGoesOn() throws {

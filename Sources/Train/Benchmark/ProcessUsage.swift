@@ -7,8 +7,14 @@ private func processUsage() -> rusage {
 }
 
 /// The largest resident size of this process so far, in 10⁶ bytes.
+///
+/// The system's count for the process (`ru_maxrss`) begins with the size of the program that started it; that of its memory,
+/// `VmHWM`, does not.
 public func peakResidentMegabytes() -> Double {
-  Double(processUsage().ru_maxrss) * 1024 / 1e6
+  let status = FileManager.default.contents(atPath: "/proc/self/status") ?? Data()
+  let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+  let kilobytes = line?.split(separator: " ").dropLast().last.flatMap { Double($0) }
+  return (kilobytes ?? Double(processUsage().ru_maxrss)) * 1024 / 1e6
 }
 
 /// Seconds that this process's threads have computed so far, in the program and in the system.

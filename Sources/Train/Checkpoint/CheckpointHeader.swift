@@ -65,9 +65,12 @@ struct CheckpointHeader {
             "\(file): dataset '\(place)' is no UTF-8, expected names, one a line; \(CheckpointHeader.maker)")
         }
         // Captions need no labels; no names are no line, not an empty one.
-        vocabulary[entry.name] = words.isEmpty ? [] : words.utf8.split(separator: 0x0A, omittingEmptySubsequences: false).map {
-          String(Substring($0))
-        }
+        vocabulary[entry.name] =
+          words.isEmpty
+          ? []
+          : words.utf8.split(separator: 0x0A, omittingEmptySubsequences: false).map {
+            String(Substring($0))
+          }
       }
     }
     var attachments: [String: [UInt8]] = [:]

@@ -41,7 +41,7 @@ struct DataChoice {
     let run = FilePath.folder(of: checkpoint.file)
     guard let record = try RunRecord.read(run) else {
       throw TrainError(
-        "\(checkpoint.file): no \(RunRecord.fileName) beside it says which data it was trained on; name the data with --data (\(DataChoice.builtIn) for the data that comes with the project)"
+        "\(checkpoint.file): no \(RunRecord.fileName) beside it says which data it was trained on; name the data with --data, which is - for the data that comes with the project"
       )
     }
     path = record.data.path == nil ? nil : try DataChoice.find(record.data, "--data", of: run, checkpoint)
@@ -111,7 +111,7 @@ struct DataChoice {
     case .differs(let difference) where isGiven: return "\(data) is not the data of training: \(difference)"
     case .differs(let difference):
       throw TrainError(
-        "\(data): \(difference); give --data \(path.map(ShellWord.quoted) ?? DataChoice.builtIn) to use it as it is, or name the data of training"
+        "\(data): \(difference); give --data \(ShellWord.quoted(path ?? DataChoice.builtIn)) to use it as it is, or name the data of training"
       )
     }
   }

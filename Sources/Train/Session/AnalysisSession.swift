@@ -90,7 +90,8 @@ public struct AnalysisSession {
     let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
     let choice = try DataChoice(data, for: first)
     try choice.settle(&config)
-    let opened = try TaskKind(named: first.info.task).openData(choice.path, config, checkpoint: first, human)
+    let opened = try TaskKind(named: first.info.task).openData(
+      choice.path, config, checkpoint: first, training: A.needsTrainingPart, human)
     let parts = try opened.parts(training: A.needsTrainingPart)
     if let note = try choice.note(choice.compare(parts), data: opened.path) { human.line("note: \(note)") }
     let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)

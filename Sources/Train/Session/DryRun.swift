@@ -13,7 +13,9 @@ struct DryRun {
 
   /// - Parameter path: what `--data` names.
   /// - Throws: what is wrong with the data.
-  init(task: TaskKind, preset: String, config: RunConfig, division: RunDivision, data path: String?) throws {
+  init(task: TaskKind, preset: String, config: RunConfig, division: RunDivision = RunDivision(), data path: String?)
+    throws
+  {
     (self.task, self.preset, self.division) = (task, preset, division)
     var config = config
     data = try path.map { try DataSurvey(task, $0, &config) }

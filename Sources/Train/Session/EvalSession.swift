@@ -75,7 +75,8 @@ public struct EvalSession {
     }
     if human.isTerminal { progress.finish() }
     report(
-      evaluation, job, checkpoint, data: (data.path, parts[.val], comparison, note), seconds: monotonicSeconds() - began)
+      evaluation, job, checkpoint, data: (data.path, parts[.val], comparison, note), seconds: monotonicSeconds() - began
+    )
     try evaluation.requireFinite(checkpoint.file)
   }
 

@@ -45,7 +45,7 @@ public enum ProjectHome {
   static func filling<Result>(_ folder: String = cache, _ body: () throws -> Result) throws -> Result {
     do {
       return try body()
-    } catch let error as DataError where error.description.hasPrefix(folder) && !isWritable(folder) {
+    } catch  where (error is DataError || error is FileFailure) && "\(error)".hasPrefix(folder) && !isWritable(folder) {
       throw DataError("\(error), or set MMOE_CACHE to a folder that can be written")
     }
   }
