@@ -12,7 +12,8 @@ package struct FolderListing {
   }
 
   package private(set) var entries: [Entry] = []
-  /// Entries that cannot be used: hidden ones, links that lead nowhere, names that are no UTF-8, devices and pipes.
+  /// Entries that cannot be used: hidden ones, links that lead nowhere, names that are no UTF-8, devices and pipes; and what
+  /// this program has made beside the data.
   package private(set) var leftOut = LeftOut()
 
   /// - Throws: `DataError` for a folder that cannot be read.
@@ -52,8 +53,19 @@ package struct FolderListing {
         leftOut.add("pipes and devices", name)
         continue
       }
+      if kind == S_IFDIR, FolderListing.isMade(FilePath.join(path, name)) {
+        leftOut.add("folders of runs and studies", name)
+        continue
+      }
       let identity = [UInt64(information.st_dev), UInt64(information.st_ino)]
       entries.append(Entry(name: name, isFolder: kind == S_IFDIR, identity: kind == S_IFDIR ? identity : nil))
+    }
+  }
+
+  /// Whether a folder is that of a run or a study: with `--data .` these are below the data, and change it.
+  private static func isMade(_ folder: String) -> Bool {
+    [["run.json", "config.yaml"], ["rows.jsonl", "runs"]].contains { names in
+      names.allSatisfy { access(FilePath.join(folder, $0), F_OK) == 0 }
     }
   }
 

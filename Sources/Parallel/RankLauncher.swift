@@ -22,7 +22,12 @@ public enum RankLauncher {
 
   /// To be called by ranks once they take the signal that mpirun passes on.
   public static func noteReady() {
-    if let parent, !ParallelProcess.isFollower { kill(parent, SIGUSR2) }
+    guard let parent, !ParallelProcess.isFollower else { return }
+    // On another host the number may be that of anybody.
+    let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    guard program != nil, program == (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(parent)/exe"))
+    else { return }
+    kill(parent, SIGUSR2)
   }
 
   /// The arguments of mpirun that run `program` with `arguments` as `ranks` ranks.
@@ -85,8 +90,9 @@ public enum RankLauncher {
     }
     launched.store(process, ordering: .relaxed)
     for number in [SIGINT, SIGTERM, SIGHUP] {
-      let before = signal(number) { _ in
-        // Only what is safe in a signal handler.
+      let before = signal(number) { arrived in
+        // Only what is safe in a signal handler. A terminal that closes may send its signal twice.
+        if arrived == SIGHUP, signalsSeen.load(ordering: .relaxed) > 0 { return }
         let isFirst = signalsSeen.add(1, ordering: .relaxed).newValue == 1
         if isFirst, !isReady.load(ordering: .relaxed) {
           isWaiting.store(true, ordering: .relaxed)

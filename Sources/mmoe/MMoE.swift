@@ -21,7 +21,9 @@ import MMoETrain
     do {
       try ProcessLimits.require()
       var command = try parseAsRoot()
-      if !(command is any RunsOnRanks) { try RankRefusal.requireOneProcess() }
+      // Help, which is a command of the parser's own, is for everybody.
+      let isOurs = !String(reflecting: type(of: command)).hasPrefix("ArgumentParser.")
+      if isOurs, !(command is any RunsOnRanks) { try RankRefusal.requireOneProcess() }
       try command.run()
     } catch let refusal as RankRefusal {
       status = ExitCode.validationFailure.rawValue

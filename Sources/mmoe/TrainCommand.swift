@@ -58,6 +58,12 @@ struct TrainCommand: RunsOnRanks {
     if steps != nil && epochs != nil {
       throw ValidationError("give either --steps or --epochs")
     }
+    // An unset variable of a shell must not be taken for the option without a value.
+    let words = CommandLine.arguments
+    if words.contains("--resume=") || zip(words, words.dropFirst()).contains(where: { $0 == "--resume" && $1.isEmpty })
+    {
+      throw ValidationError("--resume is given an empty name; name a run, or give no value for the latest one")
+    }
     // With --out the run begins from those weights where it has no checkpoint yet.
     if let resume, !initFrom.isEmpty, !resume.isEmpty || out == nil {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")

@@ -63,6 +63,25 @@ import Testing
   }
 
   /// Dropped choices are in the metrics; the terminal says so too.
+  /// A terminal that closes may hang up twice, by the shell and by the system: the run is saved all the same.
+  @Test func hangingUpTwiceSaves() throws {
+    let folder = ScratchFolder()
+    let words = [ProgramRunner.program] + Program.training(["--steps", "100000", "--out", folder("run")])
+    let script = """
+      "$@" >/dev/null 2>&1 &
+      for i in $(seq 600); do [ -s '\(folder("run"))/metrics.jsonl' ] && break; sleep 0.1; done
+      kill -HUP $!; sleep 0.002; kill -HUP $!
+      wait $!
+      """
+    let result = try ProgramRunner.run(["-c", script, "bash"] + words, program: "/bin/bash")
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder("run"))
+    #expect(result.status == 130 && names.contains { $0.hasPrefix("step-") }, "\(result.status) \(names)")
+    for path in ["~/x", "~x"] {
+      let refused = try ProgramRunner.run(Program.training(["--steps", "1", "--out", path]))
+      #expect(refused.status == 1 && refused.errors.contains("write $HOME"), "\(refused.errors)")
+    }
+  }
+
   @Test func trainingSaysWhatItsGatesDid() throws {
     let folder = ScratchFolder()
     let result = try ProgramRunner.run(

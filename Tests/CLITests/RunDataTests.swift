@@ -107,6 +107,19 @@ import Testing
     #expect(ignored.contains("is not used"))
   }
 
+  /// Runs and studies below the data are no data: the same command always works.
+  @Test func runsBelowTheirData() throws {
+    try write("d/a.txt", "question")
+    let command = ["train", "--task", "lm", "--preset", "gpt-toy", "--data", ".", "--out", "run", "--resume"]
+    _ = try mmoe(command + ["--steps", "2"] + RunDataTests.small, from: scratch("d"))
+    let more = try mmoe(command + ["--steps", "4"] + RunDataTests.small, from: scratch("d"))
+    #expect(more.contains("resuming after step 2") && more.contains("folders of runs and studies (1, run)"))
+    // A link to a checkpoint is the checkpoint.
+    #expect(symlink(scratch("d/run/best.h5"), scratch("link.h5")) == 0)
+    #expect(try mmoe(["eval", "--checkpoint", scratch("link.h5")]).contains("evaluated on"))
+    #expect(try ProgramRunner.run(["train", "--resume", "", "--steps", "6"], in: scratch("d")).status == 64)
+  }
+
   /// `mmoe eval` by itself: the latest run, of the task if one is given.
   @Test func theLatestRunIsFound() throws {
     try write("a.txt", "question")

@@ -7,12 +7,14 @@ import Testing
 /// What a run says at its end of experts that get nothing and of choices that are dropped.
 @Suite struct RoutingNotesTests {
   /// A history of the same shares and drops in every step, in blocks 1 and 3; the last step of block 3 may have others.
-  private func history(_ shares: [Double], drops: Double, last: [Double]? = nil) throws -> MetricsHistory {
+  private func history(
+    _ shares: [Double], drops: Double, last: [Double]? = nil, steps: Int = 30
+  ) throws -> MetricsHistory {
     let folder = ScratchFolder()
     let recorder = try Recorder(directory: folder.path)
-    for step in 1...30 {
+    for step in 1...steps {
       recorder.record(MetricName.expertShare, shares, layer: 1)
-      recorder.record(MetricName.expertShare, step == 30 ? last ?? shares : shares, layer: 3)
+      recorder.record(MetricName.expertShare, step == steps ? last ?? shares : shares, layer: 3)
       for layer in [1, 3] { recorder.record(MetricName.dropFraction, drops, layer: layer) }
       try recorder.flush(step: step)
     }
@@ -55,6 +57,8 @@ import Testing
     // Identities are choices, and no experts.
     let shares = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0, 0.2, 0]
     #expect(RoutingNotes.lines(try history(shares, drops: 0.05), moe).isEmpty)
+    // A few steps say nothing: chance leaves experts without tokens.
+    #expect(RoutingNotes.lines(try history(RoutingNotesTests.collapsed, drops: 0, steps: 19), moe).isEmpty)
     #expect(RoutingNotes.lines(MetricsHistory([MetricsLine]()), moe).isEmpty)
   }
 }

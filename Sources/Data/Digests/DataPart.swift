@@ -15,8 +15,10 @@ public struct DataPart: Sendable, Equatable, Codable {
 
   /// `12,000 images, 10 classes, digest 0123abcd`.
   public var summary: String {
-    let numbers = counts.filter { $0.value != 1 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-    return numbers.map { "\($0.value) \($0.key), " }.joined() + "digest " + digest.prefix(8)
+    let numbers = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+    func unit(_ name: String) -> String { String(name.dropLast(name.hasSuffix("classes") ? 2 : 1)) }
+    let words = numbers.map { "\($0.value) \($0.value == 1 ? unit($0.key) : $0.key), " }
+    return words.joined() + "digest " + digest.prefix(8)
   }
 
   /// The part together with others that are mixed into it.

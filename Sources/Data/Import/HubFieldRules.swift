@@ -26,10 +26,13 @@ enum HubFieldRules {
       [
         "add_cross_attention", "is_encoder_decoder", "tie_encoder_decoder", "scale_attn_by_inverse_layer_idx", "alibi",
         "use_qk_norm", "qk_norm", "qk_layernorm", "use_sliding_window", "parallel_attn", "use_parallel_residual",
-        "rope_interleaved", "rotary_interleaved", "scale_embedding", "attn_temperature_tuning",
+        "rope_interleaved", "rotary_interleaved", "use_mrope", "interpolate_pos_encoding", "scale_embedding",
+        "attn_temperature_tuning",
       ], .flag(false)
     ),
     (["scale_attn_weights"], .flag(true)),
+    // Tokens that GPT-1 had beside its vocabulary.
+    (["n_special"], .whole(0)),
     (
       [
         "partial_rotary_factor", "rotary_pct", "embedding_multiplier", "residual_multiplier", "logits_scaling",
@@ -52,20 +55,24 @@ enum HubFieldRules {
     "model_type", "dtype", "torch_dtype", "is_llama_config", "unsloth_version", "unsloth_fixed", "tokenizer_class",
     "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id", "cls_token_id", "mask_token_id",
     "decoder_start_token_id", "id2label", "label2id", "num_labels", "finetuning_task", "problem_type",
-    "task_specific_params", "prefix", "is_decoder", "n_ctx", "model_max_length", "max_sequence_length",
+    "task_specific_params", "prefix", "is_decoder", "n_ctx", "_num_labels", "license", "base_model",
+    "trust_remote_code", "predict_special_tokens",
+    "image_mean", "image_std", "model_max_length", "max_sequence_length",
     // Training.
     "initializer_range", "initializer_factor", "logit_scale_init_value", "attention_dropout", "dropout", "attn_pdrop",
     "embd_pdrop", "resid_pdrop", "hidden_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob",
     "classifier_dropout", "router_aux_loss_coef", "router_jitter_noise", "output_router_logits",
     "gradient_checkpointing",
-    "tf_legacy_loss",
+    "tf_legacy_loss", "label_smoothing", "neftune_noise_alpha",
     // Parts that are not imported, which no other part needs.
     "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout",
     "pooler_act", "pooler_output_size", "encoder_stride",
     // Programs.
     "use_cache", "output_attentions", "output_hidden_states", "return_dict", "use_return_dict", "torchscript",
     "use_bfloat16", "chunk_size_feed_forward", "pretraining_tp", "reorder_and_upcast_attn", "attn_implementation",
-    "_attn_implementation", "_attn_implementation_autoset", "experts_implementation",
+    "_attn_implementation", "_attn_implementation_autoset", "_flash_attn_2_enabled", "_flash_attn_implementation",
+    "use_flash_attention",
+    "output_past", "logits_to_keep", "num_logits_to_keep", "max_window_layers", "onnx", "experts_implementation",
     // Generation.
     "max_length", "min_length", "max_new_tokens", "min_new_tokens", "do_sample", "early_stopping", "num_beams",
     "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty",

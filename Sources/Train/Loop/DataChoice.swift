@@ -27,7 +27,7 @@ struct DataChoice {
   /// Whether the command names it.
   let isGiven: Bool
   private let checkpoint: LoadedCheckpoint
-  private var run: String { FilePath.folder(of: checkpoint.file) }
+  private var run: String { RunRecord.folder(of: checkpoint.file) }
 
   /// - Parameter given: what the command names, `-` for the data that comes with the project; nil = nothing.
   /// - Throws: `TrainError` when nothing says which data it is, or when that is gone.
@@ -38,7 +38,7 @@ struct DataChoice {
       path = given == DataChoice.builtIn ? nil : given
       return
     }
-    let run = FilePath.folder(of: checkpoint.file)
+    let run = RunRecord.folder(of: checkpoint.file)
     guard let record = try RunRecord.read(run) else {
       throw TrainError(
         "\(checkpoint.file): no \(RunRecord.fileName) beside it says which data it was trained on; name the data with --data, which is - for the data that comes with the project"
@@ -69,7 +69,7 @@ struct DataChoice {
   ) throws -> String {
     // As it was given where the run is used from the same place, since messages show it.
     let given = source.path ?? source.absolute
-    var places = [FilePath.absolute(given) == source.absolute ? given : source.absolute]
+    var places = [FilePath.resolved(FilePath.absolute(given)) == source.absolute ? given : source.absolute]
     if !checkpoint.info.origin.data.isEmpty { places += [FilePath.join(run, source.fromRun), given] }
     guard let place = places.first(where: FileManager.default.fileExists(atPath:)) else {
       throw TrainError(

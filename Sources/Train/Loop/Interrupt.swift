@@ -72,7 +72,8 @@ public enum Interrupt {
       let before = signal(number) { arrived in
         // Only what is safe in a signal handler: a flag, and the default action for the next one.
         requested.store(true, ordering: .relaxed)
-        signal(arrived, SIG_DFL)
+        // A terminal that closes may send its signal twice: of the shell, and of the system.
+        signal(arrived, arrived == SIGHUP ? SIG_IGN : SIG_DFL)
       }
       // As nohup asks.
       if number == SIGHUP, isIgnored(before) { signal(number, SIG_IGN) }

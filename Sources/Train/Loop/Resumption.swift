@@ -19,6 +19,11 @@ extension RunFolder {
     let best = FilePath.join(path, bestName)
     if FileManager.default.fileExists(atPath: best) { return best }
     guard let step = steps(in: path).last else {
+      if HubModel.isOne(path) {
+        throw TrainError(
+          "\(path): a model in Hugging Face's layout, expected a checkpoint; make one of it with mmoe checkpoint convert \(ShellWord.quoted(path)) --out FILE.h5"
+        )
+      }
       throw TrainError("\(path): neither config.json nor a checkpoint *.h5 in it; expected a run's or a model's folder")
     }
     return checkpointFile(step: step, in: path)

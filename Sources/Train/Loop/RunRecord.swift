@@ -14,7 +14,7 @@ struct RunRecord: Codable, Equatable {
   struct Source: Codable, Equatable {
     /// As it was given; nil for the data that comes with the project.
     var path: String?
-    /// The same from the root, and from the run's folder.
+    /// The same from the root, without links, and from the run's folder.
     var absolute: String
     var fromRun = ""
     /// By split: digests and counts, of all that is mixed in, too; nil for what is mixed in itself.
@@ -76,6 +76,13 @@ struct RunRecord: Codable, Equatable {
   }
 
   init(task: String, preset: String, data: Source) { (self.task, self.preset, self.data) = (task, preset, data) }
+
+  /// The folder whose record is that of a checkpoint: its own, or that of the file that it is a link to.
+  static func folder(of checkpoint: String) -> String {
+    let own = FilePath.folder(of: checkpoint)
+    let hasRecord = FileManager.default.fileExists(atPath: FilePath.join(own, fileName))
+    return hasRecord ? own : FilePath.folder(of: FilePath.resolved(checkpoint))
+  }
 
   /// - Parameter run: the run's folder.
   /// - Returns: nil where there is none: of a checkpoint that lies alone, or of a run of an earlier version.

@@ -21,6 +21,7 @@ public struct OutputPath: Sendable {
     // Other ranks may be on hosts that lack the folder; the first one writes.
     guard !ParallelProcess.isFollower else { return path }
     guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a file") }
+    try OutputPath.requireNoTilde(path, option)
     let parent = FilePath.folder(of: path)
     switch OutputPath.kind(of: path) {
     case nil where path.utf8.last == UInt8(ascii: "/"), S_IFDIR:
@@ -48,6 +49,7 @@ public struct OutputPath: Sendable {
     let path = unchecked
     guard !ParallelProcess.isFollower else { return path }
     guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a folder") }
+    try OutputPath.requireNoTilde(path, option)
     var existing = path
     while OutputPath.kind(of: existing) == nil, FilePath.folder(of: existing) != existing {
       existing = FilePath.folder(of: existing)
@@ -58,6 +60,13 @@ public struct OutputPath: Sendable {
     }
     try OutputPath.probe(existing, "\(option) \(path)", option, existing == path ? "written" : "created")
     return path
+  }
+
+  /// Shells leave `~` as it is in `--out=~/x`; half of the libraries below would take it for the home folder.
+  private static func requireNoTilde(_ path: String, _ option: String) throws {
+    guard path.utf8.first == UInt8(ascii: "~") else { return }
+    throw TrainError(
+      "\(option) \(path): ~ stands for no folder here; write $HOME, or ./\(path) for a name that begins so")
   }
 
   /// Type bits of what a path leads to; nil where there is nothing.

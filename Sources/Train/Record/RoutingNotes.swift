@@ -20,7 +20,7 @@ enum RoutingNotes {
       let experts = (0..<moe.experts).count { expert in
         shares.allSatisfy { !$0.indices.contains(expert) || $0[expert] == 0 }
       }
-      if Double(experts) >= deadShare * Double(moe.experts) {
+      if shares.count == window, Double(experts) >= deadShare * Double(moe.experts) {
         dead.append("\(experts) of \(moe.experts) experts of block \(layer)")
       }
       let drops = history.points(MetricName.dropFraction, layer: layer).suffix(window).map(\.value)

@@ -121,6 +121,8 @@ public struct TrainSession {
     // The first rank alone writes them down.
     let weights = try world.rank == 0 ? initial?.record(options.initFrom) ?? [] : []
     if checkpoint == nil { origin.initialWeights = weights.map(\.digest) }
+    // Disks may keep some ranks waiting for others.
+    if world.size > 1 { world.barrier(patiently: true) }
 
     let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
     let team =
@@ -321,7 +323,7 @@ public struct TrainSession {
     _ weights: [RunRecord.Weights], goingOnFrom checkpoint: LoadedCheckpoint?
   ) throws -> RunRecord {
     let parts = Dictionary(uniqueKeysWithValues: origin.data.map { ($0.key.rawValue, $0.value) })
-    let source = RunRecord.Source(path: path, absolute: FilePath.absolute(data.path), parts: parts)
+    let source = RunRecord.Source(path: path, absolute: FilePath.resolved(FilePath.absolute(data.path)), parts: parts)
     var record = RunRecord(task: task.rawValue, preset: preset, data: source)
     if let checkpoint {
       let run = FilePath.folder(of: checkpoint.file)
@@ -344,7 +346,10 @@ public struct TrainSession {
     record.data = source
     let mixed = DataChoice.keys.compactMap { key in
       config[keyPath: key.path].map { path in
-        (key.name, RunRecord.Source(path: path, absolute: FilePath.absolute(path), parts: nil))
+        (
+          key.name,
+          RunRecord.Source(path: path, absolute: FilePath.resolved(FilePath.absolute(path)), parts: nil)
+        )
       }
     }
     record.mixed = mixed.isEmpty ? nil : Dictionary(uniqueKeysWithValues: mixed)

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoETensor
 
@@ -264,7 +265,11 @@ public struct StudySession {
     let costs = try ModelCosts(LoadedCheckpoint(outcome.checkpoint).info.config.model)
     row.steps = outcome.steps
     row.validationLoss = evaluation.loss
-    row.trainLoss = outcome.trainLoss.isFinite ? outcome.trainLoss : nil
+    // A run that had all its steps already has its loss in the metrics alone.
+    let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileNames.json)
+    row.trainLoss =
+      outcome.trainLoss.isFinite
+      ? outcome.trainLoss : try MetricsHistory(file: metrics).points(MetricName.trainLoss).last?.value
     row.parameters = costs.parameters
     row.activeParameters = costs.activeParameters
     row.flops = outcome.flopsPerStep * Double(outcome.steps)
