@@ -1,38 +1,5 @@
 import Foundation
 import MMoEParallel
-import Synchronization
-
-/// Where text for people goes: a terminal, a file, a pipe, or a test's memory.
-public protocol TextSink: Sendable {
-  /// Whether lines can be redrawn.
-  var isTerminal: Bool { get }
-  /// Whether escape codes for colour may be written.
-  var showsColour: Bool { get }
-  /// The terminal's width in columns now, where known.
-  var width: Int? { get }
-  /// Writes the text as it is, at once.
-  func write(_ text: String)
-}
-
-extension TextSink {
-  /// Writes a line.
-  public func line(_ text: String = "") { write(text + "\n") }
-
-  /// The text in a style, or as it is where colours are not shown.
-  public func styled(_ text: String, _ style: TextStyle) -> String {
-    showsColour ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
-  }
-}
-
-/// How a text may stand out.
-public enum TextStyle: Int, Sendable {
-  case bold = 1
-  case dim = 2
-  case red = 31
-  case green = 32
-  case yellow = 33
-  case cyan = 36
-}
 
 /// Standard output or standard error, unbuffered.
 ///
@@ -106,34 +73,4 @@ struct LauncherTerminal {
   static func of(_ stream: StandardStream) -> LauncherTerminal {
     LauncherTerminal(columns: stream.isTerminal ? stream.width ?? 80 : 0)
   }
-}
-
-/// Drops what is written: ranks that have nothing to say.
-public struct DiscardedText: TextSink {
-  public let isTerminal = false
-  public let showsColour = false
-  public let width: Int? = nil
-
-  public init() {}
-
-  public func write(_ text: String) {}
-}
-
-/// Keeps what is written, for tests and for output that is shown later.
-public final class TextBuffer: TextSink {
-  public let isTerminal: Bool
-  public let showsColour: Bool
-  public let width: Int?
-  private let content = Mutex("")
-
-  public init(isTerminal: Bool = false, showsColour: Bool = false, width: Int? = nil) {
-    self.isTerminal = isTerminal
-    self.showsColour = showsColour
-    self.width = width
-  }
-
-  /// Everything written so far.
-  public var text: String { content.withLock { $0 } }
-
-  public func write(_ text: String) { content.withLock { $0 += text } }
 }
