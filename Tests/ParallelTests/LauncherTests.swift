@@ -47,7 +47,9 @@ import Testing
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder("run"))) ?? []
     let saved = names.contains { $0.hasPrefix("step-") }
     let errors = try String(contentsOfFile: folder("errors"), encoding: .utf8)
-    #expect(errors == (saved ? "" : "interrupted\n"), "\(errors)")
+    // A library of mpirun's says something of its own where /sys is missing, as in some containers.
+    let lines = errors.split(separator: "\n").filter { !$0.hasPrefix("[hwloc") }
+    #expect(lines == (saved ? [] : ["interrupted"]), "\(errors)")
     #expect(wait { processes(with: folder("run")).isEmpty })
   }
 
