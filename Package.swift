@@ -30,56 +30,90 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
-    .target(name: "CKernels", path: "Sources/CKernels", cSettings: kernelFlags),
+    .target(name: "CKernels", path: "Sources/C/Kernels", cSettings: kernelFlags),
     .target(
-      name: "CBLAS", path: "Sources/CBLAS", cSettings: blasSettings, linkerSettings: blasLinks),
+      name: "CBLAS", path: "Sources/C/BLAS", cSettings: blasSettings, linkerSettings: blasLinks),
     .systemLibrary(
-      name: "CLibPNG", path: "Sources/CLibPNG", pkgConfig: "libpng",
+      name: "CLibPNG", path: "Sources/C/LibPNG", pkgConfig: "libpng",
       providers: [.apt(["libpng-dev"])]),
-    .target(name: "CPNG", dependencies: ["CLibPNG"], path: "Sources/CPNG"),
+    .target(name: "CPNG", dependencies: ["CLibPNG"], path: "Sources/C/PNG"),
     .systemLibrary(
-      name: "CLibHDF5", path: "Sources/CLibHDF5", pkgConfig: "hdf5-serial",
+      name: "CLibHDF5", path: "Sources/C/LibHDF5", pkgConfig: "hdf5-serial",
       providers: [.apt(["libhdf5-dev"])]),
     .target(
-      name: "CHDF5", dependencies: ["CLibHDF5"], path: "Sources/CHDF5",
+      name: "CHDF5", dependencies: ["CLibHDF5"], path: "Sources/C/HDF5",
       linkerSettings: [.linkedLibrary("xxhash")]),
     .systemLibrary(
-      name: "CLibFreeType", path: "Sources/CLibFreeType", pkgConfig: "freetype2",
+      name: "CLibFreeType", path: "Sources/C/LibFreeType", pkgConfig: "freetype2",
       providers: [.apt(["libfreetype-dev"])]),
     .systemLibrary(
-      name: "CLibHarfBuzz", path: "Sources/CLibHarfBuzz", pkgConfig: "harfbuzz",
+      name: "CLibHarfBuzz", path: "Sources/C/LibHarfBuzz", pkgConfig: "harfbuzz",
       providers: [.apt(["libharfbuzz-dev"])]),
-    .target(name: "CGlyphs", dependencies: ["CLibFreeType", "CLibHarfBuzz"], path: "Sources/CGlyphs"),
-    .target(name: "CHash", path: "Sources/CHash", linkerSettings: [.linkedLibrary("xxhash")]),
+    .target(name: "CGlyphs", dependencies: ["CLibFreeType", "CLibHarfBuzz"], path: "Sources/C/Glyphs"),
+    .target(name: "CHash", path: "Sources/C/Hash", linkerSettings: [.linkedLibrary("xxhash")]),
     .target(
-      name: "CCompress", path: "Sources/CCompress",
+      name: "CCompress", path: "Sources/C/Compress",
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("zstd")]),
     .systemLibrary(
-      name: "CLibMPI", path: "Sources/CLibMPI", pkgConfig: "ompi-c",
+      name: "CLibMPI", path: "Sources/C/LibMPI", pkgConfig: "ompi-c",
       providers: [.apt(["libopenmpi-dev"])]),
-    .target(name: "CMPI", dependencies: ["CLibMPI"], path: "Sources/CMPI"),
-    .target(name: "CMemory", path: "Sources/CMemory"),
+    .target(name: "CMPI", dependencies: ["CLibMPI"], path: "Sources/C/MPI"),
+    .target(name: "CMemory", path: "Sources/C/Memory"),
 
+    // The street: a module may use those before it that it names.
     .target(name: "MMoEFiles", path: "Sources/Files"),
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
     .target(
       name: "MMoEData", dependencies: ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
       path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
+    .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),
     .target(
       name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoEFiles", "MMoETensor", "MMoEModels"],
       path: "Sources/Parallel"),
-    .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),
+    .target(
+      name: "MMoEReport", dependencies: ["MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel"],
+      path: "Sources/Report"),
+    .target(
+      name: "MMoEConfig",
+      dependencies: ["MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport", "Yams"],
+      path: "Sources/Config"),
     .target(
       name: "MMoETrain",
       dependencies: [
-        "CKernels", "CMemory", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5",
-        "Yams",
+        "CKernels", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "MMoEParallel", "MMoEReport",
+        "MMoEConfig",
       ], path: "Sources/Train"),
+    .target(
+      name: "MMoEWeights",
+      dependencies: [
+        "CMemory", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "MMoEReport", "MMoEConfig",
+        "MMoETrain",
+      ], path: "Sources/Weights"),
+    .target(
+      name: "MMoERuns",
+      dependencies: [
+        "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport", "MMoEConfig", "MMoETrain",
+        "MMoEWeights",
+      ], path: "Sources/Runs"),
+    .target(
+      name: "MMoEStudy",
+      dependencies: [
+        "CKernels", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEReport", "MMoEConfig", "MMoETrain",
+        "MMoEWeights", "MMoERuns",
+      ], path: "Sources/Study"),
+    .target(
+      name: "MMoEBench",
+      dependencies: [
+        "CKernels", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "MMoEParallel", "MMoEReport",
+        "MMoEConfig", "MMoETrain", "MMoEWeights",
+      ], path: "Sources/Bench"),
+    .target(name: "MMoENotebook", dependencies: ["MMoEFiles", "MMoEReport", "MMoEConfig"], path: "Sources/Notebook"),
     .executableTarget(
       name: "mmoe",
       dependencies: [
-        "MMoETrain", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "MMoERuns", "MMoEStudy", "MMoEBench", "MMoENotebook",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/mmoe"),
 
     .target(name: "TestSupport", dependencies: ["MMoETensor"], path: "Tests/Support"),
@@ -92,14 +126,15 @@ let package = Package(
       name: "ModelsTests", dependencies: ["MMoEModels", "TestSupport"], path: "Tests/ModelsTests"),
     .executableTarget(
       name: "parallel-checks",
-      dependencies: ["MMoETensor", "MMoEModels", "MMoEParallel", "MMoETrain"], path: "Tests/ParallelChecks"),
+      dependencies: ["MMoERuns", "MMoEBench"], path: "Tests/ParallelChecks"),
     .testTarget(
       name: "ParallelTests",
-      dependencies: ["MMoEParallel", "MMoETrain", "TestSupport", "parallel-checks", "mmoe"],
+      dependencies: ["MMoERuns", "TestSupport", "parallel-checks", "mmoe"],
       path: "Tests/ParallelTests"),
     .testTarget(name: "HDF5Tests", dependencies: ["MMoEHDF5"], path: "Tests/HDF5Tests"),
     .testTarget(
-      name: "TrainTests", dependencies: ["MMoEFiles", "MMoETrain", "TestSupport", "mmoe"], path: "Tests/TrainTests"),
+      name: "TrainTests", dependencies: ["MMoEStudy", "MMoEBench", "MMoENotebook", "TestSupport", "mmoe"],
+      path: "Tests/TrainTests"),
     .testTarget(
       name: "CLITests", dependencies: ["MMoEData", "TestSupport", "mmoe"], path: "Tests/CLITests"),
   ],

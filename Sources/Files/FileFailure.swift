@@ -21,6 +21,3 @@ public struct FileFailure: Error, Equatable, Sendable, CustomStringConvertible {
     self.init(path, "cannot be written: \(remedy)")
   }
 }
-
-/// The system's words for an `errno`.
-public func systemReason(_ code: Int32) -> String { String(cString: strerror(code)) }

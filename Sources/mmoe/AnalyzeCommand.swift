@@ -1,4 +1,7 @@
 import ArgumentParser
+import MMoEModels
+import MMoEReport
+import MMoEStudy
 import MMoETrain
 
 struct AnalyzeCommand: ParsableCommand {

@@ -1,4 +1,7 @@
 import ArgumentParser
+import MMoEBench
+import MMoEReport
+import MMoERuns
 import MMoETrain
 
 /// Benchmarks of several ranks: run them under mpirun, or with `--ranks`.

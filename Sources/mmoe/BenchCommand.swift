@@ -1,6 +1,9 @@
 import ArgumentParser
 import Foundation
+import MMoEBench
+import MMoEConfig
 import MMoEData
+import MMoEReport
 import MMoETensor
 import MMoETrain
 

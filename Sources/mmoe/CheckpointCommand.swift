@@ -1,5 +1,7 @@
 import ArgumentParser
+import MMoEReport
 import MMoETrain
+import MMoEWeights
 
 struct CheckpointCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

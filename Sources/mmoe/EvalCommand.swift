@@ -1,4 +1,5 @@
 import ArgumentParser
+import MMoERuns
 import MMoETrain
 
 struct EvalCommand: ParsableCommand {

@@ -1,5 +1,7 @@
 import ArgumentParser
+import MMoERuns
 import MMoETrain
+import MMoEWeights
 
 extension OffloadMode: ExpressibleByArgument {}
 

@@ -1,5 +1,7 @@
 import ArgumentParser
 import Foundation
+import MMoEReport
+import MMoERuns
 import MMoETrain
 
 /// The command line: one file a subcommand, words in, library calls out.

@@ -1,4 +1,6 @@
 import ArgumentParser
+import MMoENotebook
+import MMoEReport
 import MMoETrain
 
 struct NotebookCommand: ParsableCommand {

@@ -1,4 +1,6 @@
 import ArgumentParser
+import MMoEBench
+import MMoEReport
 import MMoETrain
 
 struct ParityCommand: ParsableCommand {

@@ -1,4 +1,6 @@
 import ArgumentParser
+import MMoEReport
+import MMoEStudy
 import MMoETrain
 
 struct StudyCommand: ParsableCommand {

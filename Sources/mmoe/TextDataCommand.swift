@@ -1,5 +1,6 @@
 import ArgumentParser
 import MMoEData
+import MMoEReport
 import MMoETrain
 
 extension DocumentRule: ExpressibleByArgument {}

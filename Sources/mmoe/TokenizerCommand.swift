@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import MMoEData
+import MMoEReport
 import MMoETrain
 
 struct TokenizerCommand: ParsableCommand {

@@ -1,4 +1,6 @@
 import ArgumentParser
+import MMoEReport
+import MMoERuns
 import MMoETrain
 
 struct TraceCommand: ParsableCommand {

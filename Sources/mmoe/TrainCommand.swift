@@ -1,4 +1,7 @@
 import ArgumentParser
+import MMoEConfig
+import MMoEReport
+import MMoERuns
 import MMoETrain
 
 struct TrainCommand: RunsOnRanks {

@@ -2,40 +2,127 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The rooms and which way is down: every `import` of one of our modules must be allowed here.
+/// The street: which module stands below which, and which folder of a module below which. Every arrow goes down.
 @Suite struct ArchitectureTests {
-  /// Folder under Sources, and the modules of ours that its files may import.
-  static let mayImport: [String: Set<String>] = [
-    "Files": [],
-    "Tensor": ["CKernels", "CBLAS"],
-    "Data": ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
-    "Models": ["MMoETensor"],
-    "Parallel": ["CMPI", "CKernels", "MMoEFiles", "MMoETensor", "MMoEModels"],
-    "HDF5": ["CHDF5", "MMoEFiles"],
-    "Train": ["CKernels", "CMemory", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEHDF5"],
-    "mmoe": ["MMoETensor", "MMoEData", "MMoETrain"],
-  ]
+  /// A folder of Sources, from the bottom up.
+  struct Module {
+    let name: String
+    /// Modules of ours that its files may import.
+    let mayImport: Set<String>
+    /// Its folders from the bottom up; "." is the files beside them.
+    let folders: [String]
+
+    init(_ name: String, _ mayImport: Set<String>, _ folders: [String] = ["."]) {
+      (self.name, self.mayImport, self.folders) = (name, mayImport, folders)
+    }
+
+    var module: String { name == "mmoe" ? name : "MMoE" + name }
+  }
+
+  static let street: [Module] = {
+    let ground: Set = ["MMoEFiles", "MMoETensor"]
+    let train = ground.union(["MMoEData", "MMoEModels", "MMoEHDF5", "MMoEParallel", "MMoEReport", "MMoEConfig"])
+    let runs = train.union(["MMoETrain", "MMoEWeights"])
+    return [
+      Module("Files", []),
+      Module("Tensor", ["CKernels", "CBLAS"], ["Core", "Operations"]),
+      Module(
+        "Data", ground.union(["CPNG", "CGlyphs", "CHash", "CCompress"]),
+        [
+          "Files", "JSON", "Safetensors", "Images", "Text/Tokenizers", "Text/Reading", "Text/Shards", "Pairs",
+          "Digests",
+          "Loading", "Synthesis", "Baselines", "Inspection",
+        ]),
+      Module(
+        "Models", ["MMoETensor"],
+        [
+          "Config", "Routing", "Pass", "Layers", "MoE", "Backbone", "Vision", "Language", "Multimodal", ".", "Costs",
+        ]),
+      Module("HDF5", ["CHDF5", "MMoEFiles"]),
+      Module(
+        "Parallel", ground.union(["CMPI", "CKernels", "MMoEModels"]),
+        ["Transport", "Trace", "Exchange", "Schedule", "Team"]),
+      Module(
+        "Report", ground.union(["MMoEData", "MMoEModels", "MMoEParallel"]), ["Process", "Output", "Metrics", "Plot"]),
+      Module(
+        "Config", ground.union(["MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport"]), ["Table", "Run"]),
+      Module(
+        "Train", train.union(["CKernels"]),
+        [
+          "Parameters", "Optimizer", "Checkpoint", "Run", "Loop", "Text", "Multimodal", "Tasks/Probe", "Tasks",
+        ]),
+      Module(
+        "Weights", train.union(["CMemory", "MMoETrain"]), ["Hub", "FineTune", "Checkpoints", "Language", "Offload"]),
+      Module("Runs", runs, ["Describe", "Sessions"]),
+      Module("Study", runs.union(["CKernels", "MMoERuns"]), ["Analysis", "Studies"]),
+      Module("Bench", runs.union(["CKernels"]), [".", "Parity"]),
+      Module("Notebook", ["MMoEFiles", "MMoEReport", "MMoEConfig"]),
+      Module("mmoe", runs.union(["MMoERuns", "MMoEStudy", "MMoEBench", "MMoENotebook"])),
+    ]
+  }()
+
+  /// The Swift files of a folder, below it.
+  private static func files(of folder: String) -> [String] {
+    let paths = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+    return paths.filter { $0.hasSuffix(".swift") }.sorted()
+  }
 
   @Test func importsOnlyGoDown() throws {
     let sources = ProgramRunner.package + "/Sources"
-    let ours = Set(ArchitectureTests.mayImport.values.flatMap { $0 }).union(["MMoETrain", "mmoe"])
-    var files = 0
-    for folder in try FileManager.default.contentsOfDirectory(atPath: sources) {
-      let paths = FileManager.default.enumerator(atPath: sources + "/" + folder)?.compactMap { $0 as? String } ?? []
-      for path in paths where path.hasSuffix(".swift") {
-        files += 1
-        let allowed = try #require(
-          ArchitectureTests.mayImport[folder], "Sources/\(folder) is not in the list of rooms")
-        let text = try String(contentsOfFile: "\(sources)/\(folder)/\(path)", encoding: .utf8)
+    let known = Set(ArchitectureTests.street.map(\.name))
+    for path in ArchitectureTests.files(of: sources) {
+      #expect(known.contains(String(path.prefix { $0 != "/" })), "Sources/\(path) is in no module of the street")
+    }
+    let ours = ArchitectureTests.street.reduce(into: Set<String>()) { $0.formUnion($1.mayImport.union([$1.module])) }
+    var below: Set<String> = []
+    for module in ArchitectureTests.street {
+      let upward = module.mayImport.filter { $0.hasPrefix("MMoE") }.subtracting(below)
+      #expect(upward.isEmpty, "\(module.name) may import \(upward), which stand above it")
+      below.insert(module.module)
+      let folder = sources + "/" + module.name
+      for path in ArchitectureTests.files(of: folder) {
+        let text = try String(contentsOfFile: folder + "/" + path, encoding: .utf8)
         for line in text.split(separator: "\n") where line.hasPrefix("import ") || line.contains(" import ") {
-          guard let module = line.split(separator: " ").last.map(String.init), ours.contains(module) else {
-            continue
-          }
-          #expect(allowed.contains(module), "Sources/\(folder)/\(path) imports \(module)")
+          guard let name = line.split(separator: " ").last.map(String.init), ours.contains(name) else { continue }
+          #expect(module.mayImport.contains(name), "Sources/\(module.name)/\(path) imports \(name)")
         }
       }
     }
-    #expect(files > 80)
+  }
+
+  /// Inside a module a file names types and functions of its own folder and of folders below it. Members of extensions are
+  /// not seen.
+  @Test func foldersOnlyUseFoldersBelow() throws {
+    var arrows = 0
+    for module in ArchitectureTests.street where module.folders.count > 1 {
+      let folder = ProgramRunner.package + "/Sources/" + module.name
+      var files: [(path: String, level: Int, code: SourceCode)] = []
+      for path in ArchitectureTests.files(of: folder) {
+        let own = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let level = try #require(
+          module.folders.firstIndex(of: own), "Sources/\(module.name)/\(own) has no place among the module's folders")
+        files.append((path, level, try SourceCode(file: folder + "/" + path)))
+      }
+      for (level, name) in module.folders.enumerated() {
+        #expect(files.contains { $0.level == level }, "Sources/\(module.name)/\(name) has no file")
+      }
+      var homes: [String: Set<Int>] = [:]
+      for file in files { for name in file.code.declarations { homes[name, default: []].insert(file.level) } }
+      for file in files {
+        for name in file.code.names where !file.code.declarations.contains(name) {
+          // What has two homes cannot be told apart by its name.
+          guard let home = homes[name], home.count == 1, let level = home.first, level != file.level,
+            name.first!.isUppercase || file.code.calls.contains(name)
+          else { continue }
+          arrows += 1
+          #expect(
+            level < file.level,
+            "\(module.name)/\(file.path) uses \(name) of the folder \(module.folders[level]), which stands above its own"
+          )
+        }
+      }
+    }
+    #expect(arrows > 300)
   }
 
   /// A test that cannot run says why (`.enabled(if:)`). One that returns early without a word counts as passed.
@@ -64,7 +151,7 @@ import Testing
   /// Operations read every parameter that they are given through their tape, which otherwise does not know what is
   /// trained.
   @Test func operationsReadTheirParameters() throws {
-    let folder = ProgramRunner.package + "/Sources/Tensor"
+    let folder = ProgramRunner.package + "/Sources/Tensor/Operations"
     var found = 0
     for file in try FileManager.default.contentsOfDirectory(atPath: folder) where file.hasPrefix("Tape+") {
       let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
@@ -98,8 +185,8 @@ import Testing
     let sources = ProgramRunner.package + "/Sources"
     // A lock, a log that only grows, a file of a staged folder, a child's output in a scratch folder, a probe.
     let others = [
-      "Train/Loop/RunFolder.swift", "Train/Record/AppendFile.swift", "Data/FileReading.swift",
-      "Train/Notebook/ShellCommand.swift", "Train/Record/OutputPath.swift",
+      "Train/Run/RunFolder.swift", "Report/Output/AppendFile.swift", "Data/Files/FileReading.swift",
+      "Notebook/ShellCommand.swift", "Report/Output/OutputPath.swift",
     ]
     let paths = FileManager.default.enumerator(atPath: sources)?.compactMap { $0 as? String } ?? []
     for path in paths where path.hasSuffix(".swift") && !path.hasPrefix("Files/") {

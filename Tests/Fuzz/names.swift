@@ -25,7 +25,7 @@ func fuzzNames(_ input: UnsafeBufferPointer<UInt8>) {
       }
     }
     let header = try CheckpointHeader(reader)
-    precondition(0...CheckpointHeader.largestStep ~= header.step && (header.best?.step ?? 0) >= 0)
+    precondition(0...StepLimit.largest ~= header.step && (header.best?.step ?? 0) >= 0)
     let names = header.attachments.keys.flatMap { $0.split(separator: "/", omittingEmptySubsequences: false) }
     precondition(names.allSatisfy { !$0.isEmpty && !$0.hasPrefix(".") && $0.utf8.allSatisfy { 0x2D...0x7A ~= $0 } })
     let dotted = reader.datasets.map { $0.path.replacing("/", with: ".") }.filter { !$0.hasPrefix("attachments.") }

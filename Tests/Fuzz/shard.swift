@@ -14,7 +14,7 @@ func fuzzShard(_ input: UnsafeBufferPointer<UInt8>) {
     }
   }
   read(bytes)
-  bytes.replaceSubrange(0..<12, with: TokenShardHeader.magic + [1, 0, 0, 0])
+  bytes.replaceSubrange(0..<12, with: TokenShardMark.bytes + [1, 0, 0, 0])
   let content = ContentHash(Array(bytes[TokenShardHeader.size...])).low
   withUnsafeBytes(of: content.littleEndian) { bytes.replaceSubrange(56..<64, with: $0) }
   let header = ContentHash(Array(bytes[..<248])).low

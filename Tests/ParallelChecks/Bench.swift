@@ -3,6 +3,8 @@ import MMoEParallel
 import MMoETensor
 import MMoETrain
 
+@testable import MMoEConfig
+
 /// What the checks share: the ranks, an engine, and a small language model trained by them.
 final class Bench {
   let world: Communicator

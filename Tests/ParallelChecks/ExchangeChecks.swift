@@ -4,6 +4,8 @@ import MMoEParallel
 import MMoETensor
 import MMoETrain
 
+@testable import MMoEReport
+
 private func plan(
   _ bench: Bench, tokens: Int, k: Int, experts: Int, chunks: Int = 1
 ) -> DispatchPlan {

@@ -3,6 +3,7 @@ import MMoEData
 import TestSupport
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// The program as several ranks.

@@ -3,6 +3,7 @@ import MMoEData
 import TestSupport
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// A step whose micro-batches and ranks have different numbers of targets: every loss and metric is Σ / global count.

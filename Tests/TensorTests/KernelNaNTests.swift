@@ -127,7 +127,7 @@ enum KernelLevel: CaseIterable {
 
   /// A kernel that is declared must be in the table above.
   @Test func everyKernelIsProbed() throws {
-    let path = ProgramRunner.package + "/Sources/CKernels/include/CKernels.h"
+    let path = ProgramRunner.package + "/Sources/C/Kernels/include/CKernels.h"
     let header = try String(contentsOfFile: path, encoding: .utf8)
     let code = header.split(separator: "\n").filter { !$0.hasPrefix("//") }.joined(separator: "\n")
     let declared = Set(code.matches(of: /\b(mmoe_\w+)\(/).map { String($0.1) })

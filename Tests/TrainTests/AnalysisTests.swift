@@ -5,6 +5,8 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEReport
+@testable import MMoEStudy
 @testable import MMoETrain
 
 /// `mmoe analyze`: figures against direct computation in double precision, and the command's files and errors.

@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// `mmoe checkpoint`: looking into checkpoints, averages, other formats.
 @Suite struct CheckpointCommandTests {

@@ -4,6 +4,8 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// Whole checkpoints that no program of ours made: their names and numbers are refused in one line.
@@ -68,17 +70,17 @@ import Testing
     let optimizer = AdamW(model.parameters, config: loaded.info.config.optimizer, engine: engine, plan: plan)
     try loaded.restore(optimizer, of: model)
     var info = loaded.info
-    info.step = CheckpointHeader.largestStep - 1
+    info.step = StepLimit.largest - 1
     let late = scratch("run") + "/step-\(info.step).h5"
     try TrainingCheckpoint.save(info, TrainingState(model, optimizer), to: late)
-    try TinyRun(["train.steps=\(CheckpointHeader.largestStep)"]).train(into: scratch("run"), resuming: late)
-    let last = try LoadedCheckpoint(scratch("run") + "/step-\(CheckpointHeader.largestStep).h5")
-    #expect(last.info.step == CheckpointHeader.largestStep)
+    try TinyRun(["train.steps=\(StepLimit.largest)"]).train(into: scratch("run"), resuming: late)
+    let last = try LoadedCheckpoint(scratch("run") + "/step-\(StepLimit.largest).h5")
+    #expect(last.info.step == StepLimit.largest)
   }
 
   /// Products of a step and what a configuration multiplies it by stay within 63 bits.
   @Test func theLastStep() {
-    #expect(!CheckpointHeader.largestStep.multipliedReportingOverflow(by: 65_536 * 65_536).overflow)
+    #expect(!StepLimit.largest.multipliedReportingOverflow(by: 65_536 * 65_536).overflow)
     #expect(throws: ConfigError.self) {
       var config = RunConfig()
       try RunConfig.table.apply(yaml: "train:\n  steps: 1000000001\n", file: "a.yaml", to: &config)

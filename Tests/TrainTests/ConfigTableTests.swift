@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import MMoEConfig
 @testable import MMoETrain
 
 private enum Balance: String, CaseIterable, Sendable {

@@ -2,6 +2,8 @@ import MMoEModels
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoERuns
 @testable import MMoETrain
 
 /// What `mmoe model` says follows from the values alone.

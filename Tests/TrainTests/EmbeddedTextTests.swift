@@ -3,6 +3,7 @@ import MMoEData
 import TestSupport
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// The text without `--data`: WordNet's entries, or the command that brings them.

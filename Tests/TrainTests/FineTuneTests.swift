@@ -6,7 +6,9 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// New runs from the weights of others: matching, resizing, upcycling, freezing.
 @Suite struct FineTuneTests {

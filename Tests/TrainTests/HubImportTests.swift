@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// Models in Hugging Face's layout: logits as the original implementation computes them.
 @Suite struct HubImportTests {

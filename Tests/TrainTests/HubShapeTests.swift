@@ -6,6 +6,7 @@ import Testing
 
 @testable import MMoEData
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// Folders of every family, written here: their tensors are taken in their shapes and of their types, and in no others.
 @Suite struct HubShapeTests {

@@ -5,6 +5,9 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoEReport
+@testable import MMoEStudy
 @testable import MMoETrain
 
 /// The table says for which tasks a key does something: shown by running each task with the key at another value.

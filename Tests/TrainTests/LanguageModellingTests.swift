@@ -6,7 +6,10 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoEReport
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// The `lm` task through the same loop, checkpoints and evaluation as images.
 @Suite struct LanguageModellingTests {

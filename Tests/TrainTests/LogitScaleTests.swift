@@ -4,6 +4,7 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
 @testable import MMoETrain
 
 /// The factor on similarities is bounded by 100 after every step (CLIP, arXiv 2103.00020), and can fall again.

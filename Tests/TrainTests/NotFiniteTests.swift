@@ -6,7 +6,11 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEReport
+@testable import MMoERuns
+@testable import MMoEStudy
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// What becomes of NaN and infinity outside the kernels: no metric, no best or good checkpoint, no text, no weights.
 @Suite struct NotFiniteTests {

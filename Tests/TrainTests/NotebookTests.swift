@@ -2,6 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
+@testable import MMoENotebook
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// Markdown with commands: what is run, what is written back, and what is said when something is wrong.

@@ -3,6 +3,7 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEStudy
 @testable import MMoETrain
 
 /// What can be seen of a forward pass: that looking changes nothing, and that the gradients that are seen are right.

@@ -4,7 +4,10 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEReport
+@testable import MMoERuns
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// Experts that stay in the checkpoint.
 @Suite struct OffloadTests {

@@ -5,6 +5,10 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoEReport
+@testable import MMoERuns
+@testable import MMoEStudy
 @testable import MMoETrain
 
 /// Training on images with captions, in this process.
@@ -158,7 +162,7 @@ import Testing
     let info = loaded.info
     // Checkpoints do not say where data is.
     var config = info.config
-    #expect(config.mixture.images == DataChoice.recorded && config.mixture.text == DataChoice.recorded)
+    #expect(config.mixture.images == RunConfig.recorded && config.mixture.text == RunConfig.recorded)
     (config.mixture.images, config.mixture.text) = (TinyRun.data.path, scratch("text.txt"))
     let data = try PairData(
       PairLearningTests.data.path, config, attachments: info.attachments, cache: PairLearningTests.cache,

@@ -3,6 +3,7 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEBench
 @testable import MMoETrain
 
 /// Every reference case: outputs and all gradients within 10⁻⁴ of float64.

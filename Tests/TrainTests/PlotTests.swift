@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// A run as a recorder would have left it: falling loss, rising accuracy, one expert that dies.

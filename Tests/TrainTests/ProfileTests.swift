@@ -2,6 +2,8 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEBench
+@testable import MMoEConfig
 @testable import MMoEModels
 @testable import MMoETrain
 

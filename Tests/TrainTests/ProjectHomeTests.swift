@@ -3,6 +3,7 @@ import MMoEData
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
 @testable import MMoETrain
 
 /// Where things are kept that can be made again.

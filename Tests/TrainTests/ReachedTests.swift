@@ -5,6 +5,8 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// What is to be trained is trained: a step reaches every parameter that is not frozen, and what no loss reaches is frozen

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// Runs the body with an empty folder, which is removed afterwards.

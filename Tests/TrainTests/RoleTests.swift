@@ -4,6 +4,7 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
 @testable import MMoETrain
 
 /// The words of `finetune.*` are the roles that parameters have from birth.

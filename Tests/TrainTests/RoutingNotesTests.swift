@@ -2,6 +2,7 @@ import MMoEModels
 import TestSupport
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// What a run says at its end of experts that get nothing and of choices that are dropped.

@@ -3,6 +3,7 @@ import MMoEFiles
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
 @testable import MMoETrain
 
 /// What a run's folder keeps, without training.

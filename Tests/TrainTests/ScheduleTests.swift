@@ -3,6 +3,8 @@ import MMoEModels
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoERuns
 @testable import MMoETrain
 
 /// How the learning rate moves over a run.

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import MMoETrain
+@testable import MMoEWeights
 
 /// Checkpoints in several files, and checkpoints that are written beside the training.
 @Suite struct ShardedCheckpointTests {

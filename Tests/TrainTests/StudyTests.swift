@@ -2,6 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
+@testable import MMoEConfig
+@testable import MMoEReport
+@testable import MMoEStudy
 @testable import MMoETrain
 
 /// Studies: the plan, the runs that go on where they were stopped, and what is concluded from them.

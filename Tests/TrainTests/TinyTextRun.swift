@@ -4,6 +4,8 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 
+@testable import MMoEConfig
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// Training of a tiny language model on made-up text, in this process.

@@ -5,6 +5,7 @@ import MMoETensor
 import TestSupport
 import Testing
 
+@testable import MMoEReport
 @testable import MMoETrain
 
 /// The loop on real PNG files: exact resume, equality over threads, learning, and how it stops.

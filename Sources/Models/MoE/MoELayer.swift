@@ -1,14 +1,5 @@
 import MMoETensor
 
-/// A state of the residual stream, with its normed form where a dense MLP has already computed it.
-public struct BlockState {
-  public let value: Tensor
-  public let normed: Tensor?
-  /// The second norm of the block that the state belongs to; nil for the embedding's output.
-  let norm: Norm?
-  let place: StreamState
-}
-
 /// A route that has left: gated and dispatched.
 final class RouteInFlight {
   enum Stage {

@@ -1,12 +1,6 @@
 import Foundation
 import MMoETensor
 
-/// A router's decision for one batch: who goes where, with what weight.
-public struct Routing {
-  public let choice: GateChoice
-  public let plan: DispatchPlan
-}
-
 /// A linear gate in float32 with softmax over all experts and top-k choice.
 package final class Router {
   package let weight: Parameter

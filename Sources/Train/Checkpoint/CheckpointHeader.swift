@@ -1,4 +1,6 @@
+import MMoEConfig
 import MMoEHDF5
+import MMoEReport
 
 /// What a checkpoint says of itself, with every name and number checked: its checksum says that it is whole, not that a
 /// program of ours made it.
@@ -12,9 +14,6 @@ struct CheckpointHeader {
   let vocabulary: [String: [String]]
   let attachments: [String: [UInt8]]
   let backend: String
-
-  /// The last step that a run can have. Places in the data, products of it and a batch, do not overflow.
-  static let largestStep = 1_000_000_000
 
   /// Version of the layout inside the HDF5 file.
   static let formatVersion = 1
@@ -49,10 +48,10 @@ struct CheckpointHeader {
     _ = try number("format_version", 1...CheckpointHeader.formatVersion, " or a newer mmoe that knows it")
     try CheckpointHeader.checkNames(reader)
     (task, preset, config, backend) = (try text("task"), try text("preset"), try text("config"), try text("backend"))
-    step = try number("step", 0...CheckpointHeader.largestStep)
+    step = try number("step", 0...StepLimit.largest)
     best =
       if let value = try reader.doubleAttribute("best_value") {
-        (value, try number("best_step", 0...CheckpointHeader.largestStep))
+        (value, try number("best_step", 0...StepLimit.largest))
       } else {
         nil
       }

@@ -1,4 +1,5 @@
 import MMoEHDF5
+import MMoEReport
 import MMoETensor
 
 /// Weights that are not numbers are refused where they are read: what is computed from them may look like a result.
@@ -7,7 +8,7 @@ extension HDF5Reader {
   ///   - values: what was read.
   ///   - path: of the dataset, for the message.
   /// - Throws: `TrainError` naming the first number that is NaN or infinite.
-  func requireFinite(_ values: UnsafeBufferPointer<Float>, of path: String) throws {
+  package func requireFinite(_ values: UnsafeBufferPointer<Float>, of path: String) throws {
     guard let index = firstNotFinite(values) else { return }
     throw TrainError(
       "\(file): dataset '\(path)': element \(index) is \(HumanFormat.exact(values[index])), expected finite numbers; its training had diverged, use an earlier checkpoint"
@@ -17,7 +18,7 @@ extension HDF5Reader {
   /// Reads all floating-point datasets, the optimiser's too.
   ///
   /// - Throws: `TrainError` naming the first number that is NaN or infinite; `HDF5Error` for what cannot be read.
-  func requireFiniteNumbers() throws {
+  package func requireFiniteNumbers() throws {
     for dataset in datasets where dataset.type.isFloat {
       try readFloats(dataset.path).withUnsafeBufferPointer { try requireFinite($0, of: dataset.path) }
     }

@@ -1,7 +1,9 @@
 import Foundation
+import MMoEConfig
 import MMoEHDF5
 import MMoEModels
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// What a checkpoint says of itself beside its arrays.
@@ -58,7 +60,7 @@ public enum TrainingCheckpoint {
   ///   - parts: files that share out the experts beside the first one; with a team, which must then have as many ranks
   ///     in an expert group, each writes its own. 1 = everything in one file.
   /// - Throws: `HDF5Error` when it cannot be written.
-  static func save(
+  package static func save(
     _ info: CheckpointInfo, _ state: TrainingState, to file: String, team: RankTeam? = nil, parts: Int = 1
   ) throws {
     if parts > 1 { return try save(info, state, to: file, team: team, inParts: parts) }
@@ -116,7 +118,7 @@ public enum TrainingCheckpoint {
   }
 
   /// The parts of all ranks, once all are written; every rank must call.
-  static func gather(_ own: [CheckpointPart], _ team: RankTeam?) -> [CheckpointPart] {
+  package static func gather(_ own: [CheckpointPart], _ team: RankTeam?) -> [CheckpointPart] {
     guard let team else { return own }
     // Disks may keep some ranks waiting for others.
     team.world.barrier(patiently: true)
@@ -150,7 +152,7 @@ public enum TrainingCheckpoint {
   ///   - arrays: names and shapes as `LoadedCheckpoint.modelArrays()` gives them.
   ///   - values: the numbers of each.
   /// - Throws: `HDF5Error` when it cannot be written, and what `values` throws.
-  static func write(
+  package static func write(
     _ info: CheckpointInfo, arrays: [(name: String, shape: [Int])], to file: String,
     values: (String) throws -> [Float]
   ) throws {
@@ -210,9 +212,9 @@ public final class LoadedCheckpoint {
 
   public var file: String { reader.file }
   /// The files that it consists of, with their lengths in bytes.
-  var parts: [(file: String, bytes: Int)] { reader.files }
+  package var parts: [(file: String, bytes: Int)] { reader.files }
   /// Numbers that have optimiser state.
-  var trainedNumbers: Int {
+  package var trainedNumbers: Int {
     reader.datasets.filter { $0.path.hasPrefix(CheckpointLayout.firstMoment + "/") }.reduce(0) { $0 + $1.count }
   }
 
@@ -227,7 +229,7 @@ public final class LoadedCheckpoint {
   }
 
   /// The model's datasets in the order of their paths, which are those of `CheckpointLayout` with dots for slashes.
-  func modelArrays() -> [(name: String, shape: [Int])] {
+  package func modelArrays() -> [(name: String, shape: [Int])] {
     let group = CheckpointLayout.model + "/"
     return reader.datasets.filter { $0.path.hasPrefix(group) }.map {
       (String($0.path.dropFirst(group.count)).replacing("/", with: "."), $0.shape)
@@ -237,7 +239,7 @@ public final class LoadedCheckpoint {
   /// The numbers of one of `modelArrays()`.
   ///
   /// - Throws: `HDF5Error` when there is none of that name, or it cannot be read; `TrainError` when a number is not finite.
-  func modelArray(_ name: String) throws -> [Float] {
+  package func modelArray(_ name: String) throws -> [Float] {
     let place = CheckpointLayout.model + "/" + name.replacing(".", with: "/")
     let values = try reader.readFloats(place)
     try values.withUnsafeBufferPointer { try reader.requireFinite($0, of: place) }
@@ -298,7 +300,7 @@ public final class LoadedCheckpoint {
   /// Where a piece of the model begins in the file.
   ///
   /// - Throws: `HDF5Error` when it is missing; `TrainError` when it has another shape or is not stored in one piece.
-  func fileOffset(of piece: CheckpointLayout.Piece) throws -> Int {
+  package func fileOffset(of piece: CheckpointLayout.Piece) throws -> Int {
     let place = CheckpointLayout.model + "/" + piece.path
     let dataset = try reader.dataset(place)
     guard parts.count == 1 else {
@@ -333,7 +335,7 @@ public final class LoadedCheckpoint {
   }
 
   /// - Throws: `TrainError` when it is a checkpoint of another task.
-  func require(_ task: TaskKind) throws {
+  package func require(_ task: TaskKind) throws {
     guard info.task == task.rawValue else {
       throw TrainError(
         "\(file): a checkpoint of the task \(info.task), expected \(task.rawValue); give --task \(info.task), or none")

@@ -4,29 +4,29 @@ import MMoETensor
 
 /// The arrays of a checkpoint in the order in which they are written: all parameters, their first moments, their second
 /// ones, and the model's untrained state.
-struct TrainingState: @unchecked Sendable {
-  struct Array {
+package struct TrainingState: @unchecked Sendable {
+  package struct Array {
     /// Of `CheckpointLayout`.
-    let group: String
-    let parameter: Parameter
+    package let group: String
+    package let parameter: Parameter
     /// The parameter's value or a moment of it; of stacked experts those that live here, of sharded state this rank's slice.
-    let values: Tensor
+    package let values: Tensor
     var isSlice = false
 
     /// All numbers here; every rank must call.
-    func whole(_ team: RankTeam?) -> Tensor {
+    package func whole(_ team: RankTeam?) -> Tensor {
       guard isSlice, let team else { return values }
       return team.assemble(values, of: parameter)
     }
   }
 
-  let arrays: [Array]
-  let buffers: [(path: String, value: Tensor)]
+  package let arrays: [Array]
+  package let buffers: [(path: String, value: Tensor)]
 
   /// The state as it is: its memory is the model's.
   ///
   /// - Parameter optimizer: nil = weights alone.
-  init(_ model: any TrainableModel, _ optimizer: AdamW?) {
+  package init(_ model: any TrainableModel, _ optimizer: AdamW?) {
     let state = optimizer?.state(of: model.parameters) ?? []
     let isSlice = optimizer?.isSharded ?? false
     func moments(_ group: String, _ moment: (AdamW.State) -> Tensor) -> [Array] {
@@ -60,7 +60,7 @@ struct TrainingState: @unchecked Sendable {
   }
 
   /// A copy that later steps do not change, with the experts of all ranks on the first one; every rank must call.
-  func copied(_ team: RankTeam?) -> TrainingState {
+  package func copied(_ team: RankTeam?) -> TrainingState {
     TrainingState(
       arrays: arrays.map {
         let whole = $0.whole(team)
@@ -68,16 +68,5 @@ struct TrainingState: @unchecked Sendable {
         return Array(group: $0.group, parameter: $0.parameter, values: gathered ?? ($0.isSlice ? whole : whole.copy()))
       },
       buffers: buffers.map { ($0.path, $0.value.copy()) })
-  }
-}
-
-extension AdamW {
-  /// A parameter that is trained, with its moments, which are those of a slice of it.
-  typealias State = (parameter: Parameter, first: Tensor, second: Tensor, slice: Range<Int>)
-
-  func state(of parameters: [Parameter]) -> [State] {
-    zip(zip(parameters, slices), moments).compactMap { place, moments in
-      moments.map { (place.0, $0.first, $0.second, place.1) }
-    }
   }
 }

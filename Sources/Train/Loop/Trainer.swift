@@ -1,8 +1,10 @@
 import Foundation
+import MMoEConfig
 import MMoEFiles
 import MMoEHDF5
 import MMoEModels
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// The training loop: batch → forward → backward → clip → step → record → evaluate → save.

@@ -1,3 +1,5 @@
+import MMoEConfig
+
 extension Trainer {
   /// How a run ended.
   public struct Outcome {

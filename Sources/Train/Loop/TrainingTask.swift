@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoEReport
 import MMoETensor
 
 /// A task with its model and data: all that the loop knows of either.
@@ -96,7 +97,7 @@ public struct Evaluation: Sendable {
 
   /// - Parameter file: the checkpoint that was evaluated.
   /// - Throws: `TrainError` naming the metrics that are not finite.
-  func requireFinite(_ file: String) throws {
+  package func requireFinite(_ file: String) throws {
     let bad = ([("loss", loss)] + metrics).filter { !$0.1.isFinite }
     guard !bad.isEmpty else { return }
     throw TrainError(

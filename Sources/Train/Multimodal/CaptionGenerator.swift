@@ -2,15 +2,21 @@ import MMoEModels
 import MMoETensor
 
 /// Captions, token by token: always the most probable one.
-struct CaptionGenerator {
-  let model: MultimodalTransformer
-  let tokens: CaptionTokens
-  let engine: Engine
+package struct CaptionGenerator {
+  package let model: MultimodalTransformer
+  package let tokens: CaptionTokens
+  package let engine: Engine
+
+  package init(model: MultimodalTransformer, tokens: CaptionTokens, engine: Engine) {
+    self.model = model
+    self.tokens = tokens
+    self.engine = engine
+  }
 
   /// What the model says about an image `[1, channels, S, S]`.
   ///
   /// - Throws: `DataError` when the tokenizer does not know an id of the model; `TrainError` for logits that are not finite.
-  func caption(_ image: Tensor, coordinator: (any PassCoordinator)? = nil) throws -> String {
+  package func caption(_ image: Tensor, coordinator: (any PassCoordinator)? = nil) throws -> String {
     let cache = model.makeCache()
     func pass() -> ForwardPass {
       ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)

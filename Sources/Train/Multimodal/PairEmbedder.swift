@@ -3,12 +3,19 @@ import MMoEModels
 import MMoETensor
 
 /// Images and texts where a model compares them, as unit vectors.
-struct PairEmbedder {
-  let model: MultimodalTransformer
-  let tokens: CaptionTokens
-  let engine: Engine
+package struct PairEmbedder {
+  package let model: MultimodalTransformer
+  package let tokens: CaptionTokens
+  package let engine: Engine
   /// Sequences of a pass.
-  let batch: Int
+  package let batch: Int
+
+  package init(model: MultimodalTransformer, tokens: CaptionTokens, engine: Engine, batch: Int) {
+    self.model = model
+    self.tokens = tokens
+    self.engine = engine
+    self.batch = batch
+  }
 
   /// A pass's task for gates that know one: comparing, or the next tokens of texts.
   private var tasks: [PairPass.Task] { model.config.moe.taskRouting ? [.contrastive, .language] : [.language] }
@@ -16,7 +23,7 @@ struct PairEmbedder {
   /// `[texts, embedding]`, and the sum of the losses of their next tokens with the number of these.
   ///
   /// - Throws: what `beforeBatch` throws, such as for a signal.
-  func texts(
+  package func texts(
     _ ids: [[Int32]], coordinator: (any PassCoordinator)? = nil, beforeBatch: () throws -> Void
   ) rethrows -> (vectors: [[Float]], loss: Double, count: Int) {
     var vectors: [[Float]] = []
@@ -41,7 +48,7 @@ struct PairEmbedder {
   }
 
   /// `[I, embedding]` of images `[I, channels, S, S]`.
-  func images(_ pixels: Tensor) -> [[Float]] {
+  package func images(_ pixels: Tensor) -> [[Float]] {
     let pass = ForwardPass(Tape(engine, recording: false), training: false)
     let states = model(
       PackedSequences(
@@ -59,7 +66,7 @@ struct PairEmbedder {
   }
 
   /// The cosine of two unit vectors.
-  static func similarity(_ a: [Float], _ b: [Float]) -> Float {
+  package static func similarity(_ a: [Float], _ b: [Float]) -> Float {
     var sum: Float = 0
     for i in a.indices { sum += a[i] * b[i] }
     return sum

@@ -6,8 +6,8 @@ import MMoETensor
 ///
 /// Every image with its caption, and every caption alone, serve all tasks: patches never see the text. Where gates are told
 /// their task (`moe.task_routing`), each task reads the images and texts that it needs for itself.
-struct PairPass {
-  typealias Task = FusionConfig.Task
+package struct PairPass {
+  package typealias Task = FusionConfig.Task
 
   let packed: PackedSequences
   /// Sequences whose texts are captions after their image, texts to be compared, and texts to be modelled.
@@ -98,7 +98,7 @@ struct PairPass {
 
 extension MultimodalTransformer {
   /// The rows of some of a pass's images, `[images, d]`.
-  func imageRows(_ states: PackedStates, _ images: [Int], _ tape: Tape) -> Tensor {
+  package func imageRows(_ states: PackedStates, _ images: [Int], _ tape: Tape) -> Tensor {
     let all = imageRows(states, tape)
     return images == Array(0..<all.rows) ? all : tape.selectRows(all, images.map(Int32.init))
   }

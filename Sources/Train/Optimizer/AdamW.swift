@@ -1,21 +1,8 @@
 import CKernels
 import Foundation
+import MMoEConfig
 import MMoEParallel
 import MMoETensor
-
-/// Settings of the optimiser.
-public struct OptimizerConfig: Sendable, Equatable {
-  /// Peak learning rate.
-  public var lr = 1e-3
-  public var beta1 = 0.9
-  public var beta2 = 0.999
-  public var epsilon = 1e-8
-  public var weightDecay = 0.05
-  /// Largest global gradient norm; 0 = no clipping.
-  public var clip = 1.0
-
-  public init() {}
-}
 
 /// AdamW with decoupled decay (Loshchilov and Hutter, arXiv 1711.05101) and clipping by the global norm.
 ///
@@ -29,7 +16,7 @@ public final class AdamW {
   /// state `[numbers]` of this rank's slices, else of the parameters' shapes.
   public let moments: [(first: Tensor, second: Tensor)?]
   /// The numbers of every parameter that this rank updates.
-  let slices: [Range<Int>]
+  package let slices: [Range<Int>]
   /// Whether other ranks update some of the numbers.
   let isSharded: Bool
   private let parameters: [Parameter]
@@ -122,6 +109,17 @@ public final class AdamW {
         Float(config.beta2), Float(config.epsilon), correction1, correction2, range.count)
       // A NaN stays one.
       if let largest { for i in range where p[i] > largest { p[i] = largest } }
+    }
+  }
+}
+
+extension AdamW {
+  /// A parameter that is trained, with its moments, which are those of a slice of it.
+  package typealias State = (parameter: Parameter, first: Tensor, second: Tensor, slice: Range<Int>)
+
+  package func state(of parameters: [Parameter]) -> [State] {
+    zip(zip(parameters, slices), moments).compactMap { place, moments in
+      moments.map { (place.0, $0.first, $0.second, place.1) }
     }
   }
 }

@@ -1,21 +1,23 @@
+import MMoEConfig
 import MMoEModels
+import MMoEReport
 import MMoETensor
 
 /// Which numbers of a model are trained, and with what factor on the learning rate.
 public struct UpdatePlan {
   /// A part of a parameter that is trained.
-  struct Part: Equatable {
-    let range: Range<Int>
-    let factor: Double
+  package struct Part: Equatable {
+    package let range: Range<Int>
+    package let factor: Double
   }
 
   /// Of every parameter, in order; none where it is frozen.
-  let parts: [[Part]]
+  package let parts: [[Part]]
   /// What nobody froze but no loss reaches: it keeps its value too.
-  let unreached: [UnreachedParameters]
+  package let unreached: [UnreachedParameters]
 
   /// Everything at one rate.
-  init(_ parameters: [Parameter]) {
+  package init(_ parameters: [Parameter]) {
     parts = parameters.map { [Part(range: 0..<$0.count, factor: 1)] }
     unreached = []
   }
@@ -23,7 +25,7 @@ public struct UpdatePlan {
   /// The plan of a run.
   ///
   /// - Throws: `TrainError` for a place that matches nothing, or where nothing is left to train.
-  init(_ config: RunConfig, _ model: any TrainableModel) throws {
+  package init(_ config: RunConfig, _ model: any TrainableModel) throws {
     try self.init(
       config.finetune, model.parameters, stacks: config.model.stacks,
       unreached: model.unreached(by: config.trainedTasks))
@@ -33,7 +35,7 @@ public struct UpdatePlan {
   ///   - stacks: blocks of the model, `ModelConfig.stacks`.
   ///   - unreached: what no loss of the run reaches.
   /// - Throws: `TrainError` for a place that matches nothing, or where nothing is left to train.
-  init(
+  package init(
     _ config: FineTuneConfig, _ parameters: [Parameter], stacks: [Int], unreached: [UnreachedParameters] = []
   ) throws {
     let factors = try config.factors()
@@ -87,7 +89,7 @@ public struct UpdatePlan {
   func freezes(_ parameters: [Parameter]) -> Bool { trained < parameters.reduce(0) { $0 + $1.count } }
 
   /// Numbers that are trained.
-  var trained: Int { parts.joined().reduce(0) { $0 + $1.range.count } }
+  package var trained: Int { parts.joined().reduce(0) { $0 + $1.range.count } }
 
   /// The embeddings are layer 0, a stack's block i is layer i + 1, all after the blocks is the last.
   private static func layerFactor(_ parameter: Parameter, decay: Double, stacks: [Int]) -> Double {

@@ -1,6 +1,8 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEFiles
+import MMoEReport
 
 /// The data set that `imagenet-subset` uses without `--data`: rendered shapes, written as real PNG files once.
 public enum EmbeddedImages {

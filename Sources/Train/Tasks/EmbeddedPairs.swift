@@ -1,16 +1,18 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEFiles
+import MMoEReport
 
 /// The pairs that `multimodal` uses without `--data`: emoji of Debian's Noto font with the names of Unicode's list.
 public enum EmbeddedPairs {
   /// Another division or form of the pictures needs another version here, or an old folder would be taken for a new one.
-  static let folderName = "emoji-1"
+  package static let folderName = "emoji-1"
 
   /// The folder's path; it is made first where it is missing.
   ///
   /// - Throws: `DataError` with the command that installs the packages, or when the folder cannot be written.
-  static func prepare(
+  package static func prepare(
     cache: String = FilePath.folder(of: ProjectHome.cached(folderName)), sink: any TextSink
   ) throws -> String {
     let path = cache + "/" + folderName

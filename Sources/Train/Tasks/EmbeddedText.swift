@@ -1,6 +1,8 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEFiles
+import MMoEReport
 
 /// The text that `lm` uses without `--data`: the dictionary entries of WordNet 3.0, one document each.
 ///
@@ -15,7 +17,7 @@ public enum EmbeddedText {
   /// The Debian package.
   public static let package = "wordnet-base"
   /// Another form of the text needs another version here, or an old file would be taken for a new one.
-  static let fileName = "wordnet-glosses-1.jsonl"
+  package static let fileName = "wordnet-glosses-1.jsonl"
 
   private static let partsOfSpeech = [("noun", "noun"), ("verb", "verb"), ("adj", "adjective"), ("adv", "adverb")]
 

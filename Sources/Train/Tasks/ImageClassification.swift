@@ -1,6 +1,8 @@
+import MMoEConfig
 import MMoEData
 import MMoEModels
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// `imagenet-subset`: classification of the images of a folder by a vision transformer.
@@ -189,7 +191,7 @@ extension ImageSource {
 }
 
 extension ImageClassification: ProbedTask {
-  func probe(
+  package func probe(
     _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
     _ body: (ProbedBatch) throws -> Void
   ) throws {
@@ -223,36 +225,6 @@ extension ImageClassification: ProbedTask {
                 row: sample * size.tokens + first)
             }
           }))
-    }
-  }
-}
-
-extension RunConfig {
-  /// Checks what no single key can.
-  ///
-  /// - Throws: `ModelError` or `TrainError` naming the field.
-  public func validate() throws {
-    try model.validate()
-    _ = try parallel.options()
-    guard model.kind != .multimodal || objective != .nothing else {
-      throw TrainError(
-        "objective.caption, .contrastive, .classification and .language are 0: there is nothing to learn; raise one")
-    }
-    _ = try finetune.factors()
-    guard data.batch % train.accumulation == 0 else {
-      throw TrainError(
-        "train.accumulation is \(train.accumulation), which does not divide data.batch \(data.batch); choose a divisor"
-      )
-    }
-  }
-
-  /// - Throws: `TrainError` when a micro-batch is not a multiple of the ranks.
-  func requireDivisible(by ranks: Int) throws {
-    let micro = data.batch / train.accumulation
-    guard micro % ranks == 0 else {
-      throw TrainError(
-        "data.batch \(data.batch) in \(train.accumulation) micro-batches gives \(micro) a pass, which \(ranks) ranks do not divide; choose a multiple"
-      )
     }
   }
 }

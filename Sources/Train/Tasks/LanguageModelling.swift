@@ -1,7 +1,9 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEModels
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// `lm`: next-token prediction on a corpus by a causal transformer.
@@ -44,7 +46,7 @@ public final class LanguageModelling: TrainingTask {
   ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for a missing or damaged part; `ModelError` or `TrainError` for an impossible configuration.
-  init(
+  package init(
     _ config: RunConfig, data: TextData, training isTraining: Bool, filled: Bool, engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
@@ -142,7 +144,7 @@ public final class LanguageModelling: TrainingTask {
 }
 
 extension LanguageModelling: ProbedTask {
-  func probe(
+  package func probe(
     _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
     _ body: (ProbedBatch) throws -> Void
   ) throws {

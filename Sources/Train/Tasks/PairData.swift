@@ -1,16 +1,18 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// A folder of pairs with the tokenizer of its captions.
-struct PairData: TaskData {
-  let path: String
-  let folder: PairFolder
-  let tokenizer: any Tokenizer
-  let mixture: MixtureData
+package struct PairData: TaskData {
+  package let path: String
+  package let folder: PairFolder
+  package let tokenizer: any Tokenizer
+  package let mixture: MixtureData
   /// What should be said before it is used: files that are left out, groups, and captions that are cut.
-  let notes: [String]
+  package let notes: [String]
   private let known: [String]?
 
   /// - Parameters:
@@ -18,7 +20,7 @@ struct PairData: TaskData {
   ///   - known: the labels of a checkpoint that is evaluated, of which the data may lack some; nil = those of the data.
   ///   - cache: where shards of text that is mixed in are kept.
   /// - Throws: `DataError` or `TrainError` for what is wrong with the folder, what is mixed in, or the tokenizer.
-  init(
+  package init(
     _ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?, known: [String]? = nil,
     cache: String = ProjectHome.cache + "/tokens", _ sink: any TextSink
   ) throws {
@@ -36,16 +38,16 @@ struct PairData: TaskData {
   }
 
   /// The tokenizer that the configuration asks for.
-  static func tokenizer(_ config: TokenizerConfig, captions: PairSet) throws -> any Tokenizer {
+  package static func tokenizer(_ config: TokenizerConfig, captions: PairSet) throws -> any Tokenizer {
     guard config.kind == .bpe, config.path == nil else { return try TextData.tokenizer(config) }
     // With a space before it a word is the same token wherever it stands.
-    let text = captions.images.flatMap(\.captions).map { PairData.text(of: $0) + "\n" }.joined()
+    let text = captions.images.flatMap(\.captions).map { CaptionTokens.text(of: $0) + "\n" }.joined()
     var trainer = BytePairTrainer([UInt8](text.utf8))
     return try trainer.train(vocabularySize: config.vocabulary)
   }
 
   /// Files that are left out, groups, and captions that are cut.
-  static func notes(
+  package static func notes(
     _ folder: PairFolder, _ tokenizer: any Tokenizer, _ config: RunConfig, evaluated: Bool
   ) throws -> [String] {
     let sets = evaluated ? [folder[.val]] : DatasetSplit.allCases.map { folder[$0] }
@@ -53,17 +55,14 @@ struct PairData: TaskData {
     return folder.notes + [evaluated ? nil : folder.groupNote, cut].compactMap { $0 }
   }
 
-  /// What is tokenized of a caption.
-  static func text(of caption: String) -> String { " " + caption }
-
   /// The pairs' labels, and after them those that only labelled images have.
-  var labels: [String] {
+  package var labels: [String] {
     known ?? folder.labels + (mixture.images?.classes ?? []).filter { !folder.labels.contains($0) }
   }
 
-  var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": labels] }
+  package var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint], "labels": labels] }
 
-  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+  package func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
     let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
     let images = try mixture.images.map { try ImageFolder(path: $0.path, splits: splits) }
     let texts = try mixture.shards.map { try TextData.parts($0, tokenizer, training: training) }
@@ -76,7 +75,7 @@ struct PairData: TaskData {
       })
   }
 
-  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+  package func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     if tokenizer.vocabularySize != config.model.text.vocabulary {
       sink.line(
         "note: the tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens; embedding and head get as many (model.vocabulary was \(config.model.text.vocabulary))"
@@ -91,63 +90,9 @@ struct PairData: TaskData {
     }
   }
 
-  func makeJob(
+  package func makeJob(
     _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
     try PairLearning(config, data: self, training: training, filled: filled, engine: engine, team: team)
-  }
-}
-
-/// Captions as a model reads and says them: what begins a text also ends it.
-struct CaptionTokens: Sendable {
-  let tokenizer: any Tokenizer
-  /// Begins and ends every caption.
-  let border: Int32
-
-  /// - Throws: `DataError` for a tokenizer that has neither an end of text nor a line's.
-  init(_ tokenizer: any Tokenizer) throws {
-    self.tokenizer = tokenizer
-    border = try tokenizer.endOfText ?? tokenizer.encode("\n")[0]
-  }
-
-  /// - Throws: `DataError` for a byte that the vocabulary lacks.
-  func encode(_ caption: String) throws -> [Int32] {
-    try tokenizer.encode(PairData.text(of: caption)).filter { $0 != border }
-  }
-
-  func decode(_ ids: [Int32]) throws -> String {
-    String(decoding: try tokenizer.decode(ids), as: UTF8.self).trimmingCharacters(in: .whitespaces)
-  }
-
-  /// The ids of all captions of a set. Of a longer caption its beginning is kept.
-  ///
-  /// - Parameter context: the longest text that the model reads; the border before the caption counts.
-  /// - Throws: `TrainError` naming the line of a caption that the tokenizer has no tokens for.
-  func encode(_ set: PairSet, context: Int) throws -> [[[Int32]]] {
-    try set.images.map { image in
-      try image.captions.map { Array(try encode($0, at: image.place).prefix(context - 1)) }
-    }
-  }
-
-  private func encode(_ caption: String, at place: String) throws -> [Int32] {
-    do {
-      return try encode(caption)
-    } catch let error as DataError {
-      throw TrainError("\(place): the caption '\(caption.prefix(40))': \(error)")
-    }
-  }
-
-  /// How many captions are longer than the model reads, and the first of them; nil = none.
-  ///
-  /// - Throws: as `encode`.
-  func cutNote(_ sets: [PairSet], context: Int) throws -> String? {
-    var cut: [(place: String, tokens: Int)] = []
-    for image in sets.flatMap(\.images) {
-      cut += try image.captions.map { try encode($0, at: image.place).count }.filter { $0 >= context }
-        .map { (image.place, $0) }
-    }
-    guard let first = cut.first else { return nil }
-    return
-      "captions cut after \(context - 1) tokens (model.context is \(context)): \(cut.count), the first in \(first.place) with \(first.tokens)"
   }
 }

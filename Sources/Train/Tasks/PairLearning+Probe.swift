@@ -1,10 +1,11 @@
 import MMoEData
 import MMoEModels
+import MMoEReport
 import MMoETensor
 
 extension PairLearning: ProbedTask {
   /// Images, each with its first caption: patches and tokens in one sequence; for every task, what it reads.
-  func probe(
+  package func probe(
     _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
     _ body: (ProbedBatch) throws -> Void
   ) throws {

@@ -1,7 +1,9 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEModels
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// `multimodal`: images and their captions in one transformer, for captions, retrieval and labels.
@@ -28,11 +30,11 @@ public final class PairLearning: TrainingTask {
   ]
 
   /// A split's pairs.
-  struct Part {
-    let set: PairSet
-    let source: ImageSource
+  package struct Part {
+    package let set: PairSet
+    package let source: ImageSource
     /// Tokens of each image's captions.
-    let captions: [[[Int32]]]
+    package let captions: [[[Int32]]]
 
     fileprivate init(_ set: PairSet, _ tokens: CaptionTokens, _ config: RunConfig, cacheBytes: Int) throws {
       self.set = set
@@ -42,12 +44,12 @@ public final class PairLearning: TrainingTask {
   }
 
   let fused: MultimodalTransformer
-  let tokens: CaptionTokens
-  let config: RunConfig
+  package let tokens: CaptionTokens
+  package let config: RunConfig
   private let engine: Engine
   private let team: RankTeam?
-  let validation: Part
-  let training: Part?
+  package let validation: Part
+  package let training: Part?
   private var loader: PairLoader?
   private let mixture: Mixture?
   private var ranks: Int { team?.world.size ?? 1 }
@@ -60,7 +62,7 @@ public final class PairLearning: TrainingTask {
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the pairs; `ModelError` or `TrainError` for an impossible
   ///   configuration.
-  init(
+  package init(
     _ config: RunConfig, data: PairData, training isTraining: Bool, filled: Bool, engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
@@ -226,7 +228,7 @@ public final class PairLearning: TrainingTask {
   }
 
   /// The tasks that are trained.
-  var tasks: Set<PairPass.Task> { config.trainedTasks }
+  package var tasks: Set<PairPass.Task> { config.trainedTasks }
 
   /// Captions of every validation image, retrieval within every gallery, labels.
   public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
@@ -355,20 +357,11 @@ public final class PairLearning: TrainingTask {
     }.joined(separator: ", ")
   }
 
-  func options(_ augmentation: Augmentation) -> LoaderOptions {
+  package func options(_ augmentation: Augmentation) -> LoaderOptions {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
       augmentation: augmentation, normalisation: config.data.pixelNormalisation,
       threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks,
       accumulation: config.train.accumulation)
-  }
-}
-
-extension Tensor {
-  /// One sample of a batch `[B, …]` as a batch of its own, in the same storage.
-  func sample(_ index: Int) -> Tensor {
-    let rest = Array(shape.dropFirst())
-    let size = rest.reduce(1, *)
-    return Tensor(shape: [1] + rest, storage: storage, offset: offset + index * size)
   }
 }

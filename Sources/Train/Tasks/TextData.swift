@@ -1,21 +1,23 @@
 import Foundation
+import MMoEConfig
 import MMoEData
 import MMoEParallel
+import MMoEReport
 import MMoETensor
 
 /// The text of a language model: shards of tokens, and the tokenizer that made them.
-struct TextData: TaskData {
+package struct TextData: TaskData {
   /// What the user named.
-  let path: String
+  package let path: String
   /// The folder of shards.
-  let shards: String
-  let tokenizer: any Tokenizer
+  package let shards: String
+  package let tokenizer: any Tokenizer
 
   /// - Parameters:
   ///   - attachments: of the checkpoint that is evaluated or resumed: its tokenizer; nil for a new run.
   ///   - cache: where shards and learned tokenizers are kept.
   /// - Throws: `DataError` or `TrainError` for what is wrong with text, shards or tokenizer.
-  init(
+  package init(
     _ path: String, _ config: RunConfig, attachments: [String: [UInt8]]?,
     cache: String = ProjectHome.cache + "/tokens", _ sink: any TextSink
   ) throws {
@@ -36,17 +38,17 @@ struct TextData: TaskData {
       for: path, tokenizer: tokenizer, options: options, cache: cache, threads: config.data.workers, sink: sink)
   }
 
-  var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint]] }
+  package var vocabulary: [String: [String]] { ["tokenizer": [tokenizer.fingerprint]] }
 
   /// Files that are left out were named while the text was read.
-  var notes: [String] { [] }
+  package var notes: [String] { [] }
 
-  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+  package func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
     try TextData.parts(shards, tokenizer, training: training)
   }
 
   /// The parts of a folder of shards.
-  static func parts(
+  package static func parts(
     _ shards: String, _ tokenizer: any Tokenizer, training: Bool
   ) throws -> [DatasetSplit: DataPart] {
     let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
@@ -54,7 +56,7 @@ struct TextData: TaskData {
       uniqueKeysWithValues: splits.map { ($0, DataPart(try TokenCorpus(shards, split: $0, tokenizer: tokenizer))) })
   }
 
-  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+  package func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     guard tokenizer.vocabularySize != config.model.text.vocabulary else { return }
     sink.line(
       "note: the tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens; embedding and head get as many (model.vocabulary was \(config.model.text.vocabulary))"
@@ -62,7 +64,7 @@ struct TextData: TaskData {
     config.model.text.vocabulary = tokenizer.vocabularySize
   }
 
-  func makeJob(
+  package func makeJob(
     _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
     try LanguageModelling(config, data: self, training: training, filled: filled, engine: engine, team: team)
@@ -79,7 +81,7 @@ struct TextData: TaskData {
   }
 
   /// The tokenizer of a configuration that asks for none to be learned.
-  static func tokenizer(_ config: TokenizerConfig) throws -> any Tokenizer {
+  package static func tokenizer(_ config: TokenizerConfig) throws -> any Tokenizer {
     switch (config.kind, config.path) {
     case (.byte, nil): return ByteTokenizer()
     case (.byte, let path?):
@@ -98,45 +100,5 @@ struct TextData: TaskData {
     case (.bpe, let path?): return try TokenizerFiles.load(path)
     case (.bpe, nil): preconditionFailure("a tokenizer that is learned needs its text")
     }
-  }
-}
-
-/// A tokenizer's files as a checkpoint carries them, so that it can be evaluated and used alone.
-enum TokenizerAttachments {
-  private static let prefix = "tokenizer/"
-
-  /// - Throws: `DataError` when the temporary folder cannot be written.
-  static func make(_ tokenizer: any Tokenizer) throws -> [String: [UInt8]] {
-    try withTemporaryFolder { folder in
-      try tokenizer.save(to: folder)
-      var files: [String: [UInt8]] = [:]
-      for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
-        files[prefix + name] = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
-      }
-      return files
-    }
-  }
-
-  /// - Throws: `TrainError` when there is no tokenizer; `DataError` when its files are broken.
-  static func load(_ attachments: [String: [UInt8]]) throws -> any Tokenizer {
-    let files = attachments.filter { $0.key.hasPrefix(prefix) && !$0.key.dropFirst(prefix.count).contains("/") }
-    guard !files.isEmpty else {
-      throw TrainError("the checkpoint has no attachments/tokenizer; expected a file made by `mmoe train --task lm`")
-    }
-    return try withTemporaryFolder { folder in
-      for (name, bytes) in files { try writeFile(folder + "/" + name.dropFirst(prefix.count), bytes) }
-      return try TokenizerFiles.tokenizer(folder)
-    }
-  }
-
-  private static func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
-    let folder = NSTemporaryDirectory() + "mmoe-tokenizer-" + UUID().uuidString
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw TrainError("\(folder): cannot be created; set TMPDIR to a folder that you can write to")
-    }
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    return try body(folder)
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEReport
 import MMoETensor
 
 /// Texts to token shards with what a person sees of it: `mmoe data tokenize`, and `mmoe train --task lm` before it starts.
@@ -7,7 +8,7 @@ public enum CorpusWork {
   /// The folder of shards for a text or a folder of shards.
   ///
   /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
-  static func shards(
+  package static func shards(
     for data: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options, cache: String, threads: Int?,
     sink: any TextSink
   ) throws -> String {

@@ -1,5 +1,6 @@
 import MMoEData
 import MMoEModels
+import MMoEReport
 import MMoETensor
 
 /// Continues texts with a language model, token by token, over cached keys and values.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEReport
 import MMoETensor
 
 /// How the next token is chosen.

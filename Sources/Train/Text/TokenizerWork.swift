@@ -1,6 +1,7 @@
 import Foundation
 import MMoEData
 import MMoEFiles
+import MMoEReport
 import MMoETensor
 
 /// What `mmoe tokenizer` does beyond a library call.

@@ -3,7 +3,7 @@
 
 #include "CKernels.h"
 
-#include "../../../Sources/CKernels/kernels.h"
+#include "../../../Sources/C/Kernels/kernels.h"
 
 #define KERNEL_FIELD(name) __typeof__(&name) name;
 

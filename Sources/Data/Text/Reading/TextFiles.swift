@@ -104,7 +104,7 @@ struct TextFiles: Sendable {
     var information = stat()
     guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
     // WikiText's files have the same extension.
-    guard innerExtension(name) != "tokens" || !TokenShard.isShard(path) else {
+    guard innerExtension(name) != "tokens" || !TokenShardMark.begins(path) else {
       throw DataError(
         "\(path): a token shard, expected text; name the folder that holds it, with train-00000.tokens or val-00000.tokens in it"
       )

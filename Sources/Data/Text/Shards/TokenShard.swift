@@ -40,12 +40,6 @@ public final class TokenShard: @unchecked Sendable {
 
   private var base: UnsafeRawPointer { file.bytes.baseAddress! }
 
-  /// Whether a file begins as a shard does.
-  static func isShard(_ path: String) -> Bool {
-    guard let file = FileHandle(forReadingAtPath: path) else { return false }
-    return (try? file.read(upToCount: TokenShardHeader.magic.count)) == Data(TokenShardHeader.magic)
-  }
-
   /// Copies ids; `destination` holds `range.count`.
   ///
   /// - Throws: `DataError` naming an id beyond the vocabulary: a damaged file must not become an index.

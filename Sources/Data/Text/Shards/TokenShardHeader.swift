@@ -50,7 +50,7 @@ struct TokenShardHeader: Equatable {
   func encoded() -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: TokenShardHeader.size)
     bytes.withUnsafeMutableBytes { raw in
-      raw.copyBytes(from: TokenShardHeader.magic)
+      raw.copyBytes(from: TokenShardMark.bytes)
       func put<Number: FixedWidthInteger>(_ number: Number, _ offset: Int) {
         raw.storeBytes(of: number.littleEndian, toByteOffset: offset, as: Number.self)
       }
@@ -71,7 +71,7 @@ struct TokenShardHeader: Equatable {
   /// - Throws: `DataError` naming the file and the field.
   init(_ bytes: [UInt8], of path: String) throws {
     let remedy = "tokenize the text again"
-    guard bytes.starts(with: TokenShardHeader.magic) else {
+    guard bytes.starts(with: TokenShardMark.bytes) else {
       throw DataError("\(path): no token shard; expected a file made by mmoe data tokenize or import-bin")
     }
     guard bytes.count == TokenShardHeader.size else {
@@ -112,7 +112,6 @@ struct TokenShardHeader: Equatable {
     fingerprint = String(decoding: bytes[64..<128].prefix { $0 != 0 }, as: UTF8.self)
   }
 
-  static let magic = [UInt8]("MMoETOK\n".utf8)
 }
 
 extension Slice where Base == UnsafeMutableRawBufferPointer {

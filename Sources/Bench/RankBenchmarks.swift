@@ -1,0 +1,135 @@
+import MMoEParallel
+import MMoEReport
+import MMoETensor
+
+/// Benchmarks that several ranks run together; the first one reports.
+public enum RankBenchmarks {
+  private static func withRanks(
+    _ body: (Communicator, Engine, any TextSink) throws -> Void
+  ) throws {
+    let world = try Communicator.world(timeout: 120)
+    do {
+      guard world.size > 1 else {
+        throw TrainError("one rank has nobody to exchange with; give --ranks 2, or start it with mpirun -n 2")
+      }
+      let engine = try Engine(threads: 1)
+      try body(world, engine, world.rank == 0 ? StandardStream.output : DiscardedText())
+    } catch {
+      if ParallelProcess.isRunning { ParallelProcess.stop(for: error) }
+      throw error
+    }
+    ParallelProcess.finish()
+  }
+
+  /// - Throws: `TrainError` on one rank.
+  public static func exchange(largest: Int, repetitions: Int, printsJSON: Bool) throws {
+    try withRanks { world, engine, output in
+      var table = TextTable(columns: [
+        .right("bytes a rank"), .right("ms"), .right("MB/s a rank"), .right("CPU ns/byte"), .right("hidden"),
+      ])
+      var rows: [ExchangeBenchmark.Row] = []
+      var bytes = 64
+      while bytes <= largest {
+        let row = ExchangeBenchmark.measure(
+          world, bytes: bytes, repetitions: repetitions, engine: engine)
+        rows.append(row)
+        table.add([
+          HumanFormat.grouped(row.bytes), HumanFormat.fixed(row.seconds * 1e3, 3),
+          HumanFormat.fixed(row.bytesPerSecond / 1e6, 1),
+          HumanFormat.fixed(row.cpuSecondsPerByte * 1e9, 2), row.hidden.map { HumanFormat.percent($0) } ?? "–",
+        ])
+        bytes *= 4
+      }
+      output.write(table.render())
+      if printsJSON { output.line(JSONValue.line(rows)) }
+    }
+  }
+
+  /// - Throws: `TrainError` on one rank or when no case is left.
+  public static func overlap(
+    _ options: OverlapBenchmark.Options, only: String?, printsJSON: Bool
+  ) throws {
+    try withRanks { world, engine, output in
+      let labels = OverlapBenchmark.Case.all.map(\.label)
+      let chosen = only?.split(separator: ",").flatMap { word in
+        // A whole label is that case alone.
+        labels.contains(String(word)) ? [String(word)] : labels.filter { $0.contains(word) }
+      }
+      let cases = OverlapBenchmark.Case.all.filter { chosen?.contains($0.label) ?? true }
+      guard !cases.isEmpty else {
+        throw TrainError(
+          "--only \(only ?? ""): no case has such a label; there are \(labels.joined(separator: ", "))"
+        )
+      }
+      let results = try OverlapBenchmark(options, world: world, engine: engine).run(cases) { _ in }
+      // The cost of copying, at the size of one exchange.
+      let size = options.tokens * options.width * 4 * (world.size - 1) / world.size
+      let copy = ExchangeBenchmark.measure(world, bytes: size, repetitions: 15, engine: engine)
+      let report = OverlapReport(options: options, results: results, copySecondsPerByte: copy.cpuSecondsPerByte)
+      output.write(report.text())
+      if printsJSON { output.line(JSONValue.line(report)) }
+    }
+  }
+}
+
+/// The figures of `mmoe bench overlap`, against the sequential top-2 of the same rounds.
+public struct OverlapReport: Codable, Sendable {
+  public let width, tokens: Int
+  public let isTraining: Bool
+  public let results: [OverlapBenchmark.Result]
+  /// Computing time that a byte in the background takes away.
+  public let copySecondsPerByte: Double
+
+  package init(options: OverlapBenchmark.Options, results: [OverlapBenchmark.Result], copySecondsPerByte: Double) {
+    (width, tokens, isTraining) = (options.width, options.tokens, options.training)
+    self.results = results
+    self.copySecondsPerByte = copySecondsPerByte
+  }
+
+  package func text() -> String {
+    let base = results.first { $0.label == "top-2 sequential" }
+    let pipelined = results.first { $0.label.hasPrefix("top-2 pipelined") }
+    func covered(_ r: OverlapBenchmark.Result) -> Double {
+      max(0, r.exchangeSeconds - (r.seconds - r.localSeconds))
+    }
+    func ms(_ seconds: Double) -> String { HumanFormat.fixed(seconds * 1e3, 1) }
+    var table = TextTable(columns: [
+      .left("case"), .right("pair ms"), .right("local copy"), .right("exchange"), .right("hidden"),
+      .right("speed-up"), .right("ideal"), .right("of ideal"), .right("covered ÷ pipelined"),
+      .right("model"),
+    ])
+    for r in results {
+      // What remains when all is hidden but the copying: (top-2's computation + its exchange) / (own computation + copy).
+      let ideal = base.map {
+        ($0.localSeconds + $0.exchangeSeconds) / (r.localSeconds + copySecondsPerByte * Double(r.bytes))
+      }
+      // Round by round, for the same reason as the difference to the local copy.
+      let speedUp = base.map { base in
+        OverlapBenchmark.median(zip(base.rounds, r.rounds).map { $0 / $1 })
+      }
+      table.add([
+        r.label, ms(r.seconds), ms(r.localSeconds), ms(r.exchangeSeconds), HumanFormat.percent(r.hidden),
+        speedUp.map { HumanFormat.fixed($0, 2) } ?? "–", ideal.map { HumanFormat.fixed($0, 2) } ?? "–",
+        zip(speedUp, ideal).map { HumanFormat.percent($0 / $1) } ?? "–",
+        pipelined.map { covered($0) > 0 ? HumanFormat.fixed(covered(r) / covered($0), 2) : "–" } ?? "–",
+        HumanFormat.percent(r.predictedSeconds / r.seconds - 1),
+      ])
+    }
+    var text =
+      "pairs of d = \(width), \(tokens) tokens a rank, \(isTraining ? "forward and backward" : "forward"); copying costs \(HumanFormat.fixed(copySecondsPerByte * 1e9, 2)) ns of computing a byte\n"
+      + table.render()
+    if let base {
+      let rate = Double(base.bytes) / base.exchangeSeconds
+      let limit = base.localSeconds + 1.1 * base.exchangeSeconds
+      text +=
+        "link \(HumanFormat.fixed(rate / 1e6, 1)) MB/s a rank; top-2's exchange is \(HumanFormat.percent(base.exchangeSeconds / (base.localSeconds + base.exchangeSeconds))) of its pair; sequential top-2 \(ms(base.seconds)) ms, \(base.seconds <= limit ? "within" : "ABOVE") its limit \(ms(limit))\n"
+    }
+    for r in results { if let plan = r.plan { text += "\(r.label): \(plan)\n" } }
+    return text
+  }
+}
+
+private func zip<A, B>(_ a: A?, _ b: B?) -> (A, B)? {
+  guard let a, let b else { return nil }
+  return (a, b)
+}

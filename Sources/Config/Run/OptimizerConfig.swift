@@ -1,0 +1,13 @@
+/// Settings of the optimiser.
+public struct OptimizerConfig: Sendable, Equatable {
+  /// Peak learning rate.
+  public var lr = 1e-3
+  public var beta1 = 0.9
+  public var beta2 = 0.999
+  public var epsilon = 1e-8
+  public var weightDecay = 0.05
+  /// Largest global gradient norm; 0 = no clipping.
+  public var clip = 1.0
+
+  public init() {}
+}

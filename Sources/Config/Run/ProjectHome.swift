@@ -1,0 +1,62 @@
+import Foundation
+import MMoEData
+import MMoEFiles
+
+/// Where the project's own files are: presets in `configs/`, embedded data in `datasets/`.
+public enum ProjectHome {
+  /// The folder above the program that holds `configs/`; the program lies in `.build/…`, links are followed.
+  public static let path: String = {
+    let program =
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+      ?? CommandLine.arguments[0]
+    var folder = URL(fileURLWithPath: program).resolvingSymlinksInPath()
+    while folder.path != "/" {
+      folder.deleteLastPathComponent()
+      let marker = folder.appendingPathComponent("configs/vit-tiny.yaml").path
+      if FileManager.default.fileExists(atPath: marker) { return folder.path }
+    }
+    return FileManager.default.currentDirectoryPath
+  }()
+
+  /// Where data is kept that was made from other data, and can be made again: in the folder that the environment variable
+  /// MMOE_CACHE names; else below the project's folder; else, where that cannot be written, as in a checkout that several
+  /// users share, in `$XDG_CACHE_HOME/mmoe`, by default `~/.cache/mmoe`.
+  public static var cache: String { cache(of: path, ProcessInfo.processInfo.environment) }
+
+  package static func cache(of project: String, _ environment: [String: String]) -> String {
+    func named(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+    if let own = named("MMOE_CACHE") { return own }
+    let generated = FilePath.join(project, "datasets/generated")
+    if isWritable(generated) { return generated }
+    // A relative path is none, says the specification of base directories.
+    if let base = named("XDG_CACHE_HOME"), base.hasPrefix("/") { return FilePath.join(base, "mmoe") }
+    return named("HOME").map { FilePath.join($0, ".cache/mmoe") } ?? generated
+  }
+
+  /// The path of something in the cache: where the project's folder has it, as one does that was made ready for several
+  /// users, it is used from there.
+  package static func cached(_ name: String) -> String {
+    let ready = FilePath.join(path, "datasets/generated/" + name)
+    let isNamed = !(ProcessInfo.processInfo.environment["MMOE_CACHE"] ?? "").isEmpty
+    return !isNamed && FileManager.default.fileExists(atPath: ready) ? ready : FilePath.join(cache, name)
+  }
+
+  /// Runs what may fill the cache. Where that fails since nothing can be written there, the error says what to do.
+  package static func filling<Result>(_ folder: String = cache, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch  where (error is DataError || error is FileFailure) && "\(error)".hasPrefix(folder) && !isWritable(folder) {
+      throw DataError("\(error), or set MMOE_CACHE to a folder that can be written")
+    }
+  }
+
+  /// Whether a folder, or the nearest one above it that exists, can be written.
+  private static func isWritable(_ folder: String) -> Bool {
+    if access(folder, W_OK) == 0 { return true }
+    let parent = FilePath.folder(of: folder)
+    return errno == ENOENT && parent != folder && isWritable(parent)
+  }
+
+  /// The presets that come with the project.
+  public static var presets: PresetLoader { PresetLoader(directories: [path + "/configs"]) }
+}

@@ -1,0 +1,102 @@
+import MMoEModels
+import MMoEReport
+
+extension ConfigEntry<RunConfig> {
+  /// The same key, for these tasks alone.
+  package func only(_ tasks: TaskKind...) -> Self {
+    var entry = self
+    entry.holders = tasks.map(\.rawValue)
+    return entry
+  }
+
+  /// Whether the key does something for a task.
+  package func holds(for task: TaskKind) -> Bool { holders?.contains(task.rawValue) ?? true }
+}
+
+/// What a command does with a configuration, and which keys it uses.
+public enum ConfigUse: String, CaseIterable, Sendable {
+  case training = "mmoe train"
+  case evaluation = "mmoe eval"
+  case questions = "mmoe eval --choices or --last-word"
+  case trainingSteps = "mmoe bench train"
+  case forwardPasses = "mmoe bench forward"
+  case generation = "mmoe bench generate"
+  case saving = "mmoe bench checkpoint"
+  case description = "mmoe model describe"
+
+  /// Whether the command uses a key for some task.
+  package func uses(_ key: String) -> Bool {
+    let engine = key == "dtype" || key.hasPrefix("tensor.")
+    let model =
+      key == "objective.uncertainty" || ["model.", "moe.", "fusion.", "lora."].contains { key.hasPrefix($0) }
+    return switch self {
+    case .training: true
+    case .evaluation: engine || ConfigUse.evaluated.contains(key)
+    case .questions: engine
+    // The learning rate of a benchmark is fixed.
+    case .trainingSteps:
+      engine || model || key == "data.batch" || (key.hasPrefix("optimizer.") && key != "optimizer.lr")
+    case .forwardPasses: engine || model || key == "data.batch"
+    case .generation, .saving: engine || model
+    case .description: model || key == "data.batch" || key == "train.accumulation"
+    }
+  }
+
+  private static let evaluated: Set<String> = [
+    "data.batch", "data.workers", "data.on_bad_image", "moe.eval_capacity_factor", "text.eval_stride", "text.field",
+    "text.documents", "text.validation_share",
+  ]
+
+  /// The keys that the command uses for a task.
+  package func keys(of task: TaskKind) -> [String] {
+    RunConfig.table.entries.filter { uses($0.key) && $0.holds(for: task) }.map(\.key)
+  }
+}
+
+extension RunConfig {
+  /// Refuses what was set but does nothing: a key that the command does not use for the task, at another value than the
+  /// default and than what the run inherits.
+  ///
+  /// A checkpoint's configuration holds every key, and an older version may have let it hold more than its task uses;
+  /// nobody sets that again. A preset of defaults does no harm either.
+  ///
+  /// - Parameters:
+  ///   - inherited: what the user has not set: the defaults, or a checkpoint's configuration.
+  ///   - place: where a key was set, for the message.
+  /// - Throws: `TrainError` naming the key, the task and where the key holds.
+  package func requireUsed(
+    by use: ConfigUse = .training, _ task: TaskKind, beyond inherited: RunConfig = RunConfig(),
+    place: (_ key: String) -> String = { _ in "--set" }
+  ) throws {
+    let defaults = Dictionary(uniqueKeysWithValues: RunConfig.table.resolved(RunConfig()).map { ($0.key, $0.value) })
+    for change in RunConfig.table.differences(inherited, self) where change.second != defaults[change.key] {
+      guard let entry = RunConfig.table.entries.first(where: { $0.key == change.key }) else { continue }
+      guard entry.holds(for: task) else {
+        let others = TaskKind.allCases.filter(entry.holds).map(\.rawValue).joined(separator: " and ")
+        throw TrainError(
+          "\(place(change.key)): \(change.key) is \(change.second), but --task \(task.rawValue) does not use it; it holds for \(others), leave it out"
+        )
+      }
+      guard use.uses(change.key) else {
+        let others = ConfigUse.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: ", ")
+        throw TrainError(
+          "\(place(change.key)): \(change.key) is \(change.second), but `\(use.rawValue)` does not use it; it holds for \(others), leave it out"
+        )
+      }
+    }
+  }
+
+  /// The configuration with a command's `--set key=value`.
+  ///
+  /// - Throws: `ConfigError` or `ModelError` for an impossible one; `TrainError` for a key that the command does not use.
+  public func applying(_ settings: [String], for use: ConfigUse) throws -> RunConfig {
+    var config = self
+    try RunConfig.table.set(settings, in: &config)
+    try config.validate()
+    try config.requireUsed(by: use, config.task, beyond: self)
+    return config
+  }
+
+  /// The task that trains this kind of model.
+  package var task: TaskKind { TaskKind(training: model.kind) }
+}

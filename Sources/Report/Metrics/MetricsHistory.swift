@@ -1,0 +1,79 @@
+import Foundation
+import MMoEFiles
+
+/// What a run has recorded so far, read from its `metrics.jsonl`.
+public struct MetricsHistory: Sendable {
+  /// The recorded steps, ascending.
+  public private(set) var steps: [Int] = []
+  /// The names of single-valued metrics with their layers, in the order of their first appearance.
+  public private(set) var names: [(name: String, layer: Int?)] = []
+  private var scalars: [String: [(step: Int, value: Double)]] = [:]
+  private var vectors: [String: [(step: Int, values: [Double])]] = [:]
+
+  /// Reads a `metrics.jsonl`. Lines that are none of a step's are passed over, such as a last one that a crash has cut off.
+  public init(file: String) throws(RecorderError) {
+    for (line, _) in try MetricsFile.read(file).lines { append(line) }
+  }
+
+  package init(_ lines: some Sequence<MetricsLine>) { for line in lines { append(line) } }
+
+  /// A metric's values by step, NaN and infinities included. Empty where it was never recorded.
+  public func points(_ name: String, layer: Int? = nil) -> [(step: Int, value: Double)] {
+    scalars[MetricsLine.key(name, layer: layer)] ?? []
+  }
+
+  /// A vector metric's values by step. Empty where it was never recorded.
+  public func vectors(_ name: String, layer: Int? = nil) -> [(step: Int, values: [Double])] {
+    vectors[MetricsLine.key(name, layer: layer)] ?? []
+  }
+
+  /// The layers that recorded this metric, ascending.
+  public func layers(_ name: String) -> [Int] {
+    Set(scalars.keys).union(vectors.keys).map(MetricsLine.nameAndLayer)
+      .filter { $0.name == name }.compactMap(\.layer).sorted()
+  }
+
+  private mutating func append(_ line: MetricsLine) {
+    steps.append(line.step)
+    for (key, value) in line.values {
+      switch value {
+      case .scalar(let value):
+        if scalars[key] == nil { names.append(MetricsLine.nameAndLayer(key)) }
+        scalars[key, default: []].append((line.step, value))
+      case .vector(let values): vectors[key, default: []].append((line.step, values))
+      }
+    }
+  }
+}
+
+/// The bytes of a `metrics.jsonl`.
+enum MetricsFile {
+  /// The lines of steps, each with the offset of its end, and the numbers of those that are none: not a step's metrics, or
+  /// of a step that does not follow the one before. A last line that is incomplete is what a crash leaves behind, and not
+  /// among them.
+  static func read(
+    _ file: String
+  ) throws(RecorderError) -> (lines: [(line: MetricsLine, end: Int)], bad: [Int]) {
+    let bytes: [UInt8]
+    do {
+      bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+    } catch {
+      throw RecorderError("\(file): cannot be read (\(systemReason(of: error)))")
+    }
+    var lines: [(line: MetricsLine, end: Int)] = []
+    var bad: [Int] = []
+    var (start, number) = (0, 0)
+    while let newline = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
+      let end = newline + 1
+      number += 1
+      let line = MetricsLineParser.parse(bytes[start..<newline])
+      if let line, line.step > lines.last?.line.step ?? -1 {
+        lines.append((line, end))
+      } else if line != nil || end < bytes.count {
+        bad.append(number)
+      }
+      start = end
+    }
+    return (lines, bad)
+  }
+}

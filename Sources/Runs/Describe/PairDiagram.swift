@@ -1,0 +1,101 @@
+import Foundation
+import MMoEFiles
+import MMoEModels
+import MMoEReport
+
+/// The data flow of one block pair as a graph for Graphviz: the dense path from left to right, routes below it from
+/// their source to the end of their block, each with the operators that hide its exchange.
+struct PairDiagram {
+  private let variant: MoEVariant?
+  private let name: String
+
+  /// - Throws: `ModelError` for an unknown variant.
+  init(_ config: MoEConfig) throws {
+    variant = config.variant == "dense" ? nil : try MoEVariant.resolve(config)
+    name = config.variant
+  }
+
+  /// The graph in Graphviz's language.
+  var dot: String {
+    var lines = [
+      "digraph pair {", "  rankdir=LR; fontname=\"DejaVu Sans\"; labelloc=t; label=\"\(name)\";",
+      "  node [shape=box, style=filled, fillcolor=\"#e8eef7\", fontname=\"DejaVu Sans\", fontsize=11];",
+      "  edge [fontname=\"DejaVu Sans\", fontsize=10];", "  in [shape=plain, fillcolor=none, label=\"input\"];",
+      "  a1 [label=\"attention 1\"]; m1 [label=\"MLP 1\"]; a2 [label=\"attention 2\"];",
+      "  out [shape=plain, fillcolor=none, label=\"output\"];", "  in -> a1 -> m1 -> a2 [weight=8];",
+    ]
+    guard let variant else {
+      lines += ["  m2 [label=\"MLP 2\"]; a2 -> m2 -> out [weight=8];", "}"]
+      return lines.joined(separator: "\n") + "\n"
+    }
+    lines.append("  sum [shape=circle, label=\"+\"]; sum -> out [weight=8];")
+    lines.append(
+      variant.sharedExpert
+        ? "  s [label=\"shared expert\"]; a2 -> s -> sum [weight=8];" : "  a2 -> sum [weight=8];")
+    for (index, route) in variant.routes.enumerated() {
+      let window = variant.pairWindow(of: route)
+      let hidden = window.isEmpty ? "nothing to hide behind" : "hides behind " + window.joined(separator: ", ")
+      if route.source.isBeforePair {
+        lines.append("  s\(index) [shape=plain, fillcolor=none, label=\"\(route.source.words)\"];")
+      }
+      lines += [
+        "  r\(index) [fillcolor=\"#fbe5c8\", label=\"gate, top-\(route.k)\\ndispatch\"];",
+        "  e\(index) [fillcolor=\"#fbe5c8\", label=\"experts\"];",
+        "  \(node(route.source, index)) -> r\(index) [color=\"#c05800\"];",
+        "  r\(index) -> e\(index) -> sum [color=\"#c05800\", label=\"\(hidden)\", style=dashed];",
+      ]
+    }
+    return (lines + ["}"]).joined(separator: "\n") + "\n"
+  }
+
+  /// The node after which a state of the pair exists.
+  private func node(_ source: RouteSource, _ route: Int) -> String {
+    switch (source.blocksBack, source.site) {
+    case (0, .input), (1, .output): "m1"
+    case (0, .afterAttention): "a2"
+    case (1, .afterAttention): "a1"
+    case (0, .output): "sum"
+    case (1, .input), (2, .output): "in"
+    default: "s\(route)"
+    }
+  }
+
+  /// Draws the graph.
+  ///
+  /// - Throws: `PlotError` when Graphviz is not installed or fails, or the file cannot be written.
+  func writeSVG(to file: String) throws {
+    guard let program = DrawingProgram.find("dot") else {
+      throw PlotError("\(file): dot is not installed; install it with: sudo apt-get install -y graphviz")
+    }
+    let manager = FileManager.default
+    let folder = manager.temporaryDirectory.appendingPathComponent("mmoe-diagram-\(UUID().uuidString)")
+    do {
+      try manager.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? manager.removeItem(at: folder) }
+      try Data(dot.utf8).write(to: folder.appendingPathComponent("pair.dot"))
+      let complaint = try DrawingProgram.run(
+        program, ["-Tsvg", "-opair.svg", "pair.dot"], in: folder, timeout: 60)
+      guard complaint.isEmpty else { throw PlotError("\(file): dot failed: \(complaint)") }
+      let picture = try Data(contentsOf: folder.appendingPathComponent("pair.svg"))
+      try DurableFile.write(picture, to: file)
+    } catch let error as FileFailure {
+      throw error
+    } catch let error as PlotError {
+      throw error
+    } catch {
+      throw PlotError("\(file): cannot be written (\(systemReason(of: error))); choose another file")
+    }
+  }
+}
+
+extension RouteSource {
+  /// Whether it is further back than the input of the pair that ends with the route's block.
+  fileprivate var isBeforePair: Bool { self < .position3 && self != RouteSource(blocksBack: 2, site: .output) }
+}
+
+extension ModelDescription {
+  /// Draws one block pair of the model.
+  ///
+  /// - Throws: `PlotError` when it cannot be drawn or written.
+  public func drawPair(to file: String) throws { try PairDiagram(moe).writeSVG(to: file) }
+}

@@ -1,0 +1,159 @@
+import MMoEConfig
+import MMoEData
+import MMoEFiles
+import MMoEReport
+import MMoETensor
+import MMoETrain
+import MMoEWeights
+
+/// `mmoe eval`: a checkpoint's metrics on a validation set.
+public struct EvalSession {
+  /// What the command line said.
+  public struct Options: Sendable {
+    /// Nil: the checkpoint's.
+    public var task: String?
+    /// A checkpoint, or a run's folder; nil = the latest run, of the task if given.
+    public var checkpoint: String?
+    /// `-` for the data that comes with the project; nil for the validation part of what the checkpoint was trained on.
+    public var data: String?
+    /// JSONL files of zero-shot questions, instead of the validation set.
+    public var choices: String?
+    public var lastWord: String?
+    public var settings: [String] = []
+    public var printsJSON = false
+    public init() {}
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  private let human: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    human = options.printsJSON ? errors : output
+  }
+
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws {
+    let named = try options.task.map { try TaskKind(named: $0) }
+    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: options.checkpoint, task: named?.rawValue))
+    if options.checkpoint == nil { human.line("checkpoint \(checkpoint.file)") }
+    if let named { try checkpoint.require(named) }
+    let task = try TaskKind(named: checkpoint.info.task)
+    var config = checkpoint.info.config
+    config.train.accumulation = 1
+    let saved = config
+    try RunConfig.table.set(options.settings, in: &config)
+    let asks = options.choices != nil || options.lastWord != nil
+    // All other keys are the checkpoint's.
+    let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: task)
+    for change in RunConfig.table.differences(saved, config) where !changeable.contains(change.key) {
+      throw TrainError(
+        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation of \(asks ? "questions" : "--task \(task.rawValue)") can set \(changeable.sorted().joined(separator: ", "))"
+      )
+    }
+    let engine = try config.tensor.makeEngine()
+    if asks {
+      try zeroShot(checkpoint, engine: engine)
+      return
+    }
+    let choice = try DataChoice(options.data, for: checkpoint)
+    try choice.settle(&config)
+    let data = try task.openData(choice.path, config, checkpoint: checkpoint, human)
+    let parts = try data.parts(training: false)
+    let comparison = choice.compare(parts)
+    let note = try choice.note(comparison, data: data.path)
+    let job = try data.makeJob(config, training: false, filled: true, engine: engine, team: nil)
+    try checkpoint.restore(job.model)
+
+    let began = monotonicSeconds()
+    let progress = ProgressLine("eval", total: 100, unit: job.unit, sink: human)
+    var seen = 0
+    let evaluation = try job.evaluate { done, total in
+      if human.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
+      seen = done
+    }
+    if human.isTerminal { progress.finish() }
+    report(
+      evaluation, job, checkpoint, data: (data.path, parts[.val], comparison, note), seconds: monotonicSeconds() - began
+    )
+    try evaluation.requireFinite(checkpoint.file)
+  }
+
+  /// Questions instead of a validation set.
+  private func zeroShot(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
+    let questions = ZeroShot(try LoadedLanguageModel(checkpoint, engine: engine), engine: engine)
+    var fields: [String: JSONValue] = ["checkpoint": .string(checkpoint.file)]
+    func report(_ kind: String, _ file: String?, _ metrics: (String) throws -> [(name: String, value: Double)]) throws {
+      guard let file else { return }
+      let found = try metrics(file)
+      human.line(file + found.map { "   \($0.name) \(HumanFormat.fixed($0.value, 4))" }.joined())
+      var values: [String: JSONValue] = ["file": .string(file)]
+      for (name, value) in found { values[name] = .double(value) }
+      fields[kind] = .object(values)
+    }
+    try report("choices", options.choices, questions.multipleChoice)
+    try report("last_word", options.lastWord, questions.lastWord)
+    if options.printsJSON { output.line(JSONValue.object(fields).line) }
+  }
+
+  private func report(
+    _ evaluation: Evaluation, _ job: any TrainingTask, _ checkpoint: LoadedCheckpoint,
+    data: (path: String, part: DataPart?, comparison: DataChoice.Comparison, note: String?), seconds: Double
+  ) {
+    if !evaluation.classes.isEmpty {
+      var table = TextTable(columns: [.left("class"), .right("images"), .right("correct"), .right("top-1")])
+      for entry in evaluation.classes {
+        let share = entry.count > 0 ? Double(entry.correct) / Double(entry.count) : .nan
+        table.add([
+          entry.name, "\(entry.count)", "\(entry.correct)",
+          entry.count > 0 ? HumanFormat.percent(share) : "–",
+        ])
+      }
+      human.write(table.render(for: human))
+      human.line()
+    }
+    var line = "\(evaluation.count) \(job.unit)   loss \(HumanFormat.fixed(evaluation.loss, 4))"
+    for headline in job.headlines {
+      guard let value = evaluation[headline.metric] else { continue }
+      let shown = headline.isShare ? HumanFormat.percent(value) : HumanFormat.fixed(value, 3)
+      line += "   \(headline.label) \(shown)"
+    }
+    human.line(line + "   in \(HumanFormat.duration(seconds))")
+    for note in job.notes + [data.note].compactMap({ $0 }) { human.line("note: \(note)") }
+    human.line("evaluated on \(oneLine(data.path)): \(data.part?.summary ?? "")")
+    guard options.printsJSON else { return }
+    var fields: [String: JSONValue] = [
+      "task": .string(job.name), "preset": .string(checkpoint.info.preset),
+      "variant": .string(checkpoint.info.config.model.moe.variant),
+      "steps": .int(checkpoint.info.step), "seconds": .double(seconds),
+      "val_loss": .double(evaluation.loss), "\(job.unit)": .int(evaluation.count),
+      "skipped": .int(evaluation.skipped), "checkpoint": .string(checkpoint.file),
+      "data": .string(data.path), "data_digest": data.part.map { .string($0.digest) } ?? .null,
+      "matches_training": data.comparison.json,
+    ]
+    for (name, value) in evaluation.metrics { fields[name] = .double(value) }
+    if !evaluation.classes.isEmpty {
+      fields["classes"] = .array(
+        evaluation.classes.map {
+          .object(["name": .string($0.name), "count": .int($0.count), "correct": .int($0.correct)])
+        })
+    }
+    output.line(JSONValue.object(fields).line)
+  }
+}
+
+extension DataChoice.Comparison {
+  /// Whether it is the data of training; null where nothing says so.
+  fileprivate var json: JSONValue {
+    switch self {
+    case .same: true
+    case .differs: false
+    case .unknown: .null
+    }
+  }
+}

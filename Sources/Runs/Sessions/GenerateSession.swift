@@ -1,0 +1,89 @@
+import MMoEData
+import MMoEModels
+import MMoEReport
+import MMoETensor
+import MMoETrain
+import MMoEWeights
+
+/// `mmoe generate`: text from a language model's checkpoint.
+public struct GenerateSession {
+  /// What the command line said.
+  public struct Options: Sendable {
+    /// A checkpoint, a run's folder, or one of Hugging Face's layout; nil = the latest run of a language model.
+    public var checkpoint: String?
+    public var prompts: [String] = []
+    /// Tokens of a continuation at most.
+    public var tokens = 256
+    public var sampling = SamplingOptions()
+    public var stops: [String] = []
+    public var threads: Int?
+    /// Where routed experts are.
+    public var offload = OffloadMode.none
+    /// Experts kept in memory, of all layers together; nil = a quarter of them.
+    public var expertCache: Int?
+    public var printsJSON = false
+    public init() {}
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  private let errors: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    self.errors = errors
+  }
+
+  /// Continues every prompt; text goes to the output as it comes, speed to the error stream.
+  ///
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws {
+    try options.sampling.validate()
+    let engine = try Engine(threads: options.threads)
+    let checkpoint =
+      try options.checkpoint ?? RunFolder.checkpoint(at: nil, task: LanguageModelling.taskName)
+    if options.checkpoint == nil { errors.line("checkpoint \(checkpoint)") }
+    let offloading = try OffloadedModel(
+      checkpoint, options.offload, experts: options.expertCache, engine: engine)
+    let language = try offloading?.language ?? LoadedLanguageModel(checkpoint, engine: engine)
+    defer { offloading?.cache.close() }
+    var generator = TextGenerator(
+      language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops)
+    var (made, seconds) = (0, 0.0)
+    for (index, text) in options.prompts.enumerated() {
+      let prompt = try language.promptIDs(text)
+      if !options.printsJSON {
+        if index > 0 { output.write("\n\n") }
+        output.write(text)
+      }
+      var continuation = ""
+      let outcome = try generator.run(prompt, tokens: options.tokens) { part in
+        try offloading?.cache.check()
+        continuation += part
+        if !options.printsJSON { output.write(part) }
+      }
+      try offloading?.cache.check()
+      made += outcome.ids.count
+      seconds += outcome.seconds
+      guard options.printsJSON else { continue }
+      output.line(
+        JSONValue.object([
+          "prompt": .string(text), "text": .string(continuation), "stopped_by": .string(outcome.reason.rawValue),
+          "ids": .array(outcome.ids.map { .int(Int($0)) }), "prompt_tokens": .int(prompt.count),
+          "prompt_seconds": .double(outcome.promptSeconds), "tokens_per_s": .double(outcome.tokensPerSecond),
+        ]).line)
+    }
+    if !options.printsJSON { output.line() }
+    if let report = offloading?.cache.report {
+      if options.printsJSON { output.line(JSONValue.object(["offload": report.json]).line) }
+      for line in report.lines { errors.line(line) }
+    }
+    errors.line(
+      "\(made) tokens in \(HumanFormat.duration(seconds)), \(HumanFormat.fixed(Double(made) / max(seconds, 1e-9), 1)) tokens/s, \(engine.threads) threads"
+    )
+  }
+}

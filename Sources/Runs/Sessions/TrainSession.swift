@@ -1,0 +1,395 @@
+import Foundation
+import MMoEConfig
+import MMoEData
+import MMoEFiles
+import MMoEModels
+import MMoEParallel
+import MMoEReport
+import MMoETensor
+import MMoETrain
+import MMoEWeights
+
+/// `mmoe train`: from the command line's words to a trained model and a report.
+public struct TrainSession {
+  /// What the command line said; nil where it said nothing.
+  public struct Options: Sendable {
+    /// Nil where a checkpoint, a preset or initial weights say it.
+    public var task: String?
+    public var preset: String?
+    /// `-` for the data that comes with the project; nil for that too, and for a resumed run's own.
+    public var data: String?
+    public var out: String?
+    /// A checkpoint, a run's folder or a folder of Hugging Face's layout whose weights and shape a new run starts from.
+    public var initFrom: [String] = []
+    /// Which of those weights go where; see `TransferRules`.
+    public var map: [String] = []
+    /// Settings in order: the flags that stand for keys first, then `--set`.
+    public var settings: [String] = []
+    /// Empty: the run in `out`, which begins where it has no checkpoint yet; without `out` the latest run, of the task if given.
+    public var resume: String?
+    public var isDryRun = false
+    /// Where a timeline of some steps goes.
+    public var trace: String?
+    public var printsJSON = false
+    /// What a study knows the run by, for the run's record.
+    package var configuration: String?
+    public init() {}
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  /// Human text: beside `--json` it leaves standard output to the JSON line.
+  private let human: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    human = options.printsJSON ? errors : output
+  }
+
+  /// How a training ended.
+  package struct Result {
+    /// The process's exit status.
+    package var status: Int32 = 0
+    /// Nil where nothing was trained.
+    package var outcome: Trainer.Outcome?
+  }
+
+  /// Trains and reports.
+  ///
+  /// - Returns: the process's exit status: 0, or 130 when a signal stopped the run after it was saved.
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws -> Int32 { try result().status }
+
+  package func result() throws -> Result {
+    guard ParallelProcess.isLaunched else {
+      try ParallelProcess.requireRanks()
+      return try train(in: Communicator.single())
+    }
+    let world = try Communicator.world(timeout: ParallelConfig().timeout)
+    let result: Result
+    do {
+      // One rank speaks; each says only what is wrong with itself.
+      let session =
+        world.rank == 0
+        ? self : TrainSession(options, output: DiscardedText(), errors: DiscardedText())
+      result = try session.train(in: world)
+    } catch {
+      ParallelProcess.stop(for: error)
+    }
+    ParallelProcess.finish()
+    return result
+  }
+
+  private func train(in world: Communicator) throws -> Result {
+    let began = monotonicSeconds()
+    let (checkpoint, passedOver) = try checkpointToResume(world)
+    let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
+    let task = try task(checkpoint, initial)
+    let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
+    let choice = try checkpoint.map { try DataChoice(options.data, for: $0) }
+    var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
+    try choice?.settle(&config)
+    // What is known from the configuration alone is said before data is looked for.
+    try config.validate()
+    try task.requireModel(config, preset: preset)
+    let inherited = try checkpoint?.info.config ?? inheritedConfig(task, initial)
+    try config.requireUsed(task, beyond: inherited) { place(of: $0, preset: preset) }
+    try config.requirePlaces()
+    let given = options.data == DataChoice.builtIn ? nil : options.data
+    let division = RunDivision(world)
+    if options.isDryRun {
+      try report(DryRun(task: task, preset: preset, config: config, division: division, data: given))
+      return Result()
+    }
+    try MemoryBounds().require(config, division)
+    let engine = try config.tensor.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
+    world.timeout = config.parallel.timeout
+    let path = choice.map(\.path) ?? given
+    // The first rank makes what is missing, the others find it.
+    if world.rank > 0 { world.barrier(patiently: true) }
+    let data = try task.openData(
+      path, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings),
+      training: true, human)
+    if world.rank == 0 { world.barrier(patiently: true) }
+    if checkpoint == nil { data.adapt(&config, human) }
+    var origin = checkpoint?.info.origin ?? RunOrigin()
+    origin.data = try data.parts(training: true)
+    try choice?.requireSame(origin.data, data: data.path)
+    // The first rank alone writes them down.
+    let weights = try world.rank == 0 ? initial?.record(options.initFrom) ?? [] : []
+    if checkpoint == nil { origin.initialWeights = weights.map(\.digest) }
+    // Disks may keep some ranks waiting for others.
+    if world.size > 1 { world.barrier(patiently: true) }
+
+    let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
+    let team =
+      world.size > 1
+      ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
+    let job = try data.makeJob(config, training: true, filled: checkpoint != nil, engine: engine, team: team)
+    try initial?.fill(
+      job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
+    team?.requireSame("configuration", RunConfig.table.yaml(config))
+    let name = TrainSession.name(ofPreset: preset)
+    team?.requireSame("data", TrainSession.describe(job, origin))
+    var folder: RunFolder?
+    if world.rank == 0 {
+      let placement = RunPlacement(
+        out: options.out, resume: options.resume, name: RunPlacement.name(task: task, preset: name, config),
+        sink: human)
+      var branch: RunRecord.Branch?
+      if let checkpoint {
+        (folder, branch) = try placement.folder(goingOnFrom: checkpoint, passedOver: passedOver)
+      } else {
+        folder = try placement.begin()
+      }
+      var record = try record(task, name, data, path, config, origin, weights, goingOnFrom: checkpoint)
+      if branch != nil { record.branch = branch }
+      if let checkpoint { note(record, config, ranks: world.size, FilePath.folder(of: checkpoint.file)) }
+      record.commands.append(
+        RunRecord.Command(
+          command: ProgramIdentity.command(ranks: world.size), started: Date().ISO8601Format(),
+          program: ProgramIdentity.name, firstStep: checkpoint?.info.step ?? 0, ranks: world.size))
+      try folder?.write(record, config)
+    }
+    if let team {
+      human.line(
+        "\(world.size) ranks, experts over \(team.grid.expertGroup.size), \(config.parallel.overlap) overlap, \(config.parallel.wire.rawValue) rows, \(ParallelProcess.library)"
+      )
+    }
+    human.line(
+      "\(task.rawValue): \(name), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
+    )
+    if let folder { human.line("run folder \(folder.path)") }
+    if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
+
+    Interrupt.install()
+    let trainer = try Trainer(
+      job, preset: name, config: config, origin: origin, engine: engine, folder: folder, resuming: checkpoint,
+      team: team, trace: trace, sink: human)
+    let outcome = try trainer.run()
+    if let trace {
+      let title = "\(name) \(config.model.moe.variant) \(config.parallel.overlap)"
+      try trace.write(title: title, notes: team?.overlapReport ?? [])
+      human.line("trace       \(trace.file)")
+    }
+    let plot = folder.flatMap { drawPlot($0, "\(name) \(config.model.moe.variant)") }
+    let report = TrainReport(
+      outcome: outcome, job: job, config: config, preset: name, data: data.path, plot: plot,
+      seconds: monotonicSeconds() - began, ready: outcome.began - began, engine: engine)
+    report.write(to: human)
+    if options.printsJSON { output.line(report.json.line) }
+    return Result(status: outcome.isInterrupted ? 130 : 0, outcome: outcome)
+  }
+
+  /// A preset without the place of its file.
+  private static func name(ofPreset preset: String) -> String {
+    preset.hasSuffix(".yaml") ? FilePath.stem(of: preset) : preset
+  }
+
+  /// What all ranks must find the same.
+  private static func describe(_ job: any TrainingTask, _ origin: RunOrigin) -> String {
+    (["steps per epoch: \(job.stepsPerEpoch)"]
+      + DatasetSplit.allCases.map { "\($0.rawValue) part: \(origin.data[$0]?.summary ?? "none")" }
+      + job.vocabulary.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.joined(separator: " "))" })
+      .joined(separator: "\n")
+  }
+
+  /// Runs this command as several ranks under mpirun.
+  ///
+  /// - Returns: the exit status; nil where this process is a rank already.
+  /// - Throws: `ParallelError` when mpirun cannot be started.
+  public static func launch(ranks: Int) throws -> Int32? {
+    guard !ParallelProcess.isLaunched else { return nil }
+    var words = Array(CommandLine.arguments.dropFirst())
+    if let at = words.firstIndex(of: "--ranks") { words.removeSubrange(at...min(at + 1, words.count - 1)) }
+    words.removeAll { $0.hasPrefix("--ranks=") }
+    let output = StandardStream.output
+    return try RankLauncher.launch(
+      ranks: ranks, arguments: words,
+      environment: [LauncherTerminal.variable: "\(LauncherTerminal.of(output).columns)"]
+    ) { output.write(bytes: $0) }
+  }
+
+  // MARK: Configuration
+
+  private func newConfig(_ task: TaskKind, _ preset: String, _ initial: InitialWeights?) throws -> RunConfig {
+    var config = RunConfig()
+    // A run that starts from a checkpoint takes its configuration from there, whether or not its preset is at hand.
+    if options.preset != nil || initial?.preset(for: task) == nil {
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+    }
+    try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
+    try RunConfig.table.set(options.settings, in: &config)
+    return config
+  }
+
+  /// What a new run has from the weights that it starts from.
+  private func inheritedConfig(_ task: TaskKind, _ initial: InitialWeights?) throws -> RunConfig {
+    var config = RunConfig()
+    try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
+    return config
+  }
+
+  /// Where a key of the configuration was set.
+  private func place(of key: String, preset: String) -> String {
+    if options.settings.contains(where: { $0.hasPrefix(key + "=") }) { return "--set" }
+    for document in (try? ProjectHome.presets.preset(preset))?.documents.reversed() ?? [] {
+      if let setting = document.settings.last(where: { $0.key == key }) { return "\(document.file):\(setting.line)" }
+    }
+    return "preset \(preset)"
+  }
+
+  /// The task that the command names, or what it trains from says.
+  ///
+  /// - Throws: `TrainError` when nothing says it, or a resumed run has another.
+  private func task(_ checkpoint: LoadedCheckpoint?, _ initial: InitialWeights?) throws -> TaskKind {
+    if let name = options.task {
+      let task = try TaskKind(named: name)
+      try checkpoint?.require(task)
+      return task
+    }
+    if let checkpoint { return try TaskKind(named: checkpoint.info.task) }
+    if let preset = options.preset {
+      var config = RunConfig()
+      try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
+      return config.task
+    }
+    if let initial { return TaskKind(training: initial.source.model.kind) }
+    throw TrainError(
+      "--task: not given, and there is no checkpoint yet that says it; give --task, one of \(TaskKind.names)")
+  }
+
+  /// - Returns: nil for a run that begins, also with `--resume` where `--out` has no checkpoint yet; and the later files that
+  ///   cannot be loaded, on the first rank.
+  private func checkpointToResume(
+    _ world: Communicator
+  ) throws -> (checkpoint: LoadedCheckpoint?, passedOver: [String]) {
+    guard let run = options.resume else { return (nil, []) }
+    var chosen: Resumption?
+    if world.rank == 0 {
+      // One command for the first start and for every one after it.
+      if run.isEmpty, let out = options.out {
+        chosen = RunFolder.content(of: out) == .checkpoints ? try RunFolder.latest(in: out, option: "--resume") : nil
+      } else {
+        chosen = try RunFolder.resumption(run, task: options.task, under: RunFolder.home)
+      }
+      for problem in chosen?.passedOver ?? [] { human.line("passed over \(problem.reason)") }
+    }
+    let own = Array((chosen?.file ?? "").utf8)
+    let file = String(decoding: world.broadcast(own, patiently: true), as: UTF8.self)
+    guard !file.isEmpty else { return (nil, []) }
+    return (try LoadedCheckpoint(file), chosen?.passedOver.map(\.file) ?? [])
+  }
+
+  /// The checkpoint's configuration with those settings of the command line that a resumed run may change.
+  private func resumedConfig(_ checkpoint: LoadedCheckpoint) throws -> RunConfig {
+    var config = checkpoint.info.config
+    if let preset = options.preset,
+      TrainSession.name(ofPreset: preset) != TrainSession.name(ofPreset: checkpoint.info.preset)
+    {
+      throw TrainError(
+        "--preset \(preset): \(checkpoint.file) was trained with \(checkpoint.info.preset); a resumed run keeps its preset"
+      )
+    }
+    try RunConfig.table.set(options.settings, in: &config)
+    // They followed the data when the run began, whatever its command says.
+    config.model.vision.classes = checkpoint.info.config.model.vision.classes
+    config.model.text.vocabulary = checkpoint.info.config.model.text.vocabulary
+    let changes = RunConfig.table.differences(checkpoint.info.config, config)
+    var changeable = RunConfig.changeableOnResume
+    // Content is compared instead, where it was recorded.
+    if !checkpoint.info.origin.data.isEmpty { changeable.formUnion(RunConfig.dataPaths.map(\.name)) }
+    if let path = config.tokenizer.path, changes.contains(where: { $0.key == "tokenizer.path" }),
+      try [TokenizerFiles.load(path).fingerprint] == checkpoint.info.vocabulary["tokenizer"]
+    {
+      changeable.insert("tokenizer.path")
+    }
+    if let change = changes.first(where: { !changeable.contains($0.key) }) {
+      throw TrainError(
+        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); a resumed run cannot change it, start a new one"
+      )
+    }
+    return config
+  }
+
+  // MARK: Record
+
+  /// What the run's folder says of it, without the command that runs now.
+  private func record(
+    _ task: TaskKind, _ preset: String, _ data: any TaskData, _ path: String?, _ config: RunConfig, _ origin: RunOrigin,
+    _ weights: [RunRecord.Weights], goingOnFrom checkpoint: LoadedCheckpoint?
+  ) throws -> RunRecord {
+    let parts = Dictionary(uniqueKeysWithValues: origin.data.map { ($0.key.rawValue, $0.value) })
+    let source = RunRecord.Source(path: path, absolute: FilePath.resolved(FilePath.absolute(data.path)), parts: parts)
+    var record = RunRecord(task: task.rawValue, preset: preset, data: source)
+    if let checkpoint {
+      let run = FilePath.folder(of: checkpoint.file)
+      // Where `--data` names it, a record that cannot be read is made anew.
+      let (old, aside) = options.data == nil ? (try RunRecord.read(run), nil) : try RunRecord.readOrPutAside(run)
+      if let aside { human.line("put aside as \(aside)") }
+      record = old ?? record
+      // Later commands trained another history.
+      record.commands.removeAll { $0.firstStep > 0 && $0.firstStep >= checkpoint.info.step }
+      let started = record.initialWeights?.map(\.path) ?? []
+      if !options.initFrom.isEmpty, options.initFrom != started {
+        human.line(
+          "note: the run goes on with its own weights; it started from \(started.isEmpty ? "none" : started.joined(separator: ", ")), and --init-from \(options.initFrom.joined(separator: ", ")) is not used"
+        )
+      }
+    } else {
+      record.configuration = options.configuration
+      if !weights.isEmpty { record.initialWeights = weights }
+    }
+    record.data = source
+    let mixed = RunConfig.dataPaths.compactMap { key in
+      config[keyPath: key.path].map { path in
+        (
+          key.name,
+          RunRecord.Source(path: path, absolute: FilePath.resolved(FilePath.absolute(path)), parts: nil)
+        )
+      }
+    }
+    record.mixed = mixed.isEmpty ? nil : Dictionary(uniqueKeysWithValues: mixed)
+    return record
+  }
+
+  /// Says what of a resumed run depends on how ranks share the work, which is in no checkpoint.
+  private func note(_ record: RunRecord, _ config: RunConfig, ranks: Int, _ folder: String) {
+    if let last = record.commands.last, last.ranks != ranks, config.model.moe.capacityFactor > 0 {
+      human.line(
+        "note: this run had \(last.ranks) ranks and has \(ranks) now; with moe.capacity_factor \(config.model.moe.capacityFactor) every rank fills its experts' queues by itself, so other tokens are dropped than before"
+      )
+    }
+    var before = RunConfig()
+    let file = FilePath.join(folder, RunFolder.configName)
+    guard (try? RunConfig.table.apply(file: file, to: &before)) != nil else { return }
+    for change in RunConfig.table.differences(before, config) where change.key.hasPrefix("parallel.") {
+      human.line(
+        "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(ShellWord.quoted("\(change.key)=\(change.first)"))"
+      )
+    }
+  }
+
+  // MARK: Reports
+
+  private func report(_ dryRun: DryRun) throws {
+    human.write(try dryRun.text())
+    if options.printsJSON { output.line(try dryRun.json().line) }
+  }
+
+  /// A plot is a help, not a result: without gnuplot the run still counts.
+  private func drawPlot(_ folder: RunFolder, _ title: String) -> String? {
+    do {
+      let history = try MetricsHistory(file: folder.path + "/" + Recorder.fileNames.json)
+      try TrainingPlot.write(history, title: title, to: folder.plotFile)
+      return folder.plotFile
+    } catch {
+      human.line("no plot: \(error)")
+      return nil
+    }
+  }
+}

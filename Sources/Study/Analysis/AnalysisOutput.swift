@@ -1,0 +1,58 @@
+import Foundation
+import MMoEData
+import MMoEFiles
+import MMoEReport
+
+/// A table as comma-separated values (RFC 4180).
+struct CSVTable {
+  private(set) var text: String
+
+  init(_ columns: [String]) { text = CSVTable.line(columns) }
+
+  mutating func add(_ cells: [String]) { text += CSVTable.line(cells) }
+
+  private static func line(_ cells: [String]) -> String {
+    cells.map { cell in
+      cell.contains { ",\"\n\r".contains($0) } ? "\"\(cell.replacing("\"", with: "\"\""))\"" : cell
+    }.joined(separator: ",") + "\n"
+  }
+
+  /// A number, empty where it is not finite.
+  static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "" }
+}
+
+/// What an analysis found: words, numbers and pictures.
+struct AnalysisOutput {
+  /// For a terminal.
+  var text: String
+  var tables: [(name: String, table: CSVTable)]
+  /// Nil where there is nothing to draw.
+  var figures: [(name: String, figure: PlotFigure?)]
+  var pictures: [(name: String, image: PNGImage?)] = []
+  var json: [String: JSONValue]
+
+  /// Writes tables and pictures into a folder, which is made where it is missing.
+  ///
+  /// - Returns: the files.
+  /// - Throws: `TrainError` for a folder that cannot be written, `PlotError` when gnuplot is missing.
+  func write(to folder: String) throws -> [String] {
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw TrainError("\(folder): cannot be created (\(systemReason(of: error))); choose a writable --out")
+    }
+    var files: [String] = []
+    func write(_ name: String, _ bytes: Data) throws {
+      let file = folder + "/" + name
+      try DurableFile.write(bytes, to: file)
+      files.append(file)
+    }
+    for (name, table) in tables { try write(name, Data(table.text.utf8)) }
+    for case (let name, let figure?) in figures {
+      try figure.write(to: folder + "/" + name)
+      files.append(folder + "/" + name)
+    }
+    for case (let name, let image?) in pictures { try write(name, Data(image.encoded())) }
+    return files
+  }
+}

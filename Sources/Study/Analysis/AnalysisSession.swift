@@ -1,0 +1,148 @@
+import Foundation
+import MMoEConfig
+import MMoEFiles
+import MMoEModels
+import MMoEReport
+import MMoETensor
+import MMoETrain
+
+/// `mmoe analyze`: what a checkpoint's layers do, or what those of a run did over training.
+public struct AnalysisSession {
+  public enum Kind: String, CaseIterable, Sendable {
+    case routing, similarity, gradients, sharing
+  }
+
+  /// What the command line said.
+  public struct Options: Sendable {
+    public var kind = Kind.routing
+    /// Checkpoints, and folders of runs, whose checkpoints are taken all.
+    public var models: [String] = []
+    /// One for all models, or one a model: none for the data that a model was trained on, `-` for what comes with the project.
+    public var data: [String] = []
+    /// Images or windows of text.
+    public var samples = 256
+    public var out = ""
+    public var threads: Int?
+    public var printsJSON = false
+    public init() {}
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  private let human: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output,
+    errors: any TextSink = StandardStream.error
+  ) {
+    self.options = options
+    self.output = output
+    human = options.printsJSON ? errors : output
+  }
+
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws {
+    guard options.data.count <= 1 || options.data.count == options.models.count else {
+      throw TrainError(
+        "--data: \(options.data.count) given for \(options.models.count) models; give one for all, or one a model")
+    }
+    switch options.kind {
+    case .routing: try run(RoutingAnalysis.self)
+    case .similarity: try run(SimilarityAnalysis.self)
+    case .gradients: try run(GradientAnalysis.self)
+    case .sharing: try run(SharingAnalysis.self)
+    }
+  }
+
+  private func run<A: Analysis>(_ analysis: A.Type) throws {
+    var series: [AnalysisSeries<A.Measurement>] = []
+    for (index, model) in options.models.enumerated() {
+      let data = options.data.count > 1 ? options.data[index] : options.data.first
+      series.append(try measure(analysis, model, data: data))
+    }
+    for names in [AnalysisSession.distinguishing(options.models.map(AnalysisSession.name)), options.models]
+    where Set(series.map(\.label)).count < series.count {
+      for index in series.indices { series[index].label = names[index] }
+    }
+    let found = A.report(series)
+    let files = try found.write(to: options.out)
+    human.write(found.text)
+    for file in files { human.line(file) }
+    guard options.printsJSON else { return }
+    var fields = found.json
+    fields["analysis"] = .string(A.name)
+    fields["samples"] = .int(options.samples)
+    fields["files"] = .array(files.map { .string($0) })
+    output.line(JSONValue.object(fields).line)
+  }
+
+  private func measure<A: Analysis>(
+    _ analysis: A.Type, _ model: String, data: String?
+  ) throws -> AnalysisSeries<A.Measurement> {
+    let files = try AnalysisSession.checkpoints(of: model)
+    let first = try LoadedCheckpoint(files[0])
+    var config = first.info.config
+    config.train.accumulation = 1
+    guard !A.needsExperts || config.model.moe.variant != "dense" else {
+      throw TrainError(
+        "\(files[0]): moe.variant is dense, so nothing is routed; expected a model with experts, or use `mmoe analyze similarity`"
+      )
+    }
+    A.adapt(&config.model)
+    if let threads = options.threads { config.tensor.threads = threads }
+    let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
+    let choice = try DataChoice(data, for: first)
+    try choice.settle(&config)
+    let opened = try TaskKind(named: first.info.task).openData(
+      choice.path, config, checkpoint: first, training: A.needsTrainingPart, human)
+    let parts = try opened.parts(training: A.needsTrainingPart)
+    if let note = try choice.note(choice.compare(parts), data: opened.path) { human.line("note: \(note)") }
+    let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)
+    guard let task = job as? any ProbedTask else {
+      throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")
+    }
+    var series = AnalysisSeries<A.Measurement>(
+      label: "\(first.info.preset) \(config.model.moe.variant)", config: config.model)
+    for (index, file) in files.enumerated() {
+      let checkpoint = index == 0 ? first : try LoadedCheckpoint(file)
+      try checkpoint.restore(task.model)
+      series.points.append(
+        (checkpoint.info.step, try A.measure(task, config.model, samples: options.samples, engine: engine)))
+      if human.isTerminal { human.line("\(file) (\(index + 1) of \(files.count))") }
+    }
+    for note in task.notes { human.line("note: \(note)") }
+    return series
+  }
+
+  /// Names without the words, between hyphens, that all begin or end with: what tells runs of one study apart.
+  static func distinguishing(_ names: [String]) -> [String] {
+    var words = names.map { $0.split(separator: "-", omittingEmptySubsequences: false) }
+    func drop(_ word: ([Substring]) -> Substring?, _ cut: (inout [Substring]) -> Void) {
+      while words.count > 1, words.allSatisfy({ $0.count > 1 && word($0) == word(words[0]) }) {
+        for index in words.indices { cut(&words[index]) }
+      }
+    }
+    drop(\.first) { $0.removeFirst() }
+    drop(\.last) { $0.removeLast() }
+    return words.map { $0.joined(separator: "-") }
+  }
+
+  /// The run's folder: a checkpoint's own, or the one that is named.
+  private static func name(of model: String) -> String {
+    let path = model.hasSuffix(".h5") ? FilePath.folder(of: model) : model
+    return FilePath.name(of: FilePath.named(path))
+  }
+
+  /// A checkpoint itself, or all of a run's in the order of their steps.
+  package static func checkpoints(of model: String) throws -> [String] {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue else {
+      return [model]
+    }
+    let steps = RunFolder.steps(in: model)
+    guard !steps.isEmpty else {
+      throw TrainError("\(model): no checkpoint step-*.h5 in it; expected a checkpoint or the folder of a run")
+    }
+    return steps.map { RunFolder.checkpointFile(step: $0, in: model) }
+  }
+}

@@ -1,0 +1,42 @@
+import MMoEConfig
+import MMoEData
+import MMoEParallel
+import MMoEReport
+import MMoETensor
+
+/// An image folder.
+struct ImageData: TaskData {
+  let path: String
+  private let folder: ImageFolder
+  private let known: [String]?
+  private var classes: [String] { folder.classes }
+
+  /// - Parameter known: the classes of a checkpoint that is evaluated; nil where both parts are used.
+  init(_ path: String, known: [String]? = nil) throws {
+    (self.path, self.known) = (path, known)
+    folder = try ImageFolder(path: path, splits: known == nil ? DatasetSplit.allCases : [.val], known: known)
+  }
+
+  var vocabulary: [String: [String]] { ["classes": classes] }
+  var notes: [String] { folder.notes }
+
+  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+    let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
+    return try Dictionary(uniqueKeysWithValues: splits.map { ($0, try DataPart(folder[$0], root: path)) })
+  }
+
+  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+    guard classes.count != config.model.vision.classes else { return }
+    sink.line(
+      "note: \(path) has \(classes.count) classes; the head gets as many (model.classes was \(config.model.vision.classes))"
+    )
+    config.model.vision.classes = classes.count
+  }
+
+  func makeJob(
+    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
+  ) throws -> any TrainingTask {
+    try ImageClassification(
+      config, data: path, known: known, training: training, filled: filled, engine: engine, team: team)
+  }
+}

@@ -1,0 +1,120 @@
+import MMoEData
+import MMoEModels
+import MMoEReport
+import MMoETensor
+
+/// What the rows of a model's states are, such as the classes of the images that they belong to.
+package struct RowLabels {
+  /// The places of patches in their picture, and the tokens of a vocabulary: too many for a figure.
+  package static let (patch, token) = ("patch", "token")
+
+  /// Such as `class`.
+  package let name: String
+  /// Values are 0 ..< count; −1 for rows that have none.
+  package let count: Int
+  package let values: [Int32]
+  /// A value in words.
+  package let describe: (Int) -> String
+
+  package init(name: String, count: Int, values: [Int32], describe: @escaping (Int) -> String) {
+    self.name = name
+    self.count = count
+    self.values = values
+    self.describe = describe
+  }
+}
+
+/// Samples that went through the model, with the task's loss on the tape.
+package struct ProbedBatch {
+  package let pass: ForwardPass
+  /// Mean cross-entropy in nats.
+  let loss: Double
+  /// What the loss is the mean of: images, or tokens that are predicted.
+  package let counted: Int
+  /// Each over all rows of a state, in their order.
+  package let labels: [RowLabels]
+  /// The first pictures of the batch, at most so many; rows count from the batch's first.
+  package let pictures: (_ count: Int) -> [ProbedPicture]
+
+  /// - Throws: `TrainError` when the loss is not finite: of NaN, gates choose and states point as if they were numbers.
+  init(
+    pass: ForwardPass, loss: Double, counted: Int, labels: [RowLabels],
+    pictures: @escaping (_ count: Int) -> [ProbedPicture] = { _ in [] }
+  ) throws {
+    guard loss.isFinite else {
+      throw TrainError(
+        "the loss of the samples is \(HumanFormat.exact(loss)), expected a finite number; the model has diverged, analyse an earlier checkpoint"
+      )
+    }
+    (self.pass, self.loss, self.counted, self.labels, self.pictures) = (pass, loss, counted, labels, pictures)
+  }
+}
+
+/// A task whose model can be looked at.
+package protocol ProbedTask: TrainingTask {
+  /// Runs the model on samples that are spread evenly over a part of the data, without augmentation.
+  ///
+  /// - Parameters:
+  ///   - part: the training part only where the task was opened with it.
+  ///   - samples: images or windows of text, at most.
+  ///   - everyTask: where gates are told their task, the model reads the samples for each task that it learns, not only
+  ///     for the one whose loss is asked for.
+  ///   - pass: makes what each batch is computed with.
+  func probe(
+    _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
+    _ body: (ProbedBatch) throws -> Void
+  ) throws
+}
+
+extension ProbedTask {
+  /// The same with the samples read once.
+  package func probe(
+    _ part: DatasetSplit, samples: Int, pass: () -> ForwardPass, _ body: (ProbedBatch) throws -> Void
+  ) throws {
+    try probe(part, samples: samples, everyTask: false, pass: pass, body)
+  }
+
+  /// - Returns: the mean cross-entropy in nats over the samples of a part, nothing dropped.
+  package func loss(_ part: DatasetSplit, samples: Int, engine: Engine) throws -> Double {
+    var (sum, count) = (0.0, 0)
+    try probe(part, samples: samples) {
+      ForwardPass(Tape(engine, recording: false), training: false)
+    } _: { batch in
+      sum += batch.loss * Double(batch.counted)
+      count += batch.counted
+    }
+    return sum / Double(max(count, 1))
+  }
+}
+
+/// At most `samples` places of `count`, evenly spread, ascending.
+package func spread(_ samples: Int, over count: Int) -> [Int] {
+  let taken = min(samples, count)
+  return (0..<taken).map { $0 * count / taken }
+}
+
+/// A sample's picture as the model saw it, and where its patches stand among the rows of a state.
+package struct ProbedPicture {
+  /// `side × side` patches, of whole pixels each.
+  package let image: PNGImage
+  package let side: Int
+  /// Row of its first patch; the others follow in reading order.
+  package var row: Int
+
+  /// - Parameters:
+  ///   - pixels: `[B, 3, S, S]`, normalised.
+  ///   - sample: which of them.
+  package init(_ pixels: Tensor, sample: Int, normalisation: PixelNormalisation, side: Int, row: Int) {
+    let size = pixels.shape[3]
+    let values = pixels.pointer + sample * 3 * size * size
+    var bytes = [UInt8](repeating: 0, count: 3 * size * size)
+    for c in 0..<3 {
+      for at in 0..<size * size {
+        let value = (values[c * size * size + at] * normalisation.deviation[c] + normalisation.mean[c]) * 255
+        bytes[at * 3 + c] = UInt8(min(max(value, 0), 255).rounded())
+      }
+    }
+    image = PNGImage(width: size, height: size, pixels: bytes)
+    (self.side, self.row) = (side, row)
+  }
+}
