@@ -103,7 +103,7 @@ import Testing
     var flopsPerStep: Double { task.flopsPerStep }
     var vocabulary: [String: [String]] { task.vocabulary }
     var bestMetric: (name: String, higherIsBetter: Bool, isShare: Bool) { task.bestMetric }
-    var headlines: [(metric: String, label: String, isShare: Bool)] { task.headlines }
+    var headlines: [Headline] { task.headlines }
     var waitSeconds: Double { 0 }
     var notes: [String] { [] }
     var targetsVary: Bool { task.targetsVary }

@@ -212,7 +212,7 @@ private final class Clock {
     let progress = ProgressLine("train", total: 100, sink: sink, now: { clock.time })
     for step in 1...100 {
       clock.time += 0.5
-      progress.update(step: step, items: 64, ["loss": "1.5"])
+      progress.update(step: step, items: 64, [("loss", "1.5")])
       if step == 30 { progress.note("saved") }
     }
     progress.finish()
@@ -230,7 +230,7 @@ private final class Clock {
         "train", total: 2000, start: 1000, sink: sink, now: { clock.time })
       for step in 1001...1100 {
         clock.time += 0.01
-        progress.update(step: step, items: 64, ["loss": "0.4321", "top-1": "91.2 %"])
+        progress.update(step: step, items: 64, [("loss", "0.4321"), ("top-1", "91.2 %")])
       }
       progress.note("note")
       progress.finish()

@@ -56,10 +56,10 @@ public final class ProgressLine {
   ///
   /// - Parameter fields: what else to show, the most important first; a narrow terminal drops the
   ///   last.
-  public func update(step: Int, items: Int, _ fields: KeyValuePairs<String, String> = [:]) {
+  public func update(step: Int, items: Int, _ fields: [(name: String, value: String)] = []) {
     let time = now()
     self.step = step
-    self.fields = fields.map { ($0, $1) }
+    self.fields = fields
     rate.add(items: items, at: time)
     guard isDue(time) else { return }
     draw(time)

@@ -120,8 +120,7 @@ public struct EvalSession {
     var line = "\(evaluation.count) \(job.unit)   loss \(HumanFormat.fixed(evaluation.loss, 4))"
     for headline in job.headlines {
       guard let value = evaluation[headline.metric] else { continue }
-      let shown = headline.isShare ? HumanFormat.percent(value) : HumanFormat.fixed(value, 3)
-      line += "   \(headline.label) \(shown)"
+      line += "   \(headline.label) \(headline.text(value))"
     }
     human.line(line + "   in \(HumanFormat.duration(seconds))")
     for note in job.notes + [data.note].compactMap({ $0 }) { human.line("note: \(note)") }

@@ -27,10 +27,7 @@ struct TrainReport {
     }
     if let evaluation = outcome.evaluation {
       let shown = job.headlines.compactMap { headline in
-        evaluation[headline.metric].map {
-          "\(headline.label) "
-            + (headline.isShare ? HumanFormat.percent($0) : HumanFormat.fixed($0, 3))
-        }
+        evaluation[headline.metric].map { "\(headline.label) \(headline.text($0))" }
       }
       human.line(
         human.styled("validation  ", .bold) + shown.joined(separator: "   ")

@@ -24,7 +24,9 @@ public protocol TrainingTask: AnyObject {
   /// The validation metric that decides which checkpoint is the best, how to compare and to show it.
   var bestMetric: (name: String, higherIsBetter: Bool, isShare: Bool) { get }
   /// Validation metrics that the terminal shows, with the words that stand before them.
-  var headlines: [(metric: String, label: String, isShare: Bool)] { get }
+  var headlines: [Headline] { get }
+  /// Metrics of the step that the progress line shows beside the loss.
+  var progressMetrics: [Headline] { get }
   /// Time spent waiting for data so far, in seconds.
   var waitSeconds: Double { get }
   /// What happened with the data and should be said at the end, such as skipped files; of all ranks, each of which must
@@ -50,7 +52,25 @@ public protocol TrainingTask: AnyObject {
 
 extension TrainingTask {
   public var attachments: [String: [UInt8]] { [:] }
+  public var progressMetrics: [Headline] { [] }
   public func sample() throws -> String? { nil }
+}
+
+/// A metric that the terminal shows, with the word that stands before it.
+public struct Headline: Sendable {
+  public let metric: String
+  public let label: String
+  /// Whether it is shown as a percentage.
+  public let isShare: Bool
+
+  public init(_ metric: String, _ label: String, isShare: Bool) {
+    (self.metric, self.label, self.isShare) = (metric, label, isShare)
+  }
+
+  /// A value of the metric as people read it.
+  public func text(_ value: Double) -> String {
+    isShare ? HumanFormat.percent(value) : HumanFormat.fixed(value, 3)
+  }
 }
 
 /// A piece of the training data, with what the task does with it.

@@ -105,13 +105,19 @@ public struct UpdatePlan {
 // MARK: What a step trains
 
 extension UpdatePlan {
-  /// A line for every setting that leaves parameters without a loss.
-  var unreachedLines: [String] {
-    unreached.map { group in
-      let paths = group.parameters.map(\.path)
-      let names = paths.prefix(3).joined(separator: ", ") + (paths.count > 3 ? " and \(paths.count - 3) more" : "")
-      return "frozen: \(names), since \(group.reason)"
-    }
+  /// What a user should know of it: how much is frozen, and every setting that leaves parameters without a loss; nothing
+  /// where all is trained.
+  func lines(_ parameters: [Parameter]) -> [String] {
+    guard freezes(parameters) else { return [] }
+    let all = parameters.reduce(0) { $0 + $1.count }
+    let first =
+      "training \(HumanFormat.count(trained)) of \(HumanFormat.count(all)) parameters, the others are frozen"
+    return [first]
+      + unreached.map { group in
+        let paths = group.parameters.map(\.path)
+        let names = paths.prefix(3).joined(separator: ", ") + (paths.count > 3 ? " and \(paths.count - 3) more" : "")
+        return "frozen: \(names), since \(group.reason)"
+      }
   }
 
   /// Checks after the backward pass that every trained parameter has a gradient: that some operation on which the loss

@@ -20,8 +20,9 @@ public final class ImageClassification: TrainingTask {
   public var vocabulary: [String: [String]] { ["classes": folder.classes] }
   public let bestMetric = (name: "top1", higherIsBetter: true, isShare: true)
   public let headlines = [
-    (metric: "top1", label: "top-1", isShare: true), (metric: "top5", label: "top-5", isShare: true),
+    Headline("top1", "top-1", isShare: true), Headline("top5", "top-5", isShare: true),
   ]
+  public let progressMetrics = [Headline(MetricName.trainTop1, "top-1", isShare: true)]
 
   private let vision: VisionTransformer
   private let config: RunConfig

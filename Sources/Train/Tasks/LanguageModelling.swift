@@ -22,8 +22,8 @@ public final class LanguageModelling: TrainingTask {
   public let attachments: [String: [UInt8]]
   public let bestMetric = (name: "loss", higherIsBetter: false, isShare: false)
   public let headlines = [
-    (metric: "perplexity", label: "perplexity", isShare: false),
-    (metric: "bits_per_byte", label: "bits a byte", isShare: false),
+    Headline("perplexity", "perplexity", isShare: false),
+    Headline("bits_per_byte", "bits a byte", isShare: false),
   ]
   public let notes: [String] = []
 

@@ -24,10 +24,11 @@ public final class PairLearning: TrainingTask {
   public let attachments: [String: [UInt8]]
   public let bestMetric = (name: "recall_at_10", higherIsBetter: true, isShare: true)
   public let headlines = [
-    (metric: "image_to_text_recall_at_10", label: "image to text recall@10", isShare: true),
-    (metric: "text_to_image_recall_at_10", label: "text to image", isShare: true),
-    (metric: "caption_f1", label: "caption F1", isShare: false),
+    Headline("image_to_text_recall_at_10", "image to text recall@10", isShare: true),
+    Headline("text_to_image_recall_at_10", "text to image", isShare: true),
+    Headline("caption_f1", "caption F1", isShare: false),
   ]
+  public let progressMetrics = [Headline(MetricName.trainTop1, "top-1", isShare: true)]
 
   /// A split's pairs.
   package struct Part {
