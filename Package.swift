@@ -132,9 +132,19 @@ let package = Package(
       dependencies: ["MMoERuns", "TestSupport", "parallel-checks", "mmoe"],
       path: "Tests/ParallelTests"),
     .testTarget(name: "HDF5Tests", dependencies: ["MMoEHDF5"], path: "Tests/HDF5Tests"),
+    .target(name: "TinyRuns", dependencies: ["MMoETrain", "TestSupport"], path: "Tests/TinyRuns"),
+    .testTarget(name: "FilesTests", dependencies: ["MMoEFiles", "TestSupport"], path: "Tests/FilesTests"),
+    .testTarget(name: "ReportTests", dependencies: ["MMoEReport", "TestSupport"], path: "Tests/ReportTests"),
+    .testTarget(name: "ConfigTests", dependencies: ["MMoEConfig", "TestSupport"], path: "Tests/ConfigTests"),
     .testTarget(
-      name: "TrainTests", dependencies: ["MMoEStudy", "MMoEBench", "MMoENotebook", "TestSupport", "mmoe"],
-      path: "Tests/TrainTests"),
+      name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "TinyRuns", "mmoe"], path: "Tests/TrainTests"),
+    .testTarget(
+      name: "WeightsTests", dependencies: ["MMoEWeights", "TestSupport", "TinyRuns"], path: "Tests/WeightsTests"),
+    .testTarget(name: "RunsTests", dependencies: ["MMoERuns", "TestSupport", "TinyRuns"], path: "Tests/RunsTests"),
+    .testTarget(name: "StudyTests", dependencies: ["MMoEStudy", "TestSupport", "TinyRuns"], path: "Tests/StudyTests"),
+    .testTarget(name: "BenchTests", dependencies: ["MMoEBench", "TestSupport"], path: "Tests/BenchTests"),
+    .testTarget(
+      name: "NotebookTests", dependencies: ["MMoENotebook", "TestSupport", "mmoe"], path: "Tests/NotebookTests"),
     .testTarget(
       name: "CLITests", dependencies: ["MMoEData", "TestSupport", "mmoe"], path: "Tests/CLITests"),
   ],

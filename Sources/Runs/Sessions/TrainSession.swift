@@ -146,9 +146,15 @@ public struct TrainSession {
       } else {
         folder = try placement.begin()
       }
-      var record = try record(task, name, data, path, config, origin, weights, goingOnFrom: checkpoint)
+      let training = RunRecord.Training(
+        task: task, preset: name, config: config, named: path, data: data.path, origin: origin, weights: weights,
+        options: (options.data, options.initFrom, options.configuration))
+      var record = try RunRecord(training, goingOnFrom: checkpoint, sink: human)
       if branch != nil { record.branch = branch }
-      if let checkpoint { note(record, config, ranks: world.size, FilePath.folder(of: checkpoint.file)) }
+      if let checkpoint {
+        let notes = record.rankNotes(config, ranks: world.size, folder: FilePath.folder(of: checkpoint.file))
+        for note in notes { human.line(note) }
+      }
       record.commands.append(
         RunRecord.Command(
           command: ProgramIdentity.command(ranks: world.size), started: Date().ISO8601Format(),
@@ -314,64 +320,6 @@ public struct TrainSession {
       )
     }
     return config
-  }
-
-  // MARK: Record
-
-  /// What the run's folder says of it, without the command that runs now.
-  private func record(
-    _ task: TaskKind, _ preset: String, _ data: any TaskData, _ path: String?, _ config: RunConfig, _ origin: RunOrigin,
-    _ weights: [RunRecord.Weights], goingOnFrom checkpoint: LoadedCheckpoint?
-  ) throws -> RunRecord {
-    let parts = Dictionary(uniqueKeysWithValues: origin.data.map { ($0.key.rawValue, $0.value) })
-    let source = RunRecord.Source(path: path, absolute: FilePath.resolved(FilePath.absolute(data.path)), parts: parts)
-    var record = RunRecord(task: task.rawValue, preset: preset, data: source)
-    if let checkpoint {
-      let run = FilePath.folder(of: checkpoint.file)
-      // Where `--data` names it, a record that cannot be read is made anew.
-      let (old, aside) = options.data == nil ? (try RunRecord.read(run), nil) : try RunRecord.readOrPutAside(run)
-      if let aside { human.line("put aside as \(aside)") }
-      record = old ?? record
-      // Later commands trained another history.
-      record.commands.removeAll { $0.firstStep > 0 && $0.firstStep >= checkpoint.info.step }
-      let started = record.initialWeights?.map(\.path) ?? []
-      if !options.initFrom.isEmpty, options.initFrom != started {
-        human.line(
-          "note: the run goes on with its own weights; it started from \(started.isEmpty ? "none" : started.joined(separator: ", ")), and --init-from \(options.initFrom.joined(separator: ", ")) is not used"
-        )
-      }
-    } else {
-      record.configuration = options.configuration
-      if !weights.isEmpty { record.initialWeights = weights }
-    }
-    record.data = source
-    let mixed = RunConfig.dataPaths.compactMap { key in
-      config[keyPath: key.path].map { path in
-        (
-          key.name,
-          RunRecord.Source(path: path, absolute: FilePath.resolved(FilePath.absolute(path)), parts: nil)
-        )
-      }
-    }
-    record.mixed = mixed.isEmpty ? nil : Dictionary(uniqueKeysWithValues: mixed)
-    return record
-  }
-
-  /// Says what of a resumed run depends on how ranks share the work, which is in no checkpoint.
-  private func note(_ record: RunRecord, _ config: RunConfig, ranks: Int, _ folder: String) {
-    if let last = record.commands.last, last.ranks != ranks, config.model.moe.capacityFactor > 0 {
-      human.line(
-        "note: this run had \(last.ranks) ranks and has \(ranks) now; with moe.capacity_factor \(config.model.moe.capacityFactor) every rank fills its experts' queues by itself, so other tokens are dropped than before"
-      )
-    }
-    var before = RunConfig()
-    let file = FilePath.join(folder, RunFolder.configName)
-    guard (try? RunConfig.table.apply(file: file, to: &before)) != nil else { return }
-    for change in RunConfig.table.differences(before, config) where change.key.hasPrefix("parallel.") {
-      human.line(
-        "note: \(change.key) was \(change.first) in this run and is \(change.second) now; keep it with --set \(ShellWord.quoted("\(change.key)=\(change.first)"))"
-      )
-    }
   }
 
   // MARK: Reports

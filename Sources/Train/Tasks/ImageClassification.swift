@@ -37,21 +37,20 @@ public final class ImageClassification: TrainingTask {
   private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
 
   /// - Parameters:
-  ///   - data: a folder in the ImageFolder layout.
-  ///   - known: the class names of a checkpoint that is evaluated, of which the data may lack some; nil = those of the data.
-  ///   - training: whether the `train` split is needed too.
+  ///   - folder: with the `train` split where it is needed.
+  ///   - training: whether it is.
   ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   public init(
-    _ config: RunConfig, data: String, known: [String]? = nil, training isTraining: Bool = true, filled: Bool = false,
+    _ config: RunConfig, _ folder: ImageFolder, training isTraining: Bool = true, filled: Bool = false,
     engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
     self.team = team
     try config.requireDivisible(by: team?.world.size ?? 1)
-    folder = try ImageFolder(path: data, splits: isTraining ? [.train, .val] : [.val], known: known)
+    self.folder = folder
     let cache = config.data.cacheBytes
     validation = ImageSource(
       try folder[.val], cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
@@ -66,7 +65,7 @@ public final class ImageClassification: TrainingTask {
     }
     guard folder.classes.count == config.model.vision.classes else {
       throw TrainError(
-        "\(data): \(folder.classes.count) classes found, model.classes is \(config.model.vision.classes); use data of as many classes"
+        "\(folder.path): \(folder.classes.count) classes found, model.classes is \(config.model.vision.classes); use data of as many classes"
       )
     }
     vision = try VisionTransformer(

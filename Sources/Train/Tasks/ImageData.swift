@@ -8,12 +8,11 @@ import MMoETensor
 struct ImageData: TaskData {
   let path: String
   private let folder: ImageFolder
-  private let known: [String]?
   private var classes: [String] { folder.classes }
 
   /// - Parameter known: the classes of a checkpoint that is evaluated; nil where both parts are used.
   init(_ path: String, known: [String]? = nil) throws {
-    (self.path, self.known) = (path, known)
+    self.path = path
     folder = try ImageFolder(path: path, splits: known == nil ? DatasetSplit.allCases : [.val], known: known)
   }
 
@@ -36,7 +35,6 @@ struct ImageData: TaskData {
   func makeJob(
     _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try ImageClassification(
-      config, data: path, known: known, training: training, filled: filled, engine: engine, team: team)
+    try ImageClassification(config, folder, training: training, filled: filled, engine: engine, team: team)
   }
 }

@@ -2,7 +2,6 @@ import Foundation
 import Testing
 
 @testable import MMoEReport
-@testable import MMoETrain
 
 /// A run as a recorder would have left it: falling loss, rising accuracy, one expert that dies.
 func sampleHistory(steps: Int, experts: Int, layers: [Int]) -> MetricsHistory {

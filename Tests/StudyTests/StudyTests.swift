@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEConfig
 @testable import MMoEReport

@@ -2,6 +2,7 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEStudy
 @testable import MMoETrain

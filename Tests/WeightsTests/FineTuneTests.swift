@@ -5,6 +5,7 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEConfig
 @testable import MMoETrain
@@ -312,7 +313,7 @@ import Testing
     func loss(_ file: String) throws -> Double {
       let checkpoint = try LoadedCheckpoint(file)
       let task = try ImageClassification(
-        checkpoint.info.config, data: TinyRun.data.path, training: false, engine: engine)
+        checkpoint.info.config, ImageFolder(path: TinyRun.data.path), training: false, engine: engine)
       try checkpoint.restore(task.model)
       return try task.evaluate(progress: nil).loss
     }

@@ -5,6 +5,7 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoETrain
 @testable import MMoEWeights

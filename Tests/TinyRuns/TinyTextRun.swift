@@ -9,9 +9,9 @@ import TestSupport
 @testable import MMoETrain
 
 /// Training of a tiny language model on made-up text, in this process.
-struct TinyTextRun {
+package struct TinyTextRun {
   /// 40 documents of a few words in random order, as JSONL.
-  static let data: (folder: ScratchFolder, path: String) = {
+  package static let data: (folder: ScratchFolder, path: String) = {
     let folder = ScratchFolder()
     let words = ["red", "green", "blue", "cat", "dog", "sees", "the", "a", "näive", "and"]
     let random = CounterRandom(seed: 8, purpose: .test)
@@ -24,10 +24,10 @@ struct TinyTextRun {
     return (folder, folder("text.jsonl"))
   }()
 
-  var config: RunConfig
-  var threads = 2
+  package var config: RunConfig
+  package var threads = 2
 
-  init(_ settings: [String] = []) throws {
+  package init(_ settings: [String] = []) throws {
     config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset("gpt-toy"), to: &config)
     try RunConfig.table.set(
@@ -38,7 +38,7 @@ struct TinyTextRun {
   }
 
   @discardableResult
-  func train(
+  package func train(
     into folder: String, data: String = TinyTextRun.data.path, resuming checkpoint: String? = nil
   ) throws -> Trainer.Outcome {
     let engine = try Engine(threads: threads)

@@ -4,7 +4,6 @@ import Testing
 
 @testable import MMoENotebook
 @testable import MMoEReport
-@testable import MMoETrain
 
 /// Markdown with commands: what is run, what is written back, and what is said when something is wrong.
 @Suite struct NotebookTests {

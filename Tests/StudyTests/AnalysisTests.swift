@@ -4,6 +4,7 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEReport
 @testable import MMoEStudy
@@ -32,7 +33,8 @@ import Testing
   /// A task of four blocks with random weights, and what its model does with 20 validation samples.
   private func task(_ settings: [String]) throws -> (task: any ProbedTask, config: ModelConfig, seen: Recording) {
     let run = try TinyRun(["model.layers=4", "model.init_std=0.3", "data.batch=8"] + settings)
-    let task = try ImageClassification(run.config, data: TinyRun.data.path, training: false, engine: engine)
+    let task = try ImageClassification(
+      run.config, ImageFolder(path: TinyRun.data.path), training: false, engine: engine)
     let seen = Recording()
     var batches = 0
     try task.probe(.val, samples: 20) {
@@ -146,7 +148,7 @@ import Testing
     ])
     var config = run.config.model
     SharingAnalysis.adapt(&config)
-    let task = try ImageClassification(run.config, data: TinyRun.data.path, training: true, engine: engine)
+    let task = try ImageClassification(run.config, ImageFolder(path: TinyRun.data.path), training: true, engine: engine)
     let all = 10_000
     let found = try SharingAnalysis.measure(task, config, samples: all, engine: engine)
     #expect(abs(found.valLoss - (try task.evaluate(progress: nil)).loss) < 1e-5)

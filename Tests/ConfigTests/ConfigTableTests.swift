@@ -2,7 +2,6 @@ import Foundation
 import Testing
 
 @testable import MMoEConfig
-@testable import MMoETrain
 
 private enum Balance: String, CaseIterable, Sendable {
   case allChoices = "all_choices"

@@ -2,6 +2,7 @@ import Foundation
 import MMoEModels
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEConfig
 @testable import MMoERuns

@@ -2,7 +2,6 @@ import Foundation
 import Testing
 
 @testable import MMoEReport
-@testable import MMoETrain
 
 /// Runs the body with an empty folder, which is removed afterwards.
 private func withFolder(_ body: (String) throws -> Void) throws {

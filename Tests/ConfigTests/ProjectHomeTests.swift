@@ -4,7 +4,6 @@ import TestSupport
 import Testing
 
 @testable import MMoEConfig
-@testable import MMoETrain
 
 /// Where things are kept that can be made again.
 @Suite struct ProjectHomeTests {

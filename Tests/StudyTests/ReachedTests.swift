@@ -4,6 +4,7 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEConfig
 @testable import MMoEReport
@@ -117,7 +118,7 @@ import Testing
   @Test func aForgottenParameterIsAnError() throws {
     func train(_ settings: [String]) throws {
       let config = try TinyRun(["train.steps=1"] + settings).config
-      let task = Forgetful(try ImageClassification(config, data: TinyRun.data.path, engine: engine))
+      let task = Forgetful(try ImageClassification(config, ImageFolder(path: TinyRun.data.path), engine: engine))
       let folder = try RunFolder(creating: scratch("run\(settings.count)"))
       _ = try Trainer(task, preset: "debug", config: config, engine: engine, folder: folder, sink: TextBuffer()).run()
     }

@@ -9,21 +9,21 @@ import TestSupport
 @testable import MMoETrain
 
 /// Training of the `debug` preset on rendered shapes, in this process.
-struct TinyRun {
+package struct TinyRun {
   /// 4 classes of 16-pixel images, 24 to train and 8 to validate each; rendered once.
-  static let data: (folder: ScratchFolder, path: String) = {
+  package static let data: (folder: ScratchFolder, path: String) = {
     let folder = ScratchFolder()
     try! ShapeSynthesizer(classes: 4, imageSize: 16, seed: 3).write(
       to: folder("shapes"), trainPerClass: 24, valPerClass: 8)
     return (folder, folder("shapes"))
   }()
 
-  var config: RunConfig
-  var threads = 2
-  var backend: BLASBackend?
+  package var config: RunConfig
+  package var threads = 2
+  package var backend: BLASBackend?
 
   /// - Parameter settings: `key=value` on top of the preset.
-  init(_ settings: [String] = []) throws {
+  package init(_ settings: [String] = []) throws {
     config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset("debug"), to: &config)
     try RunConfig.table.set(settings, in: &config)
@@ -31,13 +31,13 @@ struct TinyRun {
 
   /// Trains into `folder`, from a checkpoint where one is given.
   @discardableResult
-  func train(
+  package func train(
     into folder: String, resuming checkpoint: String? = nil,
     change: (any TrainableModel) -> Void = { _ in }
   ) throws -> Trainer.Outcome {
     let engine = try Engine(threads: threads, backend: backend, dtype: config.tensor.dtype)
     let loaded = try checkpoint.map(LoadedCheckpoint.init)
-    let task = try ImageClassification(config, data: TinyRun.data.path, engine: engine)
+    let task = try ImageClassification(config, ImageFolder(path: TinyRun.data.path), engine: engine)
     let run =
       loaded == nil ? try RunFolder(creating: folder) : try RunFolder(locking: folder)
     let trainer = try Trainer(
@@ -48,17 +48,17 @@ struct TinyRun {
   }
 
   /// The training losses that a run recorded.
-  static func losses(_ folder: String) throws -> [Double] {
+  package static func losses(_ folder: String) throws -> [Double] {
     try MetricsHistory(file: folder + "/metrics.jsonl").points(MetricName.trainLoss).map(\.value)
   }
 }
 
 extension MetricsHistory {
   /// A metric's values of all layers that recorded it, or of the whole model.
-  func everywhere(_ name: String) -> [Double] {
+  package func everywhere(_ name: String) -> [Double] {
     let layers = layers(name).map(Optional.some)
     return (layers.isEmpty ? [nil] : layers).flatMap { points(name, layer: $0).map(\.value) }
   }
 }
 
-func bytes(_ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: file)) }
+package func bytes(_ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: file)) }

@@ -3,7 +3,6 @@ import TestSupport
 import Testing
 
 @testable import MMoEReport
-@testable import MMoETrain
 
 /// What a run says at its end of experts that get nothing and of choices that are dropped.
 @Suite struct RoutingNotesTests {
