@@ -18,7 +18,7 @@ final class Resampler {
     self.normalisation = normalisation
   }
 
-  /// Writes a view as `[3, side, side]` floats.
+  /// Writes a view as `[3, S, S]` floats.
   func render(_ image: PNGImage, _ view: ImageView, into output: UnsafeMutablePointer<Float>) {
     columns.prepare(
       start: view.x, length: view.width, limit: image.width, outputs: side, shift: view.shiftX,
@@ -63,7 +63,7 @@ final class Resampler {
     }
   }
 
-  /// Scratch to `output` `[3, side, side]`, values 0…255.
+  /// Scratch to `output` `[3, S, S]`, values 0…255.
   private func resampleRows(first: Int, into output: UnsafeMutablePointer<Float>) {
     let side = self.side
     rows.withTaps { starts, counts, weights, stride in
@@ -99,7 +99,7 @@ final class Resampler {
     }
   }
 
-  /// Mean luma (ITU-R BT.601) of a `[3, side, side]` picture.
+  /// Mean luma (ITU-R BT.601) of a `[3, S, S]` picture.
   private func meanGrey(_ values: UnsafeMutablePointer<Float>) -> Float {
     let plane = side * side
     let weights: SIMD3<Float> = [0.299, 0.587, 0.114]
@@ -124,7 +124,7 @@ final class Resampler {
 }
 
 extension PNGImage {
-  /// The largest centred square as evaluation shows it to a model, `[1, 3, side, side]`.
+  /// The largest centred square as evaluation shows it to a model, `[1, 3, S, S]`.
   public func input(side: Int, normalisation: PixelNormalisation) -> Tensor {
     let tensor = Tensor(uninitialised: [1, 3, side, side])
     Resampler(side: side, normalisation: normalisation).render(self, ImageView(centreOf: self), into: tensor.pointer)

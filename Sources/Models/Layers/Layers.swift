@@ -93,8 +93,8 @@ struct SelfAttention {
   }
 }
 
-/// The dense two-layer perceptron; also the shared expert. fc1 `[hidden, d]` (SwiGLU: gate and up, `[2 hidden, d]`),
-/// fc2 `[d, hidden]`.
+/// The dense two-layer perceptron; also the shared expert. fc1 `[h, d]` (SwiGLU: gate and up, `[2 h, d]`),
+/// fc2 `[d, h]`.
 struct FeedForward {
   let fc1: Linear
   let fc2: Linear

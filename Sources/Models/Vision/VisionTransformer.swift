@@ -44,7 +44,7 @@ public final class VisionTransformer: TrainableModel {
     buffers = store.buffers
   }
 
-  /// - Parameter images: `[B, channels, image, image]`, normalised.
+  /// - Parameter images: `[B, channels, S, S]`, normalised.
   /// - Returns: logits `[B, classes]`.
   public func callAsFunction(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape

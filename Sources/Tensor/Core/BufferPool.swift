@@ -90,7 +90,7 @@ public final class BufferPool: Sendable {
 }
 
 /// One pooled buffer of floats; returns to the pool when the last tensor over it is gone.
-public final class Storage: @unchecked Sendable {
+package final class Storage: @unchecked Sendable {
   public let pointer: UnsafeMutablePointer<Float>
   public let count: Int
 

@@ -142,7 +142,7 @@ public func monotonicSeconds() -> Double {
 
 extension Engine {
   /// `C[m, n] = op(A) · op(B)` over all threads in row tiles; what the benchmarks time.
-  public func tiledProduct(
+  package func tiledProduct(
     _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: Operand,
     _ b: Operand, _ c: Tensor
   ) {

@@ -9,13 +9,13 @@ public enum DType: String, CaseIterable, Sendable, Codable {
 }
 
 /// A row-major array as products read it: float32 elements themselves, or a bfloat16 copy.
-public final class Operand {
+package final class Operand {
   private let storage: Storage
   /// The first element.
-  public let pointer: Elements
+  package let pointer: Elements
 
   /// Where elements stand, of either type.
-  public enum Elements {
+  package enum Elements {
     case float32(UnsafeMutablePointer<Float>)
     case bf16(UnsafeMutablePointer<UInt16>)
 
@@ -65,7 +65,7 @@ extension Engine {
   /// A tensor as an operand: itself in float32, a copy in bfloat16.
   ///
   /// - Parameter dtype: of this operand; the engine's when nil.
-  public func operand(_ tensor: Tensor, _ dtype: DType? = nil) -> Operand {
+  package func operand(_ tensor: Tensor, _ dtype: DType? = nil) -> Operand {
     guard (dtype ?? self.dtype) == .bf16 else { return Operand(tensor) }
     let copy = Operand(uninitialised: tensor.count, .bf16)
     let (source, target) = (tensor.pointer, copy.pointer.bf16!)

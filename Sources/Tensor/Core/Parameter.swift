@@ -116,6 +116,12 @@ struct TapedParameter {
   /// For `AdapterPass`, which reads its two parameters.
   var adapter: LowRankAdapter? { parameter.adapter }
 
+  /// What a product multiplies by. How a weight is kept is asked here alone, so that another form of it (rounded once, or
+  /// quantized by blocks) needs no operation to change.
+  ///
+  /// - Parameter dtype: of the product; the engine's when nil.
+  func operand(_ engine: Engine, _ dtype: DType? = nil) -> Operand { engine.operand(value, dtype) }
+
   /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0); nil where it is frozen.
   func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? { parameter.gradientTarget() }
 }

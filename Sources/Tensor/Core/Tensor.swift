@@ -12,13 +12,18 @@ public final class GradientSlot {
 
 /// A row-major float32 array and, while a tape records, the gradient that flows back into it.
 ///
+/// Letters in the shapes of all comments: `B` sequences or images of a batch, `T` tokens (behind `B` those of a sequence, else all
+/// rows of a pass), `I` images, `N` patches of an image, `S` an image's side in pixels, `d` the width of the residual stream, `h`
+/// the hidden width of an MLP, `w` the width of a head, `V` the vocabulary, `E` the experts of a bank and `e` those that live in
+/// this process, `k` the choices of a token, `M` modalities.
+///
 /// Tensors are touched once per operation, never per element: loops live in C kernels.
 /// Not `Sendable` by nature; a tensor that crosses threads (a prefetched batch) is handed over, never shared.
 public final class Tensor: @unchecked Sendable {
   public let shape: [Int]
-  public let storage: Storage
+  package let storage: Storage
   /// First element within the storage; not 0 for row slices.
-  public let offset: Int
+  package let offset: Int
   /// The number of elements.
   public let count: Int
   /// Where its gradient arrives. Adjoints that need no values hold on to this alone, so that the values can go.
@@ -46,7 +51,7 @@ public final class Tensor: @unchecked Sendable {
   }
 
   /// A view of a part of a storage.
-  public init(shape: [Int], storage: Storage, offset: Int) {
+  package init(shape: [Int], storage: Storage, offset: Int) {
     self.shape = shape
     count = shape.reduce(1, *)
     self.storage = storage
@@ -81,8 +86,8 @@ public final class Tensor: @unchecked Sendable {
     values.withUnsafeBufferPointer { pointer.update(from: $0.baseAddress!, count: count) }
   }
 
-  /// The first element.
-  public var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+  /// The first element; for kernels.
+  package var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
 
   /// The elements as an array (a copy).
   public var values: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }

@@ -42,7 +42,7 @@ struct AdapterPass {
     taped = (tape.read(adapter.a), tape.read(adapter.b))
     inner = weight.shape[weight.shape.count - 1]
     out = weight.shape[weight.shape.count - 2]
-    (a, b) = (engine.operand(taped.a.value), engine.operand(taped.b.value))
+    (a, b) = (taped.a.operand(engine), taped.b.operand(engine))
     low = LowRows(rows, rank, engine)
   }
 

@@ -39,8 +39,8 @@ extension Tape {
   /// - Parameters:
   ///   - x: `[rows, d]`; only the rows below `offsets.last` count.
   ///   - offsets: group `e` has rows `offsets[e]..<offsets[e + 1]`.
-  ///   - w1: `[E, hidden, d]` (or `[hidden, d]`), for SwiGLU `[E, 2 hidden, d]`, gate before up; b1: one row shorter.
-  ///   - w2: `[E, d, hidden]`; b2: `[E, d]`.
+  ///   - w1: `[E, h, d]` (or `[h, d]`), for SwiGLU `[E, 2 h, d]`, gate before up; b1: one row shorter.
+  ///   - w2: `[E, d, h]`; b2: `[E, d]`.
   ///   - residual: `[rows, d]`.
   /// - Returns: `[rows, d]`; rows of no group are undefined.
   public func feedForward(
@@ -65,7 +65,7 @@ extension Tape {
     let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
     let recalled = timed(name) {
       let (input, weights1, weights2) = (
-        engine.operand(x), engine.operand(w1.value), engine.operand(w2.value)
+        engine.operand(x), w1.operand(engine), w2.operand(engine)
       )
       let (px, py, pr, pp) = (input.pointer, y.pointer, residual?.pointer, pre?.pointer)
       let (pw1, pb1) = (weights1.pointer, b1?.value.pointer)
@@ -199,7 +199,7 @@ extension Tape {
   ) -> Operand {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
-    let (weights1, weights2) = (engine.operand(w1.value), engine.operand(w2.value))
+    let (weights1, weights2) = (w1.operand(engine), w2.operand(engine))
     let activated = Operand(uninitialised: rows * hidden, engine.dtype)
     let (pp, pd, pa, ps) = (pre.pointer, dOutput.pointer, activated.pointer, partial?.pointer)
     let (pw1, pw2) = (weights1.pointer, weights2.pointer)

@@ -24,7 +24,7 @@ extension Tape {
     let y = Tensor(uninitialised: x.shape.dropLast() + [out])
     let adapter = AdapterPass(weight, rows: rows, self)
     let recalled = timed(name) {
-      let (input, weights) = (engine.operand(x, dtype), engine.operand(weight.value, dtype))
+      let (input, weights) = (engine.operand(x, dtype), weight.operand(engine, dtype))
       let (px, pw, py) = (input.pointer, weights.pointer, y.pointer)
       let (pb, pr) = (bias?.value.pointer, residual?.pointer)
       engine.forRowTiles(rows) { r, _, _ in
@@ -39,7 +39,7 @@ extension Tape {
     }
     let (slot, residualSlot) = (x.slot, residual?.slot)
     record(name, y) { [self] dY in
-      let (weights, dOutput) = (engine.operand(weight.value, dtype), engine.operand(dY, dtype))
+      let (weights, dOutput) = (weight.operand(engine, dtype), engine.operand(dY, dtype))
       let input = recalled()
       let (px, pw, pd) = (input.pointer, weights.pointer, dOutput.pointer)
       let dX = gradientTarget(slot)

@@ -3,8 +3,8 @@ import CKernels
 extension Tape {
   /// Cuts images into patches, row-major, each flattened as (channel, row, column). Has no gradient: images are data.
   ///
-  /// - Parameters: images: `[B, C, S, S]`; patch: must divide S.
-  /// - Returns: `[B · (S / patch)², C · patch²]`.
+  /// - Parameters: images: `[B, channels, S, S]`; patch: must divide S.
+  /// - Returns: `[B · (S / patch)², channels · patch²]`.
   public func patches(_ images: Tensor, patch: Int) -> Tensor {
     let (batch, channels, size) = (images.shape[0], images.shape[1], images.shape[2])
     let (side, width) = (size / patch, channels * patch * patch)

@@ -33,7 +33,7 @@ extension Tape {
       let elements = engine.dtype == .bf16 ? 2 * chunkFloats : chunkFloats
       let chunks = Tiling(rows, target: min(max(elements / classes, 256), 4096))
       let form = HeadChunk(rows: chunks.longest, classes: classes, engine.dtype)
-      let (input, weights) = (engine.operand(x), engine.operand(head.value))
+      let (input, weights) = (engine.operand(x), head.operand(engine))
       for index in 0..<chunks.count {
         let chunk = chunks[index]
         losses.withUnsafeMutableBufferPointer { losses in

@@ -97,7 +97,7 @@ package struct PairPass {
 }
 
 extension MultimodalTransformer {
-  /// The rows of some of a pass's images, `[images, d]`.
+  /// The rows of some of a pass's images, `[I, d]`.
   package func imageRows(_ states: PackedStates, _ images: [Int], _ tape: Tape) -> Tensor {
     let all = imageRows(states, tape)
     return images == Array(0..<all.rows) ? all : tape.selectRows(all, images.map(Int32.init))

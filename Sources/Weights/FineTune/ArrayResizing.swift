@@ -16,7 +16,7 @@ enum ArrayResizing {
   /// arXiv 2010.11929); the class token's row is kept.
   ///
   /// - Parameters:
-  ///   - values: `[tokens, width]`.
+  ///   - values: `[T, d]`.
   ///   - fresh: of the new model, whose class token's row stays where the source has none.
   static func grid(
     _ values: [Float], from source: VisionConfig, to target: VisionConfig, width: Int, fresh: [Float]
