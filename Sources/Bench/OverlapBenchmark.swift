@@ -15,8 +15,6 @@ public final class OverlapBenchmark {
     public var experts = 4
     public var training = false
     public var rounds = 5
-    /// Ranks of a host in an exchange of two levels; 0 = one level.
-    public var hostRanks = 0
     /// A folder for a trace of each case.
     public var traces: String?
     public init() {}
@@ -109,7 +107,6 @@ public final class OverlapBenchmark {
       self.config = config
       var parallel = ParallelOptions()
       (parallel.overlap, parallel.wire) = (test.overlap, test.wire)
-      if group.size > 1 { parallel.hostRanks = options.hostRanks }
       team = try RankTeam(group, parallel, model: config, engine: engine)
       let store = ParameterStore(engine: engine, seed: 1, initStd: 0.02)
       backbone = try Backbone(store, config: config, causal: true, dispatcher: team.dispatcher)

@@ -35,7 +35,6 @@ extension BenchCommand {
     @Option(help: "Routed experts of all ranks.") var experts = 4
     @Option(help: "Rounds; each runs every case once.") var rounds = 5
     @Option(help: "Only these cases, separated by commas: a label, or a word that is part of labels.") var only: String?
-    @Option(help: "Ranks of a host, for an exchange in two levels.") var hostRanks = 0
     @Option(help: "A folder for a trace of each case.") var traces: OutputPath?
     @Flag(help: "Forward and backward; forward alone without it.") var train = false
     @Flag(help: "End with one line of JSON.") var json = false
@@ -53,7 +52,7 @@ extension BenchCommand {
       if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
       var options = OverlapBenchmark.Options()
       (options.width, options.tokens, options.experts) = (width, tokens, experts)
-      (options.rounds, options.training, options.hostRanks) = (rounds, train, hostRanks)
+      (options.rounds, options.training) = (rounds, train)
       options.traces = folder
       try RankBenchmarks.overlap(options, only: only, printsJSON: json)
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MMoEFiles
 import MMoEReport
 import MMoETrain
 import MMoEWeights
@@ -16,10 +17,13 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Task, step, size, names and origin of a checkpoint.")
 
     @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @Option(help: "Also write the metrics of its run, step by step, as comma-separated values.") var csv: OutputPath?
     @Flag(help: "End with one line of JSON on standard output.") var json = false
 
     func run() throws {
+      let csv = try csv?.file("--csv")
       let info = try CheckpointInspection.info(checkpoint)
+      if let csv { try DurableFile.write(CheckpointInspection.metricsCSV(checkpoint), to: csv) }
       if json { StandardStream.output.line(info.json.line) } else { StandardStream.output.write(info.text) }
     }
   }

@@ -14,7 +14,7 @@ import Testing
     #expect(summary["task"] as? String == "imagenet-subset")
     #expect(summary["steps"] as? Int == 12)
     let checkpoint = try #require(summary["checkpoint"] as? String)
-    for file in ["config.yaml", "run.json", "metrics.jsonl", "metrics.csv", "plot.png", "best.h5"] {
+    for file in ["config.yaml", "run.json", "metrics.jsonl", "plot.png", "best.h5"] {
       #expect(FileManager.default.fileExists(atPath: scratch("run") + "/" + file), "\(file)")
     }
     // Human text went to standard error: standard output is the JSON line alone.

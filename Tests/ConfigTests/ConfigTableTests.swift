@@ -40,7 +40,7 @@ private struct Sample: Equatable, Sendable {
       .string("run.name", \.name, "name"),
       .optionalString("data.dir", \.data, "image folder"),
       .bool("data.flip", \.flip, "mirror images at random"),
-    ], listCommand: "mmoe config")
+    ], retired: [RetiredKey("moe.sorting", default: "0", "rows are always sorted")], listCommand: "mmoe config")
 }
 
 private func message(_ assignment: String) -> String {
@@ -102,6 +102,20 @@ private func message(yaml: String) -> String {
       message("moe.experts.count=1")
         == "--set: moe.experts: expected an integer from 1 to 65536, found a map with moe.experts.count"
     )
+  }
+
+  /// A file of an earlier version may hold a key that is gone, at the value that changed nothing.
+  @Test func retiredKeys() throws {
+    #expect(message("moe.sorting=0") == "accepted" && message(yaml: "moe:\n  sorting: 0\n") == "accepted")
+    #expect(
+      message(yaml: "moe:\n  sorting: 2\n")
+        == "c.yaml:2: moe.sorting: found 2, expected 0 or nothing: rows are always sorted; leave it out")
+    #expect(
+      !Sample.keys.yaml(Sample()).contains("sorting") && !Sample.keys.help(defaults: Sample()).contains("sorting"))
+    #expect(message("moe.sort=0").contains("unknown key moe.sort;"))
+    var config = RunConfig()
+    try RunConfig.table.apply(yaml: "parallel:\n  host_ranks: 0\n  zero: 1\n", file: "config.yaml", to: &config)
+    #expect(config.parallel.zero == 1)
   }
 
   @Test(arguments: [

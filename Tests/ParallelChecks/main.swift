@@ -10,7 +10,6 @@ let checks: [String: (Bench) throws -> Void] = [
   "adjoint": checkAdjoint, "wire": checkWire, "ranks": checkRanks, "strategies": checkStrategies,
   "uneven": checkUneven, "collectives": checkCollectives, "stall": checkStall, "die": checkDeath, "hang": checkHang,
   "accumulation": checkAccumulation, "banks": checkBanksAndSources,
-  "levels": checkLevels,
 ]
 
 let name = CommandLine.arguments.dropFirst().first ?? ""

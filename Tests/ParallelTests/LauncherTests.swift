@@ -78,7 +78,7 @@ import Testing
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
     try process.run()
-    #expect(wait { FileManager.default.fileExists(atPath: folder("run/metrics.csv")) })
+    #expect(wait { FileManager.default.fileExists(atPath: folder("run/metrics.jsonl")) })
     // mpirun, two ranks and the launcher.
     #expect(processes(with: folder("run")).count >= 4)
     kill(process.processIdentifier, SIGKILL)

@@ -18,14 +18,14 @@ private enum Netlab {
   .enabled(
     if: Netlab.isPermitted, "scripts/netlab cannot limit links here: it needs root, iproute2 and openmpi-bin"))
 struct NetlabTests {
-  /// Two hosts of two ranks: they differ by name, and an exchange in two levels between them brings the bits of one.
+  /// Two hosts of two ranks: they differ by name, and an exchange between them brings the right rows.
   @Test func hostsOfTheirOwn() throws {
     let names = try Netlab.run(["--hosts", "2", "-n", "4", "hostname"])
     #expect(names.status == 0, "\(names.errors)")
     #expect(names.output.split(separator: "\n").sorted() == ["mmoe1", "mmoe1", "mmoe2", "mmoe2"])
     let checks = (ProgramRunner.program as NSString).deletingLastPathComponent + "/parallel-checks"
-    let levels = try Netlab.run(["--hosts", "2", "-n", "4", checks, "levels"])
-    #expect(levels.status == 0 && levels.output.contains("ok levels"), "\(levels.errors)")
+    let exchange = try Netlab.run(["--hosts", "2", "-n", "4", checks, "wire"])
+    #expect(exchange.status == 0 && exchange.output.contains("ok wire"), "\(exchange.errors)")
     #expect(try Netlab.run(["--hosts", "2", "-n", "3", "hostname"]).status == 64)
   }
 

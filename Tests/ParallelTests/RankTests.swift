@@ -15,9 +15,6 @@ import Testing
   /// Start and wait are each other's adjoints, for uneven routing and any number of parts.
   @Test(arguments: [2, 4]) func adjoint(ranks: Int) throws { try check("adjoint", ranks: ranks) }
 
-  /// Two hosts of two ranks; two of three and three of two.
-  @Test(arguments: [4, 6]) func twoLevels(ranks: Int) throws { try check("levels", ranks: ranks) }
-
   @Test(arguments: [2, 4]) func wireFormats(ranks: Int) throws { try check("wire", ranks: ranks) }
 
   /// The same losses and gradients as one rank.

@@ -90,27 +90,6 @@ import Testing
     for ranks in [4, 1] { try run(["--steps", "\(9 - ranks)", "--resume", folder("parts")], ranks: ranks) }
   }
 
-  /// Two hosts of two ranks, of which rows go through neighbours: the file of an exchange from rank to rank, byte by byte.
-  @Test(.needsRanks) func twoLevelsTrainTheSame() throws {
-    let folder = ScratchFolder()
-    for hosts in [0, 2] {
-      let result = try RankRunner.run(
-        "mmoe",
-        training([
-          "--steps", "8", "--out", folder("\(hosts)"), "--set", "parallel.host_ranks=\(hosts)", "--set",
-          "moe.variant=scmoe", "--overlap", "shortcut+pipelined:2",
-        ]), ranks: 4)
-      #expect(result.status == 0, "\(result.errors)")
-    }
-    let file = "/step-0000008.h5"
-    #expect(
-      try Data(contentsOf: URL(fileURLWithPath: folder("0") + file))
-        == Data(contentsOf: URL(fileURLWithPath: folder("2") + file)))
-    let odd = try RankRunner.run(
-      "mmoe", training(["--steps", "1", "--out", folder("odd"), "--set", "parallel.host_ranks=3"]), ranks: 4)
-    #expect(odd.status == 1 && odd.errors.contains("parallel.host_ranks is 3, which does not divide the 4 ranks"))
-  }
-
   /// The optimiser's moments shared out: the same file, byte by byte, and any number of ranks goes on from it.
   @Test(.needsRanks) func sharesOutTheOptimiser() throws {
     let folder = ScratchFolder()

@@ -9,8 +9,6 @@ public struct ParallelConfig: Sendable, Equatable {
   /// An `OverlapStrategy`.
   public var overlap = OverlapStrategy.shortcut.description
   public var wire = WireFormat.float32
-  /// Ranks of a host, for an exchange in two levels; 0 = one level.
-  public var hostRanks = 0
   /// Stage of ZeRO: 0 = every rank has all of the optimiser's moments, 1 = its share of them.
   public var zero = 0
   /// Seconds after which a wait for another rank ends the job.
@@ -25,7 +23,7 @@ public struct ParallelConfig: Sendable, Equatable {
     }
     var options = ParallelOptions()
     (options.expert, options.overlap) = (expert, strategy)
-    (options.wire, options.hostRanks, options.timeout) = (wire, hostRanks, timeout)
+    (options.wire, options.timeout) = (wire, timeout)
     return options
   }
 }
@@ -40,9 +38,6 @@ extension RunConfig {
       "ZeRO stage: 1 = each rank keeps its share of the optimiser's moments"),
     .string("parallel.overlap", \.parallel.overlap, OverlapStrategy.forms),
     .choice("parallel.wire", \.parallel.wire, "form of token rows between ranks"),
-    .int(
-      "parallel.host_ranks", \.parallel.hostRanks, range: 0...4096,
-      "ranks of a host: rows are gathered there and travel host by host; 0 = from rank to rank"),
     .double(
       "parallel.timeout", \.parallel.timeout, range: 0.1...1e6,
       "seconds after which a wait for another rank ends the job"),

@@ -14,7 +14,7 @@ extension RunConfig {
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
     ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
       + parallelEntries,
-    listCommand: "mmoe config")
+    retired: retiredKeys, listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
   /// learning rates that follow from another end of the schedule.
@@ -24,7 +24,7 @@ extension RunConfig {
     "checkpoint.keep",
     "checkpoint.keep_every", "checkpoint.shards", "checkpoint.background",
     "text.eval_tokens", "parallel.expert", "parallel.zero", "parallel.overlap", "parallel.wire",
-    "parallel.host_ranks", "parallel.timeout",
+    "parallel.timeout",
   ]
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [

@@ -12,12 +12,14 @@ public struct ConfigTable<Root>: Sendable {
   public let entries: [ConfigEntry<Root>]
   private let indices: [String: Int]
   private let groups: Set<String>
+  private let retired: [String: RetiredKey]
   private let listCommand: String?
 
   /// - Parameters:
   ///   - entries: the keys; each name once, and no key may be another one's group.
+  ///   - retired: keys of earlier versions, which files may still hold at their defaults.
   ///   - listCommand: the command that lists all keys, named by errors about unknown ones.
-  public init(_ entries: [ConfigEntry<Root>], listCommand: String? = nil) {
+  public init(_ entries: [ConfigEntry<Root>], retired: [RetiredKey] = [], listCommand: String? = nil) {
     self.entries = entries
     self.listCommand = listCommand
     indices = Dictionary(
@@ -27,6 +29,10 @@ public struct ConfigTable<Root>: Sendable {
       })
     groups = Set(entries.flatMap { groupPrefixes($0.key) })
     precondition(groups.isDisjoint(with: indices.keys), "a key is also the group of another")
+    self.retired = Dictionary(retired.map { ($0.key, $0) }) { first, _ in
+      preconditionFailure("the key \(first.key) is retired twice")
+    }
+    precondition(self.retired.keys.allSatisfy { indices[$0] == nil }, "a retired key is in the table")
   }
 
   // MARK: Setting values
@@ -87,7 +93,10 @@ public struct ConfigTable<Root>: Sendable {
   private func set(
     _ key: String, to value: ConfigInput, at place: String, in root: inout Root
   ) throws(ConfigError) {
-    guard let index = indices[key] else { throw unknown(key, value, at: place) }
+    guard let index = indices[key] else {
+      guard let retired = retired[key] else { throw unknown(key, value, at: place) }
+      return try retired.accept(value, at: place)
+    }
     let entry = entries[index]
     do {
       try entry.write(value, &root)

@@ -8,7 +8,6 @@ final class ExchangeQueue {
   let group: Communicator
   private let countStream: Communicator
   private let rowStream: Communicator
-  private let levels: HostLevels?
   /// The engine's hook holds the queue, not the other way round.
   private unowned let engine: Engine
   private var counts: [CountExchange] = []
@@ -20,10 +19,8 @@ final class ExchangeQueue {
   /// Others that a poll advances, such as gradients on their way.
   var alsoAdvance: (() -> Void)?
 
-  /// - Parameter levels: hosts, where exchanges have two levels.
-  init(_ group: Communicator, _ levels: HostLevels? = nil, engine: Engine) {
+  init(_ group: Communicator, engine: Engine) {
     self.group = group
-    self.levels = levels
     self.engine = engine
     countStream = group.duplicate()
     rowStream = group.duplicate()
@@ -34,7 +31,7 @@ final class ExchangeQueue {
 
   /// Starts the exchange of a route's counts.
   func startCounts(_ layout: RouteLayout) {
-    counts.append(CountExchange(layout, countStream, levels))
+    counts.append(CountExchange(layout, countStream))
     advance()
   }
 
@@ -57,8 +54,8 @@ final class ExchangeQueue {
         // Its counts, or those of one before it.
         guard let first = counts.first else { preconditionFailure("an exchange without counts") }
         countStream.wait(first.operation)
-      } else if let next = flights.first(where: { $0 === exchange || $0.holdsBack(exchange) })?.pending {
-        rowStream.wait(next)
+      } else if let pending = exchange.pending {
+        rowStream.wait(pending)
       }
       advance()
     }
@@ -81,15 +78,12 @@ final class ExchangeQueue {
     isPolling = true
     defer { isPolling = false }
     while let first = counts.first, first.advance() { counts.removeFirst() }
-    var isHeldBack: [RowExchange.Direction: Bool] = [:]
     for flight in flights {
       if !flight.isPosted {
         guard flight.isReady else { break }
-        flight.post(rowStream, levels)
+        flight.post(rowStream)
       }
-      let isDone = flight.advance(mayPost: isHeldBack[flight.direction] != true)
-      if !flight.isWhollyPosted { isHeldBack[flight.direction] = true }
-      if isDone {
+      if flight.advance() {
         engine.timeline?.append(
           flight.name, scope: flight.scope, .exchange, from: flight.started, to: monotonicSeconds(),
           bytes: flight.bytes)

@@ -11,14 +11,9 @@ public final class ExpertParallelDispatcher: Dispatcher {
   private let engine: Engine
   private let wire: WireFormat
 
-  /// - Parameters:
-  ///   - group: the ranks that share out the experts.
-  ///   - hostRanks: ranks of a host, for an exchange in two levels; 0 = one level.
-  /// - Throws: `ParallelError` when the hosts do not divide the ranks.
-  public convenience init(
-    _ group: Communicator, wire: WireFormat, hostRanks: Int = 0, engine: Engine
-  ) throws {
-    let queue = ExchangeQueue(group, try HostLevels(group, places: hostRanks), engine: engine)
+  /// - Parameter group: the ranks that share out the experts.
+  public convenience init(_ group: Communicator, wire: WireFormat, engine: Engine) {
+    let queue = ExchangeQueue(group, engine: engine)
     self.init(queue, wire: wire, engine: engine)
     engine.progress = { queue.poll() }
   }

@@ -10,9 +10,6 @@ final class RouteLayout {
   /// `[ranks][experts]`, rows that each rank sends to each expert here; empty until the counts have arrived.
   private(set) var received: [[Int]] = []
   private var parts: [Part?]
-  /// `[places][hosts][experts]`: rows that pass this rank in an exchange of two levels, from each rank of its host to the
-  /// experts of the rank in its place on each host.
-  private var passing: [[[Int]]] = []
 
   init(_ plan: DispatchPlan, rank: Int, ranks: Int) {
     self.plan = plan
@@ -27,22 +24,6 @@ final class RouteLayout {
 
   func receive(_ counts: [Int32]) {
     received = (0..<ranks).map { r in counts[r * experts..<(r + 1) * experts].map { Int($0) } }
-  }
-
-  /// - Parameter counts: `[places][hosts][experts]`, see `through`.
-  func pass(_ counts: [Int32], hosts: Int) {
-    let blocks = stride(from: 0, to: counts.count, by: experts).map { counts[$0..<$0 + experts].map { Int($0) } }
-    passing = stride(from: 0, to: blocks.count, by: hosts).map { Array(blocks[$0..<$0 + hosts]) }
-  }
-
-  /// Rows of a part that pass this rank in an exchange of two levels, `[places][hosts]`; its own to itself stay.
-  func through(_ chunk: Int) -> [[Int]] {
-    let (host, place) = (rank / passing.count, rank % passing.count)
-    return passing.enumerated().map { from, hosts in
-      hosts.enumerated().map { to, counts in
-        from == place && to == host ? 0 : rows(counts, in: chunk).reduce(0, +)
-      }
-    }
   }
 
   /// Rows of a rank's experts that belong to a part, from their whole queues.

@@ -23,7 +23,8 @@ final class RowExchange {
   private let width: Int
   private var sendBuffer: Storage?
   private var receiveBuffer: Storage?
-  private var transfer: RowTransfer?
+  /// The operation to wait for, once posted.
+  private(set) var pending: PendingOperation?
   let started = monotonicSeconds()
   private(set) var isDone = false
   private(set) var bytes = 0
@@ -48,12 +49,7 @@ final class RowExchange {
     pack()
   }
 
-  var isPosted: Bool { transfer != nil }
-  /// Whether nothing of it is left to be posted.
-  var isWhollyPosted: Bool { transfer?.isWhollyPosted ?? false }
-
-  /// Whether another that started later must wait for a step of it.
-  func holdsBack(_ other: RowExchange) -> Bool { isPosted && !isWhollyPosted && direction == other.direction }
+  var isPosted: Bool { pending != nil }
 
   /// Whether it can be posted: towards the experts, the counts must have arrived.
   var isReady: Bool { direction == .toTokens || !layout.received.isEmpty }
@@ -93,10 +89,16 @@ final class RowExchange {
     }
   }
 
+  /// What one side sends or receives: rows of each rank of the group, and where they begin.
+  private struct Side {
+    let memory: UnsafeMutableRawPointer
+    let counts: [Int]
+    let starts: [Int]
+    let owner: AnyObject
+  }
+
   /// Hands the transfer to MPI. All ranks post in the same order.
-  ///
-  /// - Parameter levels: hosts, where the exchange has two levels.
-  func post(_ rows: Communicator, _ levels: HostLevels?) {
+  func post(_ rows: Communicator) {
     let part = layout.part(chunk)
     let rowBytes = wire.rowBytes(width)
     func withoutOwn(_ counts: [Int]) -> [Int] {
@@ -107,16 +109,16 @@ final class RowExchange {
     // The token's side in its own memory (rows counted from the first of all parts), or packed from 0.
     let first = wire == .float32 ? 0 : part.sentStarts[0]
     let tokenStarts = part.sentStarts.map { $0 - first }
-    let (source, target): (RowTransfer.Side, RowTransfer.Side)
+    let (source, target): (Side, Side)
     switch direction {
     case .toExperts:
       bytes = tokenCounts.reduce(0, +) * rowBytes
       let buffer = Storage(count: (part.foreignRows * rowBytes + 3) / 4)
       receiveBuffer = buffer
-      source = RowTransfer.Side(
+      source = Side(
         memory: sendBuffer?.pointer ?? self.source.pointer, counts: tokenCounts, starts: tokenStarts,
         owner: sendBuffer ?? self.source)
-      target = RowTransfer.Side(
+      target = Side(
         memory: buffer.pointer, counts: expertCounts, starts: part.receivedStarts, owner: buffer)
     case .toTokens:
       bytes = part.foreignRows * rowBytes
@@ -124,30 +126,23 @@ final class RowExchange {
         receiveBuffer = Storage(count: (part.sentCounts.reduce(0, +) * rowBytes + 3) / 4)
       }
       guard let sendBuffer, let tokens = self.target else { preconditionFailure("not packed") }
-      source = RowTransfer.Side(
+      source = Side(
         memory: sendBuffer.pointer, counts: expertCounts, starts: part.receivedStarts, owner: sendBuffer)
-      target = RowTransfer.Side(
+      target = Side(
         memory: receiveBuffer?.pointer ?? tokens.pointer, counts: tokenCounts, starts: tokenStarts,
         owner: receiveBuffer ?? tokens)
     }
-    transfer =
-      levels.map {
-        RowTransfer(
-          $0, direction, through: layout.through(chunk), from: source, to: target, rowBytes: rowBytes, name)
-      } ?? RowTransfer(rows, from: source, to: target, rowBytes: rowBytes, name)
+    pending = rows.startRows(
+      source.memory, counts: source.counts, starts: source.starts, target.memory, receiveCounts: target.counts,
+      receiveStarts: target.starts, rowBytes: rowBytes, keeping: [source.owner, target.owner], name)
   }
 
   /// Advances it; true at the call that saw its end.
-  ///
-  /// - Parameter mayPost: whether nothing of those before it in its direction is left to be posted.
-  func advance(mayPost: Bool) -> Bool {
-    guard !isDone, let transfer, transfer.advance(mayPost: mayPost) else { return false }
+  func advance() -> Bool {
+    guard !isDone, let pending, pending.test() else { return false }
     isDone = true
     return true
   }
-
-  /// The operation to wait for, once posted.
-  var pending: PendingOperation? { transfer?.pending }
 
   /// The rows of the experts here, sorted by expert, once done.
   func unpackForExperts() -> ExpertRowsOfPart {

@@ -7,8 +7,6 @@ public struct ParallelOptions: Sendable, Equatable {
   public var expert = 0
   public var overlap = OverlapStrategy.shortcut
   public var wire = WireFormat.float32
-  /// Ranks of a host, for an exchange in two levels; 0 = one level.
-  public var hostRanks = 0
   /// Numbers from which a bucket of gradients leaves: long enough for a link's full rate, short enough to leave early.
   public var bucket = 1 << 19
   /// Seconds after which a wait for another rank ends the job.
@@ -45,8 +43,7 @@ public final class RankTeam: PassCoordinator {
       throw ParallelError("parallel.expert is \(group), which does not divide \(name); choose a divisor")
     }
     grid = try ProcessGrid(world, expertParallel: group)
-    queue = ExchangeQueue(
-      grid.expertGroup, try HostLevels(grid.expertGroup, places: isDense ? 0 : options.hostRanks), engine: engine)
+    queue = ExchangeQueue(grid.expertGroup, engine: engine)
     dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
     planner = try OverlapPlanner(options.overlap, model, world, queue, engine: engine)
     sumStream = world.duplicate()

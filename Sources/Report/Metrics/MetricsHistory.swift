@@ -33,6 +33,18 @@ public struct MetricsHistory: Sendable {
       .filter { $0.name == name }.compactMap(\.layer).sorted()
   }
 
+  /// The single values as comma-separated values: a line per step, a column per metric; empty where a step has none.
+  public func csv() -> String {
+    let keys = names.map { MetricsLine.key($0.name, layer: $0.layer) }
+    var cells = Dictionary(uniqueKeysWithValues: steps.map { ($0, Array(repeating: "", count: keys.count)) })
+    for (column, key) in keys.enumerated() {
+      for (step, value) in scalars[key] ?? [] { cells[step]?[column] = MetricsLine.number(value) }
+    }
+    var table = CSVTable(["step"] + keys)
+    for step in steps { table.add([String(step)] + (cells[step] ?? [])) }
+    return table.text
+  }
+
   private mutating func append(_ line: MetricsLine) {
     steps.append(line.step)
     for (key, value) in line.values {

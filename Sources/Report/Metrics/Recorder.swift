@@ -1,25 +1,17 @@
 import Foundation
 import MMoEFiles
 
-/// Collects a step's metrics and appends them to a run's `metrics.jsonl` and `metrics.csv`.
-///
-/// `metrics.jsonl` is the record: one line a step, on disk (in the system's cache) when `flush`
-/// returns. `metrics.csv` is the same for spreadsheets, single values only; when a metric appears
-/// for the first time the file is rewritten with a column for it, so that validation metrics, which
-/// come late, are in it too. Not thread-safe: one loop owns it.
+/// Collects a step's metrics and appends them to a run's `metrics.jsonl`: one line per step, on disk (in the system's cache)
+/// when `flush` returns. Not thread-safe: one loop owns it.
 public final class Recorder {
-  /// The files that a recorder writes in its directory.
-  public static let fileNames = (json: "metrics.jsonl", csv: "metrics.csv")
+  /// The file that a recorder writes in its directory.
+  public static let fileName = "metrics.jsonl"
 
-  private let json: AppendFile
-  private var csv: AppendFile
-  private let jsonPath: String
-  private let csvPath: String
+  private let file: AppendFile
+  private let path: String
   private var lastStep: Int?
-  /// Every key ever written, in the order of its first appearance: the order within a line and of
-  /// the columns.
+  /// Every key ever written, in the order of its first appearance: the order within a line.
   private var order: [String: Int] = [:]
-  private var columns: [String] = []
   private var pending: [String: (sum: [Double], count: Double, isVector: Bool)] = [:]
   private var arrivals: [String] = []
   /// Whether the last step of a resumed run lacks its evaluation, which the step's next `flush` then adds to its line.
@@ -39,27 +31,26 @@ public final class Recorder {
   public init(
     directory: String, resumingAfter step: Int? = nil, evaluationDue: Bool = false
   ) throws(RecorderError) {
-    jsonPath = FilePath.join(directory, Recorder.fileNames.json)
-    csvPath = FilePath.join(directory, Recorder.fileNames.csv)
+    path = FilePath.join(directory, Recorder.fileName)
     var lines: [(line: MetricsLine, end: Int)] = []
     var bad: [Int] = []
-    if FileManager.default.fileExists(atPath: jsonPath) {
+    if FileManager.default.fileExists(atPath: path) {
       guard let step else {
         throw RecorderError(
-          "\(jsonPath): found the metrics of an earlier run, expected none; resume that run or "
+          "\(path): found the metrics of an earlier run, expected none; resume that run or "
             + "choose another folder")
       }
-      (lines, bad) = try MetricsFile.read(jsonPath)
+      (lines, bad) = try MetricsFile.read(path)
       lines.removeAll { $0.line.step > step }
     }
     if bad.isEmpty {
       note = nil
-      json = try AppendFile(jsonPath)
-      try json.truncate(to: lines.last?.end ?? 0)
+      file = try AppendFile(path)
+      try file.truncate(to: lines.last?.end ?? 0)
     } else {
       note =
-        "\(jsonPath): \(bad.count) lines are no step's metrics and are left out, the first is line \(bad[0]); all of it as it was is in \(jsonPath).damaged"
-      json = try Recorder.rewritten(jsonPath, lines.map(\.line))
+        "\(path): \(bad.count) lines are no step's metrics and are left out, the first is line \(bad[0]); all of it as it was is in \(path).damaged"
+      file = try Recorder.rewritten(path, lines.map(\.line))
     }
     // Its file of rewritten lines has other offsets.
     let last = bad.isEmpty && evaluationDue ? lines.last?.line : nil
@@ -68,8 +59,7 @@ public final class Recorder {
     }
     if unfinished != nil { lines.removeLast() }
     lastStep = lines.last?.line.step
-    for (line, _) in lines { Recorder.number(line, &order, &columns) }
-    csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
+    for (line, _) in lines { Recorder.number(line, &order) }
     guard let unfinished else { return }
     (lacksEvaluation, reopened) = (true, lines.last?.end ?? 0)
     for (key, value) in unfinished.values {
@@ -86,8 +76,7 @@ public final class Recorder {
     add(MetricsLine.key(name, layer: layer), [value], isVector: false)
   }
 
-  /// Notes one value per expert, class or the like; goes to `metrics.jsonl` only. Of several in one
-  /// step the element-wise mean is written.
+  /// Notes one value per expert, class or the like. Of several in one step the element-wise mean is written.
   public func record(_ name: String, _ values: [Double], layer: Int? = nil) {
     add(MetricsLine.key(name, layer: layer), values, isVector: true)
   }
@@ -101,12 +90,11 @@ public final class Recorder {
   }
 
   /// Writes what was recorded since the last flush as the metrics of this step, and clears it.
-  /// Steps must ascend. On a full disk the files keep their earlier, whole lines.
+  /// Steps must ascend. On a full disk the file keeps its earlier, whole lines.
   public func flush(step: Int) throws(RecorderError) {
     if let lastStep, step <= lastStep {
-      throw RecorderError("\(jsonPath): expected a step after \(lastStep), found \(step)")
+      throw RecorderError("\(path): expected a step after \(lastStep), found \(step)")
     }
-    let known = columns.count
     let values = arrivals.compactMap { key in
       pending[key].map { entry in
         let means = entry.sum.map { $0 / entry.count }
@@ -116,29 +104,23 @@ public final class Recorder {
       }
     }
     var line = MetricsLine(step: step, values: values)
-    Recorder.number(line, &order, &columns)
+    Recorder.number(line, &order)
     line.values.sort { order[$0.key, default: 0] < order[$1.key, default: 0] }
-    if let reopened { try json.truncate(to: reopened) }
+    if let reopened { try file.truncate(to: reopened) }
     (reopened, lacksEvaluation) = (nil, false)
-    try json.append(line.json)
+    try file.append(line.json)
     lastStep = step
     pending.removeAll(keepingCapacity: true)
     arrivals.removeAll(keepingCapacity: true)
-    if columns.count == known {
-      try csv.append(Recorder.row(line, columns))
-    } else {
-      let lines = try MetricsFile.read(jsonPath).lines
-      csv = try Recorder.writeCSV(csvPath, columns, lines.lazy.map(\.line))
-    }
   }
 
   /// Waits until the metrics are on the disk itself. To be called before a checkpoint is put in
   /// place, so that a resumed run finds every step up to it even after a power failure.
-  public func synchronize() throws(RecorderError) { try json.synchronize() }
+  public func synchronize() throws(RecorderError) { try file.synchronize() }
 
   /// Everything recorded in this run so far, from the file.
   public func history() throws(RecorderError) -> MetricsHistory {
-    try MetricsHistory(file: jsonPath)
+    try MetricsHistory(file: path)
   }
 
   private func add(_ key: String, _ values: [Double], isVector: Bool) {
@@ -153,13 +135,8 @@ public final class Recorder {
     pending[key] = entry
   }
 
-  private static func number(
-    _ line: MetricsLine, _ order: inout [String: Int], _ columns: inout [String]
-  ) {
-    for (key, value) in line.values where order[key] == nil {
-      order[key] = order.count
-      if case .scalar = value { columns.append(key) }
-    }
+  private static func number(_ line: MetricsLine, _ order: inout [String: Int]) {
+    for (key, _) in line.values where order[key] == nil { order[key] = order.count }
   }
 
   /// The file with these lines alone; what it was before gets the name `….damaged`.
@@ -173,25 +150,6 @@ public final class Recorder {
       }
     }
     return try replaced(path, lines.map(\.json).joined())
-  }
-
-  // MARK: CSV
-
-  private static func row(_ line: MetricsLine, _ columns: [String]) -> String {
-    var cells: [String: String] = [:]
-    for case (let key, .scalar(let value)) in line.values { cells[key] = MetricsLine.number(value) }
-    return ([String(line.step)] + columns.map { cells[$0] ?? "" }).joined(separator: ",") + "\n"
-  }
-
-  private static func writeCSV(
-    _ path: String, _ columns: [String], _ lines: some Sequence<MetricsLine>
-  ) throws(RecorderError) -> AppendFile {
-    let header = (["step"] + columns).map { name in
-      name.contains { ",\"\n\r".contains($0) }
-        ? "\"" + name.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : name
-    }
-    let text = header.joined(separator: ",") + "\n" + lines.map { row($0, columns) }.joined()
-    return try replaced(path, text)
   }
 
   private static func replaced(_ path: String, _ text: String) throws(RecorderError) -> AppendFile {

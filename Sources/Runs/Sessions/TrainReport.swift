@@ -43,7 +43,7 @@ struct TrainReport {
     human.line(
       "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
     )
-    let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileNames.json)
+    let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileName)
     if let history = try? MetricsHistory(file: metrics) {
       for line in RoutingNotes.lines(history, config.model.moe) { human.line(human.styled(line, .yellow)) }
     }

@@ -332,7 +332,7 @@ public struct TrainSession {
   /// A plot is a help, not a result: without gnuplot the run still counts.
   private func drawPlot(_ folder: RunFolder, _ title: String) -> String? {
     do {
-      let history = try MetricsHistory(file: folder.path + "/" + Recorder.fileNames.json)
+      let history = try MetricsHistory(file: folder.path + "/" + Recorder.fileName)
       try TrainingPlot.write(history, title: title, to: folder.plotFile)
       return folder.plotFile
     } catch {

@@ -3,24 +3,6 @@ import MMoEData
 import MMoEFiles
 import MMoEReport
 
-/// A table as comma-separated values (RFC 4180).
-struct CSVTable {
-  private(set) var text: String
-
-  init(_ columns: [String]) { text = CSVTable.line(columns) }
-
-  mutating func add(_ cells: [String]) { text += CSVTable.line(cells) }
-
-  private static func line(_ cells: [String]) -> String {
-    cells.map { cell in
-      cell.contains { ",\"\n\r".contains($0) } ? "\"\(cell.replacing("\"", with: "\"\""))\"" : cell
-    }.joined(separator: ",") + "\n"
-  }
-
-  /// A number, empty where it is not finite.
-  static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "" }
-}
-
 /// What an analysis found: words, numbers and pictures.
 struct AnalysisOutput {
   /// For a terminal.

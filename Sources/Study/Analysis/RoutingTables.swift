@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoEReport
 import MMoETrain
 
 /// The numbers of a routing analysis, one thing a line.

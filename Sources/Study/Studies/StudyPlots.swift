@@ -38,7 +38,7 @@ struct StudyPlots {
       var sums: [Int: (sum: Double, count: Int)] = [:]
       for seed in line.values.keys {
         let folder = runs(StudySession.folderName(.run, line.variant, seed, line.learningRate))
-        guard let history = try? MetricsHistory(file: folder + "/" + Recorder.fileNames.json) else { continue }
+        guard let history = try? MetricsHistory(file: folder + "/" + Recorder.fileName) else { continue }
         for point in history.points(MetricName.validationLoss) where point.value.isFinite {
           let old = sums[point.step] ?? (0, 0)
           sums[point.step] = (old.sum + point.value, old.count + 1)

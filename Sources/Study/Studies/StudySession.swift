@@ -272,7 +272,7 @@ public struct StudySession {
     row.steps = outcome.steps
     row.validationLoss = evaluation.loss
     // A run that had all its steps already has its loss in the metrics alone.
-    let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileNames.json)
+    let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileName)
     row.trainLoss =
       outcome.trainLoss.isFinite
       ? outcome.trainLoss : try MetricsHistory(file: metrics).points(MetricName.trainLoss).last?.value

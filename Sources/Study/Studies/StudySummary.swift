@@ -196,22 +196,25 @@ struct StudySummary {
   /// The comparison as comma-separated values, one line a variant.
   func csv() -> String {
     let metrics = metricNames
-    let head = [
-      "variant", "learning_rate", "seeds", "diverged", plan.measure, plan.measure + "_sd", "baseline", "pairs",
-      "difference",
-      "half_width", "detectable", "parameters", "active_parameters", "flops", "train_loss",
-      "cpu_seconds",
-    ]
-    func cell(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
-    let body = lines.map { line in
+    var table = CSVTable(
       [
-        line.variant, "\(line.learningRate)", "\(line.values.count)", "\(line.diverged)", cell(line.mean),
-        cell(line.deviation), line.difference?.baseline ?? "", line.difference.map { "\($0.pairs)" } ?? "",
-        cell(line.difference?.mean), cell(line.difference?.halfWidth), cell(line.difference?.detectable),
-        "\(line.parameters)", "\(line.activeParameters)", "\(line.flops)", cell(line.trainLoss), cell(line.cpuSeconds),
-      ] + metrics.map { cell(line.metrics[$0]) }
+        "variant", "learning_rate", "seeds", "diverged", plan.measure, plan.measure + "_sd", "baseline", "pairs",
+        "difference",
+        "half_width", "detectable", "parameters", "active_parameters", "flops", "train_loss",
+        "cpu_seconds",
+      ] + metrics)
+    func cell(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
+    for line in lines {
+      table.add(
+        [
+          line.variant, "\(line.learningRate)", "\(line.values.count)", "\(line.diverged)", cell(line.mean),
+          cell(line.deviation), line.difference?.baseline ?? "", line.difference.map { "\($0.pairs)" } ?? "",
+          cell(line.difference?.mean), cell(line.difference?.halfWidth), cell(line.difference?.detectable),
+          "\(line.parameters)", "\(line.activeParameters)", "\(line.flops)", cell(line.trainLoss),
+          cell(line.cpuSeconds),
+        ] + metrics.map { cell(line.metrics[$0]) })
     }
-    return ([head + metrics] + body).map { $0.joined(separator: ",") + "\n" }.joined()
+    return table.text
   }
 
   func json() -> JSONValue {

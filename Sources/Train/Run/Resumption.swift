@@ -115,7 +115,7 @@ extension RunFolder {
   ///
   /// - Throws: `TrainError` or `FileFailure` when they cannot be copied.
   func takeMetrics(from folder: String) throws {
-    let name = Recorder.fileNames.json
+    let name = Recorder.fileName
     guard FileManager.default.fileExists(atPath: FilePath.join(folder, name)) else { return }
     guard let content = FileManager.default.contents(atPath: FilePath.join(folder, name)) else {
       throw TrainError("\(folder)/\(name): cannot be read; check its permissions")

@@ -41,7 +41,7 @@ public final class RunFolder {
     if isUnsaved { try self.init(locking: path) } else { try self.init(creating: path) }
     // Its steps are taken again. Only once the folder is locked: another process may train in it.
     guard isUnsaved, RunFolder.content(of: path) == .unsaved else { return }
-    for name in [Recorder.fileNames.json, Recorder.fileNames.csv] { unlink(FilePath.join(path, name)) }
+    unlink(FilePath.join(path, Recorder.fileName))
   }
 
   /// Makes a folder of this name, or of this name and the first free number: several runs may begin at once.
@@ -56,7 +56,7 @@ public final class RunFolder {
         try self.init(locking: own)
         return
       }
-      guard errno == EEXIST else { throw RunFolder.uncreatable(own, String(cString: strerror(errno))) }
+      guard errno == EEXIST else { throw RunFolder.uncreatable(own, systemReason(errno)) }
       number += 1
     }
   }
@@ -70,7 +70,7 @@ public final class RunFolder {
     lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard lock >= 0 else {
       throw TrainError(
-        "\(path): cannot be written (\(String(cString: strerror(errno)))); choose a writable --out")
+        "\(path): cannot be written (\(systemReason(errno))); choose a writable --out")
     }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
@@ -114,14 +114,14 @@ public final class RunFolder {
     guard isFolder.boolValue else { return nil }
     let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
     // A run that died early has its lock and not all of its files.
-    let written = [configName, RunRecord.fileName, Recorder.fileNames.json, Recorder.fileNames.csv].filter(
+    let written = [configName, RunRecord.fileName, Recorder.fileName].filter(
       names.contains)
     let isRun = written.count > 1 || (!written.isEmpty && names.contains(lockName))
     let hasSteps = !steps(in: path).isEmpty
     if isRun || hasSteps {
       return hasSteps || names.contains(bestName) ? .checkpoints : .unsaved
     }
-    let own = [configName, RunRecord.fileName, plotName, bestName, Recorder.fileNames.json, Recorder.fileNames.csv]
+    let own = [configName, RunRecord.fileName, plotName, bestName, Recorder.fileName]
     return names.first { own.contains($0) || $0.hasSuffix(".h5") }.map(Content.foreign)
   }
 

@@ -1,6 +1,7 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEHDF5
 import MMoEModels
 import MMoEReport
@@ -50,6 +51,15 @@ public enum CheckpointInspection {
       "bytes": .int(bytes), "files": .int(files), "backend": .string(info.backend),
     ])
     return (table.render(), json)
+  }
+
+  /// What the run of a checkpoint has recorded so far, as comma-separated values.
+  ///
+  /// - Parameter path: a checkpoint beside its `metrics.jsonl`, or a run's folder.
+  /// - Throws: `RecorderError` when the metrics cannot be read; as `info`.
+  public static func metricsCSV(_ path: String) throws -> String {
+    let folder = FilePath.folder(of: try RunFolder.checkpoint(at: path))
+    return try MetricsHistory(file: FilePath.join(folder, Recorder.fileName)).csv()
   }
 
   /// The arrays of the model whose names match one of the patterns, or whose role is one of the words (all without any),

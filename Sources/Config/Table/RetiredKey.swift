@@ -1,0 +1,24 @@
+/// A key that a configuration once had. Files that hold it at the value that changed nothing are still read; any other value is
+/// refused, since what it asked for no longer exists.
+public struct RetiredKey: Sendable {
+  /// The dotted key, such as `moe.experts`.
+  public let key: String
+  /// Its default, as files hold it.
+  public let value: String
+  /// Why the key is gone, as part of the message.
+  public let reason: String
+
+  public init(_ key: String, default value: String, _ reason: String) {
+    self.key = key
+    self.value = value
+    self.reason = reason
+  }
+
+  /// - Parameter place: where the key was set, for the message.
+  /// - Throws: `ConfigError` for any value but the default.
+  func accept(_ input: ConfigInput, at place: String) throws(ConfigError) {
+    if case .scalar(value, _) = input { return }
+    throw ConfigError(
+      "\(place): \(key): found \(input.found), expected \(value) or nothing: \(reason); leave it out")
+  }
+}
