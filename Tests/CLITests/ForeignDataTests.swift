@@ -54,7 +54,7 @@ import Testing
     var lines: [String] = []
     for index in 0..<16 {
       let pixels = (0..<16 * 16 * 3).map { UInt8(truncatingIfNeeded: $0 * index) }
-      try write("pairs/\(index).png", PNGImage(width: 16, height: 16, pixels: pixels).encoded())
+      try write("pairs/\(index).png", RGBImage(width: 16, height: 16, pixels: pixels).png())
       let caption = index == 3 ? String(repeating: "long ", count: 30) : "picture \(index)"
       lines.append("{\"image\": \"\(index).png\", \"caption\": \"\(caption)\", \"group\": \"\(index / 2)\"}")
     }
@@ -106,8 +106,8 @@ import Testing
 
   /// 40 chunks of notes that unpack to 48 MB each are neither kept nor unpacked. Bad files end with status 1.
   @Test func notesInPNGFilesTakeNoMemory() throws {
-    let picture = try PNGImage(width: 4, height: 4, pixels: [UInt8](repeating: 9, count: 48)).encoded()
-    let large = try PNGImage(width: 4096, height: 4096, pixels: [UInt8](repeating: 0, count: 3 << 24)).encoded()
+    let picture = try RGBImage(width: 4, height: 4, pixels: [UInt8](repeating: 9, count: 48)).png()
+    let large = try RGBImage(width: 4096, height: 4096, pixels: [UInt8](repeating: 0, count: 3 << 24)).png()
     // Of a file of one colour the data chunks are a packed stream of zeros.
     let chunk = [UInt8]("zTXt".utf8) + [0x6B, 0, 0] + ForeignDataTests.chunks("IDAT", large)
     var bomb = Array(picture[..<33])

@@ -9,7 +9,7 @@ import Testing
   private let draws = 2000
 
   private func views(_ augmentation: Augmentation, width: Int, height: Int, seed: UInt64 = 1) -> [ImageView] {
-    let image = PNGImage.plain(width: width, height: height, [0, 0, 0])
+    let image = RGBImage.plain(width: width, height: height, [0, 0, 0])
     return (0..<draws).map {
       augmentation.view(
         of: image, random: CounterRandom(seed: seed, purpose: .augmentation, a: 3, b: UInt64($0)))
@@ -19,7 +19,7 @@ import Testing
   private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
 
   @Test func sameCoordinatesSameView() {
-    let image = PNGImage.plain(width: 50, height: 40, [0, 0, 0])
+    let image = RGBImage.plain(width: 50, height: 40, [0, 0, 0])
     let augmentation = Augmentation(crop: .randomResized(minimumScale: 0.1), brightness: 0.4, contrast: 0.4)
     func view(seed: UInt64 = 1, epoch: UInt64 = 2, index: UInt64 = 3) -> ImageView {
       augmentation.view(
@@ -35,7 +35,7 @@ import Testing
 
   @Test(arguments: [(10, 6, 2, 0), (6, 10, 0, 2), (7, 4, 1, 0), (5, 5, 0, 0), (1, 9, 0, 4), (1, 1, 0, 0)])
   func noneIsTheCentredSquare(width: Int, height: Int, x: Int, y: Int) {
-    let image = PNGImage.plain(width: width, height: height, [0, 0, 0])
+    let image = RGBImage.plain(width: width, height: height, [0, 0, 0])
     var expected = ImageView(centreOf: image)
     (expected.x, expected.y) = (x, y)
     (expected.width, expected.height) = (min(width, height), min(width, height))

@@ -192,17 +192,17 @@ import Testing
   ]
 
   @Test(arguments: images) func otherImages(sample: Sample) {
-    let found = message { _ = try PNGImage(decoding: sample.bytes, name: "a.png") }
+    let found = message { _ = try RGBImage(decoding: sample.bytes, name: "a.png") }
     #expect(found == "a.png: \(sample.words[0]), expected PNG; convert it (`mogrify -format png FILE`)")
   }
 
   @Test func otherFilesThanImages() throws {
     let apple = FileKindTests.file(
       [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 4] + FileKindTests.ascii("CgBI"))
-    let found = message { _ = try PNGImage(decoding: apple, name: "a.png") }
+    let found = message { _ = try RGBImage(decoding: apple, name: "a.png") }
     #expect(found?.contains("Apple's own form (CgBI)") == true && found?.contains("pngcrush") == true)
     let zip = FileKindTests.kinds[2].bytes
-    #expect(message { _ = try PNGImage(decoding: zip, name: "a") } == "a: a zip archive, expected a PNG image")
+    #expect(message { _ = try RGBImage(decoding: zip, name: "a") } == "a: a zip archive, expected a PNG image")
     let data = message { _ = try ImageFolder(path: folder.write("set.zip", zip)) }
     #expect(data?.contains("set.zip: a zip archive, not a folder; unpack it (`unzip FILE -d DIR`)") == true)
   }

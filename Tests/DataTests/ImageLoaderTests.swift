@@ -126,8 +126,8 @@ import Testing
   }
 
   @Test func largeSourcesAndSinglePixels() throws {
-    try folder.write("train/a/0.png", PNGImage.plain(width: 1, height: 1, [255, 0, 255]).encoded())
-    try folder.write("train/a/1.png", PNGImage.plain(width: 3000, height: 1, [255, 0, 255]).encoded())
+    try folder.write("train/a/0.png", RGBImage.plain(width: 1, height: 1, [255, 0, 255]).png())
+    try folder.write("train/a/1.png", RGBImage.plain(width: 3000, height: 1, [255, 0, 255]).png())
     let source = ImageSource(try ImageFolder(path: folder.path)[.train])
     let batch = try #require(try record(source, options(batch: 2), .evaluation, steps: 1).first)
     let pixel = [Float](repeating: 1, count: 36) + [Float](repeating: -1, count: 36)

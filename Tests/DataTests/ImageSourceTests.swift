@@ -19,7 +19,7 @@ import Testing
 
   private func decodeAll(_ source: ImageSource) throws {
     for index in 0..<source.set.count {
-      let expected = try PNGImage(contentsOf: source.set.images[index].path)
+      let expected = try RGBImage(contentsOf: source.set.images[index].path)
       #expect(try source.image(at: index) == expected)
     }
   }
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test func smallerImagesFillTheRest() throws {
-    try folder.write("train/a/2.png", PNGImage.random(width: 1, height: 1).encoded())
+    try folder.write("train/a/2.png", RGBImage.random(width: 1, height: 1).png())
     // Room for one large image and 3 bytes: the one-pixel image comes third.
     let source = ImageSource(try set, cacheBytes: 195)
     try decodeAll(source)
@@ -78,7 +78,7 @@ import Testing
     #expect(source.statistics.decoded == 1)
     #expect(source.statistics.bad.keys.sorted() == [2])
     // A file that was replaced meanwhile counts again.
-    try folder.write("train/b/0.png", PNGImage.random(width: 2, height: 2).encoded())
+    try folder.write("train/b/0.png", RGBImage.random(width: 2, height: 2).png())
     #expect(try source.image(at: 2)?.width == 2)
   }
 
@@ -98,7 +98,7 @@ import Testing
         2: "\(bad): the file is empty", 5: "\(folder.path)/train/c/1.png: not a regular file",
       ])
     // Known bad files are not opened again.
-    try folder.write("train/b/0.png", PNGImage.random(width: 2, height: 2).encoded())
+    try folder.write("train/b/0.png", RGBImage.random(width: 2, height: 2).png())
     #expect(try source.image(at: 2) == nil)
   }
 
@@ -120,7 +120,7 @@ import Testing
   }
 
   @Test func truncatedFiles() throws {
-    let whole = try PNGImage.random(width: 16, height: 16).encoded()
+    let whole = try RGBImage.random(width: 16, height: 16).png()
     for count in [0, 1, 8, 20, 33, whole.count / 2, whole.count - 13, whole.count - 1] {
       let path = try folder.write("train/a/0.png", Array(whole[..<count]))
       let text = try #require(message { _ = try ImageSource(try set).image(at: 0) }, "\(count) bytes")

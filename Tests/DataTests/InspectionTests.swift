@@ -10,7 +10,7 @@ import Testing
   init() throws { folder = try TemporaryFolder() }
 
   private func write(_ name: String, _ width: Int, _ height: Int, _ pixels: [UInt8]) throws {
-    try folder.write(name, PNGImage(width: width, height: height, pixels: pixels).encoded())
+    try folder.write(name, RGBImage(width: width, height: height, pixels: pixels).png())
   }
 
   /// Three good training images, 1 × 1, 1 × 1 and 2 × 1, and three of val; one bad file each.

@@ -88,7 +88,7 @@ import Testing
 
   /// Pictures that take a worker some milliseconds each.
   private func slowSource() throws -> ImageSource {
-    let file = try PNGImage.random(width: 1200, height: 800).encoded(compression: 1)
+    let file = try RGBImage.random(width: 1200, height: 800).png(compression: 1)
     for name in ["0", "1", "2", "3"] { try folder.write("train/slow/\(name).png", file) }
     let entries = (0..<4).map { ImageSet.Entry(path: "\(folder.path)/train/slow/\($0).png", label: 0) }
     return ImageSource(ImageSet(split: .train, classes: ["slow"], images: entries), cacheBytes: 0)

@@ -9,7 +9,7 @@ import Testing
     .init(colourType: 6, depth: 8, interlaced: false, transparent: false))
 
   private func failure(_ bytes: [UInt8], limits: ImageLimits = .standard) -> String? {
-    message { _ = try PNGImage(decoding: bytes, name: "some.png", limits: limits) }
+    message { _ = try RGBImage(decoding: bytes, name: "some.png", limits: limits) }
   }
 
   @Test func everyTruncationFails() throws {
@@ -56,8 +56,8 @@ import Testing
 
   @Test func unreadableFiles() throws {
     let folder = try TemporaryFolder()
-    func failure(_ path: String) -> String? { message { _ = try PNGImage(contentsOf: path) } }
-    #expect(failure(folder.path + "/absent.png")?.contains("no such file") == true)
+    func failure(_ path: String) -> String? { message { _ = try RGBImage(contentsOf: path) } }
+    #expect(failure(folder.path + "/absent.png")?.contains("No such file") == true)
     #expect(failure(folder.path)?.contains("not a regular file") == true)
     mkfifo(folder.path + "/pipe.png", 0o644)
     #expect(failure(folder.path + "/pipe.png")?.contains("not a regular file") == true)

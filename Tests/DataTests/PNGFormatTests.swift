@@ -88,18 +88,18 @@ import Testing
   @Test(arguments: kinds) func decodes(_ kind: Kind) throws {
     let writer = PNGFormatTests.writer(kind)
     let rgba = PNGFormatTests.expectedRGBA(writer)
-    let decoded = try decodePNG(writer.file, form: .rgba, name: "t", limits: .standard) { $0 }
+    let decoded = try PNGCodec.decode(writer.file, form: .rgba, name: "t", limits: .standard) { $0 }
     #expect(decoded.width == 13 && decoded.height == 11)
     #expect(decoded.bitDepth == kind.depth && decoded.interlaced == kind.interlaced)
     #expect(decoded.bytes == rgba)
 
-    let samples = try decodePNG(writer.file, form: .samples, name: "t", limits: .standard) { $0 }
+    let samples = try PNGCodec.decode(writer.file, form: .samples, name: "t", limits: .standard) { $0 }
     let raw = writer.samples.flatMap {
       kind.depth == 16 ? [UInt8($0 >> 8), UInt8($0 & 0xFF)] : [UInt8($0)]
     }
     #expect(samples.bytes == raw)
 
-    let image = try PNGImage(decoding: writer.file, name: "t")
+    let image = try RGBImage(decoding: writer.file, name: "t")
     var white: [UInt8] = []
     for pixel in 0..<13 * 11 {
       let alpha = Double(rgba[4 * pixel + 3]) / 255
@@ -117,27 +117,27 @@ import Testing
       samples: Array(repeating: (1 << kind.depth) - 1, count: PNGWriter.channels(kind.colourType)),
       palette: kind.colourType == 3
         ? Array(repeating: [255, 255, 255], count: 1 << kind.depth) : [])
-    let image = try PNGImage(decoding: writer.file, name: "t")
+    let image = try RGBImage(decoding: writer.file, name: "t")
     #expect(image.width == 1 && image.height == 1 && image.pixels == [255, 255, 255])
   }
 
   @Test(arguments: [0, 1, 6, 9]) func encodesWhatItDecodes(level: Int) throws {
     let pixels = (0..<17 * 5 * 3).map { UInt8(truncatingIfNeeded: $0 * $0) }
-    let image = PNGImage(width: 17, height: 5, pixels: pixels)
-    #expect(try PNGImage(decoding: image.encoded(compression: level), name: "t") == image)
-    let grey = try encodePNG([0, 128, 255], width: 3, height: 1, channels: 1, compression: level)
+    let image = RGBImage(width: 17, height: 5, pixels: pixels)
+    #expect(try RGBImage(decoding: image.png(compression: level), name: "t") == image)
+    let grey = try PNGCodec.encode([0, 128, 255], width: 3, height: 1, channels: 1, compression: level)
     #expect(
-      try PNGImage(decoding: grey, name: "t").pixels == [0, 0, 0, 128, 128, 128, 255, 255, 255])
+      try RGBImage(decoding: grey, name: "t").pixels == [0, 0, 0, 128, 128, 128, 255, 255, 255])
   }
 
   @Test func encoderRefuses() throws {
-    let image = PNGImage(width: 1, height: 1, pixels: [1, 2, 3])
-    #expect(message { _ = try image.encoded(compression: 10) }?.contains("expected 0 to 9") == true)
+    let image = RGBImage(width: 1, height: 1, pixels: [1, 2, 3])
+    #expect(message { _ = try image.png(compression: 10) }?.contains("expected 0 to 9") == true)
     #expect(
-      message { _ = try encodePNG([1], width: 2, height: 1, channels: 1, compression: 1) } != nil)
+      message { _ = try PNGCodec.encode([1], width: 2, height: 1, channels: 1, compression: 1) } != nil)
     #expect(
-      message { _ = try encodePNG([1, 2], width: 1, height: 1, channels: 2, compression: 1) }?
+      message { _ = try PNGCodec.encode([1, 2], width: 1, height: 1, channels: 2, compression: 1) }?
         .contains("expected 1 or 3") == true)
-    #expect(message { _ = try encodePNG([], width: 0, height: 0, channels: 3, compression: 1) } != nil)
+    #expect(message { _ = try PNGCodec.encode([], width: 0, height: 0, channels: 3, compression: 1) } != nil)
   }
 }

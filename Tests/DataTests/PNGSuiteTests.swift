@@ -47,16 +47,16 @@ import Testing
   @Test(.enabled(if: !pictures.isEmpty, hint), arguments: pictures.filter(\.valid))
   func decodes(_ picture: Picture) throws {
     let bytes = try bytes(picture)
-    let rgba = try decodePNG(bytes, form: .rgba, name: picture.file, limits: .standard) { $0 }
+    let rgba = try PNGCodec.decode(bytes, form: .rgba, name: picture.file, limits: .standard) { $0 }
     #expect(SHA256.hex(rgba.bytes) == picture.rgba8Sha256)
     #expect(rgba.width == picture.width && rgba.height == picture.height)
     #expect(rgba.bitDepth == picture.bitDepth && rgba.colourType == picture.colorType)
     #expect(rgba.interlaced == (picture.interlace == 1))
 
-    let samples = try decodePNG(bytes, form: .samples, name: picture.file, limits: .standard) { $0 }
+    let samples = try PNGCodec.decode(bytes, form: .samples, name: picture.file, limits: .standard) { $0 }
     #expect(SHA256.hex(samples.bytes) == picture.samplesSha256)
 
-    let image = try PNGImage(contentsOf: Self.folder + "/" + picture.file)
+    let image = try RGBImage(contentsOf: Self.folder + "/" + picture.file)
     let white = (0..<rgba.width * rgba.height * 3).map { i in
       let alpha = Double(rgba.bytes[i / 3 * 4 + 3]) / 255
       return UInt8((Double(rgba.bytes[i / 3 * 4 + i % 3]) * alpha + 255 * (1 - alpha)).rounded())
@@ -67,7 +67,7 @@ import Testing
   @Test(.enabled(if: !pictures.isEmpty, hint), arguments: pictures.filter { !$0.valid })
   func refuses(_ picture: Picture) throws {
     let path = Self.folder + "/" + picture.file
-    let text = try #require(message { _ = try PNGImage(contentsOf: path) })
+    let text = try #require(message { _ = try RGBImage(contentsOf: path) })
     #expect(text.hasPrefix(path + ": ") && text.count > path.count + 5)
     #expect(!text.contains("\n"))
   }

@@ -10,7 +10,7 @@ import Testing
     let folder = try TemporaryFolder()
     for (index, name) in images.enumerated() {
       try folder.write(
-        name, PNGImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 41 * index), 9, 200]).encoded())
+        name, RGBImage.plain(width: 4, height: 4, [UInt8(truncatingIfNeeded: 41 * index), 9, 200]).png())
     }
     try folder.write(PairFolder.fileName, [UInt8](lines.joined(separator: "\n").utf8))
     return folder

@@ -28,11 +28,11 @@ import Testing
     for split in ["train", "val"] {
       for (label, name) in ["dark", "light", "red"].enumerated() {
         for i in 0..<10 {
-          let noise = PNGImage.random(width: 9, height: 7, seed: UInt64(label * 100 + i + (split == "val" ? 50 : 0)))
+          let noise = RGBImage.random(width: 9, height: 7, seed: UInt64(label * 100 + i + (split == "val" ? 50 : 0)))
           let base: [UInt8] = [[10, 10, 10], [180, 180, 180], [180, 10, 10]][label]
           let pixels = noise.pixels.enumerated().map { base[$0 % 3] + $1 / 4 }
           try folder.write(
-            "\(split)/\(name)/\(i).png", PNGImage(width: 9, height: 7, pixels: pixels).encoded())
+            "\(split)/\(name)/\(i).png", RGBImage(width: 9, height: 7, pixels: pixels).png())
         }
       }
     }
@@ -44,8 +44,8 @@ import Testing
 
   private func table(_ rows: [[UInt8]], _ labels: [Int32]) throws -> PixelTable {
     let images = try rows.enumerated().map { i, row in
-      let image = PNGImage.plain(width: 1, height: 1, row)
-      return ImageSet.Entry(path: try folder.write("\(UUID()).png", image.encoded()), label: labels[i])
+      let image = RGBImage.plain(width: 1, height: 1, row)
+      return ImageSet.Entry(path: try folder.write("\(UUID()).png", image.png()), label: labels[i])
     }
     return try PixelTable(ImageSet(split: .train, classes: [], images: images), imageSize: 1)
   }

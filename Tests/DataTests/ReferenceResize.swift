@@ -3,7 +3,7 @@
 /// The stupid oracle of the resampler: for every output pixel a sum over all source pixels, in double precision.
 /// Not separable, no taps, no code of the library.
 func referenceRender(
-  _ image: PNGImage, _ view: ImageView, side: Int, _ normalisation: PixelNormalisation
+  _ image: RGBImage, _ view: ImageView, side: Int, _ normalisation: PixelNormalisation
 ) -> [Double] {
   let scaleX = Double(view.width) / Double(side)
   let scaleY = Double(view.height) / Double(side)

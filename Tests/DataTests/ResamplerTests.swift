@@ -6,7 +6,7 @@ import Testing
 /// Resizing, mirroring, shifting, light and normalisation, against hand computations and a stupid reference.
 @Suite struct ResamplerTests {
   /// Channels apart, as a renderer writes them.
-  private func planar(_ image: PNGImage) -> [Float] {
+  private func planar(_ image: RGBImage) -> [Float] {
     (0..<3).flatMap { c in stride(from: c, to: image.pixels.count, by: 3).map { Float(image.pixels[$0]) } }
   }
 
@@ -14,33 +14,33 @@ import Testing
     picture.indices.map { picture[$0 / side * side + side - 1 - $0 % side] }
   }
 
-  private func render(_ image: PNGImage, side: Int, _ view: ImageView? = nil) -> [Float] {
+  private func render(_ image: RGBImage, side: Int, _ view: ImageView? = nil) -> [Float] {
     Resampler(side: side, normalisation: .identity).rendered(image, view ?? ImageView(centreOf: image))
   }
 
   @Test(arguments: [1, 2, 5, 32, 67]) func equalSizeIsExact(side: Int) {
-    let image = PNGImage.random(width: side, height: side)
+    let image = RGBImage.random(width: side, height: side)
     #expect(render(image, side: side) == planar(image))
   }
 
   @Test func cropOfEqualSizeIsExact() {
-    let image = PNGImage.random(width: 30, height: 20)
+    let image = RGBImage.random(width: 30, height: 20)
     var view = ImageView(centreOf: image)
     (view.x, view.y, view.width, view.height) = (7, 3, 12, 12)
     var part: [UInt8] = []
     for y in 3..<15 { part += image.pixels[(y * 30 + 7) * 3..<(y * 30 + 19) * 3] }
-    #expect(render(image, side: 12, view) == planar(PNGImage(width: 12, height: 12, pixels: part)))
+    #expect(render(image, side: 12, view) == planar(RGBImage(width: 12, height: 12, pixels: part)))
   }
 
   @Test func flippingTwiceGivesTheImageBack() {
-    let image = PNGImage.random(width: 16, height: 16)
+    let image = RGBImage.random(width: 16, height: 16)
     var view = ImageView(centreOf: image)
     view.flipped = true
     let once = render(image, side: 16, view)
     #expect(once != planar(image))
     #expect(once == mirrored(planar(image), side: 16))
     let bytes = (0..<16 * 16).flatMap { i in (0..<3).map { UInt8(once[$0 * 256 + i]) } }
-    #expect(render(PNGImage(width: 16, height: 16, pixels: bytes), side: 16, view) == planar(image))
+    #expect(render(RGBImage(width: 16, height: 16, pixels: bytes), side: 16, view) == planar(image))
   }
 
   @Test(arguments: 0..<20) func flipMirrorsAnyView(number: Int) {
@@ -59,7 +59,7 @@ import Testing
   }
 
   @Test func shiftBringsInBlack() {
-    let image = PNGImage.random(width: 6, height: 6)
+    let image = RGBImage.random(width: 6, height: 6)
     var view = ImageView(centreOf: image)
     (view.shiftX, view.shiftY) = (2, -1)
     let plain = planar(image)
@@ -79,7 +79,7 @@ import Testing
 
   @Test(arguments: [1, 2, 3, 7, 16, 40, 64]) func constantStaysConstant(side: Int) {
     for image in [
-      PNGImage.plain(width: 23, height: 23, [10, 128, 255]), .plain(width: 1, height: 1, [10, 128, 255]),
+      RGBImage.plain(width: 23, height: 23, [10, 128, 255]), .plain(width: 1, height: 1, [10, 128, 255]),
     ] {
       let picture = render(image, side: side)
       let plane = side * side
@@ -94,7 +94,7 @@ import Testing
     let bytes = (0..<source * source).flatMap { i in
       [UInt8](repeating: (i % source + i / source) % 2 == 0 ? 0 : 255, count: 3)
     }
-    let picture = render(PNGImage(width: source, height: source, pixels: bytes), side: side)
+    let picture = render(RGBImage(width: source, height: source, pixels: bytes), side: side)
     #expect(picture.allSatisfy { abs($0 - 127.5) < 0.02 * 255 })
     // With an even number of pixels to one, black and white weigh the same wherever the filter is whole.
     if source % (2 * side) == 0 {
@@ -107,7 +107,7 @@ import Testing
   /// the second pixel are 0 (nothing lies to the left), 1/4, 3/4 and 1.
   @Test func enlargesByHand() {
     let row: [UInt8] = [0, 0, 0, 100, 100, 100]
-    let picture = render(PNGImage(width: 2, height: 2, pixels: row + row), side: 4)
+    let picture = render(RGBImage(width: 2, height: 2, pixels: row + row), side: 4)
     for start in stride(from: 0, to: 48, by: 4) { #expect(Array(picture[start..<start + 4]) == [0, 25, 75, 100]) }
   }
 
@@ -115,19 +115,19 @@ import Testing
   /// (3, 3, 1) / 7 and mirrored.
   @Test func reducesByHand() {
     let row: [UInt8] = [70, 70, 70, 0, 0, 0, 0, 0, 0, 140, 140, 140]
-    let picture = render(PNGImage(width: 4, height: 4, pixels: row + row + row + row), side: 2)
+    let picture = render(RGBImage(width: 4, height: 4, pixels: row + row + row + row), side: 2)
     for start in stride(from: 0, to: 12, by: 2) {
       #expect(abs(picture[start] - 30) < 1e-4 && abs(picture[start + 1] - 60) < 1e-4)
     }
   }
 
   /// A random image, a random view of it and an output size.
-  private static func scene(_ number: Int) -> (PNGImage, ImageView, Int) {
+  private static func scene(_ number: Int) -> (RGBImage, ImageView, Int) {
     let random = CounterRandom(seed: 5, purpose: .test, a: UInt64(number))
     func integer(_ index: UInt64, _ range: ClosedRange<Int>) -> Int {
       range.lowerBound + random.integer(index, below: range.count)
     }
-    let image = PNGImage.random(width: integer(0, 1...40), height: integer(1, 1...40), seed: UInt64(number))
+    let image = RGBImage.random(width: integer(0, 1...40), height: integer(1, 1...40), seed: UInt64(number))
     let side = integer(2, 1...20)
     var view = ImageView(centreOf: image)
     view.width = integer(3, 1...image.width)
@@ -163,7 +163,7 @@ import Testing
   @Test func brightnessAndContrastByHand() {
     // Grey 100 and grey 200: the mean is 150.
     let row: [UInt8] = [100, 100, 100, 200, 200, 200]
-    let image = PNGImage(width: 2, height: 2, pixels: row + row)
+    let image = RGBImage(width: 2, height: 2, pixels: row + row)
     func pair(brightness: Float = 1, contrast: Float = 1) -> [Float] {
       var view = ImageView(centreOf: image)
       (view.brightness, view.contrast) = (brightness, contrast)
@@ -187,7 +187,7 @@ import Testing
 
   @Test func normalisationValues() {
     func values(_ colour: [UInt8], _ normalisation: PixelNormalisation) -> [Float] {
-      let image = PNGImage.plain(width: 1, height: 1, colour)
+      let image = RGBImage.plain(width: 1, height: 1, colour)
       return Resampler(side: 1, normalisation: normalisation).rendered(image, ImageView(centreOf: image))
     }
     #expect(values([0, 255, 0], .unit) == [-1, 1, -1])

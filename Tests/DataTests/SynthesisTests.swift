@@ -51,7 +51,7 @@ import Testing
       let perClass = split == .train ? 2 : 1
       #expect(set.count == 2 * perClass)
       for (i, entry) in set.images.enumerated() {
-        let image = try PNGImage(contentsOf: entry.path)
+        let image = try RGBImage(contentsOf: entry.path)
         #expect(image.width == 20 && image.height == 20)
         #expect(image == shapes.image(split: split, label: i / perClass, number: i % perClass))
       }

@@ -29,8 +29,8 @@ final class TemporaryFolder {
       for (label, name) in ["a", "b", "c"].enumerated() {
         for i in 0..<count {
           let pixels = (0..<side * side * 3).map { UInt8(truncatingIfNeeded: label * 70 + i * 5 + $0) }
-          let image = PNGImage(width: side, height: side, pixels: pixels)
-          try write("\(split)/\(name)/\(i).png", image.encoded())
+          let image = RGBImage(width: side, height: side, pixels: pixels)
+          try write("\(split)/\(name)/\(i).png", image.png())
         }
       }
     }

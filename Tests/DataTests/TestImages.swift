@@ -2,23 +2,23 @@ import MMoETensor
 
 @testable import MMoEData
 
-extension PNGImage {
+extension RGBImage {
   /// Random pixels, a function of the seed.
-  static func random(width: Int, height: Int, seed: UInt64 = 0) -> PNGImage {
+  static func random(width: Int, height: Int, seed: UInt64 = 0) -> RGBImage {
     let random = CounterRandom(seed: seed, purpose: .test)
     let pixels = (0..<width * height * 3).map { UInt8(random.integer(UInt64($0), below: 256)) }
-    return PNGImage(width: width, height: height, pixels: pixels)
+    return RGBImage(width: width, height: height, pixels: pixels)
   }
 
   /// One colour.
-  static func plain(width: Int, height: Int, _ colour: [UInt8]) -> PNGImage {
-    PNGImage(width: width, height: height, pixels: (0..<width * height).flatMap { _ in colour })
+  static func plain(width: Int, height: Int, _ colour: [UInt8]) -> RGBImage {
+    RGBImage(width: width, height: height, pixels: (0..<width * height).flatMap { _ in colour })
   }
 }
 
 extension Resampler {
   /// What `render` writes, `[3, side, side]`.
-  func rendered(_ image: PNGImage, _ view: ImageView) -> [Float] {
+  func rendered(_ image: RGBImage, _ view: ImageView) -> [Float] {
     let count = 3 * side * side
     return [Float](unsafeUninitializedCapacity: count) { buffer, written in
       // Not zero: every element must be written.
@@ -62,7 +62,7 @@ struct RecordedBatch: Equatable, CustomDebugStringConvertible {
 
 /// What a batch without augmentation shows of an image.
 func plainPicture(_ entry: ImageSet.Entry, side: Int) throws -> [Float] {
-  let image = try PNGImage(contentsOf: entry.path)
+  let image = try RGBImage(contentsOf: entry.path)
   return Resampler(side: side, normalisation: .unit).rendered(image, ImageView(centreOf: image))
 }
 

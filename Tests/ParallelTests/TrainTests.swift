@@ -136,7 +136,7 @@ import Testing
       let (left, right) = (colours[index % 4], colours[index / 4 % 4])
       // One picture under two names would be on both sides.
       let pixels = (0..<16 * 16 * 3).map { $0 == 0 ? UInt8(index) : $0 / 3 % 16 < 8 ? left.1 : right.1 }
-      try! Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+      try! Data(RGBImage(width: 16, height: 16, pixels: pixels).png()).write(
         to: URL(fileURLWithPath: folder("pairs/\(index).png")))
       return
         "{\"image\": \"\(index).png\", \"caption\": \"\(left.0) and \(right.0)\", \"split\": \"\(index < 18 ? "train" : "val")\"}"
@@ -190,7 +190,7 @@ import Testing
     let folder = ScratchFolder()
     for (name, level) in [("train", UInt8(90)), ("val", 200)] {
       let pixels = [UInt8](repeating: level, count: 16 * 16 * 3)
-      try Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+      try Data(RGBImage(width: 16, height: 16, pixels: pixels).png()).write(
         to: URL(fileURLWithPath: folder(name + ".png")))
     }
     let lines = (0..<8).map { index in

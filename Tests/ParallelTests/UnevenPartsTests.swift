@@ -13,7 +13,7 @@ import Testing
     let folder = ScratchFolder()
     let lines = (0..<20).map { index in
       let pixels = (0..<16 * 16 * 3).map { UInt8(($0 * (index + 3)) % 251) }
-      try! Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+      try! Data(RGBImage(width: 16, height: 16, pixels: pixels).png()).write(
         to: URL(fileURLWithPath: folder("\(index).png")))
       let caption = index % 3 == 0 ? "a" : "number \(index) with many words"
       let label = index % 4 == 1 || index >= 16 ? ", \"label\": \"kind \(index % 3)\"" : ""

@@ -31,7 +31,7 @@ import TinyRuns
     for (index, (left, right)) in kinds.enumerated() {
       let pixels = (0..<16 * 16).flatMap { colours[$0 % 16 < 8 ? left : right].1 }
       let name = "\(index).png"
-      try! Data(PNGImage(width: 16, height: 16, pixels: pixels).encoded()).write(
+      try! Data(RGBImage(width: 16, height: 16, pixels: pixels).png()).write(
         to: URL(fileURLWithPath: folder(name)))
       let caption = left == right ? "all \(colours[left].0)" : "\(colours[left].0) and \(colours[right].0)"
       lines.append(
@@ -243,7 +243,7 @@ import TinyRuns
     let lines = TextBuffer()
     try RetrieveSession(query, output: lines).run()
     #expect(lines.text.contains("best 3 of 24"))
-    #expect(try PNGImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
+    #expect(try RGBImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
   }
 
   /// What an analysis is told of the rows: where gates know tasks, every pair stands there once for each.

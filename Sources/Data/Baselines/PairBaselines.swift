@@ -202,7 +202,7 @@ private struct ColourRegression {
   /// The share of pixels of every colour.
   static func histograms(_ set: PairSet, levels: Int) throws -> [[Double]] {
     try set.images.map { entry in
-      let image = try PNGImage(contentsOf: entry.path)
+      let image = try RGBImage(contentsOf: entry.path)
       var counts = [Double](repeating: 0, count: levels * levels * levels)
       let share = 1 / Double(image.width * image.height)
       image.pixels.withUnsafeBufferPointer { pixels in

@@ -76,7 +76,7 @@ struct PixelTable: Sendable {
   init(_ set: ImageSet, imageSize: Int) throws {
     let width = 3 * imageSize * imageSize
     let rows = try set.images.mapInParallel { entry in
-      let image = try PNGImage(contentsOf: entry.path)
+      let image = try RGBImage(contentsOf: entry.path)
       // The identity as normalisation leaves values 0…255.
       let resampler = Resampler(
         side: imageSize,

@@ -50,7 +50,8 @@ struct FileKind: Sendable, Equatable {
   static func isPrintable(_ sample: [UInt8]) -> Bool { !sample.contains(where: isControl) }
 
   static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
-  private static let png: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+  /// The signature of PNG files.
+  static let png: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
   private static let imageRemedy =
     "`mmoe train --task imagenet-subset` learns from folders of PNG files; name a text"
 
@@ -217,19 +218,4 @@ struct FileKind: Sendable, Equatable {
     + ["heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"].map {
       image("a HEIC image", (4, ascii("ftyp" + $0)))
     }
-}
-
-extension FileKind {
-  /// What is wrong with a file of this sample where PNG is expected; nil where its signature is PNG's and not Apple's variant.
-  static func otherThanPNG(_ sample: [UInt8]) -> String? {
-    guard sample.starts(with: png) else {
-      guard let kind = signed(sample) else { return nil }
-      return kind.isImage
-        ? "\(kind.name), expected PNG; convert it (`mogrify -format png FILE`)"
-        : "\(kind.name), expected a PNG image"
-    }
-    guard sample.count >= 16, sample[12..<16].elementsEqual("CgBI".utf8) else { return nil }
-    return
-      "a PNG in Apple's own form (CgBI), expected one that follows the standard; convert it (`pngcrush -revert-iphone-optimizations FILE OUT`)"
-  }
 }

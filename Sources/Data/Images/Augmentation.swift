@@ -75,7 +75,7 @@ struct ImageView: Equatable {
   var contrast: Float = 1
 
   /// The largest centred square of an image.
-  init(centreOf image: PNGImage) {
+  init(centreOf image: RGBImage) {
     let side = min(image.width, image.height)
     x = (image.width - side) / 2
     y = (image.height - side) / 2
@@ -87,7 +87,7 @@ struct ImageView: Equatable {
 extension Augmentation {
   /// Draws one sample's view. Every use of the sequence has an index of its own, so that switching one part
   /// off does not change what the others draw.
-  func view(of image: PNGImage, random: CounterRandom) -> ImageView {
+  func view(of image: RGBImage, random: CounterRandom) -> ImageView {
     var view = ImageView(centreOf: image)
     view.flipped = random.uniform(0) < flip
     view.brightness = random.uniform(1, 1 - brightness, 1 + brightness)
@@ -105,7 +105,7 @@ extension Augmentation {
 
   /// Ten attempts at a rectangle that fits, as is usual; the centred square stays when none does.
   private func drawRectangle(
-    _ view: inout ImageView, of image: PNGImage, scale: ClosedRange<Float>, aspect: Float,
+    _ view: inout ImageView, of image: RGBImage, scale: ClosedRange<Float>, aspect: Float,
     random: CounterRandom
   ) {
     let area = Float(image.width) * Float(image.height)

@@ -10,7 +10,7 @@ public struct ContactSheet {
   }
 
   /// The pictures in reading order, each its largest centred square.
-  public func image(_ pictures: [PNGImage]) -> PNGImage {
+  public func image(_ pictures: [RGBImage]) -> RGBImage {
     let rows = max(1, (pictures.count + columns - 1) / columns)
     let (width, height) = (columns * (side + gap) + gap, rows * (side + gap) + gap)
     var pixels = [UInt8](repeating: 255, count: width * height * 3)
@@ -27,6 +27,6 @@ public struct ContactSheet {
         }
       }
     }
-    return PNGImage(width: width, height: height, pixels: pixels)
+    return RGBImage(width: width, height: height, pixels: pixels)
   }
 }

@@ -80,7 +80,7 @@ struct SplitListing {
     var folders: [String: String] = [:]
     for entry in listing.entries {
       guard entry.isFolder else {
-        let isImage = SplitListing.suffix(of: entry.name) == "png" || SplitListing.isOtherFormat(entry.name)
+        let isImage = ImageFormat.reads(entry.name) || SplitListing.isOtherFormat(entry.name)
         leftOut.add(isImage ? "images beside class folders" : "files that are no images by their names", entry.name)
         continue
       }
@@ -105,40 +105,38 @@ struct SplitListing {
     }
   }
 
-  private static func suffix(of name: String) -> String {
-    name.split(separator: ".").last.map { $0.lowercased() } ?? ""
-  }
+  private static func isOtherFormat(_ name: String) -> Bool { otherFormats.contains(ImageFormat.suffix(of: name)) }
 
-  private static func isOtherFormat(_ name: String) -> Bool { otherFormats.contains(suffix(of: name)) }
+  /// A name without its ending.
+  private static func stem(_ name: String) -> Substring { name.dropLast(ImageFormat.suffix(of: name).count + 1) }
 
   /// What is in a split that has no class folders.
   private static func summary(of files: [String]) -> String {
     if files.isEmpty { return "the folder is empty" }
-    let hasPictures = files.contains { suffix(of: $0) == "png" }
-    return hasPictures ? "PNG files are directly in it" : "only other files are in it"
+    let hasPictures = files.contains(where: ImageFormat.reads)
+    return hasPictures ? "\(ImageFormat.names) files are directly in it" : "only other files are in it"
   }
 
   private mutating func list(_ folder: String, of split: String) throws -> [String] {
     let path = FilePath.join(split, folder)
     let walk = try FolderWalk(path)
     leftOut.add(walk.leftOut, below: folder)
-    let pictures = walk.files.filter { SplitListing.suffix(of: $0) == "png" }
-    let stems = Set(pictures.map { $0.dropLast(4) })
-    for name in walk.files where SplitListing.suffix(of: name) != "png" {
+    let pictures = walk.files.filter(ImageFormat.reads)
+    let stems = Set(pictures.map(SplitListing.stem))
+    for name in walk.files where !ImageFormat.reads(name) {
       guard SplitListing.isOtherFormat(name) else {
         leftOut.add("files that are no images by their names", folder + "/" + name)
         continue
       }
-      let suffix = SplitListing.suffix(of: name)
-      guard stems.contains(name.dropLast(suffix.count + 1)) else {
+      guard stems.contains(SplitListing.stem(name)) else {
         throw DataError(
-          "\(path)/\(name): a .\(suffix) file, expected PNG; convert it (`mogrify -format png FILE`), the original may stay"
+          "\(path)/\(name): a .\(ImageFormat.suffix(of: name)) file, expected \(ImageFormat.names); convert it (`mogrify -format png FILE`), the original may stay"
         )
       }
-      leftOut.add("originals of PNG files beside them", folder + "/" + name)
+      leftOut.add("originals of \(ImageFormat.names) files beside them", folder + "/" + name)
     }
     guard !pictures.isEmpty else {
-      throw DataError("\(path): a class without images; add PNG files or remove the folder")
+      throw DataError("\(path): a class without images; add \(ImageFormat.names) files or remove the folder")
     }
     return pictures.map { FilePath.join(path, $0) }
   }

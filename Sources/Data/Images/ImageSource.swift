@@ -30,7 +30,7 @@ public final class ImageSource: Sendable {
   }
 
   private struct State: Sendable {
-    var images: [PNGImage?]
+    var images: [RGBImage?]
     var statistics = Statistics()
   }
 
@@ -57,12 +57,12 @@ public final class ImageSource: Sendable {
   /// The decoded image at `index`, or nil for a bad file under the policy `skip`.
   ///
   /// - Throws: `DataError` naming the file under the policy `error`.
-  public func image(at index: Int) throws -> PNGImage? {
+  public func image(at index: Int) throws -> RGBImage? {
     let (kept, isBad) = state.withLock { ($0.images[index], $0.statistics.bad[index] != nil) }
     if let kept { return kept }
     if isBad && policy == .skip { return nil }
     do {
-      let image = try PNGImage(contentsOf: set.images[index].path, limits: limits)
+      let image = try RGBImage(contentsOf: set.images[index].path, limits: limits)
       keep(image, at: index)
       return image
     } catch let error as DataError {
@@ -76,7 +76,7 @@ public final class ImageSource: Sendable {
     }
   }
 
-  private func keep(_ image: PNGImage, at index: Int) {
+  private func keep(_ image: RGBImage, at index: Int) {
     state.withLock {
       $0.statistics.decoded += 1
       // Another thread may have decoded the same file at the same time.

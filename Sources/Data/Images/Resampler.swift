@@ -19,7 +19,7 @@ final class Resampler {
   }
 
   /// Writes a view as `[3, S, S]` floats.
-  func render(_ image: PNGImage, _ view: ImageView, into output: UnsafeMutablePointer<Float>) {
+  func render(_ image: RGBImage, _ view: ImageView, into output: UnsafeMutablePointer<Float>) {
     columns.prepare(
       start: view.x, length: view.width, limit: image.width, outputs: side, shift: view.shiftX,
       reversed: view.flipped)
@@ -123,10 +123,10 @@ final class Resampler {
   }
 }
 
-extension PNGImage {
+extension RGBImage {
   /// The largest centred square as evaluation shows it to a model, `[1, 3, S, S]`.
   public func input(side: Int, normalisation: PixelNormalisation) -> Tensor {
-    let tensor = Tensor(uninitialised: [1, 3, side, side])
+    let tensor = Tensor(uninitialised: [1, 3, S, S])
     Resampler(side: side, normalisation: normalisation).render(self, ImageView(centreOf: self), into: tensor.pointer)
     return tensor
   }

@@ -143,7 +143,7 @@ private struct ImageFacts: Sendable {
   init(_ path: String, limits: ImageLimits) {
     self.path = path
     do {
-      let image = try PNGImage(contentsOf: path, limits: limits)
+      let image = try RGBImage(contentsOf: path, limits: limits)
       size = SIMD2(image.width, image.height)
       image.pixels.withUnsafeBufferPointer { pixels in
         for channel in 0..<3 {

@@ -52,7 +52,7 @@ struct SampleWorker: ~Copyable {
 
   /// The image at `index`. Under the policy `skip` a bad one is replaced in training by the next good one of
   /// the set, so that batches keep their size and their order does not depend on timing.
-  private func goodImage(from index: Int) throws -> (Int, PNGImage)? {
+  private func goodImage(from index: Int) throws -> (Int, RGBImage)? {
     let count = source.set.count
     for offset in 0..<(replacesBadImages ? count : 1) {
       let candidate = (index + offset) % count

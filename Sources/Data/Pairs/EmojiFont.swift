@@ -24,7 +24,7 @@ final class EmojiFont {
   /// The picture of a sequence of code points, over white.
   ///
   /// - Throws: `DataError` where the font has no picture of its own for it.
-  func picture(_ codepoints: [UInt32]) throws -> PNGImage {
+  func picture(_ codepoints: [UInt32]) throws -> RGBImage {
     let name = codepoints.map { String($0, radix: 16, uppercase: true) }.joined(separator: " ")
     var glyph: UInt32 = 0
     try withGlyphMessage("\(path): sequence \(name)") { message in
@@ -35,7 +35,7 @@ final class EmojiFont {
     try withGlyphMessage("\(path): sequence \(name)") { message in
       mmoe_glyph_draw(font, glyph, &pixels, Int32(side), message)
     }
-    return PNGImage(width: side, height: side, pixels: pixels)
+    return RGBImage(width: side, height: side, pixels: pixels)
   }
 }
 

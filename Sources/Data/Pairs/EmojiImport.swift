@@ -64,7 +64,7 @@ public struct EmojiImport {
       if fileOf[hash] == nil {
         let name = "images/\(entry.fileName).png"
         fileOf[hash] = name
-        try writeFile(folder.path + "/" + name, try picture.encoded(compression: 6))
+        try writeFile(folder.path + "/" + name, try picture.png(compression: 6))
       }
       files.append(fileOf[hash]!)
     }

@@ -55,15 +55,15 @@ struct PairFiles {
     var leftOut = walked
     var missing: [String] = []
     for name in files where name != PairFolder.fileName && !named.contains(name) {
-      if !name.lowercased().hasSuffix(".png") {
-        leftOut.add("files that are no PNG by their names", name)
+      if !ImageFormat.reads(name) {
+        leftOut.add("files that are no \(ImageFormat.names) by their names", name)
       } else if !(PairFiles.resolved(FilePath.join(folder, name)).map(real.contains) ?? false) {
         missing.append(name)
       }
     }
     guard let first = missing.first else { return leftOut }
     throw DataError(
-      "\(folder)/\(first): no line of \(PairFolder.fileName) names it\(missing.count > 1 ? " (nor \(missing.count - 1) other PNG files)" : ""); add captions, or remove the file"
+      "\(folder)/\(first): no line of \(PairFolder.fileName) names it\(missing.count > 1 ? " (nor \(missing.count - 1) other \(ImageFormat.names) files)" : ""); add captions, or remove the file"
     )
   }
 

@@ -57,14 +57,14 @@ struct Canvas {
   }
 
   /// The picture as 8-bit RGB.
-  var image: PNGImage {
+  var image: RGBImage {
     var bytes = [UInt8]()
     bytes.reserveCapacity(pixels.count * 3)
     for colour in pixels {
       let scaled = (colour.clamped(lowerBound: .zero, upperBound: .one) * 255).rounded(.toNearestOrEven)
       for channel in 0..<3 { bytes.append(UInt8(scaled[channel])) }
     }
-    return PNGImage(width: side, height: side, pixels: bytes)
+    return RGBImage(width: side, height: side, pixels: bytes)
   }
 
   private func clamped(_ centre: Float, _ radius: Float) -> Range<Int> {

@@ -55,7 +55,7 @@ struct SceneRenderer {
   private let noise: Float = 0.04
 
   /// The picture that the draws give.
-  func render(_ draws: inout RandomSequence) -> PNGImage {
+  func render(_ draws: inout RandomSequence) -> RGBImage {
     let background = dusk * draws.colour()
     var canvas = Canvas(side: side, colour: background)
     paintClutter(&canvas, around: background, &draws)

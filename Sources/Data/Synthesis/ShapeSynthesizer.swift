@@ -54,7 +54,7 @@ public struct ShapeSynthesizer: Sendable {
   /// - Parameters:
   ///   - label: an index into `classNames`.
   ///   - number: the picture's number within its class and split.
-  public func image(split: DatasetSplit, label: Int, number: Int) -> PNGImage {
+  public func image(split: DatasetSplit, label: Int, number: Int) -> RGBImage {
     var draws = RandomSequence(randomness(split: split, label: label, number: number))
     return SceneRenderer(
       side: imageSize, shape: kinds[label].shape, texture: kinds[label].texture
@@ -124,7 +124,7 @@ public struct ShapeSynthesizer: Sendable {
     try parallelFor(pictures.count, grain: 16) { index in
       let picture = pictures[index]
       let image = image(split: picture.split, label: picture.label, number: picture.number)
-      try writeFile(picture.path, try image.encoded(compression: 4))
+      try writeFile(picture.path, try image.png(compression: 4))
       let count = done.add(1, ordering: .relaxed).newValue
       if count % 256 == 0 || count == pictures.count { progress?(count, pictures.count) }
     }

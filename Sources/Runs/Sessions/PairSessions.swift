@@ -32,7 +32,7 @@ struct LoadedPairModel {
     try loaded.restore(model)
   }
 
-  func input(_ image: PNGImage) -> Tensor {
+  func input(_ image: RGBImage) -> Tensor {
     image.input(side: model.config.vision.image, normalisation: normalisation)
   }
 }
@@ -62,7 +62,7 @@ public struct CaptionSession {
     let loaded = try LoadedPairModel(options.checkpoint, threads: options.threads)
     let generator = CaptionGenerator(model: loaded.model, tokens: loaded.tokens, engine: loaded.engine)
     for path in options.images {
-      let text = try generator.caption(loaded.input(PNGImage(contentsOf: path)))
+      let text = try generator.caption(loaded.input(RGBImage(contentsOf: path)))
       output.line(
         options.printsJSON
           ? JSONValue.object(["image": .string(path), "caption": .string(text)]).line : "\(path)  \(text)")
@@ -114,7 +114,7 @@ public struct RetrieveSession {
     var found: [(file: String, similarity: Float)] = []
     for start in stride(from: 0, to: files.count, by: embedder.batch) {
       let part = files[start..<min(start + embedder.batch, files.count)]
-      let vectors = embedder.images(Tensor.stacked(try part.map { loaded.input(try PNGImage(contentsOf: $0)) }))
+      let vectors = embedder.images(Tensor.stacked(try part.map { loaded.input(try RGBImage(contentsOf: $0)) }))
       found += zip(part, vectors).map { ($0, PairEmbedder.similarity(query, $1)) }
     }
     if let bad = found.first(where: { !$0.similarity.isFinite }) {
@@ -126,7 +126,7 @@ public struct RetrieveSession {
     for (place, one) in best.enumerated() {
       human.line("\(place + 1)  \(HumanFormat.fixed(Double(one.similarity), 3))  \(one.file)")
     }
-    let sheet = try ContactSheet().image(best.map { try PNGImage(contentsOf: $0.file) }).encoded()
+    let sheet = try ContactSheet().image(best.map { try RGBImage(contentsOf: $0.file) }).png()
     try DurableFile.write(sheet, to: options.sheet)
     human.line("\(options.sheet): the best \(best.count) of \(files.count) pictures")
     guard options.printsJSON else { return }
@@ -141,10 +141,11 @@ public struct RetrieveSession {
 
   /// All PNG files below a folder, sorted.
   private static func pictures(in folder: String) throws -> [String] {
-    let files = try FolderWalk(folder).files.filter { $0.lowercased().hasSuffix(".png") }.sorted()
+    let files = try FolderWalk(folder).files.filter(ImageFormat.reads).sorted()
       .map { FilePath.join(folder, $0) }
     guard !files.isEmpty else {
-      throw TrainError("\(folder): no PNG files in it, expected a folder of pictures; name another one")
+      throw TrainError(
+        "\(folder): no \(ImageFormat.names) files in it, expected a folder of pictures; name another one")
     }
     return files
   }

@@ -10,7 +10,7 @@ struct AnalysisOutput {
   var tables: [(name: String, table: CSVTable)]
   /// Nil where there is nothing to draw.
   var figures: [(name: String, figure: PlotFigure?)]
-  var pictures: [(name: String, image: PNGImage?)] = []
+  var pictures: [(name: String, image: RGBImage?)] = []
   var json: [String: JSONValue]
 
   /// Writes tables and pictures into a folder, which is made where it is missing.
@@ -34,7 +34,7 @@ struct AnalysisOutput {
       try figure.write(to: folder + "/" + name)
       files.append(folder + "/" + name)
     }
-    for case (let name, let image?) in pictures { try write(name, Data(image.encoded())) }
+    for case (let name, let image?) in pictures { try write(name, Data(image.png())) }
     return files
   }
 }

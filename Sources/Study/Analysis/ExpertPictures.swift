@@ -17,7 +17,7 @@ enum ExpertPictures {
 
   /// A row for each picture: as it is, then for every call with its patches in the colours of their first experts. Nil
   /// without pictures.
-  static func sheet(_ measured: RoutingMeasurement) -> PNGImage? {
+  static func sheet(_ measured: RoutingMeasurement) -> RGBImage? {
     guard !measured.pictures.isEmpty else { return nil }
     let cells = measured.pictures.flatMap { picture in
       [picture.image] + measured.calls.map { tinted(picture, by: $0) }
@@ -25,7 +25,7 @@ enum ExpertPictures {
     return ContactSheet(columns: 1 + measured.calls.count).image(cells)
   }
 
-  static func tinted(_ picture: ProbedPicture, by call: CallMeasurement) -> PNGImage {
+  static func tinted(_ picture: ProbedPicture, by call: CallMeasurement) -> RGBImage {
     let size = picture.image.width
     let patch = size / picture.side
     var pixels = picture.image.pixels
@@ -39,7 +39,7 @@ enum ExpertPictures {
         for c in 0..<3 { pixels[at + c] = UInt8((1 - tint) * light + tint * colour[c]) }
       }
     }
-    return PNGImage(width: size, height: size, pixels: pixels)
+    return RGBImage(width: size, height: size, pixels: pixels)
   }
 
   /// What the sheet shows, for a terminal; nil without pictures.

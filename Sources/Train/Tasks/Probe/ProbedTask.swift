@@ -96,7 +96,7 @@ package func spread(_ samples: Int, over count: Int) -> [Int] {
 /// A sample's picture as the model saw it, and where its patches stand among the rows of a state.
 package struct ProbedPicture {
   /// `side × side` patches, of whole pixels each.
-  package let image: PNGImage
+  package let image: RGBImage
   package let side: Int
   /// Row of its first patch; the others follow in reading order.
   package var row: Int
@@ -114,7 +114,7 @@ package struct ProbedPicture {
         bytes[at * 3 + c] = UInt8(min(max(value, 0), 255).rounded())
       }
     }
-    image = PNGImage(width: size, height: size, pixels: bytes)
+    image = RGBImage(width: size, height: size, pixels: bytes)
     (self.side, self.row) = (side, row)
   }
 }
