@@ -36,7 +36,7 @@ public final class DurableFile {
     self.finalPath = finalPath
     folder = FilePath.folder(of: finalPath)
     path = "\(finalPath).tmp-\(getpid())"
-    try Self.requireReplaceable(finalPath)
+    try OutputPlace.requireFile(finalPath)
     let name = FilePath.name(of: finalPath)
     switch leftovers {
     case .ofName: Self.removeLeftovers(in: folder) { $0 == name }
@@ -124,17 +124,6 @@ public final class DurableFile {
     guard fsync(directory) == 0 || errno == EINVAL else {
       throw FileFailure(path, "its folder cannot be written to the disk: \(systemReason(errno)); check the disk")
     }
-  }
-
-  private static func requireReplaceable(_ path: String) throws(FileFailure) {
-    var status = stat()
-    guard stat(path, &status) == 0 else { return }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: throw FileFailure(path, "is a folder; give the path of a file")
-    default: throw FileFailure(path, "is a device or a pipe; give the path of a file")
-    }
-    guard access(path, W_OK) == 0 else { throw FileFailure(writing: path, errno) }
   }
 
   private static func create(_ path: String, for finalPath: String) throws(FileFailure) -> Int32 {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEReport
 
 /// A script in a shell of its own: with a time limit, and with everything that it started ended at its end.
@@ -97,7 +98,7 @@ struct ShellCommand {
     var process: pid_t = 0
     let failure = posix_spawn(&process, "/bin/bash", &actions, &attributes, &arguments, &variables)
     guard failure == 0 else {
-      throw NotebookError("/bin/bash: cannot be started (\(String(cString: strerror(failure)))); install bash")
+      throw NotebookError("/bin/bash: cannot be started (\(systemReason(failure))); install bash")
     }
     return process
   }

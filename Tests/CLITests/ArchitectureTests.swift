@@ -198,6 +198,17 @@ import Testing
     }
   }
 
+  /// The system's reason has one wording: `systemReason` alone makes it of an `errno`.
+  @Test func systemReasonsHaveOneSource() throws {
+    let sources = ProgramRunner.package + "/Sources"
+    for path in ArchitectureTests.files(of: sources) where path != "Files/SystemReason.swift" {
+      let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
+      for forbidden in ["strerror", "perror("] {
+        #expect(!text.contains(forbidden), "\(path) has \(forbidden); use systemReason")
+      }
+    }
+  }
+
   /// Standard output is written by `StandardStream` alone, which sees what cannot be written.
   @Test func standardOutputHasOneDoor() throws {
     let sources = ProgramRunner.package + "/Sources"

@@ -162,7 +162,7 @@ import Testing
     try index("{\"w\": \"model-00001-of-00002.safetensors\"}")
     #expect(message { _ = try SafetensorsCheckpoint(folder.path) }?.contains("'w': not in model-00001") == true)
     try index("{\"w\": \"model-00003-of-00002.safetensors\"}")
-    #expect(message { _ = try SafetensorsCheckpoint(folder.path) }?.contains("no such file") == true)
+    #expect(message { _ = try SafetensorsCheckpoint(folder.path) }?.contains("No such file") == true)
     try index("{\"w\": \"../x.safetensors\"}")
     #expect(
       message { _ = try SafetensorsCheckpoint(folder.path) }?.contains("file '../x.safetensors', expected") == true)

@@ -123,6 +123,6 @@ import Testing
     let text = try folder.write("a.tokens", [UInt8]("= Title = \n".utf8))
     #expect(message { _ = try TokenShard(text) }?.contains("no token shard") == true)
     #expect(message { _ = try TokenShard(folder.path) }?.contains("not a regular file") == true)
-    #expect(message { _ = try TokenShard(folder.path + "/b") }?.contains("no such file") == true)
+    #expect(message { _ = try TokenShard(folder.path + "/b") }?.contains("No such file") == true)
   }
 }

@@ -32,9 +32,10 @@ import Testing
         return nil
       } catch { return error.message }
     }
-    #expect(failure("/dev/null") == "is a device or a pipe; give the path of a file")
-    #expect(failure(scratch.path) == "is a folder; give the path of a file")
-    #expect(failure(scratch("none/a")) == "cannot be written: its folder does not exist; create it first")
+    #expect(failure("/dev/null") == "no regular file, and would be replaced by one; name another file")
+    #expect(failure(scratch.path) == "a folder, expected a file; name one in it")
+    let none = scratch("none")
+    #expect(failure(none + "/a") == "there is no folder \(none); make it with mkdir -p '\(none)'")
     #expect(failure(scratch("a")) == nil && names().isEmpty)
     let file = try DurableFile(scratch("a"))
     #expect(failure(scratch("a"))?.hasPrefix("is being written already") == true)

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Reads a whole regular file.
 ///
@@ -7,11 +8,11 @@ import Foundation
 package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
   // Without O_NONBLOCK opening a named pipe would wait for a writer.
   let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-  guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+  guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
   defer { close(descriptor) }
   var information = stat()
   guard fstat(descriptor, &information) == 0 else {
-    throw DataError("\(path): cannot be read: \(systemMessage())")
+    throw DataError("\(path): cannot be read: \(systemReason(errno))")
   }
   guard information.st_mode & S_IFMT == S_IFREG else {
     throw DataError("\(path): not a regular file")
@@ -27,7 +28,7 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
       if got > 0 {
         count += got
       } else if got == 0 || errno != EINTR {
-        if got < 0 { failure = systemMessage() }
+        if got < 0 { failure = systemReason(errno) }
         break
       }
     }
@@ -41,7 +42,7 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
 /// - Throws: `DataError` naming the file that cannot be looked at.
 func fileSize(_ path: String) throws -> Int {
   var information = stat()
-  guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+  guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
   return Int(information.st_size)
 }
 
@@ -50,7 +51,7 @@ func fileSize(_ path: String) throws -> Int {
 /// - Throws: `DataError` naming the file and the system's reason.
 package func writeFile(_ path: String, _ bytes: [UInt8]) throws {
   let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-  guard descriptor >= 0 else { throw DataError("\(path): cannot be written: \(systemMessage())") }
+  guard descriptor >= 0 else { throw DataError("\(path): cannot be written: \(systemReason(errno))") }
   defer { close(descriptor) }
   var done = 0
   while done < bytes.count {
@@ -58,10 +59,7 @@ package func writeFile(_ path: String, _ bytes: [UInt8]) throws {
     if written > 0 {
       done += written
     } else if errno != EINTR {
-      throw DataError("\(path): cannot be written: \(systemMessage())")
+      throw DataError("\(path): cannot be written: \(systemReason(errno))")
     }
   }
 }
-
-/// The system's words for the current `errno`.
-func systemMessage() -> String { String(cString: strerror(errno)).lowercased() }

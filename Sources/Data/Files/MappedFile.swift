@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A regular file, mapped into memory for reading: only the pages that are read are loaded, so that it may be larger than
 /// memory. The file must not be shortened while it is open.
@@ -9,7 +10,7 @@ final class MappedFile: @unchecked Sendable {
   init(_ path: String) throws {
     // Without O_NONBLOCK opening a named pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
     defer { close(descriptor) }
     var information = stat()
     guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
@@ -22,7 +23,7 @@ final class MappedFile: @unchecked Sendable {
       return
     }
     guard let mapped = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapped != MAP_FAILED else {
-      throw DataError("\(path): cannot be mapped into memory: \(systemMessage())")
+      throw DataError("\(path): cannot be mapped into memory: \(systemReason(errno))")
     }
     bytes = UnsafeRawBufferPointer(start: mapped, count: size)
   }

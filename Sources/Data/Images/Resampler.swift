@@ -126,7 +126,7 @@ final class Resampler {
 extension RGBImage {
   /// The largest centred square as evaluation shows it to a model, `[1, 3, S, S]`.
   public func input(side: Int, normalisation: PixelNormalisation) -> Tensor {
-    let tensor = Tensor(uninitialised: [1, 3, S, S])
+    let tensor = Tensor(uninitialised: [1, 3, side, side])
     Resampler(side: side, normalisation: normalisation).render(self, ImageView(centreOf: self), into: tensor.pointer)
     return tensor
   }

@@ -1,5 +1,6 @@
 import CMPI
 import Foundation
+import MMoEFiles
 import Synchronization
 
 /// mpirun's process, for the signal handler.
@@ -86,7 +87,7 @@ public enum RankLauncher {
     let code = mmoe_spawn_launcher(mpirun, &pointers, &settings, &process, &output)
     for pointer in pointers + settings { free(pointer) }
     guard code == 0 else {
-      throw ParallelError("\(mpirun): cannot be started (\(String(cString: strerror(code)))); check the installation")
+      throw ParallelError("\(mpirun): cannot be started (\(systemReason(code))); check the installation")
     }
     launched.store(process, ordering: .relaxed)
     for number in [SIGINT, SIGTERM, SIGHUP] {
@@ -105,10 +106,6 @@ public enum RankLauncher {
       if number == SIGHUP, isIgnored(before) { signal(number, SIG_IGN) }
     }
     return wait(for: process, output, forward)
-  }
-
-  private static func isIgnored(_ handler: sighandler_t?) -> Bool {
-    unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   private static func wait(for process: pid_t, _ output: Int32, _ forward: ([UInt8]) -> Void) -> Int32 {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A file that only grows, by whole pieces: a piece that does not fit on the disk is taken back.
 package final class AppendFile {
@@ -12,7 +13,7 @@ package final class AppendFile {
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
       throw RecorderError(
-        "\(path): cannot be opened for writing (\(String(cString: strerror(errno)))); "
+        "\(path): cannot be opened for writing (\(systemReason(errno))); "
           + "check the folder and its permissions")
     }
     size = Int(lseek(descriptor, 0, SEEK_END))
@@ -52,6 +53,6 @@ package final class AppendFile {
     let reason = errno
     let remedy =
       reason == ENOSPC || reason == EDQUOT ? "free space and resume" : "check the disk and resume"
-    return RecorderError("\(path): \(what) (\(String(cString: strerror(reason)))); \(remedy)")
+    return RecorderError("\(path): \(what) (\(systemReason(reason))); \(remedy)")
   }
 }

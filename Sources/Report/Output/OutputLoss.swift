@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEParallel
 import Synchronization
 
@@ -54,7 +55,7 @@ public enum OutputLoss {
   private static func message(_ code: Int32) -> String {
     code == EPIPE
       ? "standard output: its reader has gone"
-      : "standard output: cannot be written (\(String(cString: strerror(code)))); free space, or send it elsewhere"
+      : "standard output: cannot be written (\(systemReason(code))); free space, or send it elsewhere"
   }
 
   /// Prepares the process: a lost reader is an error of the write that meets it, and standard streams that the caller has

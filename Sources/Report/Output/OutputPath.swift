@@ -22,22 +22,8 @@ public struct OutputPath: Sendable {
     guard !ParallelProcess.isFollower else { return path }
     guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a file") }
     try OutputPath.requireNoTilde(path, option)
-    let parent = FilePath.folder(of: path)
-    switch OutputPath.kind(of: path) {
-    case nil where path.utf8.last == UInt8(ascii: "/"), S_IFDIR:
-      throw TrainError("\(option) \(path): a folder, expected a file; name one in it")
-    case nil, S_IFREG: break
-    default:
-      throw TrainError("\(option) \(path): no regular file, and would be replaced by one; name another file")
-    }
-    guard let kind = OutputPath.kind(of: parent) else {
-      throw TrainError(
-        "\(option) \(path): there is no folder \(parent); make it with mkdir -p \(ShellWord.quoted(parent))")
-    }
-    guard kind == S_IFDIR else {
-      throw TrainError("\(option) \(path): \(parent) is a file, expected a folder; name another one")
-    }
-    try OutputPath.probe(parent, "\(option) \(path)", option)
+    do { try OutputPlace.requireFile(path) } catch { throw TrainError("\(option) \(error)") }
+    try OutputPath.probe(FilePath.folder(of: path), "\(option) \(path)", option)
     return path
   }
 
@@ -51,10 +37,10 @@ public struct OutputPath: Sendable {
     guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a folder") }
     try OutputPath.requireNoTilde(path, option)
     var existing = path
-    while OutputPath.kind(of: existing) == nil, FilePath.folder(of: existing) != existing {
+    while OutputPlace.kind(of: existing) == nil, FilePath.folder(of: existing) != existing {
       existing = FilePath.folder(of: existing)
     }
-    guard OutputPath.kind(of: existing) == S_IFDIR else {
+    guard OutputPlace.kind(of: existing) == S_IFDIR else {
       let what = existing == path ? "a file" : "\(existing) is a file"
       throw TrainError("\(option) \(path): \(what), expected a folder; name another one")
     }
@@ -69,18 +55,12 @@ public struct OutputPath: Sendable {
       "\(option) \(path): ~ stands for no folder here; write $HOME, or ./\(path) for a name that begins so")
   }
 
-  /// Type bits of what a path leads to; nil where there is nothing.
-  private static func kind(of path: String) -> mode_t? {
-    var information = stat()
-    return stat(path, &information) == 0 ? information.st_mode & S_IFMT : nil
-  }
-
   /// Makes a file in a folder and removes it: permissions alone do not tell of read-only mounts, quotas and full disks.
   private static func probe(_ folder: String, _ what: String, _ option: String, _ verb: String = "written") throws {
     let file = FilePath.join(folder, ".mmoe-probe-\(getpid())")
     let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw TrainError("\(what): cannot be \(verb) (\(String(cString: strerror(errno)))); choose another \(option)")
+      throw TrainError("\(what): cannot be \(verb) (\(systemReason(errno))); choose another \(option)")
     }
     close(descriptor)
     unlink(file)

@@ -38,11 +38,6 @@ public enum Interrupt {
     RankLauncher.noteReady()
   }
 
-  /// Whether a parent, such as nohup or a shell that runs a job in the background, wants a signal to be ignored.
-  private static func isIgnored(_ handler: sighandler_t?) -> Bool {
-    unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
-  }
-
   /// Blocks the signals in the calling thread, or lets it take them.
   private static func mask(_ how: Int32) {
     var signals = sigset_t()

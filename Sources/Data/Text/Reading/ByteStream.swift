@@ -1,5 +1,6 @@
 import CCompress
 import Foundation
+import MMoEFiles
 
 /// The bytes of a file from its beginning, unpacked where it is gzip or zstd. Memory does not grow with the file.
 ///
@@ -63,7 +64,7 @@ final class ByteStream {
     self.path = path
     // Without O_NONBLOCK opening a named pipe would wait for a writer.
     descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    let failure = systemMessage()
+    let failure = systemReason(errno)
     kind = Kind(path, descriptor, content)
     decoder =
       switch kind {
@@ -188,7 +189,7 @@ final class ByteStream {
         fileBytes += count
         return count
       }
-      guard errno == EINTR else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+      guard errno == EINTR else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
     }
   }
 }

@@ -102,7 +102,7 @@ struct TextFiles: Sendable {
 
   private static func file(_ path: String, _ name: String) throws -> TextFile {
     var information = stat()
-    guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemMessage())") }
+    guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
     // WikiText's files have the same extension.
     guard innerExtension(name) != "tokens" || !TokenShardMark.begins(path) else {
       throw DataError(
