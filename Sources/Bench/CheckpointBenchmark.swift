@@ -72,7 +72,7 @@ public enum CheckpointBenchmark {
     let (file, plain) = (folder + "/bench-\(getpid()).h5", folder + "/bench-\(getpid()).dd")
     defer { for path in [file, plain] { unlink(path) } }
     let model = try config.model.makeModel(seed: 0, engine: engine)
-    let optimizer = AdamW(model.parameters, config: config.optimizer, engine: engine)
+    let optimizer = Updater(model.parameters, config: config.optimizer, engine: engine)
     let info = CheckpointInfo(
       task: "bench", preset: preset, config: config, step: 0, best: nil, vocabulary: [:],
       backend: engine.backendDescription)

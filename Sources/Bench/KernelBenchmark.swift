@@ -29,6 +29,7 @@ public enum KernelBenchmark {
     }
     let (a, b, c, d) = (tensor(), tensor(), tensor(), tensor())
     let (pa, pb, pc, pd) = (a.pointer, b.pointer, c.pointer, d.pointer)
+    let adamW = AdamW(OptimizerConfig()).passes(of: Parameter(path: "a", role: .mlp, value: a, decays: true))
     let bias = Tensor(repeating: 0.01, shape: [columns])
     let statistics = Tensor.zeros([4, max(rows, columns)])
     let (ps, width) = (statistics.pointer, max(rows, columns))
@@ -54,7 +55,7 @@ public enum KernelBenchmark {
           pb, pa, bias.pointer, bias.pointer, ps, ps + width, 1e-5, rows, columns)
       },
       row("softmax", arrays: 2) { mmoe_softmax_rows(pd, ps, rows, columns, columns, 0, 0) },
-      row("AdamW", arrays: 7) { mmoe_adamw(pa, pb, pc, pd, 1, 0, 0, 0.9, 0.999, 1e-8, 1, 1, n) },
+      row("AdamW", arrays: adamW) { mmoe_adamw(pa, pb, pc, pd, 1, 0, 0, 0.9, 0.999, 1e-8, 1, 1, n) },
     ]
   }
 }

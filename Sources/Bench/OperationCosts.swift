@@ -29,7 +29,10 @@ struct OperationCosts {
   private let computed: Double
 
   /// - Throws: `ModelError` for an impossible configuration.
-  init(_ config: ModelConfig, batch: Int, training: Bool, dtype: DType = .float32, computed: Double = 1) throws {
+  init(
+    _ config: ModelConfig, _ optimizer: OptimizerConfig = OptimizerConfig(), batch: Int, training: Bool,
+    dtype: DType = .float32, computed: Double = 1
+  ) throws {
     self.config = config
     isTraining = training
     self.computed = computed
@@ -53,10 +56,12 @@ struct OperationCosts {
       }
     }
     guard training else { return }
-    let parameters = Double(try ModelCosts(config).parameters)
-    // Weight and both moments are read and written, the gradient is read.
-    add("adamw", bytes: 4 * 7 * parameters)
-    add("gradient norm", bytes: 4 * parameters)
+    let (name, rule) = (optimizer.kind.rawValue, optimizer.kind.make(optimizer))
+    for parameter in try config.makeModel(seed: nil, engine: Engine(threads: 1), describes: true).parameters {
+      let bytes = 4 * Double(parameter.count)
+      add(name, flops: rule.flops(of: parameter), bytes: bytes * Double(rule.passes(of: parameter)))
+      add("gradient norm", bytes: bytes)
+    }
   }
 
   private mutating func add(_ name: String, flops: Double = 0, bytes: Double) {

@@ -79,7 +79,7 @@ public struct StepBenchmark {
   /// - Throws: `ModelError` for an impossible configuration.
   public func run(engine: Engine, profiled: Bool = false) throws -> Result {
     let (model, forward) = try subject(engine)
-    let adam = mode == .train ? AdamW(model.parameters, config: optimizer, engine: engine) : nil
+    let updater = mode == .train ? Updater(model.parameters, config: optimizer, engine: engine) : nil
 
     let timeline = profiled ? Timeline() : nil
     let costs = try ModelCosts(config)
@@ -99,10 +99,10 @@ public struct StepBenchmark {
       let tape = Tape(engine, recording: mode == .train)
       let pass = ForwardPass(tape, training: mode == .train, seed: 1, step: step)
       forward(pass)
-      if let adam {
+      if let updater {
         tape.backward()
-        let norm = tape.timed("gradient norm") { adam.gradientNorm() }
-        tape.timed("adamw") { adam.step(lr: 1e-4, gradientNorm: norm) }
+        let norm = tape.timed("gradient norm") { updater.gradientNorm() }
+        tape.timed(optimizer.kind.rawValue) { updater.step(lr: 1e-4, gradientNorm: norm) }
         for parameter in model.parameters { parameter.clearGradient() }
       }
       let seconds = monotonicSeconds() - start
@@ -136,7 +136,7 @@ public struct StepBenchmark {
       systemAllocationsAfterStep3: allocations,
       profile: try timeline.map {
         try StepProfile(
-          $0, config, batch: batch, training: mode == .train, dtype: engine.dtype,
+          $0, config, optimizer, batch: batch, training: mode == .train, dtype: engine.dtype,
           computed: choices > 0 ? Double(expertRows) / Double(choices) : 1, steps: steps,
           stepSeconds: times.reduce(0, +) / Double(steps))
       })

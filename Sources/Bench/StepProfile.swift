@@ -38,10 +38,11 @@ public struct StepProfile: Codable, Sendable {
   ///   - computed: share of the choices that an expert computed.
   /// - Throws: `ModelError` for an impossible configuration.
   package init(
-    _ timeline: Timeline, _ config: ModelConfig, batch: Int, training: Bool, dtype: DType,
+    _ timeline: Timeline, _ config: ModelConfig, _ optimizer: OptimizerConfig, batch: Int, training: Bool, dtype: DType,
     computed: Double = 1, steps: Int, stepSeconds: Double
   ) throws {
-    let costs = try OperationCosts(config, batch: batch, training: training, dtype: dtype, computed: computed)
+    let costs = try OperationCosts(
+      config, optimizer, batch: batch, training: training, dtype: dtype, computed: computed)
     let entries = OperationProfile(timeline).entries
     operations = entries.sorted { $0.seconds > $1.seconds }.map { entry in
       let work = costs.work[entry.name]

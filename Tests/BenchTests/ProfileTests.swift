@@ -121,7 +121,8 @@ import Testing
     add("permute", 1, .backward, 3)
     add("gate", 1, .backward, 2)
     let profile = try StepProfile(
-      timeline, config(("debug", [])).model, batch: 1, training: true, dtype: .float32, steps: 2, stepSeconds: 0.15)
+      timeline, config(("debug", [])).model, OptimizerConfig(), batch: 1, training: true, dtype: .float32, steps: 2,
+      stepSeconds: 0.15)
     #expect(abs(profile.moeBlocksMs - 100) < 1e-9)
     #expect(abs(profile.routingShare - 5.0 / 200) < 1e-9 && abs(profile.permutingShare - 7.0 / 200) < 1e-9)
     #expect(abs(profile.combiningShare - 8.0 / 200) < 1e-9)

@@ -25,7 +25,7 @@ import Testing
     let runs = train.union(["MMoETrain", "MMoEWeights"])
     return [
       Module("Files", []),
-      Module("Tensor", ["CKernels", "CBLAS"], ["Core", "Operations"]),
+      Module("Tensor", ["CKernels", "CBLAS"], ["Core", "Operations", "Optimizers"]),
       Module(
         "Data", ground.union(["CPNG", "CGlyphs", "CHash", "CCompress"]),
         [

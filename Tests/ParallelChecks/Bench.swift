@@ -73,7 +73,7 @@ final class Bench {
     settings.lr = 1e-3
     // Adam makes whole steps of gradients that are zero but for rounding; above their size, it does not.
     settings.epsilon = 1e-6
-    let adam = AdamW(model.parameters, config: settings, engine: engine)
+    let adam = Updater(model.parameters, config: settings, engine: engine)
     let length = config.text.context
     let (rank, ranks) = team.map { ($0.world.rank, $0.world.size) } ?? (0, 1)
     let perPass = Bench.sequences / accumulation

@@ -102,6 +102,12 @@ import TinyRuns
     moe.post_norm=true
     moe.one_gate=true | moe.variant=dgmoe
     moe.constrained=false | moe.variant=dgmoe
+    optimizer.lr=0.5
+    optimizer.beta1=0.5
+    optimizer.beta2=0.5
+    optimizer.epsilon=0.5
+    optimizer.weight_decay=0.9
+    optimizer.clip=0.001
     data.batch=2
     data.crop=none
     data.crop_minimum=0.9 | data.crop=resized
@@ -158,15 +164,17 @@ import TinyRuns
   static let unseen: Set<String> = [
     // It is the task.
     "model.kind",
+    // There is one.
+    "optimizer.kind",
     // They follow the data in training; `mmoe model`, `--dry-run` and benchmarks take them as they are.
     "model.vocabulary", "model.classes",
     // They never change a result; image tasks alone decode files, of which some may be broken.
     "data.workers", "data.cache_mb", "data.on_bad_image",
   ]
 
-  /// Groups that the loop, the optimizer and the engine read, none of which depends on the task.
+  /// Groups that the loop and the engine read, none of which depends on the task.
   static let ofTheLoop = [
-    "dtype", "tensor.", "optimizer.", "schedule.", "train.", "checkpoint.", "finetune.", "parallel.",
+    "dtype", "tensor.", "schedule.", "train.", "checkpoint.", "finetune.", "parallel.",
   ]
 
   @Test func everyKeyIsLookedAt() {
@@ -178,7 +186,7 @@ import TinyRuns
     }
   }
 
-  /// Everything that a run shows: parameters, two steps' losses and gradients, buffers, evaluation, a sample.
+  /// Everything that a run shows: parameters, two steps' losses and gradients, what the optimizer makes of them, buffers, evaluation, a sample.
   private func results(_ task: TaskKind, _ settings: [String], text: String?) -> String {
     do {
       let engine = try Engine(threads: 1)
@@ -201,6 +209,8 @@ import TinyRuns
       data.adapt(&config, TextBuffer())
       let job = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
       try job.startTraining(atMicroBatch: 0)
+      let updater = Updater(
+        job.model.parameters, config: config.optimizer, engine: engine, plan: try UpdatePlan(config, job.model))
       var found = job.model.parameters.map { "\($0.path) \($0.shape)" }
       for step in 0..<2 {
         let batch = try job.nextMicroBatch(kept: false)
@@ -210,8 +220,9 @@ import TinyRuns
         tape.backward()
         for parameter in job.model.parameters {
           found.append("\(parameter.hasGradient ? engine.dot(parameter.gradient, parameter.gradient) : 0)")
-          parameter.clearGradient()
         }
+        updater.step(lr: config.optimizer.lr, gradientNorm: updater.gradientNorm())
+        for parameter in job.model.parameters { parameter.clearGradient() }
         job.model.updateSelectionBiases()
         found += job.model.buffers.map { "\($0.value.values)" }
       }

@@ -68,7 +68,7 @@ import TinyRuns
     let model = try loaded.info.config.model.makeModel(seed: nil, engine: engine)
     try loaded.restore(model)
     let plan = try UpdatePlan(loaded.info.config, model)
-    let optimizer = AdamW(model.parameters, config: loaded.info.config.optimizer, engine: engine, plan: plan)
+    let optimizer = Updater(model.parameters, config: loaded.info.config.optimizer, engine: engine, plan: plan)
     try loaded.restore(optimizer, of: model)
     var info = loaded.info
     info.step = StepLimit.largest - 1

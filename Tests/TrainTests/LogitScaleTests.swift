@@ -23,7 +23,7 @@ import Testing
     scale.isFrozen = frozen
     var settings = OptimizerConfig()
     settings.clip = 0
-    let optimizer = AdamW(
+    let optimizer = Updater(
       [scale], config: settings, engine: engine, slices: owns.map { [$0 ? 0..<1 : 0..<0] })
     let (a, b) = (randomTensor([6, 9], seed: 1), randomTensor([6, 9], seed: pairs ? 1 : 2))
     if pairs {

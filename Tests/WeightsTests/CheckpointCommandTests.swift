@@ -83,7 +83,7 @@ import TinyRuns
     // It can be evaluated and started from, but not resumed.
     let model = try VisionTransformer(files[3].info.config.model, seed: nil, engine: engine)
     try files[3].restore(model)
-    #expect { try files[3].restore(AdamW(model.parameters, config: .init(), engine: engine), of: model) } throws: {
+    #expect { try files[3].restore(Updater(model.parameters, config: .init(), engine: engine), of: model) } throws: {
       "\($0)".contains("no optimiser state")
     }
     #expect { try CheckpointRewriting.average([step(2)], to: scratch("x.h5")) } throws: {

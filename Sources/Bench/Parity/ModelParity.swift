@@ -13,7 +13,7 @@ enum ModelParity {
 
     var report = ParityReport()
     let steps = try reference.integer("steps")
-    let optimizer = AdamW(
+    let optimizer = Updater(
       model.parameters, config: try optimizerConfig(reference), engine: engine)
     var (losses, norms, auxiliary): ([Double], [Double], [Double]) = ([], [], [])
     report.compare("logits", subject.logits(engine), try reference.doubles("outputs/logits"))

@@ -1,6 +1,4 @@
-import MMoEConfig
 import MMoETensor
-import MMoETrain
 
 /// Single operations. Which one a case is follows from its inputs.
 enum OperationParity {
@@ -9,7 +7,7 @@ enum OperationParity {
     if reference.has("inputs/gamma") { return try layerNorm(reference, engine) }
     if reference.has("inputs/parts_a") { return try unevenCrossEntropy(reference, engine) }
     if reference.has("inputs/targets") { return try crossEntropy(reference, engine) }
-    if reference.has("inputs/p0") { return try adamW(reference, engine) }
+    if reference.has("inputs/p0") { return try OptimizerParity.run(reference, engine) }
     return try gelu(reference, engine)
   }
 
@@ -136,39 +134,6 @@ enum OperationParity {
     try compareGradients(
       &report, reference,
       [("x", x.gradient)] + zip(names, parameters).map { ($0, $1.gradient) })
-    return report
-  }
-
-  /// Steps with given gradients, which a linear layer on a constant input of 1 receives as they are.
-  private static func adamW(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
-    let start = try reference.tensor("inputs/p0")
-    let parameter = Parameter(
-      path: "p", role: .mlp, value: Tensor(start.values, shape: [start.count, 1]), decays: true)
-    var config = OptimizerConfig()
-    config.beta1 = try reference.number("beta1")
-    config.beta2 = try reference.number("beta2")
-    config.epsilon = try reference.number("eps")
-    config.weightDecay = try reference.number("weight_decay")
-    config.clip = 0
-    let optimizer = AdamW([parameter], config: config, engine: engine)
-    let gradients = try reference.tensor("inputs/g")
-    var (values, first, second): ([Float], [Float], [Float]) = ([], [], [])
-    for step in 0..<gradients.shape[0] {
-      let tape = Tape(engine, recording: true)
-      let y = tape.linear(Tensor(repeating: 1, shape: [1, 1]), weight: parameter)
-      let row = Array(gradients.values[step * start.count..<(step + 1) * start.count])
-      tape.innerProduct(y, with: Tensor(row, shape: [start.count]))
-      parameter.clearGradient()
-      tape.backward()
-      optimizer.step(lr: try reference.number("lr"), gradientNorm: optimizer.gradientNorm())
-      values += parameter.value.values
-      first += optimizer.moments[0]!.first.values
-      second += optimizer.moments[0]!.second.values
-    }
-    var report = ParityReport()
-    report.compare("p", values, try reference.doubles("outputs/p"))
-    report.compare("m", first, try reference.doubles("outputs/m"))
-    report.compare("v", second, try reference.doubles("outputs/v"))
     return report
   }
 }

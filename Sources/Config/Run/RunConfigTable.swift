@@ -1,5 +1,6 @@
 import MMoEData
 import MMoEModels
+import MMoETensor
 
 extension RunConfig {
   /// Every key of `--set`, YAML files and checkpoints, declared once.
@@ -218,12 +219,15 @@ extension RunConfig {
   ]
 
   private static let trainingEntries: [ConfigEntry<RunConfig>] = [
-    .double("optimizer.lr", \.optimizer.lr, range: 0...1e3, "peak learning rate of AdamW"),
-    .double("optimizer.beta1", \.optimizer.beta1, range: 0...0.999999, "first moment's decay"),
-    .double("optimizer.beta2", \.optimizer.beta2, range: 0...0.999999, "second moment's decay"),
+    .choice(
+      "optimizer.kind", \.optimizer.kind,
+      OptimizerKind.allCases.map { "\($0.rawValue) = \($0.summary)" }.joined(separator: "; ")),
+    .double("optimizer.lr", \.optimizer.lr, range: 0...1e3, "peak learning rate"),
+    .double("optimizer.beta1", \.optimizer.beta1, range: 0...0.999999, "AdamW: first moment's decay"),
+    .double("optimizer.beta2", \.optimizer.beta2, range: 0...0.999999, "AdamW: second moment's decay"),
     .double(
       "optimizer.epsilon", \.optimizer.epsilon, range: .leastNonzeroMagnitude...1,
-      "added to the root of the second moment"),
+      "AdamW: added to the root of the second moment"),
     .double(
       "optimizer.weight_decay", \.optimizer.weightDecay, range: 0...1e3,
       "decoupled decay of weights, not of norms, biases and class token"),

@@ -1,5 +1,6 @@
 import MMoEModels
 import MMoEReport
+import MMoETensor
 
 extension ConfigEntry<RunConfig> {
   /// The same key, for these tasks alone.
@@ -37,8 +38,10 @@ public enum ConfigUse: String, CaseIterable, Sendable {
     case .trainingSteps:
       engine || model || key == "data.batch" || (key.hasPrefix("optimizer.") && key != "optimizer.lr")
     case .forwardPasses: engine || model || key == "data.batch"
-    case .generation, .saving: engine || model
-    case .description: model || key == "data.batch" || key == "train.accumulation"
+    case .generation: engine || model
+    case .saving: engine || model || key == "optimizer.kind"
+    case .description:
+      model || key == "data.batch" || key == "train.accumulation" || key == "optimizer.kind"
     }
   }
 
@@ -77,12 +80,32 @@ extension RunConfig {
           "\(place(change.key)): \(change.key) is \(change.second), but --task \(task.rawValue) does not use it; it holds for \(others), leave it out"
         )
       }
+      guard optimizer.kind.uses(change.key) else {
+        let others = OptimizerKind.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: " and ")
+        throw TrainError(
+          "\(place(change.key)): \(change.key) is \(change.second), but optimizer.kind \(optimizer.kind.rawValue) does not use it; it holds for \(others), leave it out"
+        )
+      }
       guard use.uses(change.key) else {
         let others = ConfigUse.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: ", ")
         throw TrainError(
           "\(place(change.key)): \(change.key) is \(change.second), but `\(use.rawValue)` does not use it; it holds for \(others), leave it out"
         )
       }
+    }
+  }
+
+  /// Gives settings that were made for another optimizer their defaults again, where the one that is chosen now does not use
+  /// them: what a preset says of its own optimizer is nobody's wish for this one.
+  ///
+  /// - Parameter before: the settings that another choice was made on top of.
+  package mutating func forgetSettings(of before: OptimizerConfig) throws(ConfigError) {
+    guard before.kind != optimizer.kind else { return }
+    var old = self
+    old.optimizer = before
+    let kept = Set(RunConfig.table.differences(old, self).map(\.key))
+    for (key, value) in RunConfig.table.resolved(RunConfig()) where !optimizer.kind.uses(key) && !kept.contains(key) {
+      try RunConfig.table.set("\(key)=\(value)", in: &self)
     }
   }
 

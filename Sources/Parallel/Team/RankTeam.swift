@@ -25,6 +25,8 @@ public final class RankTeam: PassCoordinator {
   private let engine: Engine
   private var sums: [(operation: PendingOperation, buffer: DoubleBuffer, then: ([Double]) -> Void)] = []
   private var sync: GradientSync?
+  /// Who updates what under ZeRO: of every parameter the slices of its holders, by their ranks.
+  var slices: [ObjectIdentifier: [Range<Int>]] = [:]
   private let reach: Int
   private let bucket: Int
   private let model: ModelConfig

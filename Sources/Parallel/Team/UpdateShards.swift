@@ -1,22 +1,49 @@
 import MMoETensor
 
 /// Which numbers of every parameter each rank updates (ZeRO stage 1, Rajbhandari et al., arXiv 1910.02054, section 5.1): the
-/// ranks that hold the same values cut them into contiguous slices, keep the optimiser's moments of their own, and send each
+/// ranks that hold the same values cut them into contiguous slices, keep the optimizer's state of their own, and send each
 /// other what they have updated. Gradients are summed as without it, so results are the same bits.
+///
+/// What an optimizer changes together (`Optimizer.unit`, such as a matrix) is in one slice: numbers that follow from one
+/// another are never on two ranks, and gathering a matrix for each of its holders would compute it as often.
 extension RankTeam {
   /// The ranks that hold the same values of a parameter.
   private func holders(_ parameter: Parameter) -> Communicator {
     parameter.experts == nil ? world : grid.replicas
   }
 
-  /// This rank's slice of a parameter's numbers here; all of them where it is the only holder.
-  public func ownSlice(of parameter: Parameter) -> Range<Int> {
-    let group = holders(parameter)
-    return RankTeam.slice(parameter.count, group.rank, group.size)
+  /// Decides which numbers every holder updates; every rank must call with the same parameters.
+  ///
+  /// - Parameter units: of every parameter how many numbers stay together.
+  /// - Returns: of every parameter this rank's slice of the numbers here; all of them where it is the only holder.
+  public func shareOut(_ parameters: [Parameter], units: [Int]) -> [Range<Int>] {
+    var loads = [world, grid.replicas].map { Array(repeating: 0, count: $0.size) }
+    return zip(parameters, units).map { parameter, unit in
+      let group = holders(parameter)
+      // What is frozen is nobody's work.
+      let all = RankTeam.slices(
+        of: parameter.count, unit: parameter.isFrozen ? 1 : unit, loads: &loads[group === world ? 0 : 1])
+      slices[ObjectIdentifier(parameter)] = all
+      return all[group.rank]
+    }
   }
 
-  private static func slice(_ count: Int, _ index: Int, _ parts: Int) -> Range<Int> {
-    count * index / parts..<count * (index + 1) / parts
+  /// A parameter's slices, one a holder: in the holders' order where every number is by itself; otherwise the largest goes to
+  /// whom has the least so far, since there may be fewer matrices than holders.
+  ///
+  /// - Parameter loads: what each holder has so far of parameters that are not cut anywhere.
+  package static func slices(of count: Int, unit: Int, loads: inout [Int]) -> [Range<Int>] {
+    let (units, parts) = (count / unit, loads.count)
+    let cut = (0..<parts).map { unit * (units * $0 / parts)..<unit * (units * ($0 + 1) / parts) }
+    guard unit > 1 else { return cut }
+    let idle = loads.indices.sorted { (loads[$0], $0) < (loads[$1], $1) }
+    let large = cut.indices.sorted { (cut[$1].count, $0) < (cut[$0].count, $1) }
+    var result = cut
+    for (holder, piece) in zip(idle, large) {
+      result[holder] = cut[piece]
+      loads[holder] += cut[piece].count
+    }
+    return result
   }
 
   /// Gives every holder the slices that the others have updated; every rank must call with the same parameters.
@@ -38,9 +65,7 @@ extension RankTeam {
   }
 
   private func shareSlices(_ parameters: [Parameter], _ group: Communicator) {
-    let slices = (0..<group.size).map { rank in
-      parameters.map { RankTeam.slice($0.count, rank, group.size) }
-    }
+    let slices = (0..<group.size).map { rank in parameters.map { self.slices[ObjectIdentifier($0)]![rank] } }
     let counts = slices.map { $0.reduce(0) { $0 + $1.count } }
     let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
     let send = Tensor(uninitialised: [max(1, counts[group.rank])])
@@ -60,14 +85,14 @@ extension RankTeam {
     }
   }
 
-  /// A moment of all of a parameter's numbers here, from the slices of its holders; every rank must call. The first one may
+  /// An optimizer's array of all of a parameter's numbers here, from the slices of its holders; every rank must call. The first one may
   /// write to a slow disk between two calls.
   ///
   /// - Parameter slice: this rank's, `[numbers]`.
   /// - Returns: of the parameter's shape.
   public func assemble(_ slice: Tensor, of parameter: Parameter) -> Tensor {
     let group = holders(parameter)
-    let slices = (0..<group.size).map { RankTeam.slice(parameter.count, $0, group.size) }
+    let slices = self.slices[ObjectIdentifier(parameter)]!
     let whole = Tensor(uninitialised: parameter.shape)
     guard group.size > 1 else {
       whole.pointer.update(from: slice.pointer, count: slice.count)
@@ -75,7 +100,7 @@ extension RankTeam {
     }
     allGather(
       slice, counts: slices.map(\.count), starts: slices.map(\.lowerBound), whole, group,
-      "collecting the optimiser's moments", patiently: true)
+      "collecting the optimizer's state", patiently: true)
     return whole
   }
 

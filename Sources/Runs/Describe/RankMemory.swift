@@ -26,7 +26,7 @@ struct RankMemory {
   private(set) var weights = 0.0
   /// Of those that are trained.
   private(set) var gradients = 0.0
-  /// Two for each number that is trained, or its slice of them under ZeRO.
+  /// What the optimizer keeps for each number that is trained, or its slice of it under ZeRO.
   private(set) var moments = 0.0
   /// The state that a checkpoint in the background is written from.
   private(set) var copies = 0.0
@@ -46,6 +46,7 @@ struct RankMemory {
     let group = Double(RankTeam.expertRanks(config.parallel.expert, of: division.ranks, config.model))
     let model = try config.model.makeModel(seed: nil, engine: Engine(threads: 1), describes: true)
     let trained = try RankMemory.trained(config, model)
+    let optimizer = config.optimizer.kind.make(config.optimizer)
     var (whole, held) = (0.0, 0.0)
     var firstTrained: Int?
     for (parameter, isTrained) in zip(model.parameters, trained) {
@@ -57,10 +58,11 @@ struct RankMemory {
       guard isTrained else { continue }
       firstTrained = min(firstTrained ?? .max, RankMemory.block(of: parameter))
       gradients += own * 4
-      moments += own * 8 / (config.parallel.zero > 0 ? holders : 1)
-      whole += Double(parameter.count) * 8
+      let kept = 4 * Double(optimizer.state(of: parameter).count)
+      moments += own * kept / (config.parallel.zero > 0 ? holders : 1)
+      whole += Double(parameter.count) * kept
       // Slices come together before they are written.
-      held += own * 8
+      held += own * kept
     }
     if config.checkpoint.background {
       copies = held

@@ -229,7 +229,9 @@ public struct TrainSession {
       try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
     }
     try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
+    let before = config.optimizer
     try RunConfig.table.set(options.settings, in: &config)
+    try config.forgetSettings(of: before)
     return config
   }
 

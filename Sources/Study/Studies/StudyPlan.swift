@@ -110,9 +110,11 @@ struct StudyPlan: Sendable {
 
     var common = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &common)
+    let before = common.optimizer
     // A study makes many runs; the last state of each is enough.
     common.checkpoint.keep = 1
     try RunConfig.table.apply(fields.group("settings"), of: document.file, to: &common)
+    try common.forgetSettings(of: before)
 
     var variants: [Variant] = []
     for name in fields.variantNames {
@@ -126,6 +128,7 @@ struct StudyPlan: Sendable {
         !["seeds", "baseline", "init_from", "map"].contains($0.key)
       }
       try RunConfig.table.apply(settings, of: document.file, to: &config)
+      try config.forgetSettings(of: common.optimizer)
       for key in ["seed", "optimizer.lr"] where settings.contains(where: { $0.key == key }) {
         if key == "seed" || !learningRates.isEmpty {
           throw fields.refuse(own + key, "a value", "none: the study decides it")

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEConfig
+import MMoEFiles
 import MMoEHDF5
 import MMoEModels
 import MMoEParallel
@@ -215,7 +216,12 @@ public final class LoadedCheckpoint {
   package var parts: [(file: String, bytes: Int)] { reader.files }
   /// Numbers that have optimiser state.
   package var trainedNumbers: Int {
-    reader.datasets.filter { $0.path.hasPrefix(CheckpointLayout.firstMoment + "/") }.reduce(0) { $0 + $1.count }
+    // Below optimizer/NAME/ the paths are those of the model.
+    var counts: [Substring: Int] = [:]
+    for dataset in reader.datasets where dataset.path.hasPrefix(CheckpointLayout.optimizer + "/") {
+      counts[dataset.path.split(separator: "/", maxSplits: 2).last ?? ""] = dataset.count
+    }
+    return counts.values.reduce(0, +)
   }
 
   private static func info(_ reader: HDF5Reader) throws -> CheckpointInfo {
@@ -275,24 +281,28 @@ public final class LoadedCheckpoint {
     }
   }
 
-  /// Reads the optimiser's moments and step count.
+  /// Reads what the optimizer keeps, and its step count.
   ///
-  /// - Throws: `TrainError` when the file has no optimiser state.
-  public func restore(_ optimizer: AdamW, of model: any TrainableModel) throws {
-    guard reader.exists(CheckpointLayout.firstMoment) else {
+  /// - Throws: `TrainError` when the file has no optimizer state, or another optimizer's.
+  public func restore(_ optimizer: Updater, of model: any TrainableModel) throws {
+    guard info.config.optimizer.kind == optimizer.kind else {
+      throw TrainError(
+        "\(file): optimizer.kind is \(info.config.optimizer.kind.rawValue), whose state \(optimizer.kind.rawValue) cannot go on with; begin a new run with --init-from \(ShellWord.quoted(file))"
+      )
+    }
+    guard reader.exists(CheckpointLayout.optimizer) else {
       throw TrainError(
         "\(file): holds no optimiser state, so training cannot go on from it; resume from another checkpoint")
     }
-    for (parameter, first, second, slice) in optimizer.state(of: model.parameters) {
-      for (moment, group) in [(first, CheckpointLayout.firstMoment), (second, CheckpointLayout.secondMoment)] {
-        guard optimizer.isSharded else {
-          try read(parameter, into: moment, under: group)
-          continue
-        }
-        let whole = Tensor(uninitialised: parameter.shape)
-        try read(parameter, into: whole, under: group)
-        moment.pointer.update(from: whole.pointer + slice.lowerBound, count: slice.count)
+    for (name, parameter, values, slice) in optimizer.state(of: model.parameters) {
+      let group = CheckpointLayout.optimizer + "/" + name
+      guard optimizer.isSharded else {
+        try read(parameter, into: values, under: group)
+        continue
       }
+      let whole = Tensor(uninitialised: parameter.shape)
+      try read(parameter, into: whole, under: group)
+      values.pointer.update(from: whole.pointer + slice.lowerBound, count: slice.count)
     }
     optimizer.stepCount = info.step
   }

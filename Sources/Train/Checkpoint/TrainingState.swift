@@ -2,14 +2,14 @@ import MMoEModels
 import MMoEParallel
 import MMoETensor
 
-/// The arrays of a checkpoint in the order in which they are written: all parameters, their first moments, their second
-/// ones, and the model's untrained state.
+/// The arrays of a checkpoint in the order in which they are written: all parameters, what the optimizer keeps for them, name
+/// by name, and the model's untrained state.
 package struct TrainingState: @unchecked Sendable {
   package struct Array {
     /// Of `CheckpointLayout`.
     package let group: String
     package let parameter: Parameter
-    /// The parameter's value or a moment of it; of stacked experts those that live here, of sharded state this rank's slice.
+    /// The parameter's value or an array of the optimizer's for it; of stacked experts those that live here, of sharded state this rank's slice.
     package let values: Tensor
     var isSlice = false
 
@@ -26,15 +26,16 @@ package struct TrainingState: @unchecked Sendable {
   /// The state as it is: its memory is the model's.
   ///
   /// - Parameter optimizer: nil = weights alone.
-  package init(_ model: any TrainableModel, _ optimizer: AdamW?) {
+  package init(_ model: any TrainableModel, _ optimizer: Updater?) {
     let state = optimizer?.state(of: model.parameters) ?? []
     let isSlice = optimizer?.isSharded ?? false
-    func moments(_ group: String, _ moment: (AdamW.State) -> Tensor) -> [Array] {
-      state.map { Array(group: group, parameter: $0.parameter, values: moment($0), isSlice: isSlice) }
-    }
     arrays =
       model.parameters.map { Array(group: CheckpointLayout.model, parameter: $0, values: $0.value) }
-      + moments(CheckpointLayout.firstMoment, \.first) + moments(CheckpointLayout.secondMoment, \.second)
+      + state.map {
+        Array(
+          group: CheckpointLayout.optimizer + "/" + $0.name, parameter: $0.parameter, values: $0.values,
+          isSlice: isSlice)
+      }
     buffers = model.buffers
   }
 
@@ -43,13 +44,13 @@ package struct TrainingState: @unchecked Sendable {
     self.buffers = buffers
   }
 
-  /// The same with sharded moments assembled; every rank must call.
+  /// The same with sharded state assembled; every rank must call.
   func assembled(_ team: RankTeam?) -> TrainingState {
     TrainingState(
       arrays: arrays.map { Array(group: $0.group, parameter: $0.parameter, values: $0.whole(team)) }, buffers: buffers)
   }
 
-  /// A copy of what lives here, with sharded moments assembled, that later steps do not change; every rank must call.
+  /// A copy of what lives here, with sharded state assembled, that later steps do not change; every rank must call.
   func detached(_ team: RankTeam?) -> TrainingState {
     TrainingState(
       arrays: arrays.map {

@@ -62,8 +62,9 @@ public final class Trainer {
     for (parameter, parts) in zip(parameters, plan.parts) { parameter.isFrozen = parts.isEmpty }
     hasFrozen = plan.freezes(parameters)
     for line in plan.lines(parameters) { sink.line(line) }
-    let slices = config.parallel.zero > 0 ? team.map { parameters.map($0.ownSlice) } : nil
-    let optimizer = AdamW(parameters, config: config.optimizer, engine: engine, plan: plan, slices: slices)
+    let optimizer = Updater(
+      parameters, config: config.optimizer, engine: engine, plan: plan,
+      sharedBy: config.parallel.zero > 0 ? team : nil)
     if let checkpoint {
       try checkpoint.restore(task.model)
       try checkpoint.restore(optimizer, of: task.model)

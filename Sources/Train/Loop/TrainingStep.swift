@@ -18,7 +18,7 @@ final class TrainingStep {
   private let config: RunConfig
   private let engine: Engine
   private let team: RankTeam?
-  private let optimizer: AdamW
+  private let optimizer: Updater
   private let trace: TraceRecorder?
   private let recorder: Recorder?
   private let totalSteps: Int
@@ -36,7 +36,7 @@ final class TrainingStep {
   ///   - totalSteps: of the run, for the schedule.
   /// - Throws: `ModelError` for a model that cannot be counted.
   init(
-    _ task: any TrainingTask, config: RunConfig, engine: Engine, team: RankTeam?, optimizer: AdamW, hasFrozen: Bool,
+    _ task: any TrainingTask, config: RunConfig, engine: Engine, team: RankTeam?, optimizer: Updater, hasFrozen: Bool,
     trace: TraceRecorder?, recorder: Recorder?, totalSteps: Int
   ) throws {
     (self.task, self.config, self.engine, self.team) = (task, config, engine, team)

@@ -4,7 +4,7 @@ import MMoETensor
 ///
 ///     /model/blocks/3/attention/qkv/weight              one dataset a parameter, its path with / for .
 ///     /model/blocks/3/moe/experts/0007/fc1/weight       one dataset an expert, under its global number
-///     /optimizer/first/…, /optimizer/second/…           AdamW's moments, the same paths
+///     /optimizer/first/…, /optimizer/second/…           what the optimizer keeps, by its names, the same paths
 ///     /vocabulary/classes                               UTF-8, one name a line
 ///     /attachments/tokenizer/vocab.json                 files, byte by byte
 ///
@@ -13,7 +13,7 @@ import MMoETensor
 package struct CheckpointLayout {
   /// One dataset: a slice of a parameter.
   package struct Piece {
-    /// Below `model/` or a moment's group.
+    /// Below `model/` or a group of the optimizer's.
     package let path: String
     package let shape: [Int]
     /// First element within the parameter.
@@ -28,8 +28,7 @@ package struct CheckpointLayout {
   }
 
   package static let model = "model"
-  package static let firstMoment = "optimizer/first"
-  package static let secondMoment = "optimizer/second"
+  package static let optimizer = "optimizer"
 
   /// The datasets of a parameter in the order in which they are written: of the experts that live here, or of all.
   package static func pieces(of parameter: Parameter, allExperts: Bool = false) -> [Piece] {

@@ -18,7 +18,7 @@ final class CheckpointSaver {
   }
 
   private let model: any TrainableModel
-  private let optimizer: AdamW
+  private let optimizer: Updater
   private let config: CheckpointConfig
   private let team: RankTeam?
   /// Nil on ranks that write no file of their own.
@@ -26,7 +26,7 @@ final class CheckpointSaver {
   private var pending: Pending?
 
   init(
-    _ model: any TrainableModel, _ optimizer: AdamW, config: CheckpointConfig, folder: RunFolder?, team: RankTeam?
+    _ model: any TrainableModel, _ optimizer: Updater, config: CheckpointConfig, folder: RunFolder?, team: RankTeam?
   ) {
     (self.model, self.optimizer, self.config) = (model, optimizer, config)
     (self.folder, self.team) = (folder, team)

@@ -72,10 +72,10 @@ public enum CheckpointRewriting {
     let engine = try Engine(threads: 1)
     let model = try config.model.makeModel(seed: nil, engine: engine)
     try checkpoint.restore(model)
-    var optimizer: AdamW?
+    var optimizer: Updater?
     if checkpoint.trainedNumbers > 0 {
       let plan = try UpdatePlan(config, model)
-      let restored = AdamW(model.parameters, config: config.optimizer, engine: engine, plan: plan)
+      let restored = Updater(model.parameters, config: config.optimizer, engine: engine, plan: plan)
       try checkpoint.restore(restored, of: model)
       optimizer = restored
     }

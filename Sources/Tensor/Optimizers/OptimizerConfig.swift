@@ -1,5 +1,7 @@
-/// Settings of the optimiser.
+/// Settings of the optimizer and of what is done around it.
 public struct OptimizerConfig: Sendable, Equatable {
+  /// Which one; the others of these settings hold where it uses them.
+  public var kind = OptimizerKind.standard
   /// Peak learning rate.
   public var lr = 1e-3
   public var beta1 = 0.9

@@ -1,0 +1,48 @@
+import MMoEReport
+import MMoETensor
+
+/// Steps of an optimizer with given gradients, from a start: which one a case is of follows from its options.
+enum OptimizerParity {
+  static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
+    var config = OptimizerConfig()
+    (config.beta1, config.beta2) = (try reference.number("beta1"), try reference.number("beta2"))
+    config.epsilon = try reference.number("eps")
+    return try steps(of: AdamW(config), ["m", "v"], reference, engine)
+  }
+
+  /// - Parameter names: the case's words for the optimizer's arrays.
+  private static func steps(
+    of optimizer: some Optimizer, _ names: [String], _ reference: ParityCase, _ engine: Engine
+  ) throws -> ParityReport {
+    let values = try reference.tensor("inputs/p0")
+    let isStack = values.shape.count > 2
+    let parameter = Parameter(
+      path: "p", role: isStack ? .experts : .mlp, value: values,
+      experts: isStack ? ExpertShare(local: 0..<values.shape[0], of: values.shape[0]) : nil, decays: true)
+    let state = optimizer.state(of: parameter).map { _ in Tensor.zeros(values.shape) }
+    let unit = optimizer.unit(of: parameter)
+    let (length, lr) = (unit > 1 ? unit : values.count, Float(try reference.number("lr")))
+    let decay = Float(try reference.number("weight_decay"))
+    let gradients = try reference.tensor("inputs/g")
+    guard gradients.shape.dropFirst() == values.shape[...] else {
+      throw TrainError("\(reference.file): inputs/g has shape \(gradients.shape), expected [steps] + \(values.shape)")
+    }
+    var found: [String: [Float]] = [:]
+    for step in 0..<gradients.shape[0] {
+      let gradient = gradients.pointer + step * values.count
+      let tiles = stride(from: 0, to: values.count, by: length).map { at in
+        UpdateTile(
+          parameter, values: values.pointer + at, gradient: UnsafePointer(gradient + at),
+          state: state.map { $0.pointer + at }, count: length, lr: lr, decay: decay)
+      }
+      optimizer.step(step + 1, tiles, scale: 1, engine: engine)
+      found["p", default: []] += values.values
+      for (name, array) in zip(names, state) { found[name, default: []] += array.values }
+    }
+    var report = ParityReport()
+    for (name, values) in found.sorted(by: { $0.key < $1.key }) {
+      report.compare(name, values, try reference.doubles("outputs/\(name)"))
+    }
+    return report
+  }
+}
