@@ -131,6 +131,8 @@ def operations():
                        partial(draw.attention, T=T, heads=heads, causal=causal))
     yield "adamw", partial(draw.adamw, steps=5, size=9)
     yield "adamw_no_decay", partial(draw.adamw, steps=5, size=9, weight_decay=0.0)
+    yield "sgd", partial(draw.sgd, steps=5, size=9)
+    yield "sgd_no_momentum", partial(draw.sgd, steps=3, size=9, momentum=0.0)
     yield "adamw_slow_moment", partial(draw.adamw, steps=8, size=5, beta2=0.999, eps=1e-6)
 
 

@@ -75,6 +75,13 @@ def adamw(name, rng, steps, size, **options):
                 "bias-corrected moments", meta, inputs)
 
 
+def sgd(name, rng, steps, size, **options):
+    meta = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1, **options}
+    inputs = {"p0": rng.normal(size=size), "g": rng.normal(size=(steps, size))}
+    return Case(name, "operation", f"{steps} steps of SGD with momentum, decoupled decay "
+                "p -= lr*wd*p first", meta, inputs)
+
+
 # Mixture of experts.  `shape` says how the gate's logits are spread:
 #   spread      no structure
 #   ties        experts in pairs of exactly equal probability

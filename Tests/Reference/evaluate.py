@@ -9,7 +9,7 @@ from layers import attention, cross_entropy_rows, gelu, layer_norm, softmax
 from models import model
 from pairs import PairOptions, pair
 from routing import Decisions, gate_logits, route, run_experts
-from training import adamw_step, train
+from training import adamw_step, sgd_step, train
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Forward:
 def evaluate(case):
     """(results by path, probability gaps that decided the choices of experts)."""
     if not differentiable(case):
-        return adamw(case), []
+        return STEPS[operation_name(case)](case), []
     forward, grads, decisions = differentiate(case)
     results, gaps = dict(forward.results), list(decisions.gaps)
     results.update({f"grads/{name}": g for name, g in grads.items()})
@@ -51,8 +51,8 @@ def differentiate(case, weights=None):
 
 
 def differentiable(case):
-    """Names of the inputs and weights that a case has gradients for; none for AdamW alone."""
-    if case.kind == "operation" and operation_name(case) == "adamw":
+    """Names of the inputs and weights that a case has gradients for; none for optimizers alone."""
+    if case.kind == "operation" and operation_name(case) in STEPS:
         return []
     if case.kind == "model":
         return list(case.weights)
@@ -73,7 +73,7 @@ def run_forward(case, nodes, decisions):
 # Operations: the name of the case starts with the name of the operation.
 
 def operation_name(case):
-    return next(name for name in (*OPERATIONS, "adamw") if case.name.startswith(name))
+    return next(name for name in (*OPERATIONS, *STEPS) if case.name.startswith(name))
 
 
 def with_upstream(case, y):
@@ -116,6 +116,20 @@ def adamw(case):
         p, m, v = adamw_step(p, g, m, v, step, **case.meta)
         rows.append((p, m, v))
     return {f"outputs/{name}": np.stack(column) for name, column in zip("pmv", zip(*rows))}
+
+
+def sgd(case):
+    """p and m after each of the given gradients."""
+    p = case.inputs["p0"]
+    m = np.zeros_like(p)
+    rows = []
+    for g in case.inputs["g"]:
+        p, m = sgd_step(p, g, m, **case.meta)
+        rows.append((p, m))
+    return {f"outputs/{name}": np.stack(column) for name, column in zip("pm", zip(*rows))}
+
+
+STEPS = {"adamw": adamw, "sgd": sgd}
 
 
 # Mixture of experts.

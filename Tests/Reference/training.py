@@ -1,4 +1,4 @@
-"""AdamW with decoupled weight decay, and the few clipped training steps of a model case."""
+"""Optimizers with decoupled weight decay, and the few clipped training steps of a model case."""
 
 import math
 
@@ -13,6 +13,12 @@ def adamw_step(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay):
     unbiased_m = m / (1 - beta1 ** step)
     unbiased_v = v / (1 - beta2 ** step)
     return p - lr * unbiased_m / (np.sqrt(unbiased_v) + eps), m, v
+
+
+def sgd_step(p, g, m, lr, momentum, weight_decay):
+    """New (p, m)."""
+    m = momentum * m + g
+    return p - lr * weight_decay * p - lr * m, m
 
 
 def is_decayed(name, p):

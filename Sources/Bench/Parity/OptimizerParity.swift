@@ -5,6 +5,10 @@ import MMoETensor
 enum OptimizerParity {
   static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     var config = OptimizerConfig()
+    if reference.has("meta/momentum") {
+      config.momentum = try reference.number("momentum")
+      return try steps(of: SGD(config), ["m"], reference, engine)
+    }
     (config.beta1, config.beta2) = (try reference.number("beta1"), try reference.number("beta2"))
     config.epsilon = try reference.number("eps")
     return try steps(of: AdamW(config), ["m", "v"], reference, engine)

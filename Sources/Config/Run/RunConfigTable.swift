@@ -228,6 +228,7 @@ extension RunConfig {
     .double(
       "optimizer.epsilon", \.optimizer.epsilon, range: .leastNonzeroMagnitude...1,
       "AdamW: added to the root of the second moment"),
+    .double("optimizer.momentum", \.optimizer.momentum, range: 0...0.999999, "sgd: share of the momentum that stays"),
     .double(
       "optimizer.weight_decay", \.optimizer.weightDecay, range: 0...1e3,
       "decoupled decay of weights, not of norms, biases and class token"),

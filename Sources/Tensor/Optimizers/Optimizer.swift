@@ -67,7 +67,8 @@ public struct UpdateTile {
 public struct OptimizerKind: RawRepresentable, CaseIterable, Hashable, Sendable {
   /// All there are: a further one is a further line.
   public static let allCases: [OptimizerKind] = [
-    OptimizerKind(AdamW.self)
+    OptimizerKind(AdamW.self),
+    OptimizerKind(SGD.self),
   ]
   public static let standard = OptimizerKind(AdamW.self)
   /// What of `optimizer.*` holds for every optimizer, since it is done around it.
@@ -87,7 +88,7 @@ public struct OptimizerKind: RawRepresentable, CaseIterable, Hashable, Sendable 
 
   public func make(_ config: OptimizerConfig) -> any Optimizer { type.init(config) }
 
-  /// Whether a key such as `optimizer.beta1` does something.
+  /// Whether a key such as `optimizer.momentum` does something.
   public func uses(_ key: String) -> Bool {
     guard key.hasPrefix("optimizer.") else { return true }
     let name = String(key.dropFirst("optimizer.".count))

@@ -7,6 +7,8 @@ public struct OptimizerConfig: Sendable, Equatable {
   public var beta1 = 0.9
   public var beta2 = 0.999
   public var epsilon = 1e-8
+  /// Share of the momentum that a step keeps.
+  public var momentum = 0.95
   public var weightDecay = 0.05
   /// Largest global gradient norm; 0 = no clipping.
   public var clip = 1.0
