@@ -116,6 +116,30 @@ import Testing
     #expect(difference.output.contains(" 0 differ"), "\(difference.output)")
   }
 
+  /// An optimizer of whole matrices: two ranks train what one process does, with shared-out state the same file byte by byte,
+  /// from which one process goes on.
+  @Test(.needsRanks) func sharesOutWholeMatrices() throws {
+    let folder = ScratchFolder()
+    let muon = ["--set", "optimizer.kind=muon"]
+    let alone = try ProgramRunner.run(training(muon + ["--steps", "4", "--out", folder("alone")]))
+    #expect(alone.status == 0, "\(alone.errors)")
+    for zero in [0, 1] {
+      let result = try RankRunner.run(
+        "mmoe", training(muon + ["--steps", "4", "--out", folder("\(zero)"), "--set", "parallel.zero=\(zero)"]),
+        ranks: 2)
+      #expect(result.status == 0, "\(result.errors)")
+    }
+    let file = "/step-0000004.h5"
+    #expect(
+      try Data(contentsOf: URL(fileURLWithPath: folder("0") + file))
+        == Data(contentsOf: URL(fileURLWithPath: folder("1") + file)))
+    let (expected, found) = (try losses(folder("alone")), try losses(folder("1")))
+    #expect(expected.count == 4 && found.count == 4)
+    for (a, b) in zip(expected, found) { #expect(abs(a - b) < 1e-3, "\(a), \(b)") }
+    let resumed = try ProgramRunner.run(training(["--steps", "6", "--resume", folder("1")]))
+    #expect(resumed.status == 0, "\(resumed.errors)")
+  }
+
   /// Images and texts, with the experts of each on a rank of its own: the losses of one process, the contrastive one of the
   /// whole batch among them; two towers too, whose banks both ranks share, and whose keys of cross-attention have their
   /// gradient only after the whole text tower.

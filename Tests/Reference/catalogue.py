@@ -133,6 +133,10 @@ def operations():
     yield "adamw_no_decay", partial(draw.adamw, steps=5, size=9, weight_decay=0.0)
     yield "sgd", partial(draw.sgd, steps=5, size=9)
     yield "sgd_no_momentum", partial(draw.sgd, steps=3, size=9, momentum=0.0)
+    for word, shape in (("wide", (5, 9)), ("tall", (9, 5)), ("square", (6, 6)), ("row", (1, 7)),
+                        ("stack", (3, 6, 8)), ("tall_stack", (2, 8, 3))):
+        yield f"muon_{word}", partial(draw.muon, steps=4, shape=shape)
+    yield "muon_plain", partial(draw.muon, steps=3, shape=(4, 7), nesterov=0, ns_steps=3, momentum=0.5)
     yield "adamw_slow_moment", partial(draw.adamw, steps=8, size=5, beta2=0.999, eps=1e-6)
 
 

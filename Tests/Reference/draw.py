@@ -82,6 +82,14 @@ def sgd(name, rng, steps, size, **options):
                 "p -= lr*wd*p first", meta, inputs)
 
 
+def muon(name, rng, steps, shape, **options):
+    meta = {"lr": 0.02, "momentum": 0.95, "nesterov": 1, "weight_decay": 0.1, "ns_steps": 5,
+            "ns_coefficients": (3.4445, -4.7750, 2.0315), "ns_eps": 1e-7, "scale": 0.2, **options}
+    inputs = {"p0": rng.normal(size=shape), "g": rng.normal(size=(steps, *shape))}
+    return Case(name, "operation", f"{steps} Muon steps, decoupled decay p -= lr*wd*p first; m the momentum "
+                "buffer, o the orthogonalised direction; matrices of a stack each on its own", meta, inputs)
+
+
 # Mixture of experts.  `shape` says how the gate's logits are spread:
 #   spread      no structure
 #   ties        experts in pairs of exactly equal probability

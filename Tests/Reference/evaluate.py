@@ -9,7 +9,7 @@ from layers import attention, cross_entropy_rows, gelu, layer_norm, softmax
 from models import model
 from pairs import PairOptions, pair
 from routing import Decisions, gate_logits, route, run_experts
-from training import adamw_step, sgd_step, train
+from training import adamw_step, muon_step, sgd_step, train
 
 
 @dataclass
@@ -129,7 +129,20 @@ def sgd(case):
     return {f"outputs/{name}": np.stack(column) for name, column in zip("pm", zip(*rows))}
 
 
-STEPS = {"adamw": adamw, "sgd": sgd}
+def muon(case):
+    """p, m and o after each of the given gradients: matrices of a stack each on its own."""
+    p = case.inputs["p0"]
+    matrices = p.reshape(-1, *p.shape[-2:])
+    m = np.zeros_like(matrices)
+    rows = []
+    for g in case.inputs["g"]:
+        stepped = [muon_step(*parts, **case.meta) for parts in zip(matrices, g.reshape(matrices.shape), m)]
+        matrices, m, o = (np.stack(column) for column in zip(*stepped))
+        rows.append([part.reshape(p.shape) for part in (matrices, m, o)])
+    return {f"outputs/{name}": np.stack(column) for name, column in zip("pmo", zip(*rows))}
+
+
+STEPS = {"adamw": adamw, "sgd": sgd, "muon": muon}
 
 
 # Mixture of experts.

@@ -21,6 +21,22 @@ def sgd_step(p, g, m, lr, momentum, weight_decay):
     return p - lr * weight_decay * p - lr * m, m
 
 
+def muon_step(p, g, m, lr, momentum, nesterov, weight_decay, ns_steps, ns_coefficients, ns_eps, scale):
+    """New (p, m, o) of one matrix; o is the orthogonalised direction."""
+    m = momentum * m + g
+    o = newton_schulz(g + momentum * m if nesterov else m, ns_steps, ns_coefficients, ns_eps)
+    return p - lr * weight_decay * p - lr * scale * math.sqrt(max(p.shape)) * o, m, o
+
+
+def newton_schulz(u, steps, coefficients, eps):
+    """The polynomial a s + b s^3 + c s^5, `steps` times, of the singular values s of u / (|u| + eps)."""
+    a, b, c = coefficients
+    left, s, right = np.linalg.svd(u / (np.sqrt((u * u).sum()) + eps), full_matrices=False)
+    for _ in range(steps):
+        s = a * s + b * s ** 3 + c * s ** 5
+    return left * s @ right
+
+
 def is_decayed(name, p):
     """Only weights of two or more axes decay; the axis that stacks experts does not count."""
     own_axes = p.ndim - 1 if "experts." in name else p.ndim

@@ -108,6 +108,7 @@ import TinyRuns
     optimizer.beta2=0.5
     optimizer.epsilon=0.5
     optimizer.momentum=0.5 | optimizer.kind=sgd
+    optimizer.ns_steps=2 | optimizer.kind=muon
     optimizer.weight_decay=0.9
     optimizer.clip=0.001
     data.batch=2

@@ -5,18 +5,34 @@ import MMoETensor
 enum OptimizerParity {
   static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     var config = OptimizerConfig()
-    if reference.has("meta/momentum") {
-      config.momentum = try reference.number("momentum")
-      return try steps(of: SGD(config), ["m"], reference, engine)
+    if reference.has("meta/momentum") { config.momentum = try reference.number("momentum") }
+    guard reference.has("meta/ns_steps") else {
+      if reference.has("meta/momentum") { return try steps(of: SGD(config), ["m"], reference, engine) }
+      (config.beta1, config.beta2) = (try reference.number("beta1"), try reference.number("beta2"))
+      config.epsilon = try reference.number("eps")
+      return try steps(of: AdamW(config), ["m", "v"], reference, engine)
     }
-    (config.beta1, config.beta2) = (try reference.number("beta1"), try reference.number("beta2"))
-    config.epsilon = try reference.number("eps")
-    return try steps(of: AdamW(config), ["m", "v"], reference, engine)
+    config.nsSteps = try reference.integer("ns_steps")
+    let shape = try reference.reader.shape("inputs/p0")
+    guard 2...3 ~= shape.count, config.nsSteps >= 0 else {
+      throw TrainError(
+        "\(reference.file): inputs/p0 has shape \(shape) and meta/ns_steps is \(config.nsSteps), expected a matrix or a stack of them and at least 0"
+      )
+    }
+    var muon = Muon(config)
+    muon.nesterov = try reference.flag("nesterov")
+    let coefficients = try reference.doubles("meta/ns_coefficients").map(Float.init)
+    guard coefficients.count == 3 else {
+      throw TrainError("\(reference.file): meta/ns_coefficients has \(coefficients.count) numbers, expected 3")
+    }
+    muon.coefficients = (coefficients[0], coefficients[1], coefficients[2])
+    (muon.epsilon, muon.scale) = (try reference.number("ns_eps"), try reference.number("scale"))
+    return try steps(of: muon, ["m"], reference, engine)
   }
 
   /// - Parameter names: the case's words for the optimizer's arrays.
-  private static func steps(
-    of optimizer: some Optimizer, _ names: [String], _ reference: ParityCase, _ engine: Engine
+  private static func steps<Rule: Optimizer>(
+    of optimizer: Rule, _ names: [String], _ reference: ParityCase, _ engine: Engine
   ) throws -> ParityReport {
     let values = try reference.tensor("inputs/p0")
     let isStack = values.shape.count > 2
@@ -42,6 +58,12 @@ enum OptimizerParity {
       optimizer.step(step + 1, tiles, scale: 1, engine: engine)
       found["p", default: []] += values.values
       for (name, array) in zip(names, state) { found[name, default: []] += array.values }
+      guard let muon = optimizer as? Muon else { continue }
+      let u = Tensor(uninitialised: values.shape)
+      for i in 0..<u.count {
+        u.pointer[i] = muon.nesterov ? gradient[i] + muon.momentum * state[0].pointer[i] : state[0].pointer[i]
+      }
+      found["o", default: []] += muon.orthogonalized(u, engine: engine).values
     }
     var report = ParityReport()
     for (name, values) in found.sorted(by: { $0.key < $1.key }) {

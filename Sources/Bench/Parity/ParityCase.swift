@@ -24,7 +24,6 @@ package struct ParityCase {
   /// What the case asks for that no model here has, in words; nil = nothing. Such a case is refused, not compared in part.
   var unknownFeature: String? {
     if let router = try? reader.stringAttribute("router") { return "router \(router)" }
-    if has("meta/ns_steps") { return "the Muon optimizer" }
     return has("meta/sequence_length") ? "a balance loss per sequence" : nil
   }
 

@@ -228,7 +228,9 @@ extension RunConfig {
     .double(
       "optimizer.epsilon", \.optimizer.epsilon, range: .leastNonzeroMagnitude...1,
       "AdamW: added to the root of the second moment"),
-    .double("optimizer.momentum", \.optimizer.momentum, range: 0...0.999999, "sgd: share of the momentum that stays"),
+    .double(
+      "optimizer.momentum", \.optimizer.momentum, range: 0...0.999999, "muon, sgd: share of the momentum that stays"),
+    .int("optimizer.ns_steps", \.optimizer.nsSteps, range: 1...100, "muon: Newton-Schulz iterations of a step"),
     .double(
       "optimizer.weight_decay", \.optimizer.weightDecay, range: 0...1e3,
       "decoupled decay of weights, not of norms, biases and class token"),

@@ -68,6 +68,7 @@ public struct OptimizerKind: RawRepresentable, CaseIterable, Hashable, Sendable 
   /// All there are: a further one is a further line.
   public static let allCases: [OptimizerKind] = [
     OptimizerKind(AdamW.self),
+    OptimizerKind(Muon.self),
     OptimizerKind(SGD.self),
   ]
   public static let standard = OptimizerKind(AdamW.self)

@@ -9,6 +9,8 @@ public struct OptimizerConfig: Sendable, Equatable {
   public var epsilon = 1e-8
   /// Share of the momentum that a step keeps.
   public var momentum = 0.95
+  /// Newton–Schulz iterations of a step.
+  public var nsSteps = 5
   public var weightDecay = 0.05
   /// Largest global gradient norm; 0 = no clipping.
   public var clip = 1.0
