@@ -30,7 +30,7 @@ package final class Backbone {
     isCausal = causal
     let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
     let angles =
-      config.kind == .gpt && config.text.positions == .rotary
+      config.rotatesPositions
       ? RotaryAngles(
         positions: config.text.context, width: config.headWidth, base: config.text.rotaryBase) : nil
     var blocks: [TransformerBlock] = []

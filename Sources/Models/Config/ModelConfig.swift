@@ -14,6 +14,11 @@ public enum ModelKind: String, CaseIterable, Sendable, Codable {
   case gpt
   /// Images and texts together.
   case multimodal
+
+  /// Whether layers that write to the residual stream start smaller the more of them there are.
+  var scalesResidualsByDepth: Bool { self == .gpt }
+  /// Whether the model has rotary positions where its configuration asks for them.
+  var mayRotatePositions: Bool { self == .gpt }
 }
 
 /// What norms compute.
@@ -125,7 +130,9 @@ public struct ModelConfig: Sendable, Equatable {
   public var expertHidden: Int { moe.hidden == 0 ? mlpHidden : moe.hidden }
   /// Factor on the initial deviation of layers that write to the residual stream: 1 / √(2 layers) in language models,
   /// so that its variance does not grow with depth (GPT-2).
-  public var residualScale: Double { kind == .gpt ? 1 / Double(2 * layers).squareRoot() : 1 }
+  public var residualScale: Double { kind.scalesResidualsByDepth ? 1 / Double(2 * layers).squareRoot() : 1 }
+  /// Whether blocks turn Q and K by their positions.
+  public var rotatesPositions: Bool { kind.mayRotatePositions && text.positions == .rotary }
   /// Tokens of one sample: an image's patches, a window of text, or an image with the longest text.
   public var tokens: Int {
     switch kind {
