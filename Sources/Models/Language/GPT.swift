@@ -7,12 +7,10 @@ public final class GPT: TrainableModel {
   public let parameters: [Parameter]
   /// Saved state that gradients do not train.
   public let buffers: [(path: String, value: Tensor)]
-  private let embedding: Parameter
-  private let positions: Parameter?
+  private let embedding: TokenEmbedding
   private let backbone: Backbone
   private let norm: Norm
-  /// The token embedding where the head is tied.
-  private let head: Parameter
+  private let head: LanguageHead
 
   /// - Parameters:
   ///   - seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
@@ -25,17 +23,12 @@ public final class GPT: TrainableModel {
   ) throws {
     try config.validate()
     self.config = config
-    let text = config.text
     let store = ParameterStore(
       engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
-    embedding = store.table("token_embedding", .embeddings, [text.vocabulary, config.width], decays: true)
-    positions =
-      text.positions == .learned
-      ? store.table("position_embedding", .embeddings, [text.context, config.width], decays: true) : nil
+    embedding = TokenEmbedding(store, config)
     backbone = try Backbone(store, config: config, causal: true, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
-    head =
-      text.tiedHead ? embedding : store.weight("head.weight", .head, [text.vocabulary, config.width])
+    head = LanguageHead(store, "head", config.text, width: config.width, embedding: embedding)
     parameters = store.parameters
     buffers = store.buffers
   }
@@ -45,7 +38,7 @@ public final class GPT: TrainableModel {
   /// - Parameters: ids: B · T of them, below the vocabulary; sequence: T, at most the context.
   /// - Returns: `[B · T, d]`, what the head reads.
   public func callAsFunction(_ ids: [Int32], sequence: Int, _ pass: ForwardPass) -> Tensor {
-    let x = pass.tape.embedding(ids, table: embedding, positions: positions, sequence: sequence)
+    let x = embedding(ids, sequence: sequence, pass.tape)
     return norm(backbone(x, sequence: sequence, pass), pass.tape)
   }
 
@@ -58,15 +51,12 @@ public final class GPT: TrainableModel {
   public func loss(
     _ ids: [Int32], targets: [Int32], over divisor: Double? = nil, sequence: Int, _ pass: ForwardPass
   ) -> (mean: Double, losses: [Float]) {
-    let rows = self(ids, sequence: sequence, pass)
-    return pass.tape.projectedCrossEntropy(
-      rows, head: head, targets: targets, over: divisor, weight: pass.lossWeight)
+    head.loss(
+      self(ids, sequence: sequence, pass), targets: targets, over: divisor, weight: pass.lossWeight, pass.tape)
   }
 
   /// Logits `[rows, V]` of rows that `callAsFunction` gave.
-  public func logits(_ rows: Tensor, _ tape: Tape) -> Tensor {
-    tape.linear(rows, weight: head, name: "head")
-  }
+  public func logits(_ rows: Tensor, _ tape: Tape) -> Tensor { head.logits(rows, tape) }
 
   /// Caches for one sequence of at most the context.
   public func makeCaches() -> [BlockCache] {
@@ -82,13 +72,8 @@ public final class GPT: TrainableModel {
   ///   - ids: the tokens that follow those in the caches; together at most the context.
   ///   - caches: of `makeCaches()`; the tokens are added.
   public func next(_ ids: [Int32], caches: [BlockCache], _ pass: ForwardPass) -> Tensor {
-    let (tape, d) = (pass.tape, config.width)
-    let x = tape.embedding(
-      ids, table: embedding, positions: positions, sequence: ids.count, first: caches[0].count)
-    let rows = norm(backbone(x, sequence: ids.count, caches: caches, pass), tape)
-    let last = Tensor(uninitialised: [1, d])
-    last.pointer.update(from: rows.pointer + (ids.count - 1) * d, count: d)
-    return logits(last, tape)
+    let x = embedding(ids, sequence: ids.count, first: caches[0].count, pass.tape)
+    return head.lastLogits(norm(backbone(x, sequence: ids.count, caches: caches, pass), pass.tape), pass.tape)
   }
 
   public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { backbone.unreached }

@@ -5,26 +5,19 @@ import MMoETensor
 /// modality (`ExpertGroups`).
 final class EarlyFusion: FusionBody {
   private let config: ModelConfig
-  private let patchEmbedding: Linear
-  private let patchPositions: Parameter
-  private let tokens: TokenEnds
+  private let patchEmbedding: PatchEmbedding
+  let tokens: TokenEmbedding
   private let backbone: Backbone
   private let norm: Norm
 
   init(_ store: ParameterStore, _ config: ModelConfig, dispatcher: any Dispatcher) throws {
     self.config = config
-    let vision = config.vision
-    patchEmbedding = Linear(
-      store, "patch_embedding", .embeddings, in: vision.channels * vision.patch * vision.patch, out: config.width)
-    patchPositions = store.table(
-      "patch_positions", .embeddings, [vision.tokens, config.width], VisionTransformer.initialPositions(config),
-      decays: true)
-    tokens = TokenEnds(store, config)
+    patchEmbedding = PatchEmbedding(store, config, positions: "patch_positions")
+    tokens = TokenEmbedding(store, config)
     backbone = try Backbone(store, config: config, causal: true, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
   }
 
-  var tokenEmbedding: Parameter { tokens.embedding }
   var imageWidth: Int { config.width }
   var textWidth: Int { config.width }
 
@@ -43,11 +36,7 @@ final class EarlyFusion: FusionBody {
 
   /// Patches and tokens in the rows of their sequences.
   private func embed(_ images: Tensor?, _ plan: PackedPlan, _ tape: Tape) -> Tensor {
-    let patches = images.map { images in
-      tape.addPositions(
-        patchEmbedding(tape.patches(images, patch: config.vision.patch), tape, name: "embedding"),
-        positions: patchPositions)
-    }
+    let patches = images.map { patchEmbedding($0, tape) }
     guard !plan.ids.isEmpty else { return tape.placeRows(patches!, at: plan.patchRows, of: plan.layout.rows) }
     let placed = tape.placeRows(
       tokens(plan.ids, positions: plan.positions, tape), at: plan.textRows, of: plan.layout.rows)
@@ -78,8 +67,8 @@ final class EarlyFusion: FusionBody {
 
   var unreached: [UnreachedParameters] { backbone.unreached }
   var parts: FusionParts {
-    let images = [patchEmbedding.weight, patchEmbedding.bias, patchPositions].compactMap { $0 }
-    return FusionParts(images: images, texts: tokens.parameters, cross: [], captionsReadImages: true)
+    FusionParts(
+      images: patchEmbedding.parameters, texts: tokens.parameters, cross: [], captionsReadImages: true)
   }
 
   func updateSelectionBiases() { backbone.updateSelectionBiases() }

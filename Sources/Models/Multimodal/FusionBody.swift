@@ -3,7 +3,7 @@ import MMoETensor
 /// What stands between pixels or tokens and the heads of a multimodal model: how images and texts come together.
 protocol FusionBody: AnyObject {
   /// What a tied language head is.
-  var tokenEmbedding: Parameter { get }
+  var tokens: TokenEmbedding { get }
   /// Widths of the rows that `callAsFunction` gives.
   var imageWidth: Int { get }
   var textWidth: Int { get }
@@ -27,22 +27,4 @@ struct FusionParts {
   let images, texts, cross: [Parameter]
   /// Whether a caption reads its image.
   let captionsReadImages: Bool
-}
-
-/// Token embedding and learned positions of texts.
-struct TokenEnds {
-  let embedding: Parameter
-  let positions: Parameter
-  var parameters: [Parameter] { [embedding, positions] }
-
-  init(_ store: ParameterStore, _ config: ModelConfig) {
-    embedding = store.table("token_embedding", .embeddings, [config.text.vocabulary, config.width], decays: true)
-    positions = store.table("position_embedding", .embeddings, [config.text.context, config.width], decays: true)
-  }
-
-  func callAsFunction(_ ids: [Int32], positions places: [Int32], _ tape: Tape) -> Tensor {
-    tape.add(
-      tape.embedding(ids, table: embedding, sequence: ids.count),
-      tape.embedding(places, table: positions, sequence: ids.count))
-  }
 }

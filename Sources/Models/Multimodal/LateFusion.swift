@@ -6,32 +6,25 @@ import MMoETensor
 final class LateFusion: FusionBody {
   private let config: ModelConfig
   private let text: ModelConfig
-  private let patchEmbedding: Linear
-  private let classToken: Parameter?
-  private let patchPositions: Parameter
+  private let patchEmbedding: PatchEmbedding
   private let preNorm: Norm?
   private let imageTower: Backbone
   private let imageNorm: Norm
-  private let tokens: TokenEnds
+  let tokens: TokenEmbedding
   private let textTower: Backbone
   private let textNorm: Norm
   let parts: FusionParts
 
   init(_ store: ParameterStore, _ config: ModelConfig, dispatcher: any Dispatcher) throws {
     self.config = config
-    let (images, vision) = (config.visionTower, config.vision)
+    let images = config.visionTower
     text = config.textTower
-    patchEmbedding = Linear(
-      store, "patch_embedding", .embeddings, in: vision.channels * vision.patch * vision.patch, out: images.width)
-    classToken = vision.classToken ? store.table("class_token", .embeddings, [images.width], decays: false) : nil
-    patchPositions = store.table(
-      "patch_positions", .embeddings, [vision.tokens, images.width], VisionTransformer.initialPositions(images),
-      decays: true)
-    preNorm = vision.preNorm ? Norm(store, "image_pre_norm", images) : nil
+    patchEmbedding = PatchEmbedding(store, images, positions: "patch_positions")
+    preNorm = images.vision.preNorm ? Norm(store, "image_pre_norm", images) : nil
     imageTower = try Backbone(store, config: images, causal: false, dispatcher: dispatcher)
     imageNorm = Norm(store, "image_norm", images)
     let ofImages = store.parameters
-    tokens = TokenEnds(store, text)
+    tokens = TokenEmbedding(store, text)
     textTower = try Backbone(
       store, config: text, causal: true, dispatcher: dispatcher, first: images.layers,
       cross: (config.fusion.crossBlocks, images.width))
@@ -43,7 +36,6 @@ final class LateFusion: FusionBody {
       captionsReadImages: !cross.isEmpty)
   }
 
-  var tokenEmbedding: Parameter { tokens.embedding }
   var imageWidth: Int { config.width }
   var textWidth: Int { text.width }
   private var patches: Int { config.vision.tokens }
@@ -87,9 +79,7 @@ final class LateFusion: FusionBody {
   private func readImages(_ images: Tensor, tasks: [Int32], _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
     pass.tasks = tasks.flatMap { Array(repeating: $0, count: patches) }
-    var x = tape.addPositions(
-      patchEmbedding(tape.patches(images, patch: config.vision.patch), tape, name: "embedding"),
-      positions: patchPositions, classToken: classToken)
+    var x = patchEmbedding(images, tape)
     if let preNorm { x = preNorm(x, tape) }
     return imageNorm(imageTower(x, sequence: patches, pass), tape)
   }

@@ -11,7 +11,7 @@ public final class MultimodalTransformer: TrainableModel {
   /// Saved state that gradients do not train.
   public let buffers: [(path: String, value: Tensor)]
   private let body: any FusionBody
-  private let languageHead: Parameter
+  private let languageHead: LanguageHead
   private let imageProjection: Linear
   private let textProjection: Linear
   /// Logarithm of the factor on similarities.
@@ -32,7 +32,7 @@ public final class MultimodalTransformer: TrainableModel {
     precondition(config.kind == .multimodal, "a model of the kind \(config.kind)")
     try config.validate()
     self.config = config
-    let (vision, text) = (config.vision, config.text)
+    let vision = config.vision
     let store = ParameterStore(
       engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
     body =
@@ -41,9 +41,8 @@ public final class MultimodalTransformer: TrainableModel {
       case .late: try LateFusion(store, config, dispatcher: dispatcher)
       }
     let shared = config.fusion.embedding
-    languageHead =
-      text.tiedHead
-      ? body.tokenEmbedding : store.weight("language_head.weight", .head, [text.vocabulary, body.textWidth])
+    languageHead = LanguageHead(
+      store, "language_head", config.text, width: body.textWidth, embedding: body.tokens)
     imageProjection = Linear(store, "image_projection", .head, in: body.imageWidth, out: shared, bias: false)
     textProjection = Linear(store, "text_projection", .head, in: body.textWidth, out: shared, bias: false)
     // CLIP's start and its bound: a factor of 1 / 0.07, never above 100.
@@ -77,8 +76,7 @@ public final class MultimodalTransformer: TrainableModel {
     // The head is read where no token counts too: what a step trains does not follow from what its batch holds.
     guard let texts = states.texts.rows else { return (0, []) }
     let rows = tape.selectRows(texts, chosen.flatMap { $0.0.map(Int32.init) })
-    return tape.projectedCrossEntropy(
-      rows, head: languageHead, targets: chosen.flatMap { $0.1 }, over: divisor, weight: weight)
+    return languageHead.loss(rows, targets: chosen.flatMap { $0.1 }, over: divisor, weight: weight, tape)
   }
 
   /// What stands for every image, `[I, d]`: its class token where there is one, else its mean patch.
@@ -133,17 +131,14 @@ public final class MultimodalTransformer: TrainableModel {
   ///   - ids: the tokens that follow those in the cache.
   ///   - position: of the first of them in the text.
   public func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
-    let rows = body.next(ids, position: position, cache, pass)
-    let last = Tensor(uninitialised: [1, rows.columns])
-    last.pointer.update(from: rows.pointer + (ids.count - 1) * rows.columns, count: rows.columns)
-    return pass.tape.linear(last, weight: languageHead, name: "head")
+    languageHead.lastLogits(body.next(ids, position: position, cache, pass), pass.tape)
   }
 
   public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] {
     let parts = body.parts
     let images: [FusionConfig.Task] = (parts.captionsReadImages ? [.caption] : []) + [.contrastive, .classification]
     let needs: [(parameters: [Parameter?], tasks: [FusionConfig.Task])] = [
-      (config.text.tiedHead ? [] : [languageHead], [.caption, .language]),
+      (languageHead.parameters, [.caption, .language]),
       ([imageProjection.weight, textProjection.weight, logScale], [.contrastive]),
       ([classifier?.weight, classifier?.bias], [.classification]),
       (parts.images, images), (parts.texts, [.caption, .contrastive, .language]), (parts.cross, [.caption]),

@@ -1,4 +1,3 @@
-import Foundation
 import MMoETensor
 
 /// A vision transformer with mixture-of-experts blocks: patches → linear embedding → positions → blocks → norm →
@@ -8,9 +7,7 @@ public final class VisionTransformer: TrainableModel {
   public let parameters: [Parameter]
   /// Saved state that gradients do not train.
   public let buffers: [(path: String, value: Tensor)]
-  private let embedding: Linear
-  private let positions: Parameter
-  private let classToken: Parameter?
+  private let embedding: PatchEmbedding
   private let backbone: Backbone
   private let norm: Norm
   private let head: Linear
@@ -28,15 +25,7 @@ public final class VisionTransformer: TrainableModel {
     self.config = config
     let store = ParameterStore(
       engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
-    embedding = Linear(
-      store, "patch_embedding", .embeddings, in: config.vision.channels * config.vision.patch * config.vision.patch,
-      out: config.width)
-    classToken =
-      config.vision.classToken ? store.table("class_token", .embeddings, [config.width], decays: false) : nil
-    positions = store.table(
-      "position_embedding", .embeddings, [config.vision.tokens, config.width],
-      VisionTransformer.initialPositions(config),
-      decays: true)
+    embedding = PatchEmbedding(store, config, positions: "position_embedding")
     backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
     head = Linear(store, "head", .head, in: config.width, out: config.vision.classes)
@@ -48,12 +37,9 @@ public final class VisionTransformer: TrainableModel {
   /// - Returns: logits `[B, classes]`.
   public func callAsFunction(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
-    let patches = tape.patches(images, patch: config.vision.patch)
-    var x = tape.addPositions(
-      embedding(patches, tape, name: "embedding"), positions: positions, classToken: classToken)
-    x = backbone(x, sequence: config.vision.tokens, pass)
+    let x = backbone(embedding(images, tape), sequence: config.vision.tokens, pass)
     // The head reads one row a sample. Norm first, then pool, for the class token as for the mean.
-    let pooled = tape.pool(norm(x, tape), sequence: config.vision.tokens, mean: classToken == nil)
+    let pooled = tape.pool(norm(x, tape), sequence: config.vision.tokens, mean: !config.vision.classToken)
     return head(pooled, tape, name: "head")
   }
 
@@ -61,28 +47,4 @@ public final class VisionTransformer: TrainableModel {
 
   /// Moves the routers' selection biases; called after each optimiser step.
   public func updateSelectionBiases() { backbone.updateSelectionBiases() }
-
-  /// Where the learned positions start: sines and cosines of row and column at geometric frequencies (Beyer et al.,
-  /// arXiv 2205.01580), zero for the class token. Random ones of deviation 0.02 carry so little beside the patches
-  /// that outlines, which are nothing but positions, stay unlearned for many epochs.
-  static func initialPositions(_ config: ModelConfig) -> [Float] {
-    let side = config.vision.image / config.vision.patch
-    let quarter = config.width / 4
-    var values: [Float] = config.vision.classToken ? Array(repeating: 0, count: config.width) : []
-    for row in 0..<side {
-      for column in 0..<side {
-        var features: [Float] = []
-        for coordinate in [Double(column), Double(row)] {
-          for i in 0..<quarter {
-            let angle = coordinate * pow(10_000, -Double(i) / Double(max(quarter - 1, 1)))
-            features.append(Float(sin(angle)))
-            features.append(Float(cos(angle)))
-          }
-        }
-        // A width that four does not divide leaves the last columns zero.
-        values += features + Array(repeating: 0, count: config.width - features.count)
-      }
-    }
-    return values
-  }
 }
