@@ -222,16 +222,15 @@ public final class OverlapBenchmark {
   private func uncovered(
     _ subject: Subject, times: StepTimes, _ exchanges: [Double]
   ) throws -> Double {
-    let variant = try MoEVariant.resolve(subject.config.moe)
     var exposed = 0.0
-    for (number, route) in variant.routes.enumerated() {
-      let window = subject.config.window(of: route, into: 1, variant: variant)
+    for call in try Architecture(subject.config).calls {
+      let number = call.id.route
       let kinds: [Timeline.Kind] = options.training ? [.forward, .backward] : [.forward]
       // Each pass goes there and back.
       let direction = exchanges[number] / Double(2 * kinds.count)
       let passes = kinds.map { kind in
         RouteTimes(
-          window: window.map { times.seconds(of: $0, kind) }, experts: times.experts(1, number, kind),
+          window: call.window.map { times.seconds(of: $0, kind) }, experts: times.experts(1, number, kind),
           dispatch: direction, combine: direction)
       }
       let outcomes = PairSimulator.run(

@@ -36,7 +36,8 @@ import Testing
       Module(
         "Models", ["MMoETensor"],
         [
-          "Config", "Routing", "Pass", "Layers", "MoE", "Backbone", "Vision", "Language", "Multimodal", ".", "Costs",
+          "Config", "Routing", "Pass", "Layers", "MoE", "Backbone", "Vision", "Language", "Multimodal", ".",
+          "Architecture",
         ]),
       Module("HDF5", ["CHDF5", "MMoEFiles"]),
       Module(

@@ -18,13 +18,12 @@ import Testing
     var config = ModelConfig()
     config.moe.variant = "scmoe"
     config.moe.position = position
-    let variant = try MoEVariant.resolve(config.moe)
-    let window = config.window(of: variant.routes[0], into: 3, variant: variant)
+    let call = try #require(Architecture(config).calls.first { $0.id.block == 3 })
     let all: [WindowOperator] = [
       WindowOperator(block: 2, kind: .attention), WindowOperator(block: 2, kind: .mlp),
       WindowOperator(block: 3, kind: .attention), WindowOperator(block: 3, kind: .shared),
     ]
-    #expect(window == Array(all.suffix(operators)))
+    #expect(call.window == Array(all.suffix(operators)))
   }
 
   /// The slot is the one that simulation finds fastest, and by hand.

@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoETensor
 import TestSupport
 import Testing
 
@@ -12,7 +13,7 @@ import Testing
   @Test func windowsOfThePair() throws {
     func windows(_ name: String) throws -> [[String]] {
       let variant = try #require(MoEVariant.all.first { $0.name == name })
-      return variant.routes.map { variant.pairWindow(of: $0) }
+      return variant.pairWindows
     }
     #expect(try windows("scmoe") == [["mlp", "attention", "shared expert"]])
     #expect(try windows("dgmoe") == [["mlp", "attention"], []])
@@ -31,6 +32,28 @@ import Testing
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
     #expect(numbers.reduce(0, +) == (try ModelCosts(config.model).parameters))
+  }
+
+  /// The walk brings every block as many parameters as the model has there, of every preset and variant.
+  @Test func parametersOfEveryPreset() throws {
+    for preset in try ProjectHome.presets.presets() {
+      for variant in ["dense"] + MoEVariant.all.map(\.name) {
+        var config = RunConfig()
+        try RunConfig.table.apply(preset, to: &config)
+        config.model.moe.variant = variant
+        // A source that the first block with experts has.
+        if config.model.moe.firstBlock == 0 { config.model.moe.first = 1 }
+        var model: [Int: Int] = [:]
+        for parameter in try config.model.makeModel(seed: nil, engine: Engine(threads: 1), describes: true).parameters {
+          let words = parameter.path.split(separator: ".")
+          model[words[0] == "blocks" ? Int(words[1])! : -1, default: 0] += parameter.count
+        }
+        let walk = try Architecture(config.model).operations.reduce(into: [Int: Int]()) {
+          $0[$1.block ?? -1, default: 0] += $1.parameters
+        }
+        #expect(walk == model, "\(preset.name) \(variant)")
+      }
+    }
   }
 
   /// The largest sizes of every key: counted or refused in one line, never beyond what an integer holds.

@@ -25,6 +25,34 @@ public struct PairCosts: Sendable, Equatable {
     self.latency = latency
   }
 
+  /// Those of a model's blocks by their products with weights: times of attention leave its scores out, which depend on the
+  /// window.
+  ///
+  /// - Parameters:
+  ///   - model: a language model with one dense block and one with experts.
+  ///   - tokens: that one rank computes; flops: products that it computes, FLOP/s.
+  ///   - exchange, latency: as in the other initializer.
+  /// - Throws: `ModelError` for an impossible configuration.
+  package init(of model: ModelConfig, tokens: Double, flops: Double, exchange: Double, latency: Double) throws {
+    var (attention, mlp, expert) = (0.0, 0.0, 0.0)
+    for operation in try Architecture(model).operations where operation.block != nil && operation.parameters > 0 {
+      let perToken = 2 * operation.multiplyAdds / Double(operation.rows)
+      switch operation.window?.kind {
+      case .attention: attention += perToken
+      case .mlp: mlp += perToken
+      case .shared: break
+      case nil: if let choices = operation.choices { expert += perToken / Double(choices) }
+      }
+    }
+    let dense = Double(model.layers - 1)
+    self.init(
+      attention: attention / Double(model.layers) * tokens / flops, mlp: mlp / dense * tokens / flops,
+      expert: expert * tokens / flops, exchange: exchange, latency: latency)
+  }
+
+  /// Of one operator, forward.
+  func seconds(of kind: WindowOperator.Kind) -> Double { kind == .attention ? attention : mlp }
+
   /// Costs in units of an expert's time in which top-2's exchange takes the given share of MoE time (experts and
   /// exchange).
   ///
@@ -80,22 +108,21 @@ public enum PairSimulator {
     _ costs: PairCosts, variant name: String, position: Int = 2, _ strategy: OverlapStrategy,
     training: Bool
   ) throws -> Prediction {
-    var config = ModelConfig()
-    config.layers = 2
-    (config.moe.variant, config.moe.position) = (name, position)
-    let variant = try MoEVariant.resolve(config.moe)
-    var total = costs.attention * 2 + costs.mlp + (variant.sharedExpert ? costs.mlp : 0)
-    total += Double(variant.routes.reduce(0) { $0 + $1.k }) * costs.expert
+    var options = MoEConfig()
+    (options.variant, options.position) = (name, position)
+    let pair = Architecture(pairOf: try MoEVariant.resolve(options)).lastPair
+    var total = WindowOperator.Kind.allCases.reduce(0) { sum, kind in
+      sum + Double(pair.operators.count { $0.kind == kind }) * costs.seconds(of: kind)
+    }
+    total += Double(pair.calls.reduce(0) { $0 + $1.route.k }) * costs.expert
     if training { total *= 1 + costs.backward }
     var (exchange, exposed) = (0.0, 0.0)
-    for route in variant.routes {
-      let window = config.window(of: route, into: 1, variant: variant).map { op in
-        op.kind == .attention ? costs.attention : costs.mlp
-      }
+    for call in pair.calls {
+      let choices = Double(call.route.k)
       let forward = RouteTimes(
-        window: window, experts: costs.expert * Double(route.k),
-        dispatch: costs.exchange * Double(route.k) + costs.latency,
-        combine: costs.exchange * Double(route.k) + costs.latency, latency: costs.latency)
+        window: call.window.map { costs.seconds(of: $0.kind) }, experts: costs.expert * choices,
+        dispatch: costs.exchange * choices + costs.latency,
+        combine: costs.exchange * choices + costs.latency, latency: costs.latency)
       let passes = training ? [forward, forward.scaled(computation: costs.backward)] : [forward]
       let outcomes = run(passes, strategy, expertsOfRank: costs.expertsOfRank)
       exchange += outcomes.reduce(0) { $0 + $1.exchange }

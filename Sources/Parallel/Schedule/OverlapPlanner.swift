@@ -17,7 +17,7 @@ final class OverlapPlanner {
   /// What was decided and why, one line a route.
   private(set) var report: [String] = []
   private let config: ModelConfig
-  private let variant: MoEVariant?
+  private let calls: [Architecture.Call]
   private let world: Communicator
   private let queue: ExchangeQueue
   private let engine: Engine
@@ -37,8 +37,8 @@ final class OverlapPlanner {
     (self.world, self.queue) = (world, queue)
     self.engine = engine
     trace = engine.timeline
-    variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
-    isDecided = variant == nil || !strategy.form.usesWindow
+    calls = try Architecture(config).calls
+    isDecided = calls.isEmpty || !strategy.form.usesWindow
   }
 
   func schedule(block: Int, route: Int) -> RouteSchedule {
@@ -69,19 +69,12 @@ final class OverlapPlanner {
   }
 
   private func decide() {
-    guard let variant else { return }
-    var first = 0
-    for tower in config.towers {
-      for block in 0..<tower.layers where tower.isMoE(block) {
-        for (number, route) in variant.routes.enumerated() {
-          let operators = tower.window(of: route, into: block, variant: variant).map { $0.moved(by: first) }
-          let passes = agreedTimes(first + block, number, operators)
-          let schedule = strategy.schedule(for: passes, expertsOfRank: tower.moe.experts / queue.group.size)
-          schedules[Key(block: first + block, route: number)] = schedule
-          report.append(describe(first + block, number, operators, passes, schedule))
-        }
-      }
-      first += tower.layers
+    for call in calls {
+      let (block, route) = (call.id.block, call.id.route)
+      let passes = agreedTimes(block, route, call.window)
+      let schedule = strategy.schedule(for: passes, expertsOfRank: call.experts / queue.group.size)
+      schedules[Key(block: block, route: route)] = schedule
+      report.append(describe(block, route, call.window, passes, schedule))
     }
     isDecided = true
     samples = []

@@ -28,10 +28,8 @@ public struct ModelDescription {
       let routes = variant.routes.map { "\($0.source.words) k=\($0.k)\($0.avoidsPreviousRoute ? " not the same" : "")" }
       table.add([
         variant.name, variant.sharedExpert ? "yes" : "–", routes.joined(separator: " + "),
-        variant.routes.map { route in
-          let window = variant.pairWindow(of: route)
-          return window.isEmpty ? "nothing" : window.joined(separator: ", ")
-        }.joined(separator: "; "), variant.summary,
+        variant.pairWindows.map { $0.isEmpty ? "nothing" : $0.joined(separator: ", ") }.joined(separator: "; "),
+        variant.summary,
       ])
     }
     return table.render(width: StandardStream.output.width)
@@ -46,7 +44,7 @@ public struct ModelDescription {
     var figures = TextTable(columns: [.left("\(preset), \(model.moe.variant)"), .right("")])
     try ModelFigures(config).add(to: &figures)
     if model.kind == .gpt {
-      let cache = 2 * model.layers * model.keyValueHeads * model.headWidth * 4
+      let cache = try ModelCosts(model).cachedFloats * 4
       figures.add(["memory: keys and values a token of context", HumanFormat.bytes(cache)])
     }
     return shapes + "\n" + figures.render()
@@ -126,11 +124,6 @@ extension RouteSource {
 }
 
 extension MoEVariant {
-  /// What a route's exchange can hide behind where dense blocks and blocks with experts take turns.
-  func pairWindow(of route: Route) -> [String] {
-    var blocks = ModelConfig()
-    let last = 2 * ((route.source.blocksBack + 1) / 2) + 1
-    (blocks.layers, blocks.moe.variant) = (last + 1, name)
-    return blocks.window(of: route, into: last, variant: self).map(\.kind.rawValue)
-  }
+  /// What the exchange of each route can hide behind where dense blocks and blocks with experts take turns.
+  var pairWindows: [[String]] { Architecture(pairOf: self).lastPair.calls.map { $0.window.map(\.kind.rawValue) } }
 }

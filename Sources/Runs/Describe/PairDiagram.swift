@@ -21,31 +21,50 @@ struct PairDiagram {
       "digraph pair {", "  rankdir=LR; fontname=\"DejaVu Sans\"; labelloc=t; label=\"\(name)\";",
       "  node [shape=box, style=filled, fillcolor=\"#e8eef7\", fontname=\"DejaVu Sans\", fontsize=11];",
       "  edge [fontname=\"DejaVu Sans\", fontsize=10];", "  in [shape=plain, fillcolor=none, label=\"input\"];",
-      "  a1 [label=\"attention 1\"]; m1 [label=\"MLP 1\"]; a2 [label=\"attention 2\"];",
-      "  out [shape=plain, fillcolor=none, label=\"output\"];", "  in -> a1 -> m1 -> a2 [weight=8];",
     ]
-    guard let variant else {
-      lines += ["  m2 [label=\"MLP 2\"]; a2 -> m2 -> out [weight=8];", "}"]
-      return lines.joined(separator: "\n") + "\n"
-    }
-    lines.append("  sum [shape=circle, label=\"+\"]; sum -> out [weight=8];")
-    lines.append(
-      variant.sharedExpert
-        ? "  s [label=\"shared expert\"]; a2 -> s -> sum [weight=8];" : "  a2 -> sum [weight=8];")
-    for (index, route) in variant.routes.enumerated() {
-      let window = variant.pairWindow(of: route)
-      let hidden = window.isEmpty ? "nothing to hide behind" : "hides behind " + window.joined(separator: ", ")
-      if route.source.isBeforePair {
-        lines.append("  s\(index) [shape=plain, fillcolor=none, label=\"\(route.source.words)\"];")
+    let pair = Architecture(pairOf: variant).lastPair
+    let dense = pair.operators.map { (node: node($0), label: label($0)) }
+    let end = pair.calls.isEmpty ? "out" : "sum"
+    lines += dense.map { "  \($0.node) [label=\"\($0.label)\"];" }
+    lines += [
+      "  out [shape=plain, fillcolor=none, label=\"output\"];",
+      "  in -> \((dense.map(\.node) + [end]).joined(separator: " -> ")) [weight=8];",
+    ]
+    if !pair.calls.isEmpty { lines.append("  sum [shape=circle, label=\"+\"]; sum -> out [weight=8];") }
+    for call in pair.calls {
+      let (index, source) = (call.id.route, call.route.source)
+      let window = call.window.map(\.kind.rawValue).joined(separator: ", ")
+      let hidden = window.isEmpty ? "nothing to hide behind" : "hides behind " + window
+      if source.isBeforePair {
+        lines.append("  s\(index) [shape=plain, fillcolor=none, label=\"\(source.words)\"];")
       }
       lines += [
-        "  r\(index) [fillcolor=\"#fbe5c8\", label=\"gate, top-\(route.k)\\ndispatch\"];",
+        "  r\(index) [fillcolor=\"#fbe5c8\", label=\"gate, top-\(call.route.k)\\ndispatch\"];",
         "  e\(index) [fillcolor=\"#fbe5c8\", label=\"experts\"];",
-        "  \(node(route.source, index)) -> r\(index) [color=\"#c05800\"];",
+        "  \(node(source, index)) -> r\(index) [color=\"#c05800\"];",
         "  r\(index) -> e\(index) -> sum [color=\"#c05800\", label=\"\(hidden)\", style=dashed];",
       ]
     }
     return (lines + ["}"]).joined(separator: "\n") + "\n"
+  }
+
+  /// Blocks of a pair are numbered from 1.
+  private func number(_ operation: WindowOperator) -> Int { operation.block % 2 + 1 }
+
+  private func node(_ operation: WindowOperator) -> String {
+    switch operation.kind {
+    case .attention: "a\(number(operation))"
+    case .mlp: "m\(number(operation))"
+    case .shared: "s"
+    }
+  }
+
+  private func label(_ operation: WindowOperator) -> String {
+    switch operation.kind {
+    case .attention: "attention \(number(operation))"
+    case .mlp: "MLP \(number(operation))"
+    case .shared: "shared expert"
+    }
   }
 
   /// The node after which a state of the pair exists.
