@@ -177,8 +177,16 @@ extension StepBenchmark {
       return (
         model,
         { pass in
+          let tape = pass.tape
           let states = model(PackedSequences(images: images, sequences), pass)
-          _ = model.nextTokenLoss(states, targets: sequences.map(\.text), weight: 1, pass.tape)
+          _ = model.nextTokenLoss(states, targets: sequences.map(\.text), weight: 1, tape)
+          let pictures = model.imageRows(states, tape)
+          _ = model.contrastiveLoss(
+            images: model.imageEmbeddings(pictures, tape),
+            texts: model.textEmbeddings(states, of: Array(sequences.indices), tape), weight: 1, tape)
+          if let logits = model.classLogits(pictures, tape) {
+            _ = tape.crossEntropy(logits, targets: sequences.indices.map { Int32($0 % vision.classes) })
+          }
         }
       )
     }

@@ -7,15 +7,32 @@ import Testing
 @testable import MMoEModels
 @testable import MMoETrain
 
-/// The profiler's counts against the model's own, and its shares on a made-up timeline.
+/// What is counted of operations, against parameters, against what runs, and shares of a made-up timeline.
 @Suite struct ProfileTests {
-  /// Presets, and what differs from them.
-  static let forms: [(String, [String])] =
-    (["dense"] + MoEVariant.all.map(\.name)).map { ("gpt-toy", ["moe.variant=\($0)", "model.layers=4"]) } + [
-      ("debug", ["model.class_token=true", "model.layers=4", "moe.variant=scmoe", "moe.combine=cg1"]),
-      ("debug", ["moe.post_norm=true"]),
-      ("gpt-toy", ["model.activation=swiglu", "model.norm=rms", "model.positions=rotary", "model.kv_heads=1"]),
+  /// Presets, and what differs from them: every variant, every kind of model, every option that adds operations.
+  static let forms: [(String, [String])] = variants + options + fusions
+
+  private static let variants: [(String, [String])] = (["dense"] + MoEVariant.all.map(\.name)).map {
+    ("gpt-toy", ["moe.variant=\($0)", "model.layers=4"])
+  }
+  private static let options: [(String, [String])] = [
+    ("debug", ["model.class_token=true", "model.layers=4", "moe.variant=scmoe", "moe.combine=cg1"]),
+    ("debug", ["moe.post_norm=true"]),
+    ("debug", ["model.stochastic_depth=0.5", "model.layers=4", "moe.gate_noise=1", "moe.balance=none"]),
+    ("debug", ["lora.rank=2", "lora.places=attention,mlp,experts", "moe.variant=shared"]),
+    ("gpt-toy", ["moe.identity_experts=2", "moe.shortcut_norm=preceding", "moe.position=1", "moe.variant=scmoe"]),
+    ("gpt-toy", ["model.activation=swiglu", "model.norm=rms", "model.positions=rotary", "model.kv_heads=1"]),
+  ]
+  private static let fusions: [(String, [String])] = {
+    let late = ["fusion.kind=late", "moe.groups=none", "moe.balance=all_choices"]
+    let forms: [[String]] = [
+      [], ["moe.task_routing=true", "moe.variant=scmoe", "fusion.text_pooling=last"], ["model.stochastic_depth=0.5"],
+      late + ["model.class_token=true", "fusion.text_width=48", "fusion.text_layers=4", "fusion.cross_blocks=2"],
+      late + ["model.pre_norm=true", "fusion.cross_blocks=0", "model.classes=0", "model.tied_head=false"],
+      late + ["lora.rank=2", "moe.variant=dgmoe"],
     ]
+    return forms.map { ("pairs-emoji", ["model.width=32", "model.layers=2", "model.vocabulary=64"] + $0) }
+  }()
 
   private func config(_ form: (String, [String])) throws -> RunConfig {
     var config = RunConfig()
@@ -24,16 +41,48 @@ import Testing
     return config
   }
 
-  @Test(arguments: forms) func productsAddUpToTheModels(form: (String, [String])) throws {
+  /// Every matrix multiplies as many rows as reach it, and attention's scores and values are two products over the pairs that see
+  /// each other: by hand from the parameters of a model.
+  @Test(arguments: forms) func productsByParameters(form: (String, [String])) throws {
     let config = try config(form).model
+    let towers = config.towers
+    var products = 0.0
+    for parameter in try config.makeModel(seed: nil, engine: Engine(threads: 1), describes: true).parameters {
+      let words = parameter.path.split(separator: ".").map(String.init)
+      let shape = parameter.shape
+      guard shape.count > 1, !["task", "coefficient", "bias"].contains(words.last { $0 != "weight" }) else { continue }
+      let matrix = shape.suffix(2).reduce(1, *)
+      var rows = 0
+      switch words[0] {
+      case "blocks":
+        let isFirst = Int(words[1])! < towers[0].layers
+        let tower = isFirst ? towers[0] : towers[1]
+        let variant = config.moe.variant == "dense" ? nil : try MoEVariant.resolve(config.moe)
+        rows = words[3] == "key_value" ? config.vision.tokens : tower.tokens
+        if shape.count == 3 { rows *= variant!.routes.reduce(0) { $0 + $1.k } }
+      case "patch_embedding": rows = config.vision.tokens - (config.vision.classToken ? 1 : 0)
+      case "token_embedding": rows = config.text.tiedHead ? config.text.context : 0
+      case "language_head": rows = config.text.context
+      case "head": rows = config.kind == .gpt ? config.text.context : 1
+      case "image_projection", "text_projection", "classifier": rows = 1
+      default: continue
+      }
+      products += Double(matrix * rows)
+    }
+    for (number, tower) in towers.enumerated() {
+      let prefix = tower.kind == .gpt ? 0 : tower.vision.tokens
+      let pairs = (0..<tower.tokens).reduce(0) { $0 + max(prefix, $1 + 1) }
+      let cross = number == 0 ? 0 : config.fusion.crossBlocks * tower.tokens * towers[0].tokens
+      products += Double(2 * (tower.layers * pairs + cross) * tower.width)
+    }
     let forward = try OperationCosts(config, batch: 3, training: false).work.values.reduce(0) { $0 + $1.flops }
-    let costs = try ModelCosts(config)
-    #expect(abs(forward - 3 * costs.forwardFLOPs) < 1e-9 * forward)
+    #expect(forward == 6 * products)
+    #expect(try ModelCosts(config).forwardFLOPs == 2 * products)
     // Nothing differentiates by pixels.
     let all = try OperationCosts(config, batch: 3, training: true).work
-    let unneeded = config.kind == .vit ? all["embedding"]!.flops : 0
+    let embedding = try Architecture(config).operations.first { $0.name == "embedding" }
     let training = all.values.reduce(0) { $0 + $1.flops }
-    #expect(abs(training + unneeded - 3 * costs.trainingFLOPs) < 1e-9 * training)
+    #expect(abs(training + 6 * (embedding?.multiplyAdds ?? 0) - 18 * products) < 1e-9 * training)
   }
 
   /// Counted is what experts computed: choices that a capacity drops and those of identity experts are no products. By hand
@@ -87,18 +136,30 @@ import Testing
     #expect(costs.savedFLOPs([report(3, load: [3, 1, 1, 2], rows: 7)]) == 0)
   }
 
-  /// No operation of a step is unknown, and none is counted that does not run.
-  @Test(arguments: forms) func everyOperationHasItsCosts(form: (String, [String])) throws {
+  /// No operation of a step is unknown, none is counted that does not run, and each runs as often as it is counted.
+  @Test(
+    arguments: forms.map { ($0, StepBenchmark.Mode.train) }
+      + [options[2], fusions[0], fusions[3]].map { ($0, .forward) })
+  func everyOperationHasItsCosts(of subject: ((String, [String]), StepBenchmark.Mode)) throws {
+    let (form, mode) = subject
     let config = try config(form)
     let result = try StepBenchmark(
-      config: config.model, optimizer: config.optimizer, preset: form.0, mode: .train, batch: 2, steps: 1
+      config: config.model, optimizer: config.optimizer, preset: form.0, mode: mode, batch: 2, steps: 1
     ).run(engine: Engine(threads: 2), profiled: true)
     let profile = try #require(result.profile)
-    let counted = Set(try OperationCosts(config.model, batch: 2, training: true).work.keys)
+    let counted = Set(try OperationCosts(config.model, batch: 2, training: mode == .train).work.keys)
     let seen = Set(profile.operations.map(\.name))
     let small: Set = ["plan", "entropy", "balance", "balance ′", "cross-entropy", "cross-entropy ′"]
     #expect(seen.subtracting(counted).subtracting(small).isEmpty)
     #expect(counted.subtracting(seen).isEmpty)
+    var calls: [String: Double] = [:]
+    for operation in try Architecture(config.model, training: mode == .train).operations {
+      // A gate is a product and a choice.
+      calls[operation.name, default: 0] += operation.name == "gate" ? 2 : 1
+    }
+    for operation in profile.operations where calls[operation.name] != nil {
+      #expect(operation.calls == calls[operation.name], "\(operation.name)")
+    }
     let shares = profile.operations.reduce(profile.otherShare) { $0 + $1.share }
     #expect(abs(shares - 1) < 1e-9 && profile.operations.allSatisfy { $0.ms >= 0 && $0.calls >= 1 })
   }
