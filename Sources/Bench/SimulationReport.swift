@@ -1,64 +1,36 @@
 import Foundation
+import MMoEModels
 import MMoEParallel
 import MMoEReport
 
 /// `mmoe simulate`: the paper's three clusters, and scaling of a cluster given in figures.
 public enum SimulationReport {
-  private struct Published {
-    let cluster: String
-    let share: Double
-    /// Attention over MLP time: windows of 144 tokens at d = 384 (Swin), or 2,048 causal ones at d = 1,024 (GPT-2).
-    let attention: Double
-    let results: [(variant: String, position: Int, strategy: OverlapStrategy, train: Double?, infer: Double?)]
-  }
-
-  /// Tables 1 and 3 and figure 7 of arXiv 2404.05019; shares are those of top-2's MoE time.
-  private static let published: [Published] = [
-    Published(
-      cluster: "8 x A30, PCIe", share: 0.60, attention: 0.59,
-      results: [
-        ("top1", 2, .sequential, 1.27, 1.39), ("shared", 2, .shortcut, 1.24, 1.35),
-        ("scmoe", 1, .shortcut, 1.36, 1.54), ("scmoe", 2, .shortcut, 1.43, 1.66),
-        ("scmoe", 3, .shortcut, 1.49, 1.82),
-      ]),
-    Published(
-      cluster: "8 x A800, NVLink", share: 0.15, attention: 0.75,
-      results: [
-        ("shared", 2, .shortcut, 1.04, 1.06), ("scmoe", 2, .shortcut, 1.12, 1.17),
-        ("scmoe2", 2, .shortcut, 1.05, 1.08),
-      ]),
-    Published(
-      cluster: "16 x A800, Ethernet", share: 0.50, attention: 0.59,
-      results: [
-        ("top2", 2, .pipelined(2), nil, nil), ("shared", 2, .shortcut, nil, nil),
-        ("scmoe", 2, .shortcut, nil, nil),
-      ]),
-  ]
-
   /// Published and simulated speed-ups over sequential top-2, side by side.
+  ///
+  /// - Throws: `DataError` for a file of published figures that is wrong.
   public static func publishedClusters() throws -> String {
     var table = TextTable(columns: [
       .left("cluster (share of exchange)"), .left("variant"), .right("train, published"), .right("simulated"),
       .right("inference, published"), .right("simulated"), .right("hidden"),
     ])
-    for cluster in published {
-      let costs = PairCosts.of(shareOfMoETime: cluster.share, attention: cluster.attention)
+    for cluster in try PublishedCluster.read() {
+      let costs = PairCosts.of(shareOfMoETime: cluster.exchangeShare, attention: cluster.attention)
       for result in cluster.results {
         func speedUp(_ training: Bool) throws -> Double {
           // Top-3 is ScMoE-2's equal in computation, but the paper compares with top-2 throughout.
           let base = try PairSimulator.predict(costs, variant: "top2", .sequential, training: training)
           let own = try PairSimulator.predict(
-            costs, variant: result.variant, position: result.position, result.strategy, training: training)
+            costs, variant: result.variant.name, position: result.position, result.strategy, training: training)
           return base.seconds / own.seconds
         }
         let hidden = try PairSimulator.predict(
-          costs, variant: result.variant, position: result.position, result.strategy, training: false
+          costs, variant: result.variant.name, position: result.position, result.strategy, training: false
         ).hidden
         func shown(_ value: Double?) -> String { value.map { HumanFormat.fixed($0, 2) } ?? "–" }
         table.add([
-          "\(cluster.cluster) (\(HumanFormat.percent(cluster.share)))",
-          result.variant + (result.variant == "scmoe" ? " Pos-\(result.position)" : ""), shown(result.train),
-          shown(try speedUp(true)), shown(result.infer), shown(try speedUp(false)), HumanFormat.percent(hidden),
+          "\(cluster.name) (\(HumanFormat.percent(cluster.exchangeShare)))",
+          result.variant.name + (result.variant.name == "scmoe" ? " Pos-\(result.position)" : ""), shown(result.train),
+          shown(try speedUp(true)), shown(result.inference), shown(try speedUp(false)), HumanFormat.percent(hidden),
         ])
       }
     }
@@ -81,14 +53,14 @@ public enum SimulationReport {
     public var largestRanks = 4096
     public init() {}
 
-    private func costs(_ ranks: Int) -> PairCosts {
+    private func costs(_ ranks: Int) throws -> PairCosts {
       let own = isStrong ? Double(tokens) / Double(ranks) : Double(tokens)
-      let square = Double(width * width)
       var cluster = shape
       cluster.ranks = ranks
-      var costs = PairCosts(
-        attention: 8 * square * own / flops, mlp: 16 * square * own / flops,
-        expert: 16 * square * own / flops,
+      var pair = ModelConfig()
+      (pair.kind, pair.layers, pair.width, pair.heads) = (.gpt, 2, width, 1)
+      var costs = try PairCosts(
+        of: pair, tokens: own, flops: flops,
         exchange: ranks == 1 ? 0 : cluster.exchangeSeconds(bytes: own * Double(width * valueBytes)),
         latency: cluster.exchangeLatency)
       costs.expertsOfRank = expertsOfRank
@@ -105,7 +77,7 @@ public enum SimulationReport {
       var rows: [(Int, [Double], Double)] = []
       var ranks = 1
       while ranks <= largestRanks {
-        let costs = costs(ranks)
+        let costs = try costs(ranks)
         let predictions = try Scaling.cases.map {
           try PairSimulator.predict(costs, variant: $0.variant, $0.strategy, training: true)
         }

@@ -8,8 +8,8 @@ struct SimulateCommand: ParsableCommand {
     commandName: "simulate",
     abstract: "Predict overlap on clusters: the schedules that run here, on given operator and link times.",
     discussion: """
-      Without options: the three clusters of arXiv 2404.05019 from the shares given there, published and simulated side by \
-      side. With --scaling: one pair of blocks over numbers of ranks.
+      Without options: the three clusters of arXiv 2404.05019 from the shares given there, published (in notebooks-md/published-clusters.json) and \
+      simulated side by side. With --scaling: one pair of blocks over numbers of ranks.
       """)
 
   @Option(help: "weak (tokens of a rank stay) or strong (tokens of all stay).") var scaling: String?
