@@ -18,6 +18,7 @@ class Case:
     weights: dict = field(default_factory=dict)  # float64 arrays
     variant: str = None       # pairs and models
     backbone: str = None      # models
+    router: str = None        # None: softmax
     ties: bool = False        # exact ties between experts are meant to happen
 
 
@@ -26,7 +27,7 @@ def write_case(folder, case, results):
     with h5py.File(Path(folder) / f"{case.name}.h5", "w", libver="earliest") as file:
         file.attrs["kind"] = case.kind
         file.attrs["about"] = case.about
-        for attribute in ("variant", "backbone"):
+        for attribute in ("variant", "backbone", "router"):
             if getattr(case, attribute) is not None:
                 file.attrs[attribute] = getattr(case, attribute)
         for group in ("meta", "inputs", "weights"):
@@ -44,7 +45,8 @@ def read_case(path):
         file.visititems(lambda name, item: stored.update({name: item[()]})
                         if isinstance(item, h5py.Dataset) else None)
         case = Case(path.stem, file.attrs["kind"], file.attrs["about"],
-                    variant=file.attrs.get("variant"), backbone=file.attrs.get("backbone"))
+                    variant=file.attrs.get("variant"), backbone=file.attrs.get("backbone"),
+                    router=file.attrs.get("router"))
     results = {}
     for name, value in stored.items():
         group, _, rest = name.partition("/")

@@ -70,6 +70,17 @@ def same_expert_wanted(results):
     return (results["inner/experts1"][:, 0] == results["inner/probs2"].argmax(axis=1)).any()
 
 
+def groups_matter(results):
+    """Some token's best expert by score is not the one it takes first: bias or groups decided."""
+    return (results["routing/scores"].argmax(axis=1) != results["routing/experts"][:, 0]).any()
+
+
+def tokens_without_experts(results):
+    """Some token is taken by no expert, some by several."""
+    times = results["routing/times_taken"]
+    return (times == 0).any() and (times > 1).any()
+
+
 def well_conditioned(results):
     """The loss is not the small rest of large terms, which float32 could not give to its digits."""
     return abs(results["outputs/loss"]) > 2
@@ -240,6 +251,23 @@ def models():
     yield "hierarchical_from_embedding", "hierarchical", {"sources": (2, OUTPUT, 1, INPUT), "bank_pairs": 2}
 
 
+def routers():
+    """(name, Recipe) of the gates that are no softmax top-k over one batch."""
+    for length in (6, 8):
+        options = dict(k=2, E=6, T=24, renorm=1, capacity_factor=0.0, shape="spread", sequence_length=length)
+        yield f"routing_sequence_{length}", Recipe(partial(draw.routing, **options), anything)
+    for k in (1, 3):
+        for norm in (0, 1):
+            yield f"moe_sigmoid_top{k}_norm{norm}", Recipe(partial(draw.sigmoid_moe, k=k, E=5, norm_topk=norm), anything)
+    grouped = dict(k=3, E=12, n_group=4, topk_group=2, scaling=2.5)
+    yield "moe_sigmoid_groups", Recipe(partial(draw.sigmoid_moe, **grouped), groups_matter)
+    yield "moe_sigmoid_groups_cf050", Recipe(partial(draw.sigmoid_moe, capacity_factor=0.5, **grouped), drops)
+    for factor in (0.5, 1.0, 2.0, 8.0):
+        yield (f"moe_expert_choice_cf{100 * factor:03.0f}",
+               Recipe(partial(draw.expert_choice, E=4, capacity_factor=factor),
+                      tokens_without_experts if factor <= 1 else anything))
+
+
 def pair_accept(variant, options):
     wanted = [well_conditioned]
     if variant == "dgmoe":
@@ -263,6 +291,7 @@ def all_recipes():
     for variant, options in pairs():
         yield (pair_name(variant, options),
                Recipe(partial(draw.pair, variant=variant, options=options), pair_accept(variant, options)))
+    yield from routers()
     for backbone in ("vit", "gpt"):
         for name, variant, options in models():
             yield (f"model_{backbone}_{name}",

@@ -100,7 +100,7 @@ def muon(name, rng, steps, shape, **options):
 FAVOURITE, UNWANTED = 2, 1
 
 
-def routing(name, rng, k, E, T, renorm, capacity_factor, shape):
+def routing(name, rng, k, E, T, renorm, capacity_factor, shape, sequence_length=0):
     logits = rng.normal(size=(T, E))
     if shape == "ties":
         logits[:, 1::2] = logits[:, 0:E - 1:2]
@@ -111,6 +111,8 @@ def routing(name, rng, k, E, T, renorm, capacity_factor, shape):
     elif shape == "unchosen":
         logits[:, UNWANTED] -= 6
     meta = {"k": k, "renorm": renorm, "capacity_factor": capacity_factor, "aux_coef": AUX_COEF}
+    if sequence_length:
+        meta["sequence_length"] = sequence_length
     return Case(name, "routing", "softmax gate, top-k, capacity; "
                 "grads/logits = d [sum(gates*kept*dgates) + 0.01*aux]", meta,
                 {"logits": logits, "dgates": rng.normal(size=(T, k))},
@@ -143,6 +145,24 @@ def moe(name, rng, k, E, T, renorm, capacity_factor, shape, D=6, hidden=10, iden
     return Case(name, "moe", "MoE layer alone; loss = sum(y*dy) + 0.01*aux", meta,
                 {"x": x, "dy": rng.normal(size=(T, D))}, weights,
                 ties=shape in ("ties", "all_equal"))
+
+
+def sigmoid_moe(name, rng, k, E, norm_topk=1, scaling=1.0, n_group=1, topk_group=1, capacity_factor=0.0,
+                T=14, D=6, hidden=10, sequence_length=7):
+    weights = draw_weights(rng, {"gate": (E, D), **expert_shapes(E, D, hidden)})
+    meta = {"k": k, "norm_topk": norm_topk, "scaling": scaling, "n_group": n_group, "topk_group": topk_group,
+            "capacity_factor": capacity_factor, "aux_coef": AUX_COEF, "sequence_length": sequence_length}
+    inputs = {"x": rng.normal(size=(T, D)), "dy": rng.normal(size=(T, D)),
+              "selection_bias": 0.1 * rng.normal(size=E)}
+    return Case(name, "moe", "MoE layer alone, sigmoid router; loss = sum(y*dy) + 0.01*aux, aux sequence-wise",
+                meta, inputs, weights, router="sigmoid")
+
+
+def expert_choice(name, rng, E, capacity_factor, T=14, D=6, hidden=10):
+    weights = draw_weights(rng, {"gate": (E, D), **expert_shapes(E, D, hidden)})
+    inputs = {"x": rng.normal(size=(T, D)), "dy": rng.normal(size=(T, D))}
+    return Case(name, "moe", "MoE layer alone, experts choose tokens; loss = sum(y*dy)",
+                {"capacity_factor": capacity_factor}, inputs, weights, router="expert_choice")
 
 
 # Pairs and models.

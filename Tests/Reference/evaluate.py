@@ -8,6 +8,7 @@ from autodiff import Node, gradients
 from layers import attention, cross_entropy_rows, gelu, layer_norm, softmax
 from models import model
 from pairs import PairOptions, pair
+from routers import expert_choice_moe, sequence_losses, sigmoid_moe
 from routing import Decisions, gate_logits, route, run_experts
 from training import adamw_step, muon_step, sgd_step, train
 
@@ -56,7 +57,7 @@ def differentiable(case):
         return []
     if case.kind == "model":
         return list(case.weights)
-    upstream = ("dy", "dout", "dgates")
+    upstream = ("dy", "dout", "dgates", "selection_bias")
     inputs = [name for name, value in case.inputs.items()
               if value.dtype.kind == "f" and name not in upstream]
     return inputs + list(case.weights)
@@ -163,16 +164,29 @@ def routing(case, n, decisions):
     results["meta/capacity"] = results.pop("outputs/capacity")
     results.update({
         "outputs/counts_before": np.bincount(r.experts.ravel(), minlength=E),
-        "outputs/counts_after": np.bincount(r.experts[r.kept == 1], minlength=E),
-        "outputs/aux": r.aux.value,
-        "outputs/aux_first_choice": E * (first_share * r.probs.value.mean(axis=0)).sum()})
-    loss = (r.gates * r.kept * case.inputs["dgates"]).sum() + meta["aux_coef"] * r.aux
-    return Forward(results, {"": loss, "aux_": r.aux})
+        "outputs/counts_after": np.bincount(r.experts[r.kept == 1], minlength=E)})
+    aux = r.aux
+    if "sequence_length" in meta:
+        each = sequence_losses(r.probs, r.experts, meta["sequence_length"])
+        aux = each.mean(axis=0)
+        results.update({"outputs/aux_per_sequence": each.value, "outputs/aux_whole_batch": r.aux.value})
+    else:
+        results["outputs/aux_first_choice"] = E * (first_share * r.probs.value.mean(axis=0)).sum()
+    results["outputs/aux"] = aux.value
+    loss = (r.gates * r.kept * case.inputs["dgates"]).sum() + meta["aux_coef"] * aux
+    return Forward(results, {"": loss, "aux_": aux})
 
 
 def moe(case, n, decisions):
     meta = case.meta
-    r = route(gate_logits(n["x"], n["gate"]), decisions, meta["k"], meta["renorm"],
+    logits = gate_logits(n["x"], n["gate"])
+    if case.router == "sigmoid":
+        results, y, aux = sigmoid_moe(meta, case.inputs["selection_bias"], logits, n, decisions)
+        return Forward(results, {"": (y * case.inputs["dy"]).sum() + meta["aux_coef"] * aux})
+    if case.router == "expert_choice":
+        results, y = expert_choice_moe(meta, logits, n, decisions)
+        return Forward(results, {"": (y * case.inputs["dy"]).sum()})
+    r = route(logits, decisions, meta["k"], meta["renorm"],
               meta["capacity_factor"], identities=meta.get("identity_experts", 0))
     y = run_experts(n["x"], n, r)
     results = {"outputs/y": y.value, "outputs/aux": r.aux.value, **routing_results("routing", r)}
