@@ -101,7 +101,7 @@ public final class OverlapBenchmark {
       config.text.context = options.tokens
       config.moe.variant = test.variant
       config.moe.position = test.position
-      config.moe.routing = .uniform
+      config.moe.router = "uniform"
       // As many experts on this rank whether it shares them out or not.
       config.moe.experts = options.experts * group.size
       self.config = config

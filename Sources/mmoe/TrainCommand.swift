@@ -1,5 +1,6 @@
 import ArgumentParser
 import MMoEConfig
+import MMoEModels
 import MMoEReport
 import MMoERuns
 import MMoETrain
@@ -35,7 +36,7 @@ struct TrainCommand: RunsOnRanks {
   var freeze: [String] = []
   @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
   var trainOnly: [String] = []
-  @Option(help: "The MoE variant: dense, top<k>, shared, scmoe, scmoe2, dgmoe, hierarchical.") var moe: String?
+  @Option(help: "The MoE variant: \(MoEVariant.listing).") var moe: String?
   @Option(help: "Optimiser steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?

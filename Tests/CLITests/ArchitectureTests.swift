@@ -36,8 +36,8 @@ import Testing
       Module(
         "Models", ["MMoETensor"],
         [
-          "Config", "Routing", "Pass", "Layers", "MoE", "Backbone", "Vision", "Language", "Multimodal", ".",
-          "Architecture",
+          "Config", "Routing", "Pass", "Layers", "Routers", "Balance", "MoE", "Backbone", "Vision", "Language",
+          "Multimodal", ".", "Architecture",
         ]),
       Module("HDF5", ["CHDF5", "MMoEFiles"]),
       Module(

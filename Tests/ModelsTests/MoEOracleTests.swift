@@ -39,9 +39,9 @@ import Testing
     config.experts = c.experts
     config.capacityFactor = c.capacityFactor
     (config.renormalise, config.renormaliseSingle) = (c.renormalise, c.renormaliseSingle)
-    config.balance = .none
+    config.balance = "none"
     let store = ParameterStore(engine: engine, seed: 3, initStd: 0.4)
-    let router = Router(store, "gate", width: width, config: config, k: c.k)
+    let router = Gate(store, "gate", width: width, config: config, k: c.k)
     let experts = Experts(store, "experts", expertSizes(c.experts, width: width, hidden: hidden))
     let x = randomTensor([c.tokens, width], seed: 1)
     if c.magnet != 0 {

@@ -117,6 +117,7 @@ final class Bench {
       run.norms.append(norm)
       run.gradients = model.parameters.filter(\.hasGradient).map { ($0, $0.gradient.values) }
       adam.step(lr: settings.lr, gradientNorm: norm)
+      model.afterStep()
     }
     return run
   }

@@ -24,6 +24,8 @@ import Testing
 
   @Test(arguments: [2, 4]) func banksAndSources(ranks: Int) throws { try check("banks", ranks: ranks) }
 
+  @Test(arguments: [2, 4]) func routers(ranks: Int) throws { try check("routers", ranks: ranks) }
+
   @Test(arguments: [2, 4]) func accumulation(ranks: Int) throws { try check("accumulation", ranks: ranks) }
 
   /// Overlap changes time, never results.

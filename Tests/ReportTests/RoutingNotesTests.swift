@@ -31,7 +31,7 @@ import Testing
       lines == [
         "routing     collapsed: no token chose 7 of 8 experts of block 1, 7 of 8 experts of block 3 in the last 20 steps; raise moe.balance_weight, now 0.01, or set moe.bias_rate"
       ])
-    moe.balance = .none
+    moe.balance = "none"
     let unbalanced = RoutingNotes.lines(try history(RoutingNotesTests.collapsed, drops: 0), moe)
     #expect(
       unbalanced.count == 1 && unbalanced[0].hasSuffix("the run has no balance loss, set moe.balance or moe.bias_rate"))

@@ -59,6 +59,16 @@ import TinyRuns
     }
   }
 
+  /// Which experts are read is the plan's, whatever the router that made it.
+  @Test func sameTextWithSigmoidScores() throws {
+    let scratch = ScratchFolder()
+    let file = try checkpoint(
+      scratch, ["moe.variant=scmoe", "moe.router=sigmoid", "moe.n_group=4", "moe.topk_group=2", "moe.bias_rate=0.01"])
+    let expected = try generate(file, .none)
+    let found = try generate(file, .async, cache: 4)
+    #expect(found.text == expected.text && (found.report["reads"] as? Int ?? 0) > 4)
+  }
+
   /// Dropped experts' memory is given back, and what is read again is what was there.
   @Test func dropsTheLeastRecentlyUsed() throws {
     let scratch = ScratchFolder()

@@ -91,11 +91,16 @@ import TinyRuns
     moe.balance_weight=0.5
     moe.z_loss_weight=0.5
     moe.bias_rate=0.1
+    moe.real_share=0.5 | moe.bias_rate=0.1 moe.identity_experts=1 | moe.groups=none
     moe.gate_noise=5
     moe.batch_priority=true | moe.capacity_factor=0.5
     moe.renormalise=false
     moe.renormalise_single=true | moe.variant=top1
     moe.routing=uniform | | moe.groups=none
+    moe.router=sigmoid
+    moe.n_group=2 | moe.router=sigmoid | moe.groups=none
+    moe.topk_group=2 | moe.router=sigmoid moe.n_group=2 | moe.groups=none
+    moe.routed_scaling_factor=2 | moe.router=sigmoid
     moe.combine=cg1 | moe.variant=scmoe
     moe.coefficient_input=current | moe.variant=scmoe moe.combine=cg1
     moe.shortcut_norm=preceding | moe.variant=scmoe
@@ -224,7 +229,7 @@ import TinyRuns
         }
         updater.step(lr: config.optimizer.lr, gradientNorm: updater.gradientNorm())
         for parameter in job.model.parameters { parameter.clearGradient() }
-        job.model.updateSelectionBiases()
+        job.model.afterStep()
         found += job.model.buffers.map { "\($0.value.values)" }
       }
       let evaluation = try job.evaluate(progress: nil)

@@ -51,7 +51,7 @@ import TinyRuns
   private func config(_ settings: [String]) throws -> ModelConfig {
     var config = try TinyRun(settings).config.model
     (config.layers, config.width, config.hidden, config.initStd) = (4, 12, 20, 0.25)
-    (config.vision.image, config.moe.balance) = (8, .none)
+    (config.vision.image, config.moe.balance) = (8, "none")
     return config
   }
 

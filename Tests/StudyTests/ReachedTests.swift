@@ -95,7 +95,7 @@ import TinyRuns
     var parameters: [Parameter] { task.model.parameters + [extra] }
     var buffers: [(path: String, value: Tensor)] { task.model.buffers }
     func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { [] }
-    func updateSelectionBiases() {}
+    func afterStep() {}
     var name: String { task.name }
     var unit: String { task.unit }
     var model: any TrainableModel { self }

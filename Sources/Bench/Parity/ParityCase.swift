@@ -1,4 +1,5 @@
 import MMoEHDF5
+import MMoEModels
 import MMoEReport
 import MMoETensor
 
@@ -21,10 +22,27 @@ package struct ParityCase {
 
   func has(_ path: String) -> Bool { reader.exists(path) }
 
+  /// The router of the gate; a softmax where the case does not say.
+  var router: String { ((try? reader.stringAttribute("router")) ?? nil) ?? "softmax" }
+
   /// What the case asks for that no model here has, in words; nil = nothing. Such a case is refused, not compared in part.
   var unknownFeature: String? {
-    if let router = try? reader.stringAttribute("router") { return "router \(router)" }
-    return has("meta/sequence_length") ? "a balance loss per sequence" : nil
+    if !RouterTable.names.contains(router) { return "router \(router)" }
+    if kind != "moe", router != "softmax" { return "router \(router) of the kind \(kind)" }
+    if kind != "moe", kind != "routing", has("meta/sequence_length") {
+      return "a balance loss per sequence of the kind \(kind)"
+    }
+    return nil
+  }
+
+  /// The sequences that rows are in, where the case has a balance loss of each.
+  func sequences(of rows: Int) throws -> [Range<Int>]? {
+    guard has("meta/sequence_length") else { return nil }
+    let length = try integer("sequence_length")
+    guard length > 0, rows % length == 0 else {
+      throw TrainError("\(file): meta/sequence_length is \(length), expected a divisor of the \(rows) rows")
+    }
+    return stride(from: 0, to: rows, by: length).map { $0..<$0 + length }
   }
 
   /// A root attribute such as `variant`.

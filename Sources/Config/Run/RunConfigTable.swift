@@ -100,7 +100,7 @@ extension RunConfig {
   ]
 
   private static let moeEntries: [ConfigEntry<RunConfig>] = [
-    .string("moe.variant", \.model.moe.variant, "dense, top<k>, shared, scmoe, scmoe2, dgmoe, hierarchical"),
+    .string("moe.variant", \.model.moe.variant, MoEVariant.listing),
     .int(
       "moe.position", \.model.moe.position, range: 1...3,
       "shortcut source: 1 preceding output, 2 its state after attention, 3 its input"),
@@ -133,7 +133,7 @@ extension RunConfig {
     .double(
       "moe.eval_capacity_factor", \.model.moe.evalCapacityFactor, range: 0...1e6,
       "the same in evaluation; in causal models for each sequence, T the context, in the order of its tokens"),
-    .choice("moe.balance", \.model.moe.balance, "form of the load-balancing loss"),
+    .name("moe.balance", \.model.moe.balance, of: BalanceTable.names, "form of the load-balancing loss"),
     .double(
       "moe.balance_weight", \.model.moe.balanceWeight, range: 0...1e6, "its weight in the objective"),
     .double(
@@ -141,6 +141,9 @@ extension RunConfig {
     .double(
       "moe.bias_rate", \.model.moe.biasRate, range: 0...1,
       "step of the balancing selection bias (no loss needed); 0 = off"),
+    .double(
+      "moe.real_share", \.model.moe.realShare, range: 0...1,
+      "share of the choices that the selection bias makes experts, not identities; 0 = off"),
     .double(
       "moe.gate_noise", \.model.moe.gateNoise, range: 0...1e3,
       "normal noise on gate logits in training, deviation this / experts"),
@@ -152,7 +155,17 @@ extension RunConfig {
     .bool(
       "moe.renormalise_single", \.model.moe.renormaliseSingle,
       "the same where k = 1, so that the only expert weighs 1 (imported Mixtral)"),
-    .choice("moe.routing", \.model.moe.routing, "uniform = round robin, for debugging only"),
+    .name(
+      "moe.router", \.model.moe.router, of: RouterTable.names,
+      "how tokens and experts are matched; uniform = round robin, for debugging only"),
+    .int(
+      "moe.n_group", \.model.moe.groupCount, range: 1...16384,
+      "groups of neighbouring experts that limit a token's choice"),
+    .int("moe.topk_group", \.model.moe.groupLimit, range: 1...16384, "of them those that a token chooses in"),
+    .double(
+      "moe.routed_scaling_factor", \.model.moe.routeScale, range: .leastNonzeroMagnitude...1e6,
+      "factor on the weights of the chosen experts"),
+    .choice("moe.routing", \.model.moe.routing, "as moe.router says, in files that were written without it"),
     .choice("moe.combine", \.model.moe.combine, "how shared and routed outputs are joined"),
     .choice(
       "moe.coefficient_input", \.model.moe.coefficientInput, "what CG-1 and CG-2 are computed from"),

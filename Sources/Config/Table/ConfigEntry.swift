@@ -55,6 +55,11 @@ extension ConfigEntry {
     Self(key, path, .choice, summary)
   }
 
+  /// One of a registry's names.
+  public static func name(
+    _ key: String, _ path: WritableKeyPath<Root, String> & Sendable, of names: [String], _ summary: String
+  ) -> Self { Self(key, path, .name(of: names), summary) }
+
   /// A whole number, or `none`.
   public static func optionalInt(
     _ key: String, _ path: WritableKeyPath<Root, Int?> & Sendable,

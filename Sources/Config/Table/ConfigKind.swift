@@ -108,6 +108,16 @@ extension ConfigKind where Value == String {
   }
 }
 
+extension ConfigKind where Value == String {
+  /// One of these names.
+  package static func name(of names: [String]) -> Self {
+    ConfigKind(
+      expected: alternatives(names),
+      parse: { input throws(ConfigMismatch) in try chosen(input, among: names) },
+      render: { RenderedValue($0, yaml: yamlText($0)) })
+  }
+}
+
 extension ConfigKind
 where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
   package static var choice: Self {
@@ -115,15 +125,20 @@ where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
     return ConfigKind(
       expected: alternatives(names),
       parse: { input throws(ConfigMismatch) in
-        guard case .scalar(let word, _) = input else { throw ConfigMismatch() }
-        guard let value = Value(rawValue: word) else {
-          let nearest = nearestNames(to: word, among: names)
-          throw ConfigMismatch(remedy: "the nearest is \(alternatives(nearest))")
-        }
+        guard let value = Value(rawValue: try chosen(input, among: names)) else { throw ConfigMismatch() }
         return value
       },
       render: { RenderedValue($0.rawValue, yaml: yamlText($0.rawValue)) })
   }
+}
+
+/// The name that was written, which must be one of these.
+private func chosen(_ input: ConfigInput, among names: [String]) throws(ConfigMismatch) -> String {
+  guard case .scalar(let word, _) = input else { throw ConfigMismatch() }
+  guard names.contains(word) else {
+    throw ConfigMismatch(remedy: "the nearest is \(alternatives(nearestNames(to: word, among: names)))")
+  }
+  return word
 }
 
 extension ConfigKind where Value: LosslessStringConvertible {

@@ -174,11 +174,12 @@ struct ArchitectureWalk {
       }
     }
     let isShared = call.route > 0 && moe.oneGate
+    let choices = RouterTable.meanChoices(route.k, moe)
     var gate = ModelOperation.product(
       "gate", rows: rows, in: d, out: moe.choices, bias: false, isFloat32: true, sharesWeights: isShared,
       keeps: 2 * moe.choices + route.k)
-    gate.forward.floats.row += Double(2 * moe.choices + 2 * route.k)
-    gate.backward.floats.row += Double(3 * moe.choices + route.k)
+    gate.forward.floats.row += Double(2 * moe.choices) + 2 * choices
+    gate.backward.floats.row += Double(3 * moe.choices) + choices
     add(gate, of: call)
     if moe.taskRouting {
       let table = isShared ? 0 : FusionConfig.Task.allCases.count * moe.choices
@@ -193,7 +194,7 @@ struct ArchitectureWalk {
     }
     if moe.gateNoise > 0 && isTraining { add(.sum(rows: rows, width: moe.choices), of: call) }
     var permute = ModelOperation.moving("permute", rows: rows, width: d, forward: 0, backward: d)
-    (permute.choices, permute.kept) = (route.k, Double(rows) * Double(route.k * d))
+    (permute.choices, permute.kept) = (choices, Double(rows) * choices * Double(d))
     (permute.forward.floats.passage, permute.backward.floats.passage) = (Double(2 * d), Double(d))
     add(permute, of: call)
     calls.append(Architecture.Call(id: call, route: route, experts: moe.experts))
@@ -226,14 +227,14 @@ struct ArchitectureWalk {
         .perceptron(
           "experts", rows: rows, width: d, hidden: config.expertHidden, activation: config.activation,
           bias: config.bias, residual: false, stored: isFirstOfBank && call.route == 0 ? moe.experts : 0,
-          groups: moe.experts, choices: k, keeps: d, rank: stack.rank(.experts)),
+          groups: moe.experts, k: k, choices: RouterTable.meanChoices(k, moe), keeps: d, rank: stack.rank(.experts)),
         of: call)
     }
     for call in own {
       // The last sum is the block's output, which is kept.
       var combine = ModelOperation.moving(
         "combine", rows: rows, width: d, forward: 2 * d, backward: d, keeps: call == own.last ? d : 0)
-      combine.choices = variant.routes[call.route].k
+      combine.choices = RouterTable.meanChoices(variant.routes[call.route].k, moe)
       (combine.forward.floats.passage, combine.backward.floats.passage) = (Double(d), Double(2 * d))
       add(combine, of: call)
       if moe.identityExperts > 0 {

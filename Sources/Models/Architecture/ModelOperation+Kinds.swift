@@ -45,22 +45,23 @@ extension ModelOperation {
   ///
   /// - Parameters:
   ///   - stored: sets of weights that it brings to the model.
-  ///   - groups: sets of weights that it reads; choices: k, for experts.
+  ///   - groups: sets of weights that it reads.
+  ///   - k, choices: for experts, of how many a token meets the weights, and how many rows it has there on average.
   ///   - keeps: numbers for each passage beyond the pre-activation.
   ///   - rank: of the adapters of both layers; 0 = none.
   static func perceptron(
     _ name: String, rows: Int, width: Int, hidden: Int, activation: Activation, bias: Bool, residual: Bool,
-    stored: Int = 1, groups: Int = 1, choices: Int? = nil, keeps: Int, rank: Int
+    stored: Int = 1, groups: Int = 1, k: Int = 1, choices: Double? = nil, keeps: Int, rank: Int
   ) -> ModelOperation {
     var operation = ModelOperation(name, rows: rows, in: width, out: width)
-    let (halves, active) = (activation.halves, choices ?? 1)
+    let (halves, passages) = (activation.halves, Double(rows) * (choices ?? 1))
     let weights = (halves + 1) * width * hidden
     let size = weights + (bias ? halves * hidden + width : 0)
     (operation.groups, operation.choices) = (groups, choices)
     operation.parameters = stored.multipliedClamped(by: size)
-    operation.activeParameters = active.multipliedClamped(by: size)
-    operation.multiplyAdds = Double(active.multipliedClamped(by: weights)) * Double(rows)
-    operation.kept = Double(rows) * Double(active) * Double(halves * hidden + keeps)
+    operation.activeParameters = k.multipliedClamped(by: size)
+    operation.multiplyAdds = passages * Double(weights)
+    operation.kept = passages * Double(halves * hidden + keeps)
     let (d, h, wide) = (Double(width), Double(hidden), Double(halves * hidden))
     let read = Double(groups) * Double(weights)
     operation.forward.operands = Amount(passage: d, once: read)
@@ -69,19 +70,19 @@ extension ModelOperation {
     // The stored pre-activation is read and becomes its gradient, the activation is made again.
     operation.backward.operands = Amount(passage: 2 * d + 3 * wide + 2 * h, once: read)
     operation.backward.floats = Amount(passage: d, once: read)
-    operation.adapt(rank: rank, in: width, out: halves * hidden, stored: stored)
-    operation.adapt(rank: rank, in: hidden, out: width, stored: stored)
+    operation.adapt(rank: rank, in: width, out: halves * hidden, stored: stored, k: k)
+    operation.adapt(rank: rank, in: hidden, out: width, stored: stored, k: k)
     return operation
   }
 
   /// Adds a low-rank adapter of a weight.
-  private mutating func adapt(rank: Int, in inner: Int, out: Int, stored: Int = 1) {
+  private mutating func adapt(rank: Int, in inner: Int, out: Int, stored: Int = 1, k: Int = 1) {
     guard rank > 0 else { return }
-    let (size, active) = (rank * (inner + out), choices ?? 1)
+    let (size, passages) = (rank * (inner + out), Double(rows) * (choices ?? 1))
     parameters = parameters.addingClamped(stored.multipliedClamped(by: size))
-    activeParameters = activeParameters.addingClamped(active.multipliedClamped(by: size))
-    multiplyAdds += Double(active.multipliedClamped(by: size)) * Double(rows)
-    kept += Double(rows) * Double(active) * Double(rank)
+    activeParameters = activeParameters.addingClamped(k.multipliedClamped(by: size))
+    multiplyAdds += passages * Double(size)
+    kept += passages * Double(rank)
     let read = Double(groups) * Double(size)
     forward.operands.once += read
     backward.operands.once += read

@@ -45,9 +45,9 @@ package struct ModelOperation: Sendable {
   package let inner, outer: Int
   /// Sets of weights among which rows are divided: experts; 1 elsewhere.
   package internal(set) var groups = 1
-  /// For what runs once for each choice: k, how often a row passes. Nil = every row passes once. A capacity or identity experts
+  /// For what runs once for each choice: how often a row passes on average, k where the router gives every token as many. Nil = every row passes once. A capacity or identity experts
   /// may leave choices without a product.
-  package internal(set) var choices: Int?
+  package internal(set) var choices: Double?
   /// Number of the block; nil before and after the blocks.
   package internal(set) var block: Int?
   /// The call that it is a part of.
@@ -107,7 +107,7 @@ extension ModelOperation {
   {
     let rows = Double(samples * self.rows)
     let share = choices == nil ? 1 : computed
-    let passages = rows * Double(choices ?? 1) * share
+    let passages = rows * (choices ?? 1) * share
     func count(_ amount: Amount) -> Double { amount.row * rows + amount.passage * passages + amount.once }
     func bytes(_ traffic: Traffic) -> Double { operandBytes * count(traffic.operands) + 4 * count(traffic.floats) }
     var (ahead, back) = (Work(), Work())
@@ -122,5 +122,5 @@ extension ModelOperation {
   }
 
   /// FLOPs of the forward pass of one passage of one row.
-  package var passageFLOPs: Double { 2 * multiplyAdds / Double(rows) / Double(choices ?? 1) }
+  package var passageFLOPs: Double { 2 * multiplyAdds / Double(rows) / (choices ?? 1) }
 }

@@ -58,40 +58,44 @@ package final class Backbone {
   /// Parameters on which nothing depends.
   var unreached: [UnreachedParameters] {
     let gates = blocks.flatMap { $0.moe?.unreached ?? [] }
-    return gates.isEmpty ? [] : [UnreachedParameters(parameters: gates, reason: "moe.routing is uniform")]
+    return gates.isEmpty ? [] : [UnreachedParameters(parameters: gates, reason: "moe.router is \(config.moe.router)")]
   }
 
-  /// Moves the routers' selection biases; called after each optimiser step.
-  func updateSelectionBiases() {
-    for block in blocks { block.moe?.updateSelectionBias() }
+  /// Moves the routers' state; called after each optimizer step.
+  func afterStep() {
+    for block in blocks { block.moe?.afterStep() }
   }
 
   /// - Parameters:
   ///   - x: `[B · T, d]`; sequence: T.
   ///   - layout: sequences of different lengths, instead of such of T.
+  ///   - tags: what the gates are told about the rows.
   ///   - caches: one a block, of the sequence that `x` continues, in generation.
   ///   - cross: what the blocks with cross-attention read; nil = nothing, they pass on what they get.
   package func callAsFunction(
-    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, caches: [BlockCache]? = nil,
+    _ x: Tensor, sequence: Int, layout: SequenceLayout? = nil, tags: TokenTags = TokenTags(),
+    caches: [BlockCache]? = nil,
     cross: CrossInput? = nil, _ pass: ForwardPass
   ) -> Tensor {
     let tape = pass.tape
     tape.isGenerating = caches != nil
     var inFlight: [Int: [RouteInFlight]] = [:]
+    var tokens = tags
+    tokens.sequences =
+      layout?.spans.map { $0.start..<$0.start + $0.length }
+      ?? stride(from: 0, to: x.rows, by: sequence).map { $0..<$0 + sequence }
     // In training the whole batch shares the queues, as usual; a trained model must not look ahead.
-    let sequences: [Range<Int>]? =
-      isCausal && !pass.isTraining && config.moe.evalCapacityFactor > 0
-      ? layout?.spans.map { $0.start..<$0.start + $0.length }
-        ?? stride(from: 0, to: x.rows, by: sequence).map { $0..<$0 + sequence } : nil
+    let hasOwnQueues = isCausal && !pass.isTraining && config.moe.evalCapacityFactor > 0
     func reached(_ block: Int, _ site: RouteSource.Site, _ state: BlockState) {
       for departure in departures[State(block: block, site: site)] ?? [] {
         let earlier = inFlight[departure.block] ?? []
         let layer = blocks[departure.block].moe!
-        let queues = sequences.map {
-          CausalQueues(
-            sequences: $0, longest: config.tokens, earlier: caches?[departure.block].queues(of: departure.route))
-        }
-        let route = layer.begin(departure.route, from: state, earlier: earlier, queues: queues, pass)
+        let queues =
+          hasOwnQueues
+          ? CausalQueues(
+            sequences: tokens.sequences, longest: config.tokens,
+            earlier: caches?[departure.block].queues(of: departure.route)) : nil
+        let route = layer.begin(departure.route, from: state, earlier: earlier, queues: queues, tokens, pass)
         inFlight[departure.block] = earlier + [route]
         layer.computeDue(earlier + [route], tape)
       }
@@ -116,7 +120,7 @@ package final class Backbone {
       }
       let entered = BlockState(value: x, normed: nil, norm: block.norm2, place: .output(number - 1))
       reached(index, .input, entered)
-      let scales = branchScales(index, samples: layout?.spans.count ?? x.rows / sequence, layout, pass)
+      let scales = branchScales(index, layout, tokens, pass)
       let normed = block.norm1(pass.value(of: entered, along: .attention), tape)
       let residual = pass.value(of: entered, along: .residual)
       var h: Tensor
@@ -154,14 +158,14 @@ package final class Backbone {
       x = pass.reached(.output(number), x)
       reached(index, .output, BlockState(value: x, normed: nil, norm: block.norm2, place: .output(number)))
     }
-    pass.coordinator?.completeSums()
+    pass.finishRouting()
     return x
   }
 
   /// Stochastic depth (Huang et al., arXiv 1603.09382): a sample's branch is dropped with a rate that grows linearly
   /// with depth; kept ones are divided by the keep probability.
   private func branchScales(
-    _ index: Int, samples: Int, _ layout: SequenceLayout?, _ pass: ForwardPass
+    _ index: Int, _ layout: SequenceLayout?, _ tokens: TokenTags, _ pass: ForwardPass
   ) -> (attention: [Float], body: [Float])? {
     guard pass.isTraining, config.stochasticDepth > 0, config.layers > 1, index > 0 else {
       return nil
@@ -170,16 +174,16 @@ package final class Backbone {
     let random = CounterRandom(
       seed: pass.seed, purpose: .stochasticDepth, a: UInt64(pass.step), b: UInt64(first + index))
     // Numbered by the sample's place in the step's whole batch.
-    let part = pass.part
+    let (part, samples) = (pass.part, tokens.sequences.count)
     func draw(_ offset: UInt64) -> [Float] {
       let scales: [Float] = (0..<samples).map { sample in
-        let place = pass.places?.sequences[sample] ?? UInt64(part.index * samples + sample)
+        let place = tokens.places?.sequences[sample] ?? UInt64(part.index * samples + sample)
         return random.uniform(offset + place) < rate ? 0 : 1 / (1 - rate)
       }
       // Sequences of different lengths: a scale for each row.
       guard let layout else { return scales }
       return layout.spans.enumerated().flatMap { Array(repeating: scales[$0], count: $1.length) }
     }
-    return (draw(0), draw(pass.places.map { _ in BatchPlaces.end } ?? UInt64(samples * part.count)))
+    return (draw(0), draw(tokens.places.map { _ in BatchPlaces.end } ?? UInt64(samples * part.count)))
   }
 }

@@ -8,8 +8,8 @@ public protocol TrainableModel: AnyObject {
   var buffers: [(path: String, value: Tensor)] { get }
   /// Parameters that a step for these tasks does not train, and why. Models of one task ignore the tasks.
   func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters]
-  /// Moves the routers' selection biases; called after each optimiser step.
-  func updateSelectionBiases()
+  /// Moves the routers' state, such as selection biases; called after each optimizer step.
+  func afterStep()
 }
 
 /// Parameters on which no loss of a configuration depends.

@@ -80,39 +80,4 @@ extension ModelConfig {
     }
     return tower
   }
-
-  /// Checks what both towers of late fusion need.
-  func validateTowers() throws {
-    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
-      if !condition { throw ModelError(message()) }
-    }
-    try require(
-      text.positions == .learned, "model.positions is \(text.positions.rawValue) with fusion.kind=late; use learned")
-    try require(
-      moe.balance != .entropy,
-      "moe.balance is entropy, but with fusion.kind=late each tower has one modality; use another"
-    )
-    if let groups = try moe.groups.map({ try ExpertGroups($0) }) {
-      let extra = groups.groups.first { !FusionConfig.modalities.contains($0.name) }
-      try require(
-        extra == nil,
-        "moe.groups has the group \(extra?.name ?? ""), but with fusion.kind=late no expert stands in both towers; name vision and language only"
-      )
-      try require(
-        groups.count == moe.experts,
-        "moe.groups has \(groups.count) experts, moe.experts is \(moe.experts); set moe.experts=\(groups.count)")
-    }
-    try require(
-      (0...textTower.layers).contains(fusion.crossBlocks),
-      "fusion.cross_blocks is \(fusion.crossBlocks), but the text tower has \(textTower.layers) blocks; use at most as many"
-    )
-    var images = visionTower
-    // A tower needs no head of its own.
-    (images.vision.classes, images.vision.preNorm) = (max(1, images.vision.classes), false)
-    for (tower, name) in [(images, "image"), (textTower, "text")] {
-      var tower = tower
-      tower.moe.taskRouting = false
-      do { try tower.validate() } catch { throw ModelError("the \(name) tower of fusion.kind=late: \(error)") }
-    }
-  }
 }

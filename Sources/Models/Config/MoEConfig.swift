@@ -1,23 +1,8 @@
 import MMoETensor
 
-/// How balance between experts is encouraged by a loss.
-public enum BalanceLossKind: String, CaseIterable, Sendable, Codable {
-  /// E Σ_e f_e P_e with f over all (token, choice) pairs before drops.
-  case allChoices = "all_choices"
-  /// The same with f over first choices (GShard).
-  case firstChoice = "first_choice"
-  /// Mean of CV²(importance) and, with gate noise, CV²(load) (Shazeer et al. 2017).
-  case importanceLoad = "importance_load"
-  /// Local and global entropy of each modality (LIMoE); for models of several modalities.
-  case entropy
-  case none
-}
-
-/// How experts are chosen.
+/// Whether a gate learns: what `moe.routing` said before there was `moe.router`.
 public enum RoutingKind: String, CaseIterable, Sendable, Codable {
-  case learned
-  /// Round robin with equal weights: perfectly balanced, for debugging and for timing only.
-  case uniform
+  case learned, uniform
 }
 
 /// Which norm a shortcut's source passes through.
@@ -67,12 +52,16 @@ public struct MoEConfig: Sendable, Equatable {
   /// The same in evaluation. In causal models each sequence has C rows of an expert, T the longest sequence, in the order
   /// of its tokens: what comes later changes nothing.
   public var evalCapacityFactor = 0.0
-  public var balance = BalanceLossKind.allChoices
+  /// A name of the table of balance losses, or none.
+  public var balance = "all_choices"
   public var balanceWeight = 0.01
   /// Weight of the router z-loss, mean(logsumexp²) (ST-MoE).
   public var zLossWeight = 0.0
   /// Step of the selection bias towards underloaded experts; 0 = off (arXiv 2408.15664).
   public var biasRate = 0.0
+  /// Share of the choices that are to be experts, not identities, which the selection bias moves towards; 0 = off, all
+  /// choices count alike (LongCat-Flash, arXiv 2509.01322).
+  public var realShare = 0.0
   /// Standard deviation × E of the normal noise on the logits in training (Tutel's gate_noise).
   public var gateNoise = 0.0
   /// Batch-prioritised routing: with a capacity, tokens queue by their best probability, not by position.
@@ -82,7 +71,14 @@ public struct MoEConfig: Sendable, Equatable {
   /// The same where k = 1: the only expert's weight is 1, as in Mixtral. The gate then learns from balance losses alone, so
   /// this is for imported models.
   public var renormaliseSingle = false
-  public var routing = RoutingKind.learned
+  /// A name of the table of routers.
+  public var router = "softmax"
+  /// Groups of neighbouring experts that a token's choice is limited by, and how many of them it may choose in (DeepSeek-V3,
+  /// arXiv 2412.19437).
+  public var groupCount = 1
+  public var groupLimit = 1
+  /// Factor on the weights of the chosen experts (DeepSeek-V3).
+  public var routeScale = 1.0
   public var combine = Combination.add
   public var coefficientInput = CoefficientInput.routed
   public var shortcutNorm = ShortcutNorm.own
@@ -99,6 +95,15 @@ public struct MoEConfig: Sendable, Equatable {
   public func renormalises(_ k: Int) -> Bool { k > 1 ? renormalise : renormaliseSingle }
   /// What a gate chooses from: experts and identities.
   public var choices: Int { experts + identityExperts }
+  /// Whether a loss judges how tokens are spread over the experts.
+  public var isBalanced: Bool { balance != "none" && balanceWeight > 0 }
+  /// The router as the key `moe.routing` had it, for configurations that were written with that key.
+  public var routing: RoutingKind {
+    get { router == "uniform" ? .uniform : .learned }
+    set {
+      if newValue == .uniform { router = "uniform" } else if router == "uniform" { router = "softmax" }
+    }
+  }
   /// The first block with an MoE.
   public var firstBlock: Int { first == 0 ? every - 1 : first }
 }

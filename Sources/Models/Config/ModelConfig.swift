@@ -145,14 +145,6 @@ public struct ModelConfig: Sendable, Equatable {
   public func isMoE(_ index: Int) -> Bool {
     moe.variant != "dense" && index >= moe.firstBlock && (index - moe.firstBlock) % moe.every == 0
   }
-  /// Whether a loss of the gates depends on the batch as a whole, so that all micro-batches of a step must be routed before
-  /// any is trained on: one that judges how tokens are spread over the experts, or the z-loss, a mean over the step's tokens.
-  ///
-  /// - Parameter unevenParts: whether micro-batches may differ in their numbers of tokens.
-  public func judgesWholeBatches(unevenParts: Bool) -> Bool {
-    guard moe.variant != "dense", moe.routing == .learned else { return false }
-    return (moe.balance != .none && moe.balanceWeight > 0) || (unevenParts && moe.zLossWeight > 0)
-  }
   /// The bank of experts that block `index` uses, from 0 in the order of the network; nil where it has none. The bank's
   /// parameters stand under the first block that uses it.
   public func bank(of index: Int) -> Int? {

@@ -115,6 +115,11 @@ public struct MoEVariant: Sendable, Equatable {
   /// All variants with the default options, for listings and tests.
   public static var all: [MoEVariant] { table(MoEConfig(), shortcut: .position2) }
 
+  /// The names that `moe.variant` takes, for help and errors.
+  public static var listing: String {
+    (["dense", "top<k>"] + all.map(\.name).filter { !$0.hasPrefix("top") }).joined(separator: ", ")
+  }
+
   /// The value that a configuration names.
   /// - Throws: `ModelError` for an unknown name or position.
   public static func resolve(_ config: MoEConfig) throws -> MoEVariant {
@@ -129,9 +134,7 @@ public struct MoEVariant: Sendable, Equatable {
         name: config.variant, summary: "\(k) routed experts a token", sharedExpert: false,
         routes: [Route(.current, k: k)])
     }
-    let names = ["dense"] + variants.map(\.name)
-    throw ModelError(
-      "moe.variant is '\(config.variant)'; valid are \(names.joined(separator: ", ")) and top<k>")
+    throw ModelError("moe.variant is '\(config.variant)'; valid are \(listing)")
   }
 
   /// How many blocks back the furthest source is.

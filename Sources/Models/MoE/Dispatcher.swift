@@ -51,11 +51,11 @@ public struct LocalDispatcher: Dispatcher {
 }
 
 extension Tape {
-  /// `x`'s rows in the plan's order. The buffer is sized for the worst case, dropless, so that it comes from the pool at
+  /// `x`'s rows in the plan's order. The buffer is sized for the most rows there can be, so that it comes from the pool at
   /// every step.
   public func permuteRows(_ x: Tensor, _ plan: DispatchPlan) -> Tensor {
     permuteRows(
-      x, source: plan.source, position: plan.position, k: plan.k, capacity: plan.tokens * plan.k)
+      x, source: plan.source, position: plan.position, k: plan.k, capacity: plan.mostRows)
   }
 }
 

@@ -30,7 +30,7 @@ package final class MoELayer {
   package let variant: MoEVariant
   let config: MoEConfig
   let block: Int
-  private let routers: [Router]
+  private let gates: [Gate]
   package let experts: Experts
   private let shared: FeedForward?
   /// One a route; nil where the source has a normed form.
@@ -47,17 +47,16 @@ package final class MoELayer {
     self.variant = variant
     self.block = block
     let width = model.width
-    var routers: [Router] = []
+    var gates: [Gate] = []
     for (index, route) in variant.routes.enumerated() {
       if index > 0 && config.oneGate {
-        routers.append(routers[0])
+        gates.append(gates[0])
       } else {
         let name = index == 0 ? ".gate" : ".gate\(index + 1)"
-        routers.append(
-          Router(store, path + name, width: width, config: config, k: route.k))
+        gates.append(Gate(store, path + name, width: width, config: config, k: route.k))
       }
     }
-    self.routers = routers
+    self.gates = gates
     experts =
       bank
       ?? Experts(store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
@@ -83,8 +82,10 @@ package final class MoELayer {
   ///   - source: the state that the route's value names.
   ///   - earlier: the routes begun before it, whose first choices a constrained route avoids.
   ///   - queues: of sequences whose tokens may not depend on later ones; nil = all tokens share the queues.
+  ///   - tags: what the gate is told about the rows.
   func begin(
-    _ index: Int, from source: BlockState, earlier: [RouteInFlight], queues: CausalQueues? = nil, _ pass: ForwardPass
+    _ index: Int, from source: BlockState, earlier: [RouteInFlight], queues: CausalQueues?, _ tags: TokenTags,
+    _ pass: ForwardPass
   ) -> RouteInFlight {
     let route = variant.routes[index]
     let schedule = pass.schedule(block: block, route: index)
@@ -95,12 +96,12 @@ package final class MoELayer {
     let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
     let parts = RouteParts(schedule.chunks, expertsOfRank: dispatcher.localExperts(of: config.experts).count)
-    let routing = routers[index](
-      normed, exclude: exclude, block: block, route: index, parts: parts, queues: queues, pass)
+    let routing = gates[index](
+      normed, exclude: exclude, block: block, route: index, parts: parts, queues: queues, tags: tags, pass)
     pass.observer?.routed(
       ObservedCall(
         block: block, route: index, source: source.place, normed: normed, routing: routing,
-        selectionBias: routers[index].selectionBias?.values))
+        selectionBias: gates[index].selectionBias?.values))
     let flight = dispatcher.beginDispatch(normed, routing.plan, pass.tape)
     return RouteInFlight(normed: normed, routing: routing, flight: flight, schedule: schedule)
   }
@@ -192,12 +193,11 @@ package final class MoELayer {
   }
 
   /// Parameters on which nothing depends.
-  var unreached: [Parameter] { routers.flatMap(\.unreached) }
+  var unreached: [Parameter] { gates.flatMap(\.unreached) }
 
-  func updateSelectionBias() {
-    for (index, router) in routers.enumerated() where index == 0 || !config.oneGate {
-      router.updateSelectionBias()
-    }
+  /// Moves the routers' state; called after each optimizer step.
+  func afterStep() {
+    for (index, gate) in gates.enumerated() where index == 0 || !config.oneGate { gate.afterStep() }
   }
 
   private func norm(_ source: BlockState, of route: Int, _ tape: Tape) -> Tensor {

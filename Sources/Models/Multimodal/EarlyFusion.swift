@@ -25,11 +25,10 @@ final class EarlyFusion: FusionBody {
     let images = batch.images?.shape[0] ?? 0
     let plan = PackedPlan(batch.sequences, images: images, patches: config.vision.tokens)
     let x = embed(batch.images, plan, pass.tape)
-    pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
-    pass.tasks = plan.tasks
-    pass.places = BatchPlaces(
+    let places = BatchPlaces(
       batch.places(part: pass.part.index), lengths: plan.layout.spans.map(\.length), longest: config.tokens)
-    let rows = norm(backbone(x, sequence: plan.layout.rows, layout: plan.layout, pass), pass.tape)
+    let rows = norm(
+      backbone(x, sequence: plan.layout.rows, layout: plan.layout, tags: tags(plan, places), pass), pass.tape)
     return PackedStates(
       images: .init(rows: rows, ranges: plan.imageRanges), texts: .init(rows: rows, ranges: plan.textRanges))
   }
@@ -52,17 +51,22 @@ final class EarlyFusion: FusionBody {
   func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass) {
     precondition(cache.blocks[0].count == 0, "an image stands at the beginning")
     let plan = PackedPlan([PackedSequences.Sequence(image: 0)], images: 1, patches: config.vision.tokens)
-    pass.modalities = TokenModalities(names: FusionConfig.modalities, of: plan.modalities)
-    pass.tasks = plan.tasks
     _ = backbone(
-      embed(image, plan, pass.tape), sequence: plan.layout.rows, layout: plan.layout, caches: cache.blocks, pass)
+      embed(image, plan, pass.tape), sequence: plan.layout.rows, layout: plan.layout, tags: tags(plan, nil),
+      caches: cache.blocks, pass)
+  }
+
+  private func tags(_ plan: PackedPlan, _ places: BatchPlaces?) -> TokenTags {
+    TokenTags(
+      modalities: TokenModalities(names: FusionConfig.modalities, of: plan.modalities), tasks: plan.tasks,
+      places: places)
   }
 
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
     let x = tokens(ids, positions: ids.indices.map { Int32(position + $0) }, pass.tape)
-    pass.modalities = TokenModalities(names: FusionConfig.modalities, of: ids.map { _ in 1 })
-    pass.tasks = ids.map { _ in 0 }
-    return norm(backbone(x, sequence: ids.count, caches: cache.blocks, pass), pass.tape)
+    let tags = TokenTags(
+      modalities: TokenModalities(names: FusionConfig.modalities, of: ids.map { _ in 1 }), tasks: ids.map { _ in 0 })
+    return norm(backbone(x, sequence: ids.count, tags: tags, caches: cache.blocks, pass), pass.tape)
   }
 
   var unreached: [UnreachedParameters] { backbone.unreached }
@@ -71,5 +75,5 @@ final class EarlyFusion: FusionBody {
       images: patchEmbedding.parameters, texts: tokens.parameters, cross: [], captionsReadImages: true)
   }
 
-  func updateSelectionBiases() { backbone.updateSelectionBiases() }
+  func afterStep() { backbone.afterStep() }
 }

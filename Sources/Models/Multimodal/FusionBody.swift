@@ -15,7 +15,7 @@ protocol FusionBody: AnyObject {
   func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass)
   /// Continues the text after an image: `[ids, d]` of its next tokens, the first at `position` of the text.
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor
-  func updateSelectionBiases()
+  func afterStep()
   /// Parameters on which nothing depends.
   var unreached: [UnreachedParameters] { get }
   /// Parameters that only images, only texts, and only texts that read an image need.

@@ -46,8 +46,10 @@ final class LateFusion: FusionBody {
     let shown = batch.sequences.indices.filter { batch.sequences[$0].image != nil }.sorted {
       batch.sequences[$0].image! < batch.sequences[$1].image!
     }
-    pass.places = BatchPlaces(shown.map { places[$0] }, lengths: shown.map { _ in patches }, longest: patches)
-    let imageRows = batch.images.map { readImages($0, tasks: shown.map { batch.sequences[$0].task }, pass) }
+    let imagePlaces = BatchPlaces(shown.map { places[$0] }, lengths: shown.map { _ in patches }, longest: patches)
+    let imageRows = batch.images.map {
+      readImages($0, tasks: shown.map { batch.sequences[$0].task }, imagePlaces, pass)
+    }
     var (spans, ranges, pairs): ([SequenceLayout.Span], [Range<Int>], CrossPairs) = ([], [], [])
     var row = 0
     for sequence in batch.sequences {
@@ -65,23 +67,23 @@ final class LateFusion: FusionBody {
         batch.sequences.flatMap(\.text), positions: batch.sequences.flatMap { $0.text.indices.map(Int32.init) },
         pass.tape)
       let layout = SequenceLayout(spans)
-      pass.tasks = batch.sequences.flatMap { Array(repeating: $0.task, count: $0.text.count) }
       let written = batch.sequences.indices.filter { !batch.sequences[$0].text.isEmpty }
-      pass.places = BatchPlaces(
-        written.map { places[$0] }, lengths: spans.map(\.length), longest: text.text.context)
-      textRows = textNorm(textTower(x, sequence: row, layout: layout, cross: cross, pass), pass.tape)
+      let tags = TokenTags(
+        tasks: batch.sequences.flatMap { Array(repeating: $0.task, count: $0.text.count) },
+        places: BatchPlaces(written.map { places[$0] }, lengths: spans.map(\.length), longest: text.text.context))
+      textRows = textNorm(textTower(x, sequence: row, layout: layout, tags: tags, cross: cross, pass), pass.tape)
     }
     return PackedStates(
       images: .init(rows: imageRows, ranges: (0..<images).map { $0 * patches..<($0 + 1) * patches }),
       texts: .init(rows: textRows, ranges: ranges))
   }
 
-  private func readImages(_ images: Tensor, tasks: [Int32], _ pass: ForwardPass) -> Tensor {
+  private func readImages(_ images: Tensor, tasks: [Int32], _ places: BatchPlaces?, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
-    pass.tasks = tasks.flatMap { Array(repeating: $0, count: patches) }
+    let tags = TokenTags(tasks: tasks.flatMap { Array(repeating: $0, count: patches) }, places: places)
     var x = patchEmbedding(images, tape)
     if let preNorm { x = preNorm(x, tape) }
-    return imageNorm(imageTower(x, sequence: patches, pass), tape)
+    return imageNorm(imageTower(x, sequence: patches, tags: tags, pass), tape)
   }
 
   private func keyValues(_ imageRows: Tensor, _ pass: ForwardPass) -> [Tensor] {
@@ -94,20 +96,20 @@ final class LateFusion: FusionBody {
   }
 
   func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass) {
-    cache.keyValues = keyValues(readImages(image, tasks: [0], pass), pass)
+    cache.keyValues = keyValues(readImages(image, tasks: [0], nil, pass), pass)
   }
 
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
     let x = tokens(ids, positions: ids.indices.map { Int32(position + $0) }, pass.tape)
-    pass.tasks = ids.map { _ in 0 }
+    let tags = TokenTags(tasks: ids.map { _ in 0 })
     let cross = cache.keyValues.map { CrossInput(keyValues: $0, pairs: [(0..<ids.count, 0..<patches)]) }
-    return textNorm(textTower(x, sequence: ids.count, caches: cache.blocks, cross: cross, pass), pass.tape)
+    return textNorm(textTower(x, sequence: ids.count, tags: tags, caches: cache.blocks, cross: cross, pass), pass.tape)
   }
 
   var unreached: [UnreachedParameters] { imageTower.unreached + textTower.unreached }
 
-  func updateSelectionBiases() {
-    imageTower.updateSelectionBiases()
-    textTower.updateSelectionBiases()
+  func afterStep() {
+    imageTower.afterStep()
+    textTower.afterStep()
   }
 }

@@ -152,6 +152,6 @@ public final class MultimodalTransformer: TrainableModel {
       }
   }
 
-  /// Moves the routers' selection biases; called after each optimiser step.
-  public func updateSelectionBiases() { body.updateSelectionBiases() }
+  /// Moves the routers' state, such as selection biases; called after each optimizer step.
+  public func afterStep() { body.afterStep() }
 }

@@ -1,5 +1,15 @@
 import MMoETensor
 
+/// A gate's call whose losses and report wait for the sums over all ranks.
+protocol PendingRouting {
+  /// What is to be added up.
+  var vector: [Double] { get }
+  /// Adds the auxiliary losses and the report of the call to the pass.
+  ///
+  /// - Parameter totals: `vector`, added up over all ranks.
+  func finish(_ totals: [Double], _ pass: ForwardPass)
+}
+
 /// What one call of a model needs beside its input, and what it reports beside its output.
 public final class ForwardPass {
   public let tape: Tape
@@ -13,13 +23,8 @@ public final class ForwardPass {
   public let microBatch: (index: Int, count: Int)
   /// What every route did, in the order of the network; loads are those of all ranks.
   public internal(set) var routings: [RoutingReport] = []
-  /// The modality of every token, set by models of several before their blocks run; nil = of one only.
-  public var modalities: TokenModalities?
-  /// The task of every token, a `FusionConfig.Task`; nil = the gates are told none.
-  public var tasks: [Int32]?
-  /// Where rows and sequences are in the step's whole batch, set by models whose parts are uneven before their blocks run;
-  /// nil = every part has as many.
-  var places: BatchPlaces?
+  /// The gates' calls whose sums over the ranks are under way, in the order of the network.
+  private var pending: [any PendingRouting] = []
   /// The step that this pass is one of several micro-batches of; nil = it is the whole batch.
   public let stepRouting: StepRouting?
   /// The ranks that compute this pass together; nil = this process alone.
@@ -58,8 +63,18 @@ public final class ForwardPass {
     coordinator?.schedule(block: block, route: route) ?? .late
   }
 
-  /// Adds vectors over all ranks; alone, at once.
-  func sum(_ values: [Double], then: @escaping ([Double]) -> Void) {
-    if let coordinator { coordinator.sum(values, then: then) } else { then(values) }
+  /// Starts adding the sums of a gate's call over all ranks; `finishRouting` does the rest.
+  func begin(_ call: any PendingRouting) {
+    coordinator?.startSum(call.vector)
+    pending.append(call)
+  }
+
+  /// Waits for the sums of all calls since the last time, and adds their auxiliary losses and reports in the order of the
+  /// calls. To be called when the last block of a stack has run.
+  package func finishRouting() {
+    let calls = pending
+    pending = []
+    let totals = coordinator?.finishSums() ?? calls.map(\.vector)
+    for (call, sums) in zip(calls, totals) { call.finish(sums, self) }
   }
 }

@@ -4,10 +4,10 @@ public protocol PassCoordinator: AnyObject {
   var shard: (index: Int, count: Int) { get }
   /// When a route runs; the same on all ranks.
   func schedule(block: Int, route: Int) -> RouteSchedule
-  /// Adds vectors element by element over all ranks; `then` receives the sums, at the latest in `completeSums`.
-  func sum(_ values: [Double], then: @escaping ([Double]) -> Void)
-  /// Waits for all sums of this pass.
-  func completeSums()
+  /// Starts adding a vector element by element over all ranks.
+  func startSum(_ values: [Double])
+  /// Waits for all sums that were started since the last time, and gives them in the order of their starts.
+  func finishSums() -> [[Double]]
   /// The backward pass has left this block: nothing before it changes the gradients of blocks after it, but for those
   /// of routes that depart from it.
   func leftBlock(_ index: Int)

@@ -65,7 +65,7 @@ public struct ObservedCall {
   /// What gate and experts read, `[T, d]`.
   public let normed: Tensor
   public let routing: Routing
-  /// Added to the probabilities for the choice only; nil where there is none.
+  /// Added to the scores for the choice only; nil where there is none.
   public let selectionBias: [Float]?
 }
 

@@ -5,7 +5,7 @@ import MMoETensor
 /// An expert is overloaded where it has more choices than if every token spread its own evenly over the experts that it may
 /// take. With `moe.groups` these differ between modalities: compared with the mean over all experts, those of a modality with
 /// few tokens would look underloaded forever, and their biases would grow without end.
-struct SelectionBias {
+struct SelectionBias: BiasController {
   /// `[choices]`, added to the probabilities for the choice only.
   let values: Tensor
   /// Change of a bias by one update.

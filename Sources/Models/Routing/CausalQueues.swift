@@ -14,7 +14,7 @@ package struct CausalQueues {
   /// What the only sequence has put into the queues before, in generation.
   let earlier: ExpertQueues?
 
-  /// - Returns: `[T · k]`, every pair's place in its queue, counted from the beginning of its sequence.
+  /// - Returns: `[T · k]`, every pair's place in its queue, counted from the beginning of its sequence; −1 where there is no choice.
   func places(_ experts: [Int32], k: Int, choices: Int) -> [Int32] {
     var places = [Int32](repeating: 0, count: experts.count)
     var lengths = [Int32]()
@@ -22,6 +22,10 @@ package struct CausalQueues {
       lengths = earlier?.lengths ?? []
       if lengths.isEmpty { lengths = Array(repeating: 0, count: choices) }
       for pair in rows.lowerBound * k..<rows.upperBound * k {
+        guard experts[pair] >= 0 else {
+          places[pair] = -1
+          continue
+        }
         places[pair] = lengths[Int(experts[pair])]
         lengths[Int(experts[pair])] += 1
       }

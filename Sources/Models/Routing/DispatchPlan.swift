@@ -10,7 +10,10 @@ import Foundation
 /// A pair is kept while its place is below the capacity; a dropped one adds nothing.
 public struct DispatchPlan: Sendable {
   public let tokens: Int
+  /// The most choices of a token.
   public let k: Int
+  /// Rows that buffers are sized for, so that they keep their size from step to step.
+  public let mostRows: Int
   public let parts: RouteParts
   /// Rows an expert may take, of each sequence with causal queues (`ExpertCapacity`); nil = dropless.
   public let capacity: Int?
@@ -20,15 +23,16 @@ public struct DispatchPlan: Sendable {
   public let kept: [Int]
   /// In part `c`, expert `e` has the sorted rows `offsets[c][e]..<offsets[c][e + 1]`.
   public let offsets: [[Int]]
-  /// `[T · k]`, place in the expert's queue before drops.
+  /// `[T · k]`, place in the expert's queue before drops; −1 where there is no choice.
   public let place: [Int32]
-  /// `[T · k]`, sorted row of each pair, −1 where dropped or an identity.
+  /// `[T · k]`, sorted row of each pair, −1 where dropped, an identity, or no choice.
   public let position: [Int32]
   /// Token of each sorted row.
   public let source: [Int32]
 
   /// - Parameters:
-  ///   - experts: `[T · k]`, best first.
+  ///   - experts: `[T · k]`, best first; −1 = no choice.
+  ///   - mostRows: the rows there can be; nil = T · k.
   ///   - expertCount: E, those that take rows.
   ///   - identities: choices numbered from E on that take none.
   ///   - capacityFactor: 0 = dropless; C shares the pairs out over experts and identities.
@@ -36,11 +40,12 @@ public struct DispatchPlan: Sendable {
   ///   - parts: that the rows are cut into.
   ///   - queues: of sequences whose tokens may not depend on later ones; priorities do not count there.
   init(
-    experts: [Int32], tokens: Int, k: Int, expertCount: Int, identities: Int = 0, capacityFactor: Double = 0,
-    priority: [Float]? = nil, parts: RouteParts = .whole, queues: CausalQueues?
+    experts: [Int32], tokens: Int, k: Int, mostRows: Int? = nil, expertCount: Int, identities: Int = 0,
+    capacityFactor: Double = 0, priority: [Float]? = nil, parts: RouteParts = .whole, queues: CausalQueues?
   ) {
     self.tokens = tokens
     self.k = k
+    self.mostRows = mostRows ?? tokens * k
     self.parts = parts
     let pairs = tokens * k
     let choices = expertCount + identities
@@ -52,10 +57,10 @@ public struct DispatchPlan: Sendable {
     var row: [Int32]?
     if let queues, capacity != nil {
       let causal = queues.places(experts, k: k, choices: choices)
-      for expert in experts { load[Int(expert)] += 1 }
+      for expert in experts where expert >= 0 { load[Int(expert)] += 1 }
       var kept = [Int](repeating: 0, count: choices)
       row = (0..<pairs).map { pair in
-        guard causal[pair] < limit else { return -1 }
+        guard causal[pair] >= 0 && causal[pair] < limit else { return -1 }
         defer { kept[Int(experts[pair])] += 1 }
         return Int32(kept[Int(experts[pair])])
       }
@@ -71,6 +76,10 @@ public struct DispatchPlan: Sendable {
             for i in 0..<tokens {
               let pair = (order?[i] ?? i) * k + choice
               let expert = Int(experts[pair])
+              guard expert >= 0 else {
+                places[pair] = -1
+                continue
+              }
               places[pair] = Int32(load[expert])
               load[expert] += 1
             }
@@ -136,6 +145,8 @@ public struct DispatchPlan: Sendable {
   public var rows: Int { offsets.last!.last! }
   /// Pairs that were not dropped.
   public var keptPairs: Int { rows + load[kept.count...].reduce(0, +) }
+  /// Choices of all tokens, before drops.
+  public var pairs: Int { load.reduce(0, +) }
   /// Share of pairs dropped.
-  public var dropped: Double { 1 - Double(keptPairs) / Double(max(tokens * k, 1)) }
+  public var dropped: Double { 1 - Double(keptPairs) / Double(max(pairs, 1)) }
 }

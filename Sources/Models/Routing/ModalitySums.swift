@@ -1,7 +1,7 @@
 import MMoETensor
 
 /// What one call of a gate gave each modality, one pass's or the whole batch's; `[M]` or `[M · E]` values.
-struct ModalitySums {
+package struct ModalitySums {
   private(set) var tokens: [Double] = []
   /// Choices of each expert.
   private(set) var load: [Double] = []
@@ -20,7 +20,9 @@ struct ModalitySums {
     for t in 0..<choice.tokens {
       let first = Int(modalities.of[t]) * count
       for e in 0..<count { importance[first + e] += Double(p[t * count + e]) }
-      for j in 0..<choice.k { load[first + Int(choice.experts[t * choice.k + j])] += 1 }
+      for j in 0..<choice.k where choice.experts[t * choice.k + j] >= 0 {
+        load[first + Int(choice.experts[t * choice.k + j])] += 1
+      }
     }
   }
 

@@ -1,13 +1,10 @@
 /// What one call of a gate adds up over the ranks and micro-batches: one short vector, so that one reduction carries it.
-struct RoutingSums {
+package struct RoutingSums {
   private let experts: Int
   /// Choices of each expert before drops.
   private(set) var load: [Double]
-  /// First choices of each expert; empty where no loss asks for them.
-  var firstChoices: [Double] = []
-  /// Summed probabilities and expected tokens of each expert; empty where no loss asks for them.
-  var importance: [Double] = []
-  var expectedLoad: [Double] = []
+  /// What the balance loss adds up for itself; empty without one.
+  var balance: [Double] = []
   var modalities = ModalitySums()
   /// Summed over tokens, in nats.
   var entropy = 0.0
@@ -22,14 +19,14 @@ struct RoutingSums {
     load = plan.load.map(Double.init)
     kept = Double(plan.keptPairs)
     expertRows = Double(plan.rows)
-    pairs = Double(plan.tokens * plan.k)
+    pairs = Double(plan.pairs)
     tokens = Double(plan.tokens)
   }
 
   /// All sums in a fixed order.
   var vector: [Double] {
     get {
-      [entropy, kept, expertRows, pairs, tokens] + load + firstChoices + importance + expectedLoad + modalities.vector
+      [entropy, kept, expertRows, pairs, tokens] + load + balance + modalities.vector
     }
     set {
       (entropy, kept, expertRows) = (newValue[0], newValue[1], newValue[2])
@@ -40,9 +37,7 @@ struct RoutingSums {
         return Array(rest.prefix(count))
       }
       load = take(experts)
-      firstChoices = take(firstChoices.count)
-      importance = take(importance.count)
-      expectedLoad = take(expectedLoad.count)
+      balance = take(balance.count)
       modalities.vector = Array(rest)
     }
   }

@@ -5,7 +5,7 @@
 /// blocks run twice: forward only through all micro-batches, which counts, then as usual, with the sums that were found.
 /// The losses and gradients are then those of one pass over the whole batch.
 public final class StepRouting {
-  private struct Gate: Hashable {
+  private struct Call: Hashable {
     let block: Int
     let route: Int
   }
@@ -13,7 +13,7 @@ public final class StepRouting {
   public let microBatches: Int
   /// Whether passes add to the sums; afterwards they read them.
   public private(set) var isCounting = true
-  private var sums: [Gate: RoutingSums] = [:]
+  private var sums: [Call: RoutingSums] = [:]
 
   public init(microBatches: Int) {
     self.microBatches = microBatches
@@ -24,12 +24,12 @@ public final class StepRouting {
 
   /// Adds one micro-batch's sums over all ranks.
   func add(_ pass: RoutingSums, block: Int, route: Int) {
-    let gate = Gate(block: block, route: route)
+    let gate = Call(block: block, route: route)
     var total = pass
     if let earlier = sums[gate] { total.vector = zip(earlier.vector, pass.vector).map { $0 + $1 } }
     sums[gate] = total
   }
 
   /// The sums of the whole step.
-  func sums(block: Int, route: Int) -> RoutingSums? { sums[Gate(block: block, route: route)] }
+  func sums(block: Int, route: Int) -> RoutingSums? { sums[Call(block: block, route: route)] }
 }

@@ -45,6 +45,6 @@ public final class VisionTransformer: TrainableModel {
 
   public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { backbone.unreached }
 
-  /// Moves the routers' selection biases; called after each optimiser step.
-  public func updateSelectionBiases() { backbone.updateSelectionBiases() }
+  /// Moves the routers' state, such as selection biases; called after each optimizer step.
+  public func afterStep() { backbone.afterStep() }
 }

@@ -41,7 +41,7 @@ public struct PairCosts: Sendable, Equatable {
       case .attention: attention += perToken
       case .mlp: mlp += perToken
       case .shared: break
-      case nil: if let choices = operation.choices { expert += perToken / Double(choices) }
+      case nil: if let choices = operation.choices { expert += perToken / choices }
       }
     }
     let dense = Double(model.layers - 1)

@@ -23,7 +23,7 @@ public final class RankTeam: PassCoordinator {
   private let planner: OverlapPlanner
   private let sumStream: Communicator
   private let engine: Engine
-  private var sums: [(operation: PendingOperation, buffer: DoubleBuffer, then: ([Double]) -> Void)] = []
+  private var sums: [(operation: PendingOperation, buffer: DoubleBuffer)] = []
   private var sync: GradientSync?
   /// Who updates what under ZeRO: of every parameter the slices of its holders, by their ranks.
   var slices: [ObjectIdentifier: [Range<Int>]] = [:]
@@ -134,17 +134,17 @@ public final class RankTeam: PassCoordinator {
     planner.schedule(block: block, route: route)
   }
 
-  public func sum(_ values: [Double], then: @escaping ([Double]) -> Void) {
+  public func startSum(_ values: [Double]) {
     let buffer = DoubleBuffer(values)
-    sums.append((sumStream.startReduction(buffer, .sum, "the sum of expert loads"), buffer, then))
+    sums.append((sumStream.startReduction(buffer, .sum, "the sum of expert loads"), buffer))
   }
 
-  public func completeSums() {
+  public func finishSums() -> [[Double]] {
     let waiting = sums
     sums = []
-    for sum in waiting {
+    return waiting.map { sum in
       sumStream.wait(sum.operation)
-      sum.then(sum.buffer.values)
+      return sum.buffer.values
     }
   }
 

@@ -31,9 +31,8 @@ package enum RoutingNotes {
     let when = steps == 1 ? "in the last step" : "in the last \(steps) steps"
     var lines: [String] = []
     if !dead.isEmpty {
-      let isBalanced = moe.balance != .none && moe.balanceWeight > 0
       let remedy =
-        isBalanced
+        moe.isBalanced
         ? "raise moe.balance_weight, now \(HumanFormat.exact(moe.balanceWeight)), or set moe.bias_rate"
         : "the run has no balance loss, set moe.balance or moe.bias_rate"
       lines.append("routing     collapsed: no token chose \(listed(dead)) \(when); \(remedy)")

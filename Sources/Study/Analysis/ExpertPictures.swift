@@ -32,10 +32,12 @@ enum ExpertPictures {
     for y in 0..<size {
       for x in 0..<size {
         let row = picture.row + y / patch * picture.side + x / patch
-        let colour = colours[Int(call.choices[row * call.k]) % colours.count].rgb
+        let first = Int(call.choices[row * call.k])
         let at = (y * size + x) * 3
         // Under the tint the picture is grey: its own colours would be taken for experts.
         let light = 0.299 * Float(pixels[at]) + 0.587 * Float(pixels[at + 1]) + 0.114 * Float(pixels[at + 2])
+        // Without an expert it stays grey.
+        let colour = first < 0 ? SIMD3(repeating: light) : colours[first % colours.count].rgb
         for c in 0..<3 { pixels[at + c] = UInt8((1 - tint) * light + tint * colour[c]) }
       }
     }

@@ -96,7 +96,7 @@ enum GradientAnalysis: Analysis {
 
   /// The loss alone: balance losses send gradients of their own.
   static func adapt(_ config: inout ModelConfig) {
-    config.moe.balance = .none
+    config.moe.balance = "none"
     config.moe.zLossWeight = 0
   }
 

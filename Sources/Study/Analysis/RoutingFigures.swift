@@ -64,10 +64,12 @@ enum RoutingFigures {
       let calls = one.last.calls
       for route in Set(calls.map(\.route)).sorted() {
         let own = calls.filter { $0.route == route }
-        for choice in 0..<(own.map(\.k).max() ?? 0) {
+        for choice in 0..<(own.map(\.meanProbabilities.count).max() ?? 0) {
           let isEarlier = own[0].source < .afterAttention(own[0].block)
           let what = own[0].k > 1 ? "choice \(choice + 1)" : isEarlier ? "preceding" : "current"
-          let points = own.map { (x: Double(blocks.firstIndex(of: $0.block)!), y: $0.meanProbabilities[choice]) }
+          let points = own.filter { $0.meanProbabilities.count > choice }.map {
+            (x: Double(blocks.firstIndex(of: $0.block)!), y: $0.meanProbabilities[choice])
+          }
           curves.append(.init("\(one.label), \(what)", points, style: .marked, colour: curves.count))
         }
       }

@@ -11,8 +11,10 @@ struct CallMeasurement {
   let source: StreamState
   let experts: Int
   let k: Int
-  /// `[T · k]`, best first.
+  /// `[T · k]`, best first; −1 where a token has fewer.
   var choices: [Int32] = []
+  /// Tokens that have a first, a second … choice, `[k]`.
+  private var given: [Int]
   /// `[T]`: the best expert without any constraint.
   var favourites: [Int32] = []
   /// Sums over tokens, a number for each choice: its probability among all experts, and its weight.
@@ -26,20 +28,22 @@ struct CallMeasurement {
     (experts, k) = (call.routing.choice.expertCount, call.routing.choice.k)
     probabilities = Array(repeating: 0, count: k)
     weights = probabilities
+    given = Array(repeating: 0, count: k)
   }
 
   mutating func add(_ call: ObservedCall) {
     let choice = call.routing.choice
-    let p = choice.probabilities.pointer
+    let (p, scores) = (choice.probabilities.pointer, choice.scores.pointer)
     choices += choice.experts
     for t in 0..<choice.tokens {
       let own = p + t * experts
-      for j in 0..<k {
+      for j in 0..<k where choice.experts[t * k + j] >= 0 {
+        given[j] += 1
         probabilities[j] += Double(own[Int(choice.experts[t * k + j])])
         weights[j] += Double(choice.gates.pointer[t * k + j])
       }
       var best = 0
-      func score(_ e: Int) -> Float { own[e] + (call.selectionBias?[e] ?? 0) }
+      func score(_ e: Int) -> Float { scores[t * experts + e] + (call.selectionBias?[e] ?? 0) }
       for e in 1..<max(experts, 1) where score(e) > score(best) { best = e }
       favourites.append(Int32(best))
       for e in 0..<experts where own[e] > 0 { entropy -= Double(own[e]) * log(Double(own[e])) }
@@ -49,36 +53,42 @@ struct CallMeasurement {
   var tokens: Int { favourites.count }
   /// From where to where, such as `1A→2M`.
   var name: String { "\(source.name)→\(StreamState.output(block).name)" }
-  /// Mean over tokens for each choice.
-  var meanProbabilities: [Double] { probabilities.map { $0 / Double(max(tokens, 1)) } }
-  var meanWeights: [Double] { weights.map { $0 / Double(max(tokens, 1)) } }
+  /// Mean for each choice over the tokens that have it; as many as a token has at most.
+  var meanProbabilities: [Double] { means(probabilities) }
+  var meanWeights: [Double] { means(weights) }
+  /// Choices of a token on average.
+  var meanChoices: Double { Double(given.reduce(0, +)) / Double(max(tokens, 1)) }
   var gateEntropy: Double { entropy / Double(max(tokens, 1)) }
+
+  private func means(_ sums: [Double]) -> [Double] {
+    zip(sums, given).filter { $1 > 0 }.map { $0 / Double($1) }
+  }
 
   /// Share of choices of each expert.
   var load: [Double] {
     var counts = [Double](repeating: 0, count: experts)
-    for expert in choices { counts[Int(expert)] += 1 }
-    return counts.map { $0 / Double(max(choices.count, 1)) }
+    for expert in choices where expert >= 0 { counts[Int(expert)] += 1 }
+    return counts.map { $0 / Double(max(given.reduce(0, +), 1)) }
   }
   /// Entropy of the load in nats; ln E where all experts have the same.
   var loadEntropy: Double { load.reduce(0) { $1 > 0 ? $0 - $1 * log($1) : $0 } }
   var imbalance: Double { (load.max() ?? 0) * Double(experts) }
 
-  /// How often a token's experts here are its experts there, as a mean share of the k.
+  /// How often a token's experts here are its experts there, as a share of all choices.
   func agreement(with other: CallMeasurement) -> Double {
     guard k == other.k, tokens == other.tokens, tokens > 0 else { return .nan }
     var same = 0
     for t in 0..<tokens {
       let theirs = other.choices[t * k..<(t + 1) * k]
-      same += choices[t * k..<(t + 1) * k].count { theirs.contains($0) }
+      same += choices[t * k..<(t + 1) * k].count { $0 >= 0 && theirs.contains($0) }
     }
-    return Double(same) / Double(tokens * k)
+    return Double(same) / Double(max(given.reduce(0, +), 1))
   }
 
   /// Choices by expert and label, `[E][labels]`.
   func counts(_ labels: RowLabels) -> [[Int]] {
     var table = Array(repeating: Array(repeating: 0, count: labels.count), count: experts)
-    for (at, expert) in choices.enumerated() {
+    for (at, expert) in choices.enumerated() where expert >= 0 {
       let label = labels.values[at / k]
       if label >= 0 { table[Int(expert)][Int(label)] += 1 }
     }

@@ -12,7 +12,7 @@ enum RoutingTables {
   }
 
   static func calls(_ series: [Series]) -> CSVTable {
-    let choices = series.flatMap { $0.last.calls.map(\.k) }.max() ?? 1
+    let choices = series.flatMap { $0.last.calls.map(\.meanProbabilities.count) }.max() ?? 1
     /// Every name once, in the order of first appearance.
     func distinct(_ labels: [RowLabels]) -> [String] {
       labels.reduce(into: []) { if !$0.contains($1.name) { $0.append($1.name) } }

@@ -45,7 +45,7 @@ struct SharingMeasurement {
     /// How often a token has the same expert in both.
     var sameToken: Double { lower.agreement(with: higher) }
     /// What `sameToken` would be if the layers chose independently with these loads.
-    var expected: Double { zip(lower.load, higher.load).reduce(0) { $0 + $1.0 * $1.1 } * Double(lower.k) }
+    var expected: Double { zip(lower.load, higher.load).reduce(0) { $0 + $1.0 * $1.1 } * higher.meanChoices }
   }
 
   /// For every bank under several layers, its lowest layer beside its highest, call by call.

@@ -54,6 +54,9 @@ extension Tape {
     return y
   }
 
+  /// The logit of an expert that a token may not take.
+  public static var foreignLogit: Float { MMOE_FOREIGN }
+
   /// Sets the logits of experts that a token may not take to `MMOE_FOREIGN`, in place: their probability is 0, they are
   /// never chosen, and no gradient reaches them.
   ///

@@ -1,12 +1,14 @@
 import CKernels
 
-/// What a gate decided for a batch of tokens: `T` tokens, `E` experts, `k` choices each.
+/// What a gate decided for a batch of tokens: `T` tokens, `E` experts, at most `k` choices each.
 public struct GateChoice {
-  /// `[T · k]`, best first; ties went to the lower index.
+  /// `[T · k]`, best first; ties went to the lower index. −1 where a token has fewer choices than k, after all others.
   public let experts: [Int32]
-  /// `[T, k]`, the weights of the chosen experts; differentiable.
+  /// `[T, k]`, the weights of the chosen experts, 0 where there is none; differentiable.
   public let gates: Tensor
-  /// `[T, E]`, softmax over all experts; differentiable.
+  /// `[T, E]`, what experts are chosen by, before any selection bias.
+  public let scores: Tensor
+  /// `[T, E]`, the scores as a distribution over all experts; differentiable.
   public let probabilities: Tensor
   /// `[T]`, log-sum-exp of the logits; differentiable.
   public let logSumExp: Tensor
@@ -14,12 +16,14 @@ public struct GateChoice {
   public let expertCount: Int
   public let k: Int
 
+  /// - Parameter scores: nil = the probabilities.
   public init(
-    experts: [Int32], gates: Tensor, probabilities: Tensor, logSumExp: Tensor, tokens: Int,
+    experts: [Int32], gates: Tensor, scores: Tensor? = nil, probabilities: Tensor, logSumExp: Tensor, tokens: Int,
     expertCount: Int, k: Int
   ) {
     self.experts = experts
     self.gates = gates
+    self.scores = scores ?? probabilities
     self.probabilities = probabilities
     self.logSumExp = logSumExp
     self.tokens = tokens

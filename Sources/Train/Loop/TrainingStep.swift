@@ -147,7 +147,7 @@ final class TrainingStep {
     let rate = config.schedule.learningRate(peak: config.optimizer.lr, step: step, total: totalSteps)
     optimizer.step(lr: rate, gradientNorm: norm)
     if optimizer.isSharded { team?.shareSlices(task.model.parameters.filter { !$0.isFrozen }) }
-    task.model.updateSelectionBiases()
+    task.model.afterStep()
     recorder?.record("lr", rate)
     recorder?.record("grad_norm", norm)
   }

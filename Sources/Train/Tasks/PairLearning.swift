@@ -100,7 +100,7 @@ public final class PairLearning: TrainingTask {
     var text = pair.textTower
     if pair.fusion.kind == .early { text = pair }
     (text.kind, text.moe.groups, text.moe.taskRouting) = (.gpt, nil, false)
-    if text.moe.balance == .entropy { text.moe.balance = .none }
+    if text.moe.balance == "entropy" { text.moe.balance = "none" }
     func step(_ config: ModelConfig) throws -> Double { try ModelCosts(config).trainingFLOPs }
     var image = pair
     image.text.context = 1

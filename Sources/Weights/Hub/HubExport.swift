@@ -47,6 +47,7 @@ struct HubExport {
         throw refuse(
           "moe.variant", "\(model.moe.variant) with moe.every=\(model.moe.every)", "dense, or Mixtral's form")
       }
+      guard model.moe.router == "softmax" else { throw refuse("moe.router", model.moe.router, "softmax") }
       guard model.moe.renormalises(variant.routes[0].k) else {
         throw refuse(variant.routes[0].k > 1 ? "moe.renormalise" : "moe.renormalise_single", "false", "true")
       }

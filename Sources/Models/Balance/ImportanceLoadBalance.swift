@@ -1,47 +1,22 @@
 import Foundation
 import MMoETensor
 
+/// The mean of CV²(importance) and, with gate noise, CV²(load) (Shazeer et al., arXiv 1701.06538).
+struct ImportanceLoadBalance: BalanceLoss {
+  static let name = "importance_load"
+
+  func measure(_ call: GatedCall, _ engine: Engine) -> [Double] { ExpectedLoad(call).sums(engine) }
+
+  func add(_ call: GatedCall, _ sums: RoutingSums, parts: Int, weight: Float, _ tape: Tape) -> Float {
+    let count = call.choice.expertCount
+    return tape.importanceLoadLoss(
+      ExpectedLoad(call), importance: Array(sums.balance[..<count]), load: Array(sums.balance[count...]),
+      weight: weight,
+      parts: parts)
+  }
+}
+
 extension Tape {
-  /// The load-balancing loss `E Σ_e f_e P_e`, f_e the share of choices that took expert e (no gradient through it),
-  /// P_e its mean probability. 1 at perfect balance.
-  ///
-  /// With several ranks or micro-batches, f is that of the whole batch and P this part's: the mean of the parts' losses is
-  /// the loss of the whole batch, and so are the gradients' means.
-  ///
-  /// - Parameters:
-  ///   - tokens: mean number of a rank's and micro-batch's tokens, so that all count alike.
-  ///   - load: choices of each expert before drops: all of them, or first choices only (GShard).
-  /// - Returns: the loss without `weight`.
-  func balanceLoss(_ choice: GateChoice, tokens: Double, load: [Double], weight: Float) -> Float {
-    let count = choice.expertCount
-    let total = Double(max(load.reduce(0, +), 1))
-    let means = engine.columnMeans(choice.probabilities)
-    var value = 0.0
-    for e in 0..<count { value += load[e] / total * means[e] }
-    value *= Double(count) * Double(choice.tokens) / tokens
-    let slopes = load.map { weight * Float(Double(count) * $0 / total / tokens) }
-    recordLoss("balance", value: value, weight: weight) { [self] in
-      engine.addToRows(gradient(of: choice.probabilities), slopes)
-    }
-    return Float(value)
-  }
-
-  /// The router z-loss, `mean_t logsumexp(logits_t)²` (ST-MoE, arXiv 2202.08906): keeps logits small.
-  ///
-  /// - Parameter tokens: mean number of a rank's and micro-batch's tokens, so that all count alike.
-  func routerZLoss(_ choice: GateChoice, tokens mean: Double, weight: Float) -> Float {
-    let tokens = choice.tokens
-    let lse = choice.logSumExp.pointer
-    var value = 0.0
-    for t in 0..<tokens { value += Double(lse[t]) * Double(lse[t]) }
-    value /= mean
-    recordLoss("z_loss", value: value, weight: weight) { [self] in
-      let target = gradient(of: choice.logSumExp).pointer
-      for t in 0..<tokens { target[t] += 2 * weight * lse[t] / Float(mean) }
-    }
-    return Float(value)
-  }
-
   /// Importance and load loss (Shazeer et al., arXiv 1701.06538): the mean of CV²(importance) and CV²(load). Without
   /// noise there is no smooth load, and CV²(importance) stands alone. Uses variances, never standard deviations: no NaN
   /// gradient at perfect balance.
@@ -50,7 +25,7 @@ extension Tape {
   ///   - expected: this rank's part, through which gradients flow.
   ///   - importance, load: `[E]`, the sums of the whole batch.
   ///   - parts: ranks times micro-batches; gradients are averaged over them, while these sums are not means.
-  func importanceLoadLoss(
+  fileprivate func importanceLoadLoss(
     _ expected: ExpectedLoad, importance: [Double], load: [Double], weight: Float, parts: Int
   ) -> Float {
     let share: Float = load.isEmpty ? 1 : 0.5
@@ -69,13 +44,6 @@ extension Tape {
     }
     return Float(importanceValue + loadValue) / 2
   }
-
-  /// The gradient buffer of a tensor, zero-filled when new, for adjoints that add to parts of it.
-  private func gradient(of tensor: Tensor) -> Tensor {
-    if tensor.gradient == nil { accumulate(Tensor.zeros(tensor.shape), into: tensor) }
-    // A tensor that needs no gradient gets a throw-away buffer.
-    return tensor.gradient ?? Tensor.zeros(tensor.shape)
-  }
 }
 
 /// CV² = Var / Mean² (biased variance) and its gradient.
@@ -90,34 +58,31 @@ private func squaredVariation(_ x: [Double]) -> (value: Double, gradient: [Doubl
 
 /// Importance and expected load of a batch: an expert's summed probability, and its expected number of tokens under fresh
 /// noise, Σ_t Φ((z_te − threshold_t) / σ), with the k-th best noisy logit as threshold.
-struct ExpectedLoad {
+private struct ExpectedLoad {
   let choice: GateChoice
   /// `[T, E]` before and after noise.
   let logits, noisyLogits: Tensor
   /// Standard deviation σ of the noise; 0 = none.
   private let noise: Float
-  let importance: [Double]
-  /// Empty without noise.
-  private(set) var load: [Double] = []
 
-  init(
-    _ choice: GateChoice, logits: Tensor, noisyLogits: Tensor, noise: Float, _ engine: Engine
-  ) {
-    self.choice = choice
-    self.logits = logits
-    self.noisyLogits = noisyLogits
-    self.noise = noise
-    importance = engine.columnMeans(choice.probabilities).map { $0 * Double(choice.tokens) }
-    guard noise > 0 else { return }
+  init(_ call: GatedCall) {
+    (choice, logits, noisyLogits, noise) = (call.choice, call.logits, call.noisyLogits, call.noise)
+  }
+
+  /// Importance, then load, of each expert; without load where there is no noise.
+  func sums(_ engine: Engine) -> [Double] {
+    let importance = engine.columnMeans(choice.probabilities).map { $0 * Double(choice.tokens) }
+    guard noise > 0 else { return importance }
     let count = choice.expertCount
     let z = logits.pointer
-    load = Array(repeating: 0, count: count)
+    var load = [Double](repeating: 0, count: count)
     for t in 0..<choice.tokens {
       let limit = threshold(t).value
       for e in 0..<count {
         load[e] += 0.5 * erfc(Double(limit - z[t * count + e]) / Double(noise) * 0.5.squareRoot())
       }
     }
+    return importance + load
   }
 
   private func threshold(_ t: Int) -> (expert: Int, value: Float) {

@@ -51,9 +51,8 @@ extension ModelConfig {
       !moe.taskRouting || kind == .multimodal,
       "moe.task_routing is true, but model.kind \(kind.rawValue) has one task; use model.kind=multimodal")
     try require(
-      !modalities.isEmpty || (moe.groups == nil && moe.balance != .entropy),
-      "\(moe.groups == nil ? "moe.balance is entropy" : "moe.groups is \(moe.groups!)"), but model.kind \(kind.rawValue) has one modality; use model.kind=multimodal"
-    )
+      !modalities.isEmpty || moe.groups == nil,
+      "moe.groups is \(moe.groups ?? ""), but model.kind \(kind.rawValue) has one modality; use model.kind=multimodal")
     guard moe.variant != "dense" else { return }
     let variant = try MoEVariant.resolve(moe)
     try require(moe.experts >= 1, "moe.experts is \(moe.experts); at least 1 is needed")
@@ -68,7 +67,6 @@ extension ModelConfig {
         groups.count == moe.experts,
         "moe.groups \(text) has \(groups.count) experts, moe.experts is \(moe.experts); set moe.experts=\(groups.count)"
       )
-      try require(moe.routing == .learned, "moe.routing is uniform, which knows no groups; set moe.groups=none")
       for route in variant.routes {
         try groups.require(modalities, choices: route.k + (route.avoidsPreviousRoute ? 1 : 0))
       }
@@ -102,8 +100,39 @@ extension ModelConfig {
       moe.combine == .add || variant.sharedExpert,
       "moe.combine is \(moe.combine.rawValue), but moe.variant \(moe.variant) has no shared expert; use add"
     )
+    try RouterTable.router(moe).require(self, variant)
+    try RealShareBias.validate(moe)
+    try BalanceTable.loss(moe)?.validate(self)
+  }
+
+  /// Checks what both towers of late fusion need.
+  private func validateTowers() throws {
+    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
+      if !condition { throw ModelError(message()) }
+    }
     try require(
-      moe.biasRate == 0 || moe.routing == .learned,
-      "moe.bias_rate is \(moe.biasRate) with moe.routing=uniform; set it to 0")
+      text.positions == .learned, "model.positions is \(text.positions.rawValue) with fusion.kind=late; use learned")
+    if let groups = try moe.groups.map({ try ExpertGroups($0) }) {
+      let extra = groups.groups.first { !FusionConfig.modalities.contains($0.name) }
+      try require(
+        extra == nil,
+        "moe.groups has the group \(extra?.name ?? ""), but with fusion.kind=late no expert stands in both towers; name vision and language only"
+      )
+      try require(
+        groups.count == moe.experts,
+        "moe.groups has \(groups.count) experts, moe.experts is \(moe.experts); set moe.experts=\(groups.count)")
+    }
+    try require(
+      (0...textTower.layers).contains(fusion.crossBlocks),
+      "fusion.cross_blocks is \(fusion.crossBlocks), but the text tower has \(textTower.layers) blocks; use at most as many"
+    )
+    var images = visionTower
+    // A tower needs no head of its own.
+    (images.vision.classes, images.vision.preNorm) = (max(1, images.vision.classes), false)
+    for (tower, name) in [(images, "image"), (textTower, "text")] {
+      var tower = tower
+      tower.moe.taskRouting = false
+      do { try tower.validate() } catch { throw ModelError("the \(name) tower of fusion.kind=late: \(error)") }
+    }
   }
 }
