@@ -141,7 +141,8 @@ let package = Package(
     .testTarget(
       name: "WeightsTests", dependencies: ["MMoEWeights", "TestSupport", "TinyRuns"], path: "Tests/WeightsTests"),
     .testTarget(name: "RunsTests", dependencies: ["MMoERuns", "TestSupport", "TinyRuns"], path: "Tests/RunsTests"),
-    .testTarget(name: "StudyTests", dependencies: ["MMoEStudy", "TestSupport", "TinyRuns"], path: "Tests/StudyTests"),
+    .testTarget(
+      name: "StudyTests", dependencies: ["MMoEStudy", "MMoEBench", "TestSupport", "TinyRuns"], path: "Tests/StudyTests"),
     .testTarget(name: "BenchTests", dependencies: ["MMoEBench", "TestSupport"], path: "Tests/BenchTests"),
     .testTarget(
       name: "NotebookTests", dependencies: ["MMoENotebook", "TestSupport", "mmoe"], path: "Tests/NotebookTests"),

@@ -4,6 +4,7 @@ import MMoEModels
 import MMoETensor
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEReport
 @testable import MMoETrain

@@ -4,6 +4,7 @@ import MMoEModels
 import MMoEParallel
 import TestSupport
 import Testing
+import TinyRuns
 
 @testable import MMoEBench
 @testable import MMoEConfig
