@@ -17,6 +17,10 @@ import Testing
     for file in ["config.yaml", "run.json", "metrics.jsonl", "plot.png", "best.h5"] {
       #expect(FileManager.default.fileExists(atPath: scratch("run") + "/" + file), "\(file)")
     }
+    let info = try ProgramRunner.run(["checkpoint", "info", scratch("run"), "--csv", scratch("metrics.csv"), "--json"])
+    #expect(try Program.json(info.output)["preset"] as? String == "debug", "\(info.errors)")
+    let rows = try String(contentsOfFile: scratch("metrics.csv"), encoding: .utf8).split(separator: "\n")
+    #expect(rows.count == 13 && rows[0].hasPrefix("step,") && rows[12].hasPrefix("12,"))
     // Human text went to standard error: standard output is the JSON line alone.
     #expect(trained.output.split(separator: "\n").count == 1)
     #expect(trained.errors.contains("mmoe eval --checkpoint"))

@@ -35,7 +35,7 @@ import Testing
     #expect(failure("/dev/null") == "no regular file, and would be replaced by one; name another file")
     #expect(failure(scratch.path) == "a folder, expected a file; name one in it")
     let none = scratch("none")
-    #expect(failure(none + "/a") == "there is no folder \(none); make it with mkdir -p '\(none)'")
+    #expect(failure(none + "/a") == "there is no folder \(none); make it with mkdir -p \(ShellWord.quoted(none))")
     #expect(failure(scratch("a")) == nil && names().isEmpty)
     let file = try DurableFile(scratch("a"))
     #expect(failure(scratch("a"))?.hasPrefix("is being written already") == true)
