@@ -6,7 +6,9 @@ import MMoETrain
 
 struct AnalyzeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "analyze", abstract: "What the layers of trained models do: routing, similarity, gradients, sharing.",
+    commandName: "analyze",
+    abstract:
+      "What the layers of trained models do: \(AnalysisSession.Kind.allCases.map(\.rawValue).joined(separator: ", ")).",
     discussion: """
       Models are checkpoints, or folders of runs, whose checkpoints then are points over training (train with \
       checkpoint.keep high enough). Several are compared. Tables go to --out as CSV, pictures as PNG.
@@ -22,8 +24,8 @@ struct AnalyzeCommand: ParsableCommand {
     )
     var data: [String] = []
     @Option(help: "Images or windows of text, evenly spread over the set.") var samples = 256
-    @Option(help: "Computing threads; all cores by default.") var threads: Int?
-    @Flag(help: "End with one line of JSON on standard output.") var json = false
+    @OptionGroup var compute: ThreadsOption
+    @OptionGroup var format: JSONOption
 
     func validate() throws {
       if samples < 1 { throw ValidationError("--samples is \(samples); at least 1 is needed") }
@@ -36,8 +38,8 @@ struct AnalyzeCommand: ParsableCommand {
       options.data = data
       options.samples = samples
       options.out = try out.folder("--out")
-      options.threads = threads
-      options.printsJSON = json
+      options.threads = compute.threads
+      options.printsJSON = format.json
       try AnalysisSession(options).run()
     }
   }

@@ -9,10 +9,10 @@ extension BenchCommand {
   struct Exchange: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "Bandwidth, latency and cost of exchanges between ranks, over message sizes.")
-    @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
+    @OptionGroup var start: RanksOption
     @Option(help: "Exchanges of each size.") var repetitions = 7
     @Option(help: "Largest bytes that a rank sends.") var largest = 16 << 20
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var format: JSONOption
 
     func validate() throws {
       guard largest >= 64, repetitions >= 1 else {
@@ -21,23 +21,23 @@ extension BenchCommand {
     }
 
     func run() throws {
-      if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
-      try RankBenchmarks.exchange(largest: largest, repetitions: repetitions, printsJSON: json)
+      try start.launch()
+      try RankBenchmarks.exchange(largest: largest, repetitions: repetitions, printsJSON: format.json)
     }
   }
 
   struct Overlap: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "A pair of blocks under overlap strategies, over the link that the ranks have.")
-    @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
-    @Option(help: "Model width.") var width = 1024
+    @OptionGroup var start: RanksOption
+    @Option(help: HelpText.width) var width = 1024
     @Option(help: "Tokens of a rank.") var tokens = 512
     @Option(help: "Routed experts of all ranks.") var experts = 4
     @Option(help: "Rounds; each runs every case once.") var rounds = 5
     @Option(help: "Only these cases, separated by commas: a label, or a word that is part of labels.") var only: String?
     @Option(help: "A folder for a trace of each case.") var traces: OutputPath?
     @Flag(help: "Forward and backward; forward alone without it.") var train = false
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var format: JSONOption
 
     func validate() throws {
       guard width >= 64, tokens >= 1, experts >= 1, rounds >= 1 else {
@@ -49,12 +49,12 @@ extension BenchCommand {
 
     func run() throws {
       let folder = try traces?.folder("--traces")
-      if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
+      try start.launch()
       var options = OverlapBenchmark.Options()
       (options.width, options.tokens, options.experts) = (width, tokens, experts)
       (options.rounds, options.training) = (rounds, train)
       options.traces = folder
-      try RankBenchmarks.overlap(options, only: only, printsJSON: json)
+      try RankBenchmarks.overlap(options, only: only, printsJSON: format.json)
     }
   }
 }

@@ -23,27 +23,23 @@ struct BenchCommand: ParsableCommand {
   }
 
   struct StepOptions: ParsableArguments {
-    @Option(help: "A preset's name or a YAML file.") var preset = "vit-tiny"
-    @Option(help: "The MoE variant.") var moe: String?
-    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @Option(help: HelpText.preset) var preset = "vit-tiny"
+    @OptionGroup var variant: VariantOption
+    @OptionGroup var compute: ThreadsOption
     @Option(help: "Measured steps, after three of warm-up.") var steps = 20
     @Option(help: "Images or windows of text of a step; the preset's by default.") var batch: Int?
-    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
-    var settings: [String] = []
+    @OptionGroup var overrides: SettingsOption
     @Flag(help: "Also print time, FLOPs and bytes of every operation.") var profile = false
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var format: JSONOption
 
     func validate() throws {
       if steps < 1 { throw ValidationError("--steps is \(steps); at least 1 is needed") }
     }
 
     func run(_ mode: StepBenchmark.Mode) throws {
-      let flags: [(String, String?)] = [
-        ("moe.variant", moe), ("tensor.threads", threads.map(String.init)),
-        ("data.batch", batch.map(String.init)),
-      ]
       let config = try BenchCommand.configuration(
-        preset, flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings,
+        preset,
+        variant.settings + compute.settings + (batch.map { ["data.batch=\($0)"] } ?? []) + overrides.settings,
         for: mode == .train ? .trainingSteps : .forwardPasses)
       let engine = try config.tensor.makeEngine()
       let result = try StepBenchmark(
@@ -52,7 +48,7 @@ struct BenchCommand: ParsableCommand {
       ).run(engine: engine, profiled: profile)
       let output = StandardStream.output
       output.write(result.text)
-      if json { output.line(JSONValue.line(result)) }
+      if format.json { output.line(JSONValue.line(result)) }
     }
   }
 
@@ -71,14 +67,13 @@ struct BenchCommand: ParsableCommand {
   struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "One sequence of a language model with cached keys and values.")
-    @Option(help: "A preset's name or a YAML file.") var preset = "gpt-small"
-    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @Option(help: HelpText.preset) var preset = "gpt-small"
+    @OptionGroup var compute: ThreadsOption
     @Option(help: "Tokens of the prompt.") var prompt = 32
     @Option(help: "Tokens to make.") var tokens = 128
     @Option(help: "Repetitions, of which the best counts.") var repetitions = 3
-    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
-    var settings: [String] = []
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var overrides: SettingsOption
+    @OptionGroup var format: JSONOption
 
     func validate() throws {
       for (name, value) in [("prompt", prompt), ("tokens", tokens), ("repetitions", repetitions)] where value < 1 {
@@ -88,28 +83,28 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
       let config = try BenchCommand.configuration(
-        preset, (threads.map { ["tensor.threads=\($0)"] } ?? []) + settings, for: .generation)
+        preset, compute.settings + overrides.settings, for: .generation)
       let result = try GenerationBenchmark.run(
         config.model, preset: preset, promptTokens: prompt, newTokens: tokens, repetitions: repetitions,
         engine: config.tensor.makeEngine())
       StandardStream.output.line(
         "\(preset) \(result.variant), \(result.experts) experts: \(HumanFormat.fixed(result.tokensPerSecond, 1)) tokens/s after a prompt of \(prompt) in \(HumanFormat.fixed(result.promptMs, 1)) ms; \(result.threads) threads"
       )
-      if json { StandardStream.output.line(JSONValue.line(result)) }
+      if format.json { StandardStream.output.line(JSONValue.line(result)) }
     }
   }
 
   struct Gemm: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Matrix products of a preset's shapes with each BLAS.")
-    @Option(help: "Computing threads; all cores by default.") var threads: Int?
+    @OptionGroup var compute: ThreadsOption
     @Option(help: "Rows, such as tokens of a batch.") var rows = 4096
-    @Option(help: "Model width.") var width = 192
-    @Flag(help: "End with one line of JSON.") var json = false
+    @Option(help: HelpText.width) var width = 192
+    @OptionGroup var format: JSONOption
 
     func run() throws {
       let rows = try ProductBenchmark.table(
-        threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, rows: rows, width: width,
+        threads: compute.threads ?? ProcessInfo.processInfo.activeProcessorCount, rows: rows, width: width,
         hidden: 4 * width)
       var table = TextTable(columns: [
         .left("backend"), .left("A"), .left("B"), .right("m"), .right("n"), .right("k"),
@@ -122,14 +117,14 @@ struct BenchCommand: ParsableCommand {
         ])
       }
       StandardStream.output.write(table.render())
-      if json { StandardStream.output.line(JSONValue.line(rows)) }
+      if format.json { StandardStream.output.line(JSONValue.line(rows)) }
     }
   }
 
   struct Kernels: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Element-wise kernels on one core.")
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var format: JSONOption
 
     func run() throws {
       let rows = KernelBenchmark.table()
@@ -143,19 +138,18 @@ struct BenchCommand: ParsableCommand {
         ])
       }
       StandardStream.output.write(table.render())
-      if json { StandardStream.output.line(JSONValue.line(rows)) }
+      if format.json { StandardStream.output.line(JSONValue.line(rows)) }
     }
   }
 
   struct Checkpoint: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Saving and loading a preset's whole training state, beside dd on the same disk.")
-    @Option(help: "A preset's name or a YAML file.") var preset = "gpt2-moe-small"
+    @Option(help: HelpText.preset) var preset = "gpt2-moe-small"
     @Option(help: "Where the files are written, some GB; removed at the end.") var folder = OutputPath(".")
     @Option(help: "How often each is done; dd reads first in one half of them.") var rounds = 4
-    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
-    var settings: [String] = []
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var overrides: SettingsOption
+    @OptionGroup var format: JSONOption
 
     func validate() throws {
       if rounds < 2 { throw ValidationError("--rounds is \(rounds); at least 2 are needed") }
@@ -163,11 +157,11 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
       let folder = try folder.folder("--folder")
-      let config = try BenchCommand.configuration(preset, settings, for: .saving)
+      let config = try BenchCommand.configuration(preset, overrides.settings, for: .saving)
       let result = try CheckpointBenchmark.run(
         config, preset: preset, folder: folder, rounds: rounds, engine: config.tensor.makeEngine())
       StandardStream.output.write(result.text)
-      if json { StandardStream.output.line(JSONValue.line(result)) }
+      if format.json { StandardStream.output.line(JSONValue.line(result)) }
     }
   }
 
@@ -177,16 +171,16 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "An image folder or one of token shards; rendered shapes of the given size by default.")
     var data: String?
     @Option(help: "Side of the images in pixels.") var size = 64
-    @Option(help: "Loader threads; all cores by default.") var threads: Int?
-    @Flag(help: "End with one line of JSON.") var json = false
+    @OptionGroup var compute: ThreadsOption
+    @OptionGroup var format: JSONOption
 
     func run() throws {
       if let data, TokenCorpus.isShardFolder(data) {
-        let result = try DataBenchmark.runTokens(path: data, threads: threads ?? 1)
+        let result = try DataBenchmark.runTokens(path: data, threads: compute.threads ?? 1)
         StandardStream.output.line(
           "\(HumanFormat.grouped(result.tokens)) tokens, batches of \(result.batch) windows of \(result.length), "
             + "\(result.threads) threads: \(HumanFormat.grouped(Int(result.tokensPerSecond))) tokens/s")
-        if json { StandardStream.output.line(JSONValue.line(result)) }
+        if format.json { StandardStream.output.line(JSONValue.line(result)) }
         return
       }
       let made = data == nil ? NSTemporaryDirectory() + "mmoe-bench-\(getpid())" : nil
@@ -197,12 +191,12 @@ struct BenchCommand: ParsableCommand {
       }
       let result = try DataBenchmark.run(
         path: data ?? made!, imageSize: size,
-        threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        threads: compute.threads ?? ProcessInfo.processInfo.activeProcessorCount)
       StandardStream.output.line(
         "\(result.images) images of \(size) x \(size), \(result.threads) threads: "
           + "\(HumanFormat.grouped(Int(result.decodingImagesPerSecond))) images/s decoded and augmented, "
           + "\(HumanFormat.grouped(Int(result.cachedImagesPerSecond))) images/s from the cache")
-      if json { StandardStream.output.line(JSONValue.line(result)) }
+      if format.json { StandardStream.output.line(JSONValue.line(result)) }
     }
   }
 }

@@ -16,25 +16,27 @@ struct CheckpointCommand: ParsableCommand {
   struct Info: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Task, step, size, names and origin of a checkpoint.")
 
-    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @OptionGroup var source: CheckpointArgument
     @Option(help: "Also write the metrics of its run, step by step, as comma-separated values.") var csv: OutputPath?
-    @Flag(help: "End with one line of JSON on standard output.") var json = false
+    @OptionGroup var format: JSONOnlyOption
 
     func run() throws {
       let csv = try csv?.file("--csv")
-      let info = try CheckpointInspection.info(checkpoint)
-      if let csv { try DurableFile.write(CheckpointInspection.metricsCSV(checkpoint), to: csv) }
-      if json { StandardStream.output.line(info.json.line) } else { StandardStream.output.write(info.text) }
+      let info = try CheckpointInspection.info(source.checkpoint)
+      if let csv { try DurableFile.write(CheckpointInspection.metricsCSV(source.checkpoint), to: csv) }
+      if format.json { StandardStream.output.line(info.json.line) } else { StandardStream.output.write(info.text) }
     }
   }
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The model's arrays with their shapes.")
 
-    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @OptionGroup var source: CheckpointArgument
     @Argument(help: "Only those that match, such as 'blocks.*.moe.*' or experts.") var patterns: [String] = []
 
-    func run() throws { StandardStream.output.write(try CheckpointInspection.list(checkpoint, patterns: patterns)) }
+    func run() throws {
+      StandardStream.output.write(try CheckpointInspection.list(source.checkpoint, patterns: patterns))
+    }
   }
 
   struct Diff: ParsableCommand {
@@ -59,7 +61,7 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The mean of several checkpoints' weights.")
 
     @Argument(help: "Checkpoints of one model.") var checkpoints: [String]
-    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: OutputPath
+    @Option(help: HelpText.newCheckpointOfWeights) var out: OutputPath
 
     func run() throws {
       let out = try out.file("--out")
@@ -90,18 +92,18 @@ struct CheckpointCommand: ParsableCommand {
   struct Merge: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "One file of a checkpoint that several ranks wrote.")
 
-    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
-    @Option(help: "The checkpoint to write.") var out: OutputPath
+    @OptionGroup var source: CheckpointArgument
+    @Option(help: HelpText.newCheckpoint) var out: OutputPath
 
     func run() throws {
-      CheckpointCommand.report(try CheckpointRewriting.reshard(checkpoint, parts: 1, to: out.file("--out")))
+      CheckpointCommand.report(try CheckpointRewriting.reshard(source.checkpoint, parts: 1, to: out.file("--out")))
     }
   }
 
   struct Split: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "A checkpoint as so many ranks would write it.")
 
-    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+    @OptionGroup var source: CheckpointArgument
     @Option(help: "Files NAME.rNN.h5 among which the experts are shared out.") var ranks: Int
     @Option(help: "The checkpoint to write, NAME.h5.") var out: OutputPath
 
@@ -111,7 +113,7 @@ struct CheckpointCommand: ParsableCommand {
 
     func run() throws {
       CheckpointCommand.report(
-        try CheckpointRewriting.reshard(checkpoint, parts: ranks, to: out.file("--out")))
+        try CheckpointRewriting.reshard(source.checkpoint, parts: ranks, to: out.file("--out")))
     }
   }
 
@@ -119,12 +121,12 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "merge-lora", abstract: "A whole model of one that was trained with adapters (lora.rank).")
 
-    @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
-    @Option(help: "The checkpoint to write; it has no optimiser state.") var out: OutputPath
+    @OptionGroup var source: CheckpointArgument
+    @Option(help: HelpText.newCheckpointOfWeights) var out: OutputPath
 
     func run() throws {
       let out = try out.file("--out")
-      let count = try CheckpointRewriting.mergeAdapters(checkpoint, to: out)
+      let count = try CheckpointRewriting.mergeAdapters(source.checkpoint, to: out)
       StandardStream.output.line("adapters of \(count) weights merged in \(out)")
     }
   }

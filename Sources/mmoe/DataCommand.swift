@@ -39,16 +39,16 @@ struct DataCommand: ParsableCommand {
       abstract: "Counts, sizes, pixel statistics and bad files of an image folder; counts of token shards.")
 
     @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or of token shards.") var directory: String
-    @Flag(help: "Print one line of JSON.") var json = false
+    @OptionGroup var format: JSONOnlyOption
 
     func run() throws {
       if TokenCorpus.isShardFolder(directory) {
         let inspection = try ShardInspection(path: directory)
-        StandardStream.output.line(json ? JSONValue.line(inspection) : inspection.text())
+        StandardStream.output.line(format.json ? JSONValue.line(inspection) : inspection.text())
         return
       }
       let inspection = try DatasetInspection(path: directory)
-      StandardStream.output.line(json ? JSONValue.line(inspection) : inspection.text())
+      StandardStream.output.line(format.json ? JSONValue.line(inspection) : inspection.text())
       try inspection.requireReadable()
     }
   }
@@ -60,16 +60,16 @@ struct DataCommand: ParsableCommand {
     @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or with captions.jsonl.")
     var directory: String
     @Option(help: "Images are resized to this side.") var size = 32
-    @Flag(help: "Print one line of JSON.") var json = false
+    @OptionGroup var format: JSONOnlyOption
 
     func run() throws {
       if PairFolder.isOne(directory) {
         let baselines = try PairBaselines(path: directory)
-        StandardStream.output.line(json ? JSONValue.line(baselines) : baselines.text)
+        StandardStream.output.line(format.json ? JSONValue.line(baselines) : baselines.text)
         return
       }
       let baselines = try PixelBaselines(path: directory, imageSize: size)
-      StandardStream.output.line(json ? JSONValue.line(baselines) : baselines.text)
+      StandardStream.output.line(format.json ? JSONValue.line(baselines) : baselines.text)
     }
   }
 }

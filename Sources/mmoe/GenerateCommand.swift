@@ -7,13 +7,10 @@ extension OffloadMode: ExpressibleByArgument {}
 
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "generate", abstract: "Continue texts with a language model.")
+    commandName: "generate", abstract: "Continue texts with a language model.",
+    discussion: "--checkpoint may also be a folder with config.json and model.safetensors.")
 
-  @Option(
-    help:
-      "A checkpoint or a run's folder of `mmoe train --task lm`, or a folder with config.json and model.safetensors; the latest run by default."
-  )
-  var checkpoint: String?
+  @OptionGroup var source: CheckpointOption
   @Option(help: "The beginning of the text; repeatable.") var prompt: [String] = []
   @Option(help: "Tokens to make at most, for each prompt.") var tokens = 256
   @Option(help: "Divides the logits; 0 = always the most probable token.") var temperature = 0.8
@@ -28,8 +25,8 @@ struct GenerateCommand: ParsableCommand {
   var offload = OffloadMode.none
   @Option(help: "With --offload: experts kept in memory, of all layers together; a quarter by default.")
   var expertCache: Int?
-  @Option(help: "Computing threads; all cores by default.") var threads: Int?
-  @Flag(help: "Print a line of JSON for each prompt, with ids and speed.") var json = false
+  @OptionGroup var compute: ThreadsOption
+  @OptionGroup var format: JSONOnlyOption
 
   func validate() throws {
     if tokens < 1 { throw ValidationError("--tokens is \(tokens); at least 1 is needed") }
@@ -43,16 +40,16 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     var options = GenerateSession.Options()
-    options.checkpoint = checkpoint
+    options.checkpoint = source.checkpoint
     options.prompts = prompt.isEmpty ? [""] : prompt
     options.tokens = tokens
     options.sampling = SamplingOptions(
       temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed)
     options.stops = stop
-    options.threads = threads
+    options.threads = compute.threads
     options.offload = offload
     options.expertCache = expertCache
-    options.printsJSON = json
+    options.printsJSON = format.json
     try GenerateSession(options).run()
   }
 }

@@ -19,16 +19,15 @@ struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Shapes, parameters, FLOPs and memory of a preset; a drawing of one block pair.")
 
-    @Argument(help: "A preset's name or a YAML file.") var preset: String
-    @Option(help: "The MoE variant.") var moe: String?
-    @Option(name: .customLong("set"), help: "key=value of the configuration; repeatable.")
-    var settings: [String] = []
+    @Argument(help: HelpText.preset) var preset: String
+    @OptionGroup var variant: VariantOption
+    @OptionGroup var overrides: SettingsOption
     @Option(help: "Draw one block pair's data flow into this SVG file (Graphviz).") var svg: OutputPath?
 
     func run() throws {
       let drawing = try svg?.file("--svg")
       let description = try ModelDescription(
-        preset: preset, settings: (moe.map { ["moe.variant=\($0)"] } ?? []) + settings)
+        preset: preset, settings: variant.settings + overrides.settings)
       StandardStream.output.write(try description.text())
       if let drawing { try description.drawPair(to: drawing) }
     }

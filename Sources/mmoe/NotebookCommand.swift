@@ -13,19 +13,23 @@ struct NotebookCommand: ParsableCommand {
       """,
     subcommands: [Run.self, Check.self])
 
+  struct Files: ParsableArguments {
+    @Argument(help: "Markdown files.") var files: [String]
+  }
+
   struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run all commands and write their outputs into the file.")
-    @Argument(help: "Markdown files.") var files: [String]
+    @OptionGroup var notebooks: Files
 
-    func run() throws { try NotebookCommand.each(files) { try $0.run() } }
+    func run() throws { try NotebookCommand.each(notebooks.files) { try $0.run() } }
   }
 
   struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Run the quick commands; exit status 1 when one fails or a stable output differs.")
-    @Argument(help: "Markdown files.") var files: [String]
+    @OptionGroup var notebooks: Files
 
-    func run() throws { try NotebookCommand.each(files) { try $0.check() } }
+    func run() throws { try NotebookCommand.each(notebooks.files) { try $0.check() } }
   }
 
   private static func each(_ files: [String], _ body: (NotebookSession) throws -> Int32) throws {

@@ -17,7 +17,7 @@ extension DataCommand {
         same picture) are never on both sides.
         """)
 
-    @Option(help: "The folder to make.") var out: OutputPath
+    @Option(help: HelpText.newFolder) var out: OutputPath
     @Option(help: "A font of colour bitmaps.") var font = EmojiImport.Options().font
     @Option(help: "Unicode's emoji-test.txt.") var list = EmojiImport.Options().list
     @Option(help: "Emoji held out for validation, without their variants.") var heldOut = EmojiImport.Options().heldOut

@@ -11,12 +11,12 @@ struct ParityCommand: ParsableCommand {
 
   @Argument(help: "HDF5 files made by Tests/Reference/make_cases.py.") var cases: [String]
   @Option(help: "Largest relative difference allowed.") var tolerance = 1e-4
-  @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @OptionGroup var compute: ThreadsOption
   @Flag(help: "Print every compared array, not only the worst of each case.") var verbose = false
 
   func run() throws {
     let passed = try ParitySession(
-      cases: cases, tolerance: tolerance, threads: threads, isVerbose: verbose
+      cases: cases, tolerance: tolerance, threads: compute.threads, isVerbose: verbose
     ).run(StandardStream.output)
     if !passed { throw ExitCode(1) }
   }

@@ -13,7 +13,7 @@ struct SimulateCommand: ParsableCommand {
       """)
 
   @Option(help: "weak (tokens of a rank stay) or strong (tokens of all stay).") var scaling: String?
-  @Option(help: "Model width.") var width = 1024
+  @Option(help: HelpText.width) var width = 1024
   @Option(help: "Tokens: of a rank (weak), of all (strong).") var tokens = 4096
   @Option(help: "Experts of a rank: ScMoE's route may be cut into as many parts, up to four.") var expertsPerRank = 4
   @Option(help: "TFLOP/s that a rank computes.") var tflops = 100.0

@@ -13,15 +13,15 @@ struct StudyCommand: ParsableCommand {
 
   @Argument(help: "A study, such as configs/studies/language.yaml.") var file: String
   @Option(help: "Its folder; checkpoints/study-NAME by default.") var out: OutputPath?
-  @Option(help: "The data, instead of what the file names.") var data: String?
-  @Option(help: "Computing threads; all cores by default.") var threads: Int?
+  @OptionGroup var set: DataOption
+  @OptionGroup var compute: ThreadsOption
   @Flag(help: "Compare what is finished and run nothing; also while the study runs.") var report = false
   @Option(help: "Compare all with this variant, instead of the baselines of the file.") var against: String?
   @Option(help: "Compare by this metric, such as recall_at_10, instead of the validation loss.") var measure: String?
-  @Flag(help: "End with one line of JSON on standard output.") var json = false
+  @OptionGroup var format: JSONOption
 
   func validate() throws {
-    if report, data != nil { throw ValidationError("--report reads finished rows; --data is for their runs") }
+    if report, set.data != nil { throw ValidationError("--report reads finished rows; --data is for their runs") }
   }
 
   func run() throws {
@@ -29,12 +29,12 @@ struct StudyCommand: ParsableCommand {
     var options = StudySession.Options()
     options.file = file
     options.out = try report ? out?.unchecked : out?.folder("--out")
-    options.data = data
-    options.threads = threads
+    options.data = set.data
+    options.threads = compute.threads
     options.onlyReports = report
     options.against = against
     options.measure = measure
-    options.printsJSON = json
+    options.printsJSON = format.json
     let status = try StudySession(options).run()
     if status != 0 { throw ExitCode(status) }
   }

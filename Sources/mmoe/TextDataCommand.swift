@@ -18,14 +18,14 @@ extension DataCommand {
     @Argument(help: "A text, a JSONL file, either packed with gzip or zstd, or a folder of them.") var input: String
     @Option(help: "The word bytes, a folder with vocab.json and merges.txt, or a tokenizer.json.")
     var tokenizer: String
-    @Option(help: "The folder to make.") var out: OutputPath
+    @Option(help: HelpText.newFolder) var out: OutputPath
     @Option(help: "The text's field in JSONL files.") var field = CorpusTokenizer.Options().field
     @Option(help: "What in other files is a document.") var documents = CorpusTokenizer.Options().documents
     @Option(help: "Share of the documents for validation, where file names do not say it.")
     var valShare = CorpusTokenizer.Options().validationShare
     @Option(help: "Another seed chooses other documents for validation.") var seed: UInt64 = 0
     @Option(help: "Tokens of a shard.") var shardTokens = CorpusTokenizer.Options().shardTokens
-    @Option(help: "Threads; all cores by default.") var threads: Int?
+    @OptionGroup var compute: ThreadsOption
 
     func run() throws {
       let out = try out.folder("--out")
@@ -36,7 +36,7 @@ extension DataCommand {
       options.seed = seed
       options.shardTokens = shardTokens
       try CorpusWork.tokenize(
-        input, tokenizer: try TokenizerFiles.tokenizer(tokenizer), options: options, to: out, threads: threads,
+        input, tokenizer: try TokenizerFiles.tokenizer(tokenizer), options: options, to: out, threads: compute.threads,
         sink: StandardStream.output)
     }
   }
@@ -49,7 +49,7 @@ extension DataCommand {
     @Option(help: "Bytes of an id in the file: 2 or 4.") var tokenBytes = 2
     @Option(help: "Number of ids, where the tokenizer is not at hand.") var vocabulary: Int?
     @Option(help: "The tokenizer that made the ids; then documents and text are known.") var tokenizer: String?
-    @Option(help: "The folder to make.") var out: OutputPath
+    @Option(help: HelpText.newFolder) var out: OutputPath
 
     func validate() throws {
       guard (vocabulary == nil) != (tokenizer == nil) else {

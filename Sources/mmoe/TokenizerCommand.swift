@@ -15,7 +15,7 @@ struct TokenizerCommand: ParsableCommand {
 
     @Argument(help: "Text files.") var files: [String]
     @Option(help: "Tokens: 256 bytes and the merges.") var vocabulary = 8192
-    @Option(help: "The folder to make.") var out: OutputPath
+    @Option(help: HelpText.newFolder) var out: OutputPath
 
     func run() throws {
       let out = try out.folder("--out")
@@ -25,7 +25,7 @@ struct TokenizerCommand: ParsableCommand {
   }
 
   struct TokenizerOption: ParsableArguments {
-    @Option(help: "Folder with vocab.json and merges.txt (GPT-2's files), or a tokenizer.json.")
+    @Option(help: HelpText.tokenizer)
     var tokenizer: String
   }
 
@@ -69,7 +69,7 @@ struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Sizes, special tokens and the longest tokens; bytes a token on a text.")
 
-    @Argument(help: "Folder with vocab.json and merges.txt, or a tokenizer.json.") var tokenizer: String
+    @Argument(help: HelpText.tokenizer) var tokenizer: String
     @Option(help: "A text file to measure on.") var text: String?
 
     func run() throws {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import MMoEConfig
-import MMoEModels
+import MMoEData
+import MMoEParallel
 import MMoEReport
 import MMoERuns
 import MMoETrain
@@ -13,17 +14,9 @@ struct TrainCommand: RunsOnRanks {
       saved.
       """)
 
-  @Option(
-    help:
-      "What to train: imagenet-subset, lm or multimodal; by default what the run, the preset or the initial weights are of."
-  )
-  var task: String?
-  @Option(help: "A preset's name (`mmoe presets`) or a YAML file.") var preset: String?
-  @Option(
-    help:
-      "A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards; for multimodal a folder with captions.jsonl; - for the embedded data."
-  )
-  var data: String?
+  @OptionGroup var work: TaskOption
+  @Option(help: HelpText.preset) var preset: String?
+  @OptionGroup var set: DataOption
   @Option(help: "The run's folder.") var out: OutputPath?
   @Option(
     help:
@@ -36,27 +29,27 @@ struct TrainCommand: RunsOnRanks {
   var freeze: [String] = []
   @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
   var trainOnly: [String] = []
-  @Option(help: "The MoE variant: \(MoEVariant.listing).") var moe: String?
+  @OptionGroup var variant: VariantOption
   @Option(help: "Optimiser steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?
-  @Option(help: "Computing threads; all cores by default.") var threads: Int?
-  @Option(help: "Start so many ranks under mpirun on this host.") var ranks: Int?
+  @OptionGroup var compute: ThreadsOption
+  @OptionGroup var start: RanksOption
   @Option(help: "Ranks that share out the experts; by default as many as divide both.") var expertParallel: Int?
-  @Option(help: "sequential, pipelined:N, shortcut, shortcut+pipelined:N or auto.") var overlap: String?
+  @Option(help: "How the exchange between ranks overlaps: \(OverlapStrategy.forms).") var overlap: String?
   @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace:
     OutputPath?
-  @Option(help: "At an unreadable image: error or skip.") var onBadImage: String?
+  @Option(help: "At an unreadable image: \(alternatives(BadImagePolicy.allCases.map(\.rawValue))).") var onBadImage:
+    String?
   @Option(
     defaultAsFlag: "",
     help:
       "Go on with a run's folder or checkpoint; without a value with --out, which begins where it has no checkpoint yet, else with the latest run."
   )
   var resume: String?
-  @Option(name: .customLong("set"), help: "key=value of the configuration (`mmoe config`); repeatable.")
-  var settings: [String] = []
+  @OptionGroup var overrides: SettingsOption
   @Flag(help: "Print parameters, memory, FLOPs and what --data holds; train nothing.") var dryRun = false
-  @Flag(help: "End with one line of JSON on standard output.") var json = false
+  @OptionGroup var format: JSONOption
 
   func run() throws {
     if steps != nil && epochs != nil {
@@ -72,41 +65,38 @@ struct TrainCommand: RunsOnRanks {
     if let resume, !initFrom.isEmpty, !resume.isEmpty || out == nil {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
     }
-    if task == nil, preset == nil, resume == nil, initFrom.isEmpty {
-      throw ValidationError("nothing says what to train; give --task imagenet-subset, lm or multimodal")
+    if work.task == nil, preset == nil, resume == nil, initFrom.isEmpty {
+      throw ValidationError("nothing says what to train; give --task \(TaskOption.names)")
     }
     if initFrom.isEmpty && !map.isEmpty {
       throw ValidationError("--map says what to take from a source; give --init-from too")
     }
     if !dryRun { OutputLoss.outlive() }
     let (outFolder, traceFile) = (try out?.folder("--out"), try trace?.file("--trace"))
-    if let ranks {
-      guard (1...4096).contains(ranks) else {
-        throw ValidationError("--ranks is \(ranks), expected 1 to 4096")
-      }
-      if let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
-    }
+    try start.launch()
     var options = TrainSession.Options()
     options.trace = traceFile
-    options.task = task
+    options.task = work.task
     options.preset = preset
-    options.data = data
+    options.data = set.data
     options.out = outFolder
     options.initFrom = initFrom
     options.map = map
     options.resume = resume
     options.isDryRun = dryRun
-    options.printsJSON = json
+    options.printsJSON = format.json
     let flags: [(String, String?)] = [
-      ("moe.variant", moe), ("train.steps", steps.map(String.init)),
+      ("train.steps", steps.map(String.init)),
       ("train.steps", epochs.map { _ in "none" }), ("train.epochs", epochs.map(String.init)),
-      ("seed", seed.map(String.init)), ("tensor.threads", threads.map(String.init)),
+      ("seed", seed.map(String.init)),
       ("data.on_bad_image", onBadImage),
       ("finetune.freeze", freeze.isEmpty ? nil : freeze.joined(separator: ",")),
       ("finetune.train_only", trainOnly.isEmpty ? nil : trainOnly.joined(separator: ",")),
       ("parallel.expert", expertParallel.map(String.init)), ("parallel.overlap", overlap),
     ]
-    options.settings = flags.compactMap { key, value in value.map { "\(key)=\($0)" } } + settings
+    options.settings =
+      variant.settings + compute.settings + flags.compactMap { key, value in value.map { "\(key)=\($0)" } }
+      + overrides.settings
     let status = try TrainSession(options).run()
     if status != 0 { throw ExitCode(status) }
   }

@@ -257,6 +257,28 @@ import Testing
     #expect(found >= 15)
   }
 
+  /// An option that several commands have is declared once: no two declarations have the same name and the same help.
+  @Test func optionsAreDeclaredOnce() throws {
+    let folder = ProgramRunner.package + "/Sources/mmoe"
+    var places: [String: String] = [:]
+    for file in ArchitectureTests.files(of: folder) {
+      let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+      let declaration = /@(Option|Flag|Argument)\((?<words>[^@]*?)\)\s*var (?<name>\w+)/
+      for found in text.matches(of: declaration) {
+        let name = String(found.output.name)
+        let key = name + String(found.output.words).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        // Words from `HelpText` are shared where defaults differ.
+        guard !key.contains("HelpText") else { continue }
+        let other = places.updateValue(file, forKey: key)
+        #expect(other == nil, "\(file) declares \(name) as \(other ?? "") does; make it a group in Options.swift")
+        if ["threads", "json", "settings", "checkpoint", "moe", "task"].contains(name) {
+          #expect(file == "Options.swift", "\(file) declares \(name); use its group in Options.swift")
+        }
+      }
+    }
+    #expect(places.count > 60)
+  }
+
   /// Files of one idea.
   @Test func filesStayShort() throws {
     let sources = ProgramRunner.package + "/Sources"
