@@ -62,11 +62,11 @@ let package = Package(
 
     // The street: a module may use those before it that it names.
     .target(name: "MMoEFiles", path: "Sources/Files"),
-    .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS"], path: "Sources/Tensor"),
+    .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS", "MMoEFiles"], path: "Sources/Tensor"),
     .target(
       name: "MMoEData", dependencies: ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
       path: "Sources/Data"),
-    .target(name: "MMoEModels", dependencies: ["MMoETensor"], path: "Sources/Models"),
+    .target(name: "MMoEModels", dependencies: ["MMoEFiles", "MMoETensor"], path: "Sources/Models"),
     .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),
     .target(
       name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoEFiles", "MMoETensor", "MMoEModels"],

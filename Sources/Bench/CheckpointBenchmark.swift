@@ -114,7 +114,7 @@ public enum CheckpointBenchmark {
   /// Takes a file's pages out of memory; those on the disk stay.
   private static func forget(_ path: String) throws {
     let descriptor = open(path, O_RDONLY)
-    guard descriptor >= 0 else { throw TrainError("\(path): cannot be opened (\(systemReason(errno)))") }
+    guard descriptor >= 0 else { throw TrainError(path, found: "cannot be opened (\(systemReason(errno)))") }
     defer { close(descriptor) }
     fsync(descriptor)
     posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)

@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEModels
 import MMoETensor
 

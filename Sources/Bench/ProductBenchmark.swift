@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoETensor
 
 /// Matrix products as the hardware limit: what the model's speed is compared with.

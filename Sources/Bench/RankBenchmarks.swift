@@ -1,6 +1,8 @@
+import MMoEFiles
 import MMoEParallel
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// Benchmarks that several ranks run together; the first one reports.
 public enum RankBenchmarks {
@@ -58,8 +60,8 @@ public enum RankBenchmarks {
       let cases = OverlapBenchmark.Case.all.filter { chosen?.contains($0.label) ?? true }
       guard !cases.isEmpty else {
         throw TrainError(
-          "--only \(only ?? ""): no case has such a label; there are \(labels.joined(separator: ", "))"
-        )
+          "--only \(only ?? "")", found: "no case has such a label",
+          remedy: "there are \(labels.joined(separator: ", "))")
       }
       let results = try OverlapBenchmark(options, world: world, engine: engine).run(cases) { _ in }
       // The cost of copying, at the size of one exchange.

@@ -90,7 +90,7 @@ public enum SimulationReport {
 
     /// A table, and a plot where a file is named.
     ///
-    /// - Throws: `PlotError` when the plot cannot be drawn.
+    /// - Throws: `ReportError` when the plot cannot be drawn.
     public func report(plot file: String?) throws -> String {
       let rows = try rows()
       var table = TextTable(

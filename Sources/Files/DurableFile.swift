@@ -117,12 +117,14 @@ public final class DurableFile {
   static func synchronizeFolder(_ folder: String, of path: String) throws(FileFailure) {
     let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard directory >= 0 else {
-      throw FileFailure(path, "its folder cannot be opened: \(systemReason(errno)); check the folder's permissions")
+      throw FileFailure(
+        path, found: "its folder cannot be opened: \(systemReason(errno))", remedy: "check the folder's permissions")
     }
     defer { close(directory) }
     // Some file systems have no such operation, and then nothing to make durable.
     guard fsync(directory) == 0 || errno == EINVAL else {
-      throw FileFailure(path, "its folder cannot be written to the disk: \(systemReason(errno)); check the disk")
+      throw FileFailure(
+        path, found: "its folder cannot be written to the disk: \(systemReason(errno))", remedy: "check the disk")
     }
   }
 
@@ -131,7 +133,7 @@ public final class DurableFile {
       let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       guard descriptor >= 0 else {
         throw errno == EEXIST
-          ? FileFailure(finalPath, "is being written already; if it is not, delete \(path)")
+          ? FileFailure(finalPath, found: "is being written already", remedy: "if it is not, delete \(path)")
           : FileFailure(writing: finalPath, errno)
       }
       // Without locks in the file system nobody removes leftovers either.

@@ -12,18 +12,20 @@ public enum OutputPlace {
   public static func requireFile(_ path: String) throws(FileFailure) {
     switch kind(of: path) {
     case nil where path.utf8.last == UInt8(ascii: "/"), S_IFDIR:
-      throw FileFailure(path, "a folder, expected a file; name one in it")
+      throw FileFailure(path, found: "a folder", expected: "a file", remedy: "name one in it")
     case nil:
       let parent = FilePath.folder(of: path)
       guard let kind = kind(of: parent) else {
-        throw FileFailure(path, "there is no folder \(parent); make it with mkdir -p \(ShellWord.quoted(parent))")
+        throw FileFailure(
+          path, found: "there is no folder \(parent)", remedy: "make it with mkdir -p \(ShellWord.quoted(parent))")
       }
       guard kind == S_IFDIR else {
-        throw FileFailure(path, "\(parent) is a file, expected a folder; name another one")
+        throw FileFailure(path, found: "\(parent) is a file", expected: "a folder", remedy: "name another one")
       }
     case S_IFREG:
       guard access(path, W_OK) == 0 else { throw FileFailure(writing: path, errno) }
-    default: throw FileFailure(path, "no regular file, and would be replaced by one; name another file")
+    default:
+      throw FileFailure(path, found: "no regular file, and would be replaced by one", remedy: "name another file")
     }
   }
 }

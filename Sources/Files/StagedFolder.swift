@@ -26,12 +26,13 @@ public final class StagedFolder {
     do {
       try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
     } catch {
-      throw FileFailure(parent, "cannot be created; choose a folder that you can write to")
+      throw FileFailure(parent, found: "cannot be created", remedy: "choose a folder that you can write to")
     }
     StagedFolder.removeLeftovers(of: name)
     path = "\(name).partial-\(getpid())-\(StagedFolder.made.add(1, ordering: .relaxed).newValue)"
     guard mkdir(path, 0o755) == 0 else {
-      throw FileFailure(name, "cannot be created: \(systemReason(errno)); choose a folder that you can write to")
+      throw FileFailure(
+        name, found: "cannot be created: \(systemReason(errno))", remedy: "choose a folder that you can write to")
     }
     lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     // Where the file system has no locks nobody removes leftovers either.
@@ -51,7 +52,7 @@ public final class StagedFolder {
     sync()
     // Replaces an empty folder, fails for one that was filled meanwhile.
     guard rename(path, final) == 0 else {
-      throw FileFailure(final, "cannot be created: \(systemReason(errno)); choose another name")
+      throw FileFailure(final, found: "cannot be created: \(systemReason(errno))", remedy: "choose another name")
     }
     isPresent = false
     try DurableFile.synchronizeFolder(FilePath.folder(of: final), of: final)
@@ -62,7 +63,7 @@ public final class StagedFolder {
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) else { return }
     let contents = try? FileManager.default.contentsOfDirectory(atPath: folder)
     guard isFolder.boolValue, contents?.isEmpty == true else {
-      throw FileFailure(folder, "exists already; remove it or name another folder")
+      throw FileFailure(folder, found: "exists already", remedy: "remove it or name another folder")
     }
   }
 

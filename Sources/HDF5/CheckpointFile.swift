@@ -49,39 +49,37 @@ public enum CheckpointFile {
     }
     guard start.count == UserBlock.size else {
       throw HDF5Error(
-        .truncated, path,
-        "truncated checkpoint: \(length) bytes found, at least \(UserBlock.size) expected; \(remedy)"
-      )
+        .truncated, path, found: "truncated checkpoint: \(length) bytes found, at least \(UserBlock.size) expected",
+        remedy: remedy)
     }
     let block: UserBlock
     switch UserBlock.decode(start) {
     case .success(let decoded): block = decoded
     case .failure(.newer(let version)):
       throw HDF5Error(
-        .newerVersion, path,
-        "checkpoint of container version \(version); this program reads up to \(Self.version), update it"
-      )
+        .newerVersion, path, found: "checkpoint of container version \(version)",
+        remedy: "this program reads up to \(Self.version), update it")
     case .failure(.changed):
       throw HDF5Error(
-        .damaged, path,
-        "damaged checkpoint: its user block has changed since it was written; \(remedy)")
+        .damaged, path, found: "damaged checkpoint: its user block has changed since it was written", remedy: remedy)
     }
     guard length >= block.fileBytes else {
       throw HDF5Error(
-        .truncated, path,
-        "truncated checkpoint: \(length) bytes found, \(block.fileBytes) expected; \(remedy)")
+        .truncated, path, found: "truncated checkpoint: \(length) bytes found, \(block.fileBytes) expected",
+        remedy: remedy)
     }
     guard length == block.fileBytes else {
       throw HDF5Error(
-        .damaged, path,
-        "damaged checkpoint: \(length) bytes found, only \(block.fileBytes) expected; \(remedy)")
+        .damaged, path, found: "damaged checkpoint: \(length) bytes found, only \(block.fileBytes) expected",
+        remedy: remedy)
     }
     let found = try checksum(file, path, end: length, version: block.version)
     guard found == block.checksum else {
       throw HDF5Error(
         .damaged, path,
-        "damaged checkpoint: its bytes have changed since it was written (checksum \(hex(found)), "
-          + "\(hex(block.checksum)) expected); \(remedy)")
+        found:
+          "damaged checkpoint: its bytes have changed since it was written (checksum \(hex(found)), \(hex(block.checksum)) expected)",
+        remedy: remedy)
     }
     return Summary(version: block.version, bytes: length, checksum: found)
   }
@@ -100,8 +98,8 @@ public enum CheckpointFile {
       : known.checksum(of: file, end: end, &sum)
     guard status == 0 else {
       throw status < 0
-        ? HDF5Error(.truncated, path, "became shorter while it was read; \(remedy)")
-        : HDF5Error(.unreadable, path, "cannot be read: \(systemReason(status))")
+        ? HDF5Error(.truncated, path, found: "became shorter while it was read", remedy: remedy)
+        : HDF5Error(.unreadable, path, found: "cannot be read: \(systemReason(status))")
     }
     return sum
   }

@@ -46,7 +46,9 @@ public final class CheckpointWriter {
       throw HDF5Error(.unwritable, path, error.message)
     }
     let descriptor = dup(temporary.descriptor)
-    guard descriptor >= 0 else { throw HDF5Error(.unwritable, path, "cannot be written: \(systemReason(errno))") }
+    guard descriptor >= 0 else {
+      throw HDF5Error(.unwritable, path, found: "cannot be written: \(systemReason(errno))")
+    }
     open = OpenFile(descriptor: descriptor)
     do {
       id = try HDF5Library.shared.call(path, .unwritable) { fault in
@@ -289,7 +291,7 @@ extension CheckpointWriter {
     _ function: (mmoe_h5_id, UnsafeMutablePointer<CChar>) -> Bool
   ) throws {
     guard let id else {
-      throw HDF5Error(.unwritable, file, "the checkpoint is complete or abandoned already")
+      throw HDF5Error(.unwritable, file, found: "the checkpoint is complete or abandoned already")
     }
     do {
       try HDF5Library.shared.call(file, .unwritable, remedy: Self.remedy) {

@@ -1,8 +1,7 @@
 import MMoEFiles
 
-/// Why a file could not be read or written, in one line: file, place in it, what was found, what
-/// was expected, what to do.
-public struct HDF5Error: Error, CustomStringConvertible, Equatable {
+/// Why a file could not be read or written.
+public struct HDF5Error: FaultError, Equatable {
   /// What kind of failure it is, for callers that can go on with another file.
   public enum Reason: Sendable {
     /// The file, or something asked for in it, does not exist.
@@ -26,16 +25,21 @@ public struct HDF5Error: Error, CustomStringConvertible, Equatable {
   }
 
   public let reason: Reason
+  public let fault: Fault
   /// Path of the file as the caller gave it.
-  public let file: String
-  public let message: String
+  public var file: String { fault.file ?? "" }
+  public var message: String { fault.message }
 
-  public var description: String { "\(file): \(message)" }
+  public init(_ fault: Fault) { (reason, self.fault) = (.refused, fault) }
 
-  /// Names inside a file are a stranger's.
-  init(_ reason: Reason, _ file: String, _ message: String) {
+  init(
+    _ reason: Reason, _ file: String, field: String? = nil, found: String, expected: String? = nil,
+    remedy: String? = nil
+  ) {
     self.reason = reason
-    self.file = oneLine(file)
-    self.message = oneLine(message)
+    fault = Fault(file, field: field, found: found, expected: expected, remedy: remedy)
   }
+
+  /// - Parameter message: a text that does not have a fault's form.
+  init(_ reason: Reason, _ file: String, _ message: String) { self.init(reason, file, found: message) }
 }

@@ -1,5 +1,6 @@
 import CHDF5
 import Foundation
+import MMoEFiles
 
 /// The one owner of the HDF5 library: builds of it may not be thread-safe, so every call passes
 /// through `sync`.

@@ -1,4 +1,5 @@
 import CHDF5
+import MMoEFiles
 
 extension HDF5Reader {
   /// Names of the attributes of an object, by increasing name.
@@ -88,12 +89,12 @@ extension HDF5Reader {
   }
 
   private func wrongKind(_ name: String, _ found: Attribute, expected: String) -> HDF5Error {
-    HDF5Error(.mismatch, file, "attribute '\(name)': \(found.kind) found, \(expected) expected")
+    HDF5Error(.mismatch, file, found: "attribute '\(name)': \(found.kind) found, \(expected) expected")
   }
 
   /// The path that HDF5 knows an object of the index by.
   private func known(_ object: String) throws -> String {
-    guard exists(object) else { throw HDF5Error(.missing, file, "no object '\(object)'") }
+    guard exists(object) else { throw HDF5Error(.missing, file, found: "no object '\(object)'") }
     let path = normalised(object)
     return path.isEmpty ? "/" : path
   }

@@ -18,8 +18,7 @@ extension HDF5Reader {
     guard dataset.count == count else {
       throw HDF5Error(
         .mismatch, file,
-        "dataset '\(path)': \(dataset.count) elements of shape \(dataset.shape) found, \(count) expected"
-      )
+        found: "dataset '\(path)': \(dataset.count) elements of shape \(dataset.shape) found, \(count) expected")
     }
     try read(dataset, as: MMOE_H5_FLOAT32, into: destination)
   }
@@ -60,9 +59,7 @@ extension HDF5Reader {
   }
 
   private func wrongType(_ dataset: HDF5Dataset, expected: String) -> HDF5Error {
-    HDF5Error(
-      .mismatch, file,
-      "dataset '\(dataset.path)': holds \(dataset.type.rawValue), \(expected) expected")
+    HDF5Error(.mismatch, file, found: "dataset '\(dataset.path)': holds \(dataset.type.rawValue), \(expected) expected")
   }
 
   /// Allocates for what the index has checked against the file's length.
@@ -111,7 +108,8 @@ extension HDF5Reader {
     guard found == 0 else {
       throw HDF5Error(
         .unreadable, file,
-        "dataset '\(dataset.path)': \(found < 0 ? "the file became shorter while it was read" : systemReason(found))")
+        found:
+          "dataset '\(dataset.path)': \(found < 0 ? "the file became shorter while it was read" : systemReason(found))")
     }
   }
 }

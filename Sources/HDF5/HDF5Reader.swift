@@ -37,8 +37,9 @@ public final class HDF5Reader: Sendable {
     guard found.bytes == part.bytes, found.checksum == part.checksum else {
       throw HDF5Error(
         .damaged, path,
-        "of another step than \(owner): checksum \(CheckpointFile.hex(found.checksum)) found, \(CheckpointFile.hex(part.checksum)) expected; copy both again or use an earlier checkpoint"
-      )
+        found:
+          "of another step than \(owner): checksum \(CheckpointFile.hex(found.checksum)) found, \(CheckpointFile.hex(part.checksum)) expected",
+        remedy: "copy both again or use an earlier checkpoint")
     }
     try HDF5Reader.probe(file, path)
     try self.init(file, path, bytes: file.length, allowsParts: false)
@@ -114,7 +115,7 @@ public final class HDF5Reader: Sendable {
     for name in names.sorted() {
       guard let part = known.first(where: { ExactName($0.name) == name }) else {
         throw HDF5Error(
-          .refused, path, "links to \(name.text), which its attribute \(CheckpointPart.attribute) does not name")
+          .refused, path, found: "links to \(name.text), which its attribute \(CheckpointPart.attribute) does not name")
       }
       parts[name] = try HDF5Reader(part: part, of: path)
     }
@@ -147,7 +148,7 @@ public final class HDF5Reader: Sendable {
   /// - Throws: `HDF5Error` when there is no such group.
   public func list(_ group: String) throws -> [HDF5Entry] {
     guard let members = index.members(normalised(group)) else {
-      throw HDF5Error(.missing, file, "no group '\(group)'")
+      throw HDF5Error(.missing, file, found: "no group '\(group)'")
     }
     return members
   }
@@ -158,7 +159,7 @@ public final class HDF5Reader: Sendable {
   public func dataset(_ path: String) throws -> HDF5Dataset {
     guard let dataset = index.dataset(normalised(path)) else {
       let found = index.members(normalised(path)) == nil ? "no dataset" : "a group, not a dataset:"
-      throw HDF5Error(.missing, file, "\(found) '\(path)'")
+      throw HDF5Error(.missing, file, found: "\(found) '\(path)'")
     }
     return dataset
   }

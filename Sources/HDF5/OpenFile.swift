@@ -18,8 +18,8 @@ final class OpenFile: Sendable {
     guard descriptor >= 0 else {
       let code = errno
       throw code == ENOENT
-        ? HDF5Error(.missing, path, "no such file; check the path")
-        : HDF5Error(.unreadable, path, "cannot be opened: \(systemReason(code))")
+        ? HDF5Error(.missing, path, found: "no such file", remedy: "check the path")
+        : HDF5Error(.unreadable, path, found: "cannot be opened: \(systemReason(code))")
     }
     self.init(descriptor: descriptor)
     guard let status = status, status.st_mode & S_IFMT == S_IFREG else {

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Markdown with commands: blocks fenced as `sh`, each followed by a block fenced as `text` with its output.
 ///
 /// Words behind `sh` say how a command is treated: `time-limit=SECONDS`, `stable` (the output is the same every time),
@@ -90,7 +92,7 @@ struct NotebookDocument {
       guard parts.count == 2, parts[0] == "time-limit", let seconds = Double(parts[1]), seconds > 0, seconds <= 1e6
       else {
         throw NotebookError(
-          "\(file):\(command.line): '\(word)' behind sh, expected time-limit=SECONDS, stable or quick")
+          "\(file):\(command.line)", found: "'\(word)' behind sh", expected: "time-limit=SECONDS, stable or quick")
       }
       command.timeLimit = seconds
     }
@@ -115,14 +117,15 @@ struct NotebookDocument {
     }
     if let open {
       throw NotebookError(
-        "\(file):\(open.line + 1): a block begins and has no end; close it with \(open.mark) three times")
+        "\(file):\(open.line + 1)", found: "a block begins and has no end",
+        remedy: "close it with \(open.mark) three times")
     }
     return fences
   }
 }
 
-/// What is wrong with a notebook, in one line: file, line, what was found and what was expected.
-public struct NotebookError: Error, CustomStringConvertible, Sendable {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+/// What is wrong with a notebook.
+public struct NotebookError: FaultError {
+  public let fault: Fault
+  public init(_ fault: Fault) { self.fault = fault }
 }

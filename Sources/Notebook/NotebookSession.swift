@@ -32,7 +32,7 @@ public struct NotebookSession {
       outputs[index] = output
       guard try read() == text else {
         throw NotebookError(
-          "\(file): changed while its commands ran; outputs from here on are not written, run it again")
+          file, found: "changed while its commands ran", remedy: "outputs from here on are not written, run it again")
       }
       let changed = document.replacing(outputs)
       if changed != text { try write(changed) }
@@ -53,8 +53,8 @@ public struct NotebookSession {
       guard command.isStable else { continue }
       guard let (lines, line) = command.output else {
         throw NotebookError(
-          "\(file):\(command.line): marked stable, but no output stands behind it; write it with `mmoe notebook run \(ShellWord.quoted(file))`"
-        )
+          "\(file):\(command.line)", found: "marked stable, but no output stands behind it",
+          remedy: "write it with `mmoe notebook run \(ShellWord.quoted(file))`")
       }
       let expected = NotebookRunner.trimmed(lines)
       guard
@@ -97,7 +97,9 @@ final class NotebookRunner {
     do {
       try FileManager.default.createDirectory(atPath: scratch + "/files", withIntermediateDirectories: true)
     } catch {
-      throw NotebookError("\(scratch): cannot be created (\(systemReason(of: error))); set TMPDIR to a writable folder")
+      throw NotebookError(
+        "\(scratch)", found: "cannot be created (\(systemReason(of: error)))", remedy: "set TMPDIR to a writable folder"
+      )
     }
     var environment = ProcessInfo.processInfo.environment
     let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
@@ -125,7 +127,8 @@ final class NotebookRunner {
     let bytes = FileManager.default.contents(atPath: file) ?? Data()
     guard end != .outputLimit, bytes.count <= ShellCommand.outputLimit else {
       throw NotebookError(
-        "\(place): more than \(ShellCommand.outputLimit) bytes of output, expected less; pipe it through tail or grep")
+        place, found: "more than \(ShellCommand.outputLimit) bytes of output", expected: "less",
+        remedy: "pipe it through tail or grep")
     }
     let text = String(decoding: bytes, as: UTF8.self).replacing(scratch + "/files", with: "$NOTEBOOK")
     let lines = NotebookRunner.trimmed(text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
@@ -134,11 +137,11 @@ final class NotebookRunner {
     case .interrupted: return nil
     case .timeLimit:
       throw NotebookError(
-        "\(place): not done after \(HumanFormat.duration(command.timeLimit)), so it was ended; raise time-limit or make it shorter"
-      )
+        place, found: "not done after \(HumanFormat.duration(command.timeLimit)), so it was ended",
+        remedy: "raise time-limit or make it shorter")
     default:
       guard case .status(let status) = end else { break }
-      throw NotebookError("\(place): '\(command.title)' ended with status \(status): \(lines.last ?? "no output")")
+      throw NotebookError(place, found: "'\(command.title)' ended with status \(status): \(lines.last ?? "no output")")
     }
     sink.line("\(place)  \(command.title)  \(HumanFormat.duration(seconds))")
     return lines

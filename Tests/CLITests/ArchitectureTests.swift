@@ -25,7 +25,7 @@ import Testing
     let runs = train.union(["MMoETrain", "MMoEWeights"])
     return [
       Module("Files", []),
-      Module("Tensor", ["CKernels", "CBLAS"], ["Core", "Operations", "Optimizers"]),
+      Module("Tensor", ["CKernels", "CBLAS", "MMoEFiles"], ["Core", "Operations", "Optimizers"]),
       Module(
         "Data", ground.union(["CPNG", "CGlyphs", "CHash", "CCompress"]),
         [
@@ -34,7 +34,7 @@ import Testing
           "Loading", "Synthesis", "Baselines", "Inspection",
         ]),
       Module(
-        "Models", ["MMoETensor"],
+        "Models", ground,
         [
           "Config", "Routing", "Pass", "Layers", "Routers", "Balance", "MoE", "Backbone", "Vision", "Language",
           "Multimodal", ".", "Architecture",
@@ -50,7 +50,7 @@ import Testing
       Module(
         "Train", train.union(["CKernels"]),
         [
-          "Parameters", "Optimizer", "Checkpoint", "Run", "Loop", "Text", "Multimodal", "Tasks/Probe", "Tasks",
+          ".", "Parameters", "Optimizer", "Checkpoint", "Run", "Loop", "Text", "Multimodal", "Tasks/Probe", "Tasks",
         ]),
       Module(
         "Weights", train.union(["CMemory", "MMoETrain"]), ["Hub", "FineTune", "Checkpoints", "Language", "Offload"]),

@@ -83,16 +83,16 @@ func sampleHistory(steps: Int, experts: Int, layers: [Int]) -> MetricsHistory {
   func gnuplotsOwnErrorsAreReported() throws {
     let gnuplot = try #require(Gnuplot())
     let file = folder.appendingPathComponent("never-\(UUID().uuidString).png").path
-    let wrong = #expect(throws: PlotError.self) {
+    let wrong = #expect(throws: ReportError.self) {
       try gnuplot.render("plod x\n", to: file, size: (100, 100))
     }
     #expect(wrong?.description.contains("gnuplot failed: ") == true)
     #expect(wrong?.description.contains("\n") == false)
-    let slow = #expect(throws: PlotError.self) {
+    let slow = #expect(throws: ReportError.self) {
       try gnuplot.render("pause 30\n", to: file, size: (100, 100), timeout: 0.3)
     }
     #expect(slow?.description.contains("not done after 0.30s") == true)
-    let folderless = #expect(throws: PlotError.self) {
+    let folderless = #expect(throws: ReportError.self) {
       try gnuplot.render("plot x\n", to: "/nowhere/a.png", size: (100, 100))
     }
     #expect(folderless?.description.hasPrefix("/nowhere/a.png: there is no folder /nowhere") == true)
@@ -101,7 +101,7 @@ func sampleHistory(steps: Int, experts: Int, layers: [Int]) -> MetricsHistory {
 
   @Test func missingGnuplotAndMissingValues() {
     #expect(Gnuplot(searchPath: "/nowhere:/also-nowhere") == nil)
-    let empty = #expect(throws: PlotError.self) {
+    let empty = #expect(throws: ReportError.self) {
       try TrainingPlot.write(MetricsHistory([]), title: "", to: "a.png")
     }
     #expect(empty?.description == "a.png: found no values to plot, expected at least one")

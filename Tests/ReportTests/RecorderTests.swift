@@ -100,7 +100,7 @@ private func text(_ path: String) throws -> String {
   }
 
   @Test func errorsNameTheFile() throws {
-    let missing = #expect(throws: RecorderError.self) { try Recorder(directory: "/nowhere/run") }
+    let missing = #expect(throws: ReportError.self) { try Recorder(directory: "/nowhere/run") }
     #expect(
       missing?.description.hasPrefix(
         "/nowhere/run/metrics.jsonl: cannot be opened for writing (No such file") == true)
@@ -108,8 +108,8 @@ private func text(_ path: String) throws -> String {
       let recorder = try Recorder(directory: folder)
       recorder.record("a", 1)
       try recorder.flush(step: 3)
-      #expect(throws: RecorderError.self) { try recorder.flush(step: 3) }
-      let again = #expect(throws: RecorderError.self) { try Recorder(directory: folder) }
+      #expect(throws: ReportError.self) { try recorder.flush(step: 3) }
+      let again = #expect(throws: ReportError.self) { try Recorder(directory: folder) }
       #expect(again?.description.contains("found the metrics of an earlier run") == true)
     }
   }
@@ -132,7 +132,7 @@ private func text(_ path: String) throws -> String {
   @Test func aFullDiskLeavesWholeLines() throws {
     // Writing to /dev/full fails as on a full disk.
     let file = try AppendFile("/dev/full")
-    let full = #expect(throws: RecorderError.self) { try file.append("x") }
+    let full = #expect(throws: ReportError.self) { try file.append("x") }
     #expect(
       full?.description
         == "/dev/full: cannot be written (No space left on device); free space and resume")

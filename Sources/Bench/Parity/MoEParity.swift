@@ -1,6 +1,8 @@
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// A gate alone: probabilities, choices, queues, drops, auxiliary loss and the gradient of the logits.
 enum RoutingParity {
@@ -120,7 +122,8 @@ enum MoEParity {
     let x = try reference.tensor("inputs/x")
     let w1 = try reference.reader.shape("weights/experts.fc1.weight")
     guard w1.count == 3 else {
-      throw TrainError("\(reference.file): weights/experts.fc1.weight has shape \(w1), expected (E, hidden, d)")
+      throw TrainError(
+        "\(reference.file)", found: "weights/experts.fc1.weight has shape \(w1)", expected: "(E, hidden, d)")
     }
     let config = try config(reference, experts: w1[0])
     let store = ParameterStore(engine: engine, seed: 0, initStd: 0.02)

@@ -1,6 +1,8 @@
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// The names of a block pair's weights in reference cases and in our models.
 enum PairNames {
@@ -86,14 +88,14 @@ enum PairNames {
     let byPath = Dictionary(uniqueKeysWithValues: parameters.map { ($0.path, $0) })
     let pairs = try reference.names("weights").map { name in
       guard let path = path(name), let parameter = byPath[path] else {
-        throw TrainError("\(reference.file): weights/\(name) is no weight of this variant")
+        throw TrainError("\(reference.file)", found: "weights/\(name) is no weight of this variant")
       }
       try reference.fill(parameter, from: "weights/\(name)")
       return (name: name, parameter: parameter)
     }
     let filled = Set(pairs.map(\.parameter.path))
     if let missing = parameters.first(where: { !filled.contains($0.path) }) {
-      throw TrainError("\(reference.file): has no weight for our parameter \(missing.path)")
+      throw TrainError("\(reference.file)", found: "has no weight for our parameter \(missing.path)")
     }
     return pairs
   }

@@ -1,7 +1,9 @@
+import MMoEFiles
 import MMoEHDF5
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// One float64 reference case: an HDF5 file laid out as `Tests/Reference/README.md` says.
 package struct ParityCase {
@@ -48,7 +50,7 @@ package struct ParityCase {
   /// A root attribute such as `variant`.
   func text(_ attribute: String) throws -> String {
     guard let value = try reader.stringAttribute(attribute) else {
-      throw TrainError("\(file): has no root attribute \(attribute)")
+      throw TrainError(file, found: "has no root attribute \(attribute)")
     }
     return value
   }
@@ -57,7 +59,7 @@ package struct ParityCase {
   func number(_ name: String, default standard: Double? = nil) throws -> Double {
     if let standard, !has("meta/\(name)") { return standard }
     guard let value = try reader.readDoubles("meta/\(name)").first else {
-      throw TrainError("\(file): meta/\(name) is empty, expected one number")
+      throw TrainError(file, found: "meta/\(name) is empty", expected: "one number")
     }
     return value
   }
@@ -65,7 +67,7 @@ package struct ParityCase {
   func integer(_ name: String, default standard: Int? = nil) throws -> Int {
     let value = try number(name, default: standard.map(Double.init))
     guard let whole = Int(exactly: value) else {
-      throw TrainError("\(file): meta/\(name) is \(value), expected an integer")
+      throw TrainError(file, found: "meta/\(name) is \(value)", expected: "an integer")
     }
     return whole
   }
@@ -91,7 +93,7 @@ package struct ParityCase {
   func fill(_ parameter: Parameter, from path: String) throws {
     let shape = try reader.shape(path)
     guard shape.reduce(1, *) == parameter.count else {
-      throw TrainError("\(file): \(path) has shape \(shape), expected \(parameter.shape)")
+      throw TrainError(file, found: "\(path) has shape \(shape)", expected: "\(parameter.shape)")
     }
     try reader.readFloats(path, into: parameter.value.pointer, count: parameter.count)
   }

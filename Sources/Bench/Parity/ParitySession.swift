@@ -1,6 +1,8 @@
+import MMoEFiles
 import MMoEHDF5
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// `mmoe parity`: runs reference cases forward and backward and compares every output and gradient.
 public struct ParitySession {
@@ -52,7 +54,8 @@ public struct ParitySession {
 
   package static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     if let feature = reference.unknownFeature {
-      throw TrainError("\(reference.file): a case of \(feature), which this version does not have; leave it out")
+      throw TrainError(
+        "\(reference.file)", found: "a case of \(feature), which this version does not have", remedy: "leave it out")
     }
     return switch reference.kind {
     case "operation": try OperationParity.run(reference, engine)
@@ -62,7 +65,8 @@ public struct ParitySession {
     case "model": try ModelParity.run(reference, engine)
     default:
       throw TrainError(
-        "\(reference.file): kind is '\(reference.kind)'; valid are operation, routing, moe, pair, model")
+        "\(reference.file)", field: "kind", found: "'\(reference.kind)'",
+        remedy: "valid are operation, routing, moe, pair, model")
     }
   }
 }

@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEReport
 import MMoETensor
 
@@ -23,13 +24,13 @@ public struct FineTuneConfig: Sendable, Equatable {
 
   /// The factors of `lrScale`.
   ///
-  /// - Throws: `TrainError` naming what is no `place=factor`.
+  /// - Throws: `ConfigError` naming what is no `place=factor`.
   package func factors() throws -> [(place: String, factor: Double)] {
     try lrScale.map { text in
       let equals = text.lastIndex(of: "=")
       let factor = equals.flatMap { Double(text[text.index(after: $0)...]) }
       guard let equals, let factor, factor.isFinite, factor >= 0 else {
-        throw TrainError(
+        throw ConfigError(
           "finetune.lr_scale: '\(text)', expected place=factor such as head=10, the factor a number from 0 on")
       }
       return (String(text[..<equals]), factor)

@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEParallel
 import MMoEReport
 
@@ -16,10 +17,10 @@ public struct ParallelConfig: Sendable, Equatable {
 
   public init() {}
 
-  /// - Throws: `TrainError` when the strategy is none.
+  /// - Throws: `ConfigError` when the strategy is none.
   package func options() throws -> ParallelOptions {
     guard let strategy = OverlapStrategy(overlap) else {
-      throw TrainError("parallel.overlap is '\(overlap)'; valid are \(OverlapStrategy.forms)")
+      throw ConfigError(field: "parallel.overlap", found: "'\(overlap)'", remedy: "valid are \(OverlapStrategy.forms)")
     }
     var options = ParallelOptions()
     (options.expert, options.overlap) = (expert, strategy)

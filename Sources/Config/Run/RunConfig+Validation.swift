@@ -1,30 +1,31 @@
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 
 extension RunConfig {
   /// Checks what no single key can.
   ///
-  /// - Throws: `ModelError` or `TrainError` naming the field.
+  /// - Throws: `ModelError` or `ConfigError` naming the field.
   public func validate() throws {
     try model.validate()
     _ = try parallel.options()
     guard model.kind != .multimodal || objective != .nothing else {
-      throw TrainError(
+      throw ConfigError(
         "objective.caption, .contrastive, .classification and .language are 0: there is nothing to learn; raise one")
     }
     _ = try finetune.factors()
     guard data.batch % train.accumulation == 0 else {
-      throw TrainError(
-        "train.accumulation is \(train.accumulation), which does not divide data.batch \(data.batch); choose a divisor"
-      )
+      throw ConfigError(
+        field: "train.accumulation", found: "\(train.accumulation), which does not divide data.batch \(data.batch)",
+        remedy: "choose a divisor")
     }
   }
 
-  /// - Throws: `TrainError` when a micro-batch is not a multiple of the ranks.
+  /// - Throws: `ConfigError` when a micro-batch is not a multiple of the ranks.
   package func requireDivisible(by ranks: Int) throws {
     let micro = data.batch / train.accumulation
     guard micro % ranks == 0 else {
-      throw TrainError(
+      throw ConfigError(
         "data.batch \(data.batch) in \(train.accumulation) micro-batches gives \(micro) a pass, which \(ranks) ranks do not divide; choose a multiple"
       )
     }

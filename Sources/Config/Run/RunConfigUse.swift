@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -66,7 +67,7 @@ extension RunConfig {
   /// - Parameters:
   ///   - inherited: what the user has not set: the defaults, or a checkpoint's configuration.
   ///   - place: where a key was set, for the message.
-  /// - Throws: `TrainError` naming the key, the task and where the key holds.
+  /// - Throws: `ConfigError` naming the key, the task and where the key holds.
   package func requireUsed(
     by use: ConfigUse = .training, _ task: TaskKind, beyond inherited: RunConfig = RunConfig(),
     place: (_ key: String) -> String = { _ in "--set" }
@@ -76,9 +77,10 @@ extension RunConfig {
       guard let entry = RunConfig.table.entries.first(where: { $0.key == change.key }) else { continue }
       guard entry.holds(for: task) else {
         let others = TaskKind.allCases.filter(entry.holds).map(\.rawValue).joined(separator: " and ")
-        throw TrainError(
-          "\(place(change.key)): \(change.key) is \(change.second), but --task \(task.rawValue) does not use it; it holds for \(others), leave it out"
-        )
+        throw ConfigError(
+          "\(place(change.key))", field: "\(change.key)",
+          found: "\(change.second), but --task \(task.rawValue) does not use it",
+          remedy: "it holds for \(others), leave it out")
       }
       guard optimizer.kind.uses(change.key) else {
         let others = OptimizerKind.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: " and ")
@@ -88,9 +90,10 @@ extension RunConfig {
       }
       guard use.uses(change.key) else {
         let others = ConfigUse.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: ", ")
-        throw TrainError(
-          "\(place(change.key)): \(change.key) is \(change.second), but `\(use.rawValue)` does not use it; it holds for \(others), leave it out"
-        )
+        throw ConfigError(
+          "\(place(change.key))", field: "\(change.key)",
+          found: "\(change.second), but `\(use.rawValue)` does not use it",
+          remedy: "it holds for \(others), leave it out")
       }
     }
   }
@@ -111,7 +114,7 @@ extension RunConfig {
 
   /// The configuration with a command's `--set key=value`.
   ///
-  /// - Throws: `ConfigError` or `ModelError` for an impossible one; `TrainError` for a key that the command does not use.
+  /// - Throws: `ConfigError` for an impossible one or a key that the command does not use, or `ModelError`.
   public func applying(_ settings: [String], for use: ConfigUse) throws -> RunConfig {
     var config = self
     try RunConfig.table.set(settings, in: &config)

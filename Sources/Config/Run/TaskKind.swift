@@ -1,4 +1,5 @@
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEParallel
 import MMoEReport
@@ -10,10 +11,10 @@ public enum TaskKind: String, CaseIterable, Sendable {
   case lm
   case multimodal
 
-  /// - Throws: `TrainError` naming the valid ones.
+  /// - Throws: `ConfigError` naming the valid ones.
   public init(named name: String) throws {
     guard let kind = TaskKind(rawValue: name) else {
-      throw TrainError("--task \(name): no such task; valid are \(TaskKind.names)")
+      throw ConfigError("--task \(name)", found: "no such task", remedy: "valid are \(TaskKind.names)")
     }
     self = kind
   }
@@ -42,10 +43,10 @@ public enum TaskKind: String, CaseIterable, Sendable {
     }
   }
 
-  /// - Throws: `TrainError` when a preset is made for another task.
+  /// - Throws: `ConfigError` when a preset is made for another task.
   package func requireModel(_ config: RunConfig, preset: String) throws {
     guard config.model.kind != modelKind else { return }
-    throw TrainError(
+    throw ConfigError(
       "preset \(preset): model.kind is \(config.model.kind.rawValue), expected \(modelKind.rawValue) for --task \(rawValue); `mmoe presets` lists them"
     )
   }

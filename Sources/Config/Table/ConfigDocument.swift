@@ -29,10 +29,10 @@ package struct ConfigDocument: Sendable {
       bytes = try Data(contentsOf: URL(fileURLWithPath: file))
     } catch {
       throw ConfigError(
-        "\(file): cannot be read (\(systemReason(of: error))); check the path and its permissions")
+        file, found: "cannot be read (\(systemReason(of: error)))", remedy: "check the path and its permissions")
     }
     guard let text = String(data: bytes, encoding: .utf8) else {
-      throw ConfigError("\(file): expected UTF-8 text, found other bytes; save the file as UTF-8")
+      throw ConfigError(file, expected: "UTF-8 text", found: "other bytes", remedy: "save the file as UTF-8")
     }
     try self.init(yaml: text, file: file, asPreset: asPreset)
   }
@@ -56,8 +56,7 @@ package struct ConfigDocument: Sendable {
     case .scalar(let scalar) where ConfigInput(scalar) == .empty: break
     case .some(let node):
       throw ConfigError(
-        "\(file):\(node.mark?.line ?? 1): expected lines of `key: value`, "
-          + "found \(ConfigInput(node).found)")
+        "\(file):\(node.mark?.line ?? 1)", expected: "lines of `key: value`", found: "\(ConfigInput(node).found)")
     }
     self.file = file
     settings = flattener.settings
@@ -71,16 +70,16 @@ package struct ConfigDocument: Sendable {
       .composer(let context, let problem, let mark, _):
       let around = context.map { $0.text + ": " } ?? ""
       return ConfigError(
-        "\(file):\(mark.line):\(mark.column): expected YAML, found an error: \(around)\(problem)")
+        "\(file):\(mark.line):\(mark.column)", expected: "YAML", found: "an error: \(around)\(problem)")
     case .duplicatedKeysInMapping(let keys, let context):
       return ConfigError(
-        "\(file):\(context.mark.line): \(alternatives(keys.sorted())): found more than once in one "
-          + "map, expected each key once; remove one")
+        "\(file):\(context.mark.line)", found: "\(alternatives(keys.sorted())): found more than once in one map",
+        expected: "each key once", remedy: "remove one")
     case .reader(let problem, let offset, _, _):
       let place = offset.map { " at byte \($0)" } ?? ""
-      return ConfigError("\(file): expected YAML, found an error\(place): \(problem)")
+      return ConfigError(file, expected: "YAML", found: "an error\(place): \(problem)")
     default:
-      return ConfigError("\(file): expected YAML, found \(error)")
+      return ConfigError(file, expected: "YAML", found: "\(error)")
     }
   }
 }
@@ -97,7 +96,7 @@ private struct Flattener {
   mutating func add(_ name: Node, _ value: Node, group: String) throws(ConfigError) {
     let line = name.mark?.line ?? 1
     guard case .scalar(let scalar) = name, !scalar.string.isEmpty else {
-      throw ConfigError("\(file):\(line): expected a key of plain text, found another YAML value")
+      throw ConfigError("\(file):\(line)", expected: "a key of plain text", found: "another YAML value")
     }
     let key = group + scalar.string
     if case .mapping(let map) = value, !map.isEmpty {
@@ -106,8 +105,8 @@ private struct Flattener {
     }
     if let earlier = lines.updateValue(line, forKey: key) {
       throw ConfigError(
-        "\(file):\(line): \(key): found again, expected once; it stands at line \(earlier) too, "
-          + "remove one")
+        "\(file):\(line)", found: "\(key): found again", expected: "once",
+        remedy: "it stands at line \(earlier) too, remove one")
     }
     settings.append(.init(key: key, value: ConfigInput(value), line: line))
   }

@@ -1,9 +1,7 @@
-/// What is wrong with a configuration, in one line: place, key, value expected, value found, remedy.
-public struct ConfigError: Error, CustomStringConvertible, Sendable {
-  public let description: String
+import MMoEFiles
 
-  /// - Parameter description: what it quotes of keys and values may hold line ends, which become blanks.
-  public init(_ description: String) {
-    self.description = description.split(whereSeparator: \.isNewline).joined(separator: " ")
-  }
+/// What is wrong with a configuration.
+public struct ConfigError: FaultError {
+  public let fault: Fault
+  public init(_ fault: Fault) { self.fault = fault }
 }

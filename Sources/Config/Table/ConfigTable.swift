@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEReport
 
 /// All keys of a configuration in one table, from which follow the parsing of `--set`, the reading
@@ -40,7 +41,7 @@ public struct ConfigTable<Root>: Sendable {
   /// Applies one `key=value` of the command line's `--set`.
   public func set(_ assignment: String, in root: inout Root) throws(ConfigError) {
     guard let equals = assignment.firstIndex(of: "=") else {
-      throw ConfigError("--set \(assignment): expected key=value, found no =")
+      throw ConfigError("--set \(assignment)", expected: "key=value", found: "no =")
     }
     let key = String(assignment[..<equals])
     let value = String(assignment[assignment.index(after: equals)...])
@@ -103,8 +104,7 @@ public struct ConfigTable<Root>: Sendable {
     } catch {
       let remedy = error.remedy.map { "; \($0)" } ?? ""
       throw ConfigError(
-        "\(place): \(key): expected \(entry.expected), found \(error.found ?? value.found)\(remedy)"
-      )
+        place, field: "\(key)", expected: "\(entry.expected)", found: "\(error.found ?? value.found)\(remedy)")
     }
   }
 
@@ -113,18 +113,16 @@ public struct ConfigTable<Root>: Sendable {
     if groups.contains(key) {
       let members = entries.map(\.key).filter { $0.hasPrefix(key + ".") }
       return ConfigError(
-        "\(place): \(key) is a group of keys, found \(value.found); "
-          + "set one of \(alternatives(members))")
+        place, found: "\(key) is a group of keys, found \(value.found)", remedy: "set one of \(alternatives(members))")
     }
     if let leaf = groupPrefixes(key).lazy.compactMap({ indices[$0] }).first {
       let entry = entries[leaf]
-      return ConfigError(
-        "\(place): \(entry.key): expected \(entry.expected), found a map with \(key)")
+      return ConfigError(place, field: "\(entry.key)", expected: "\(entry.expected)", found: "a map with \(key)")
     }
     let nearest = nearestKeys(to: key, among: entries.map(\.key)).prefix(3)
     return ConfigError(
-      "\(place): unknown key \(key.isEmpty ? "\"\"" : key); "
-        + "the nearest is \(alternatives(Array(nearest)))\(list)")
+      place, found: "unknown key \(key.isEmpty ? "\"\"" : key)",
+      remedy: "the nearest is \(alternatives(Array(nearest)))\(list)")
   }
 
   // MARK: Showing values

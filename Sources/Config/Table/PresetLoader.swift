@@ -74,8 +74,8 @@ public struct PresetLoader: Sendable {
       let place = "\(chain[0].file):\(base.line): extends"
       guard !visited.contains(base.name) else {
         throw ConfigError(
-          "\(place): found the circle \((visited + [base.name]).joined(separator: " → ")), expected "
-            + "a chain that ends; remove one `extends`")
+          place, found: "found the circle \((visited + [base.name]).joined(separator: " → "))",
+          expected: "a chain that ends", remedy: "remove one `extends`")
       }
       visited.append(base.name)
       let baseFile = try find(base.name, at: place)
@@ -95,7 +95,7 @@ public struct PresetLoader: Sendable {
     else {
       let places = directories.joined(separator: ", ")
       guard !names.isEmpty else {
-        throw ConfigError("\(place): found no presets (*.yaml) in \(places)")
+        throw ConfigError(place, found: "found no presets (*.yaml) in \(places)")
       }
       let nearest = alternatives(nearestNames(to: name, among: names))
       throw ConfigError(
@@ -158,6 +158,6 @@ package struct PresetHeader: Sendable {
   private static func mismatch(
     _ key: String, _ expected: String, _ found: Node, _ file: String, _ line: Int
   ) -> ConfigError {
-    ConfigError("\(file):\(line): \(key): expected \(expected), found \(ConfigInput(found).found)")
+    ConfigError("\(file):\(line)", field: "\(key)", expected: "\(expected)", found: "\(ConfigInput(found).found)")
   }
 }

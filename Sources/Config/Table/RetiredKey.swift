@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// A key that a configuration once had. Files that hold it at the value that changed nothing are still read; any other value is
 /// refused, since what it asked for no longer exists.
 public struct RetiredKey: Sendable {
@@ -19,6 +21,6 @@ public struct RetiredKey: Sendable {
   func accept(_ input: ConfigInput, at place: String) throws(ConfigError) {
     if case .scalar(value, _) = input { return }
     throw ConfigError(
-      "\(place): \(key): found \(input.found), expected \(value) or nothing: \(reason); leave it out")
+      place, found: "\(key): found \(input.found)", expected: "\(value) or nothing: \(reason)", remedy: "leave it out")
   }
 }

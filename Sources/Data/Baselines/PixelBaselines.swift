@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// How far a data set gets without looking at shapes: validation accuracies of two models on raw pixels.
@@ -26,7 +27,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
   /// - Throws: `DataError` for a bad folder or a bad file.
   public init(path: String, imageSize: Int = 32, epochs: Int = 30, seed: UInt64 = 0) throws {
     guard 1...128 ~= imageSize else {
-      throw DataError("baseline: image size \(imageSize), expected 1 to 128")
+      throw DataError("baseline", found: "image size \(imageSize)", expected: "1 to 128")
     }
     let folder = try ImageFolder(path: path)
     let train = try PixelTable(folder[.train], imageSize: imageSize)

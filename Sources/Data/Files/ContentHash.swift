@@ -26,7 +26,7 @@ public struct ContentHash: Hashable, Sendable {
   init(file path: String) throws {
     // Without O_NONBLOCK opening a named pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+    guard descriptor >= 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
     defer { close(descriptor) }
     let hasher = ContentHasher()
     let size = 1 << 20
@@ -35,7 +35,7 @@ public struct ContentHash: Hashable, Sendable {
     while true {
       let count = read(descriptor, buffer, size)
       if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+      guard count >= 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
       guard count > 0 else { break }
       hasher.add(UnsafeRawBufferPointer(start: buffer, count: count))
     }

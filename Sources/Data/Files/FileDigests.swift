@@ -72,7 +72,7 @@ struct FileDigests {
 
   private static func status(_ path: String) throws -> stat {
     var status = stat()
-    guard stat(path, &status) == 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+    guard stat(path, &status) == 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
     return status
   }
 

@@ -8,18 +8,18 @@ import MMoEFiles
 package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
   // Without O_NONBLOCK opening a named pipe would wait for a writer.
   let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-  guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+  guard descriptor >= 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
   defer { close(descriptor) }
   var information = stat()
   guard fstat(descriptor, &information) == 0 else {
-    throw DataError("\(path): cannot be read: \(systemReason(errno))")
+    throw DataError(path, found: "cannot be read: \(systemReason(errno))")
   }
   guard information.st_mode & S_IFMT == S_IFREG else {
-    throw DataError("\(path): not a regular file")
+    throw DataError(path, found: "not a regular file")
   }
   let size = Int(information.st_size)
   guard size <= limit else {
-    throw DataError("\(path): \(size) bytes, the limit for a file is \(limit)")
+    throw DataError(path, found: "\(size) bytes, the limit for a file is \(limit)")
   }
   var failure: String?
   let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
@@ -33,7 +33,7 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
       }
     }
   }
-  if let failure { throw DataError("\(path): cannot be read: \(failure)") }
+  if let failure { throw DataError(path, found: "cannot be read: \(failure)") }
   return bytes
 }
 
@@ -42,7 +42,7 @@ package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
 /// - Throws: `DataError` naming the file that cannot be looked at.
 func fileSize(_ path: String) throws -> Int {
   var information = stat()
-  guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+  guard stat(path, &information) == 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
   return Int(information.st_size)
 }
 
@@ -51,7 +51,7 @@ func fileSize(_ path: String) throws -> Int {
 /// - Throws: `DataError` naming the file and the system's reason.
 package func writeFile(_ path: String, _ bytes: [UInt8]) throws {
   let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-  guard descriptor >= 0 else { throw DataError("\(path): cannot be written: \(systemReason(errno))") }
+  guard descriptor >= 0 else { throw DataError(path, found: "cannot be written: \(systemReason(errno))") }
   defer { close(descriptor) }
   var done = 0
   while done < bytes.count {
@@ -59,7 +59,7 @@ package func writeFile(_ path: String, _ bytes: [UInt8]) throws {
     if written > 0 {
       done += written
     } else if errno != EINTR {
-      throw DataError("\(path): cannot be written: \(systemReason(errno))")
+      throw DataError(path, found: "cannot be written: \(systemReason(errno))")
     }
   }
 }

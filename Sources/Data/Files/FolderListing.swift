@@ -19,7 +19,8 @@ package struct FolderListing {
   /// - Throws: `DataError` for a folder that cannot be read.
   package init(_ path: String) throws {
     guard let stream = opendir(path) else {
-      throw DataError("\(path): the folder cannot be read (\(systemReason(errno))); check its permissions")
+      throw DataError(
+        path, found: "the folder cannot be read (\(systemReason(errno)))", remedy: "check its permissions")
     }
     defer { closedir(stream) }
     var names: [(bytes: [UInt8], isFile: Bool)] = []
@@ -90,7 +91,9 @@ package struct FolderWalk {
 
   /// - Throws: `DataError` for a folder that cannot be read.
   package init(_ path: String) throws {
-    guard FolderWalk.identity(path) != nil else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+    guard FolderWalk.identity(path) != nil else {
+      throw DataError(path, found: "cannot be read: \(systemReason(errno))")
+    }
     // A link to the folder above would bring in other classes' files.
     var above: [[UInt64]] = []
     var folder = path

@@ -10,11 +10,11 @@ final class MappedFile: @unchecked Sendable {
   init(_ path: String) throws {
     // Without O_NONBLOCK opening a named pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+    guard descriptor >= 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
     defer { close(descriptor) }
     var information = stat()
     guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
-      throw DataError("\(path): not a regular file")
+      throw DataError(path, found: "not a regular file")
     }
     let size = Int(information.st_size)
     // The system maps nothing of length 0.
@@ -23,7 +23,7 @@ final class MappedFile: @unchecked Sendable {
       return
     }
     guard let mapped = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapped != MAP_FAILED else {
-      throw DataError("\(path): cannot be mapped into memory: \(systemReason(errno))")
+      throw DataError(path, found: "cannot be mapped into memory: \(systemReason(errno))")
     }
     bytes = UnsafeRawBufferPointer(start: mapped, count: size)
   }

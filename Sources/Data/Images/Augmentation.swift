@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// How an image is turned into a model's square input: which part of it is seen, mirrored or not, how bright.
@@ -42,7 +43,8 @@ public struct Augmentation: Sendable, Codable, Equatable {
   public func validate() throws {
     func require(_ field: String, _ value: Float, in range: ClosedRange<Float>) throws {
       guard range.contains(value) else {
-        throw DataError("augmentation \(field) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+        throw DataError(
+          field: "augmentation \(field)", found: "\(value)", expected: "\(range.lowerBound) to \(range.upperBound)")
       }
     }
     try require("flip", flip, in: 0...1)

@@ -85,7 +85,7 @@ public struct ImageFolder: Sendable {
   public subscript(split: DatasetSplit) -> ImageSet {
     get throws {
       guard let set = sets[split] else {
-        throw DataError("\(path): the split \(split.rawValue) was not opened")
+        throw DataError(path, found: "the split \(split.rawValue) was not opened")
       }
       return set
     }
@@ -109,8 +109,8 @@ public struct ImageFolder: Sendable {
     let parts = [("train", onlyTrain), ("val", onlyVal)].filter { !$0.1.isEmpty }
       .map { "only in \($0.0): " + abbreviated($0.1) }
     throw DataError(
-      "\(root): the classes of train and val differ (\(parts.joined(separator: "; "))); "
-        + "both need the same class folders")
+      root, found: "the classes of train and val differ (\(parts.joined(separator: "; ")))",
+      remedy: "both need the same class folders")
   }
 
   private static func differing(

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// What a decoder refuses before it takes any memory.
 public struct ImageLimits: Sendable, Equatable {
   /// The largest width and height in pixels.

@@ -85,14 +85,18 @@ struct SplitListing {
         continue
       }
       guard !entry.name.contains("\n") else {
-        throw DataError("\(path)/\(entry.name): a line break in a class's name, expected one line; rename the folder")
+        throw DataError(
+          "\(path)/\(entry.name)", found: "a line break in a class's name", expected: "one line",
+          remedy: "rename the folder")
       }
       // A zip file made on a Mac has decomposed names: the same letters, other bytes.
       let name = entry.name.precomposedStringWithCanonicalMapping
       if let other = folders.updateValue(entry.name, forKey: name) {
         throw DataError(
-          "\(path)/\(entry.name): the same name as another folder beside it in other bytes (\(hex(other.utf8)) and \(hex(entry.name.utf8))); put their images into one"
-        )
+          "\(path)/\(entry.name)",
+          found:
+            "the same name as another folder beside it in other bytes (\(hex(other.utf8)) and \(hex(entry.name.utf8)))",
+          remedy: "put their images into one")
       }
     }
     guard !folders.isEmpty else {
@@ -130,13 +134,14 @@ struct SplitListing {
       }
       guard stems.contains(SplitListing.stem(name)) else {
         throw DataError(
-          "\(path)/\(name): a .\(ImageFormat.suffix(of: name)) file, expected \(ImageFormat.names); convert it (`mogrify -format png FILE`), the original may stay"
-        )
+          "\(path)/\(name)", found: "a .\(ImageFormat.suffix(of: name)) file", expected: "\(ImageFormat.names)",
+          remedy: "convert it (`mogrify -format png FILE`), the original may stay")
       }
       leftOut.add("originals of \(ImageFormat.names) files beside them", folder + "/" + name)
     }
     guard !pictures.isEmpty else {
-      throw DataError("\(path): a class without images; add \(ImageFormat.names) files or remove the folder")
+      throw DataError(
+        path, found: "a class without images", remedy: "add \(ImageFormat.names) files or remove the folder")
     }
     return pictures.map { FilePath.join(path, $0) }
   }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import Synchronization
 
 /// What to do about an image that cannot be decoded.

@@ -1,4 +1,5 @@
 import CPNG
+import MMoEFiles
 
 /// The forms of pixels that the shim delivers.
 enum PNGForm {
@@ -46,8 +47,8 @@ enum PNGCodec {
   ) throws -> Value {
     if bytes.starts(with: FileKind.png), bytes.dropFirst(12).starts(with: "CgBI".utf8) {
       throw DataError(
-        "\(name): a PNG in Apple's own form (CgBI), expected one that follows the standard; convert it (`pngcrush -revert-iphone-optimizations FILE OUT`)"
-      )
+        name, found: "a PNG in Apple's own form (CgBI)", expected: "one that follows the standard",
+        remedy: "convert it (`pngcrush -revert-iphone-optimizations FILE OUT`)")
     }
     var image = mmoe_png_image()
     let shimLimits = mmoe_png_limits(
@@ -94,7 +95,7 @@ enum PNGCodec {
       let status = call(buffer.baseAddress!)
       return (status, String(cString: buffer.baseAddress!))
     }
-    if status != 0 { throw DataError("\(name): \(text)") }
+    if status != 0 { throw DataError(name, found: "\(text)") }
   }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// What an image folder holds: counts, sizes, pixel statistics and bad files. What `mmoe data inspect` shows.
 public struct DatasetInspection: Sendable, Codable, Equatable {
@@ -87,8 +88,8 @@ extension DatasetInspection {
   public func requireReadable() throws {
     guard let first = badFiles.first else { return }
     throw DataError(
-      "\(path): \(badFiles.count) of \(trainImages + valImages) images cannot be decoded, such as \(first.path); replace them, or train with --on-bad-image skip"
-    )
+      path, found: "\(badFiles.count) of \(trainImages + valImages) images cannot be decoded, such as \(first.path)",
+      remedy: "replace them, or train with --on-bad-image skip")
   }
 
   /// The inspection for a terminal, at most `limit` classes, sizes and bad files each.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// What a folder of token shards holds, every byte of it checked. What `mmoe data inspect` shows.
 public struct ShardInspection: Sendable, Codable, Equatable {
@@ -35,12 +36,14 @@ public struct ShardInspection: Sendable, Codable, Equatable {
     let corpora = try DatasetSplit.allCases.filter { try !TokenCorpus.shardPaths(path, $0).isEmpty }
       .map { try TokenCorpus(path, split: $0, tokenizer: nil) }
     guard let first = corpora.first else {
-      throw DataError("\(path): no token shards; make them with mmoe data tokenize")
+      throw DataError(path, found: "no token shards", remedy: "make them with mmoe data tokenize")
     }
     for corpus in corpora where corpus.fingerprint != first.fingerprint {
       throw DataError(
-        "\(corpus.shards[0].path): made with the tokenizer \(corpus.fingerprint), but the \(first.split.rawValue) part with \(first.fingerprint); tokenize the text again"
-      )
+        "\(corpus.shards[0].path)",
+        found:
+          "made with the tokenizer \(corpus.fingerprint), but the \(first.split.rawValue) part with \(first.fingerprint)",
+        remedy: "tokenize the text again")
     }
     self.path = path
     tokenizer = first.fingerprint

@@ -27,7 +27,7 @@ package final class JSONFields {
   package var names: [String] { values.filter { $0.value != .null }.keys.sorted().map(\.text) }
 
   package func refuse(_ field: String, _ found: String, _ expected: String) -> DataError {
-    DataError("\(file): \(path)\(field) is \(found), expected \(expected)")
+    DataError(file, found: "\(path)\(field) is \(found)", expected: "\(expected)")
   }
 
   /// The value of a field that is there and not null.

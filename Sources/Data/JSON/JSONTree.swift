@@ -79,7 +79,8 @@ private struct JSONParser {
 
   private func refuse(_ expected: String) -> DataError {
     let line = text[..<min(at, text.count)].reduce(1) { $0 + ($1 == 0x0A ? 1 : 0) }
-    return DataError("\(file): no valid JSON: line \(line), byte \(at): expected \(expected); fetch or write it again")
+    return DataError(
+      file, found: "no valid JSON: line \(line), byte \(at): expected \(expected)", remedy: "fetch or write it again")
   }
 
   private mutating func skipBlanks() {

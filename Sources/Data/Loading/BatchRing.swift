@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// The meeting point of a loader's workers and its consumer: a ring of batches, filled in order of steps and
 /// handed out in the same order.
@@ -123,7 +124,7 @@ final class BatchRing<Slot: RingSlot>: @unchecked Sendable {
 /// - Throws: `DataError` naming an option out of its range.
 func requireOption(_ field: String, _ value: Int, _ range: ClosedRange<Int>) throws {
   guard range.contains(value) else {
-    throw DataError("\(field) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
+    throw DataError(field: "\(field)", found: "\(value)", expected: "\(range.lowerBound) to \(range.upperBound)")
   }
 }
 

@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoETensor
 
 /// A batch of images, ready for a model.
@@ -75,7 +76,7 @@ public struct LoaderOptions: Sendable, Equatable {
     try augmentation.validate()
     guard normalisation.deviation.min() > 0 else {
       throw DataError(
-        "normalisation deviation is \(normalisation.deviation), expected positive numbers")
+        field: "normalisation deviation", found: "\(normalisation.deviation)", expected: "positive numbers")
     }
   }
 }

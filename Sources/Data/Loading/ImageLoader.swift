@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Batches of images, decoded and augmented in background threads ahead of their use.
 ///
@@ -29,7 +30,7 @@ public final class ImageLoader {
       throw DataError("the \(source.set.split.rawValue) set has no images")
     }
     if case .training(let start) = order, start < 0 {
-      throw DataError("start step is \(start), expected 0 or more")
+      throw DataError(field: "start step", found: "\(start)", expected: "0 or more")
     }
     self.source = source
     let samples = SampleOrder(

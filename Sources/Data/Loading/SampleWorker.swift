@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// One background thread's work: decoding, augmenting and writing samples into batches.

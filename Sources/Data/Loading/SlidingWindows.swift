@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Windows over a row of tokens for evaluation: every token but the first is a target exactly once.
 ///
 /// The first window counts all its targets, every later one only the last S: those see at least T − S tokens before
@@ -25,11 +27,13 @@ public struct SlidingWindows: Sendable {
     let range = range ?? 0..<corpus.tokens
     guard range.lowerBound >= 0, range.upperBound <= corpus.tokens, range.count >= 2 else {
       throw DataError(
-        "\(corpus.folder): tokens \(range.lowerBound) to \(range.upperBound) of \(corpus.tokens) in the \(corpus.split.rawValue) part; evaluation needs at least 2 tokens"
-      )
+        "\(corpus.folder)",
+        found:
+          "tokens \(range.lowerBound) to \(range.upperBound) of \(corpus.tokens) in the \(corpus.split.rawValue) part",
+        remedy: "evaluation needs at least 2 tokens")
     }
     guard length >= 1, 1...length ~= stride else {
-      throw DataError("evaluation stride is \(stride), expected 1 to \(length), the window's length")
+      throw DataError(field: "evaluation stride", found: "\(stride)", expected: "1 to \(length), the window's length")
     }
     self.corpus = corpus
     self.range = range

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// Which windows of a corpus a loader delivers, and in which order.
@@ -43,10 +44,14 @@ public final class TokenLoader {
     try options.validate()
     guard corpus.tokens > options.length else {
       throw DataError(
-        "\(corpus.folder): the \(corpus.split.rawValue) part has \(corpus.tokens) tokens, a window of \(options.length) needs \(options.length + 1); use a longer text or a shorter context"
-      )
+        "\(corpus.folder)",
+        found:
+          "the \(corpus.split.rawValue) part has \(corpus.tokens) tokens, a window of \(options.length) needs \(options.length + 1)",
+        remedy: "use a longer text or a shorter context")
     }
-    guard order.firstStep >= 0 else { throw DataError("start step is \(order.firstStep), expected 0 or more") }
+    guard order.firstStep >= 0 else {
+      throw DataError(field: "start step", found: "\(order.firstStep)", expected: "0 or more")
+    }
     let ring = BatchRing(
       firstStep: order.firstStep,
       slots: (0...options.depth).map { _ in TokenSlot(batchSize: options.batchSize, length: options.length) },

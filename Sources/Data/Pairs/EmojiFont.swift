@@ -1,4 +1,5 @@
 import CGlyphs
+import MMoEFiles
 
 /// A font of colour pictures, such as Noto Color Emoji: one picture for a sequence of code points.
 final class EmojiFont {
@@ -46,5 +47,5 @@ private func withGlyphMessage(_ place: String, _ call: (UnsafeMutablePointer<CCh
     let status = call(buffer.baseAddress!)
     return (status, String(cString: buffer.baseAddress!))
   }
-  if status != 0 { throw DataError("\(place): \(text); install the package again, or name another font") }
+  if status != 0 { throw DataError(place, found: "\(text)", remedy: "install the package again, or name another font") }
 }

@@ -46,8 +46,9 @@ public struct EmojiImport {
   public func write(to directory: String) throws -> Summary {
     for file in [options.font, options.list] where !FileManager.default.fileExists(atPath: file) {
       throw DataError(
-        "\(file): missing; emoji come from Debian packages: sudo apt-get install -y --no-install-recommends \(EmojiImport.packages)"
-      )
+        file, found: "missing",
+        remedy:
+          "emoji come from Debian packages: sudo apt-get install -y --no-install-recommends \(EmojiImport.packages)")
     }
     let entries = try EmojiList(options.list).entries
     let font = try EmojiFont(options.font)
@@ -116,8 +117,8 @@ public struct EmojiImport {
         let candidates = drawn.filter { entries[$0].isFlag == isFlag }
         guard count >= 0, count < candidates.count else {
           throw DataError(
-            "\(options.list): \(candidates.count) families \(isFlag ? "of flags" : "of emoji"), expected more than the \(count) that are held out; hold out fewer"
-          )
+            "\(options.list)", found: "\(candidates.count) families \(isFlag ? "of flags" : "of emoji")",
+            expected: "more than the \(count) that are held out", remedy: "hold out fewer")
         }
         for base in candidates.prefix(count) { held[roots[base]] = gallery }
       }

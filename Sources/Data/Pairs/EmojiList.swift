@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// The emoji of Unicode's `emoji-test.txt`, in its order, with names, groups and families.
 struct EmojiList {
@@ -39,7 +40,8 @@ struct EmojiList {
       let words = halves.count == 2 ? halves[1].split(separator: " ", maxSplits: 2) : []
       guard words.count == 3, !codepoints.isEmpty, !codepoints.contains(nil) else {
         throw DataError(
-          "\(path):\(number + 1): '\(line.prefix(60))', expected `CODE POINTS ; fully-qualified # emoji version name`")
+          "\(path):\(number + 1)", found: "'\(line.prefix(60))'", expected: "`CODE POINTS ",
+          remedy: "fully-qualified # emoji version name`")
       }
       entries.append(
         Entry(
@@ -47,7 +49,7 @@ struct EmojiList {
           subgroup: subgroup))
     }
     guard !entries.isEmpty else {
-      throw DataError("\(path): no line with fully-qualified, expected Unicode's emoji-test.txt")
+      throw DataError(path, found: "no line with fully-qualified", expected: "Unicode's emoji-test.txt")
     }
     self.entries = entries
   }

@@ -27,8 +27,8 @@ struct PairFiles {
     let parts = name.split(separator: "/").filter { $0 != "." }
     guard !name.hasPrefix("/"), !parts.isEmpty, !parts.contains("..") else {
       throw DataError(
-        "\(place): the image is \(name), expected the name of a file below \(folder); copy it there and name it without .. and a leading /"
-      )
+        place, field: "the image", found: "\(name)", expected: "the name of a file below \(folder)",
+        remedy: "copy it there and name it without .. and a leading /")
     }
     let plain = parts.joined(separator: "/")
     var isFolder: ObjCBool = false
@@ -36,11 +36,12 @@ struct PairFiles {
       FileManager.default.fileExists(atPath: FilePath.join(folder, $0), isDirectory: &isFolder)
     }
     guard let found, !isFolder.boolValue, let path = PairFiles.resolved(FilePath.join(folder, found)) else {
-      throw DataError("\(place): the file \(folder)/\(name) is missing; add it or remove the line")
+      throw DataError(place, found: "the file \(folder)/\(name) is missing", remedy: "add it or remove the line")
     }
     guard path.hasPrefix(root == "/" ? root : root + "/") else {
       throw DataError(
-        "\(place): \(folder)/\(found) is a link to \(path), expected a file below \(folder); copy it there")
+        place, found: "\(folder)/\(found) is a link to \(path)", expected: "a file below \(folder)",
+        remedy: "copy it there")
     }
     real.insert(path)
     return found
@@ -63,8 +64,10 @@ struct PairFiles {
     }
     guard let first = missing.first else { return leftOut }
     throw DataError(
-      "\(folder)/\(first): no line of \(PairFolder.fileName) names it\(missing.count > 1 ? " (nor \(missing.count - 1) other \(ImageFormat.names) files)" : ""); add captions, or remove the file"
-    )
+      "\(folder)/\(first)",
+      found:
+        "no line of \(PairFolder.fileName) names it\(missing.count > 1 ? " (nor \(missing.count - 1) other \(ImageFormat.names) files)" : "")",
+      remedy: "add captions, or remove the file")
   }
 
   private static func resolved(_ path: String) -> String? {

@@ -94,8 +94,8 @@ public struct PairFolder: Sendable {
     let file = path + "/" + PairFolder.fileName
     guard PairFolder.isOne(path) else {
       throw DataError(
-        "\(path): no \(PairFolder.fileName) in it, expected PNG files and a line {\"image\": \"a.png\", \"caption\": \"…\"} for each"
-      )
+        path, found: "no \(PairFolder.fileName) in it",
+        expected: "PNG files and a line {\"image\": \"a.png\", \"caption\": \"…\"} for each")
     }
     var files = PairFiles(try FolderWalk(path), in: path)
     var records: [PairRecord] = []
@@ -112,14 +112,14 @@ public struct PairFolder: Sendable {
       }
       try records[known].add(record)
     }
-    guard !records.isEmpty else { throw DataError("\(file): no pairs in it, expected at least one line") }
+    guard !records.isEmpty else { throw DataError(file, found: "no pairs in it", expected: "at least one line") }
     leftOutFiles = try files.requireCaptions(named: records.map(\.image))
     let own = Set(records.compactMap(\.label)).sorted()
     let labels = known ?? own
     if let strange = records.first(where: { $0.label.map { !labels.contains($0) } ?? false }) {
       throw DataError(
-        "\(strange.place): the label '\(strange.label ?? "")' is unknown to the model, expected \(labels.isEmpty ? "none" : ImageFolder.abbreviated(labels)); mend or remove the line"
-      )
+        "\(strange.place)", found: "the label '\(strange.label ?? "")' is unknown to the model",
+        expected: "\(labels.isEmpty ? "none" : ImageFolder.abbreviated(labels))", remedy: "mend or remove the line")
     }
     self.path = path
     self.labels = labels
@@ -171,8 +171,8 @@ public struct PairFolder: Sendable {
       uniqueKeysWithValues: DatasetSplit.allCases.map { split in
         guard let members = images[split] else {
           throw DataError(
-            "\(path)/\(fileName): no pairs for \(split.rawValue); name a split in the lines, or set text.validation_share so that both parts get some"
-          )
+            "\(path)/\(fileName)", found: "no pairs for \(split.rawValue)",
+            remedy: "name a split in the lines, or set text.validation_share so that both parts get some")
         }
         return (split, PairSet(split: split, labels: labels, images: members))
       })

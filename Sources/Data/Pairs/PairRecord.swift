@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// What lines say of one image.
 struct PairRecord {
@@ -36,32 +37,36 @@ struct PairRecord {
     } catch DecodingError.typeMismatch(_, let context) {
       let field = context.codingPath.first?.stringValue
       throw DataError(
-        "\(place): \(field.map { "the field \($0) is no text" } ?? "no JSON object"), expected {\"image\": \"a.png\", \"caption\": \"…\"}"
-      )
+        place, found: "\(field.map { "the field \($0) is no text" } ?? "no JSON object")",
+        expected: "{\"image\": \"a.png\", \"caption\": \"…\"}")
     } catch {
-      throw DataError("\(place): no valid JSON, expected {\"image\": \"a.png\", \"caption\": \"…\"} on one line")
+      throw DataError(place, found: "no valid JSON", expected: "{\"image\": \"a.png\", \"caption\": \"…\"} on one line")
     }
     guard let image = line.image, !image.isEmpty else {
-      throw DataError("\(place): no field image, expected the name of a PNG file; add it or remove the line")
+      throw DataError(
+        place, found: "no field image", expected: "the name of a PNG file", remedy: "add it or remove the line")
     }
     let captions = [line.caption].compactMap { $0 } + (line.captions ?? []).filter { $0 != line.caption }
     guard let first = captions.first else {
-      throw DataError("\(place): \(image) has no field caption, expected a text; add it or remove the line")
+      throw DataError(
+        place, found: "\(image) has no field caption", expected: "a text", remedy: "add it or remove the line")
     }
     guard captions.allSatisfy({ $0.contains { !$0.isWhitespace } }) else {
       throw DataError(
-        "\(place): the caption '\(first)' of \(image) is empty, expected a text; add it or remove the line")
+        place, found: "the caption '\(first)' of \(image) is empty", expected: "a text",
+        remedy: "add it or remove the line")
     }
     if let label = line.label, label.isEmpty || label.contains(where: \.isNewline) {
       throw DataError(
-        "\(place): the label '\(label)' of \(image), expected a name in one line; mend it or leave it out")
+        place, found: "the label '\(label)' of \(image)", expected: "a name in one line",
+        remedy: "mend it or leave it out")
     }
     switch line.split {
     case nil: split = nil
     case PairFolder.leftOut: split = .leftOut
     case let name?:
       guard let side = DatasetSplit(rawValue: name) else {
-        throw DataError("\(place): split is '\(name)', expected train, val or \(PairFolder.leftOut)")
+        throw DataError(place, field: "split", found: "'\(name)'", expected: "train, val or \(PairFolder.leftOut)")
       }
       split = .side(side)
     }
@@ -76,10 +81,13 @@ struct PairRecord {
     ]
     where own != found {
       throw DataError(
-        "\(other.place): \(image) has the \(name) '\(found ?? "none")', expected '\(own ?? "none")' as in \(place)")
+        "\(other.place)", found: "\(image) has the \(name) '\(found ?? "none")'",
+        expected: "'\(own ?? "none")' as in \(place)")
     }
     guard split == other.split else {
-      throw DataError("\(other.place): \(image) stands in another split than in \(place); give both lines one split")
+      throw DataError(
+        "\(other.place)", found: "\(image) stands in another split than in \(place)",
+        remedy: "give both lines one split")
     }
     captions += other.captions.filter { !captions.contains($0) }
   }

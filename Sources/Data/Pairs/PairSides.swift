@@ -32,8 +32,10 @@ struct PairSides {
         let (first, second) = (records[other.by], record)
         let bond = first.group != nil && first.group == second.group ? "group" : "picture"
         throw DataError(
-          "\(second.place): \(second.image) is in \(side.rawValue), but \(first.image), of the same \(bond), is in \(other.side.rawValue) (\(first.place)); give both lines one split, or none to one of them"
-        )
+          "\(second.place)",
+          found:
+            "\(second.image) is in \(side.rawValue), but \(first.image), of the same \(bond), is in \(other.side.rawValue) (\(first.place))",
+          remedy: "give both lines one split, or none to one of them")
       }
     }
     sides = records.indices.map { index in

@@ -66,13 +66,14 @@ public struct SafetensorsCheckpoint: Sendable {
         // An index from elsewhere must not make us open files elsewhere.
         guard !part.utf8.contains(UInt8(ascii: "/")), part.hasSuffix(".safetensors") else {
           throw DataError(
-            "\(path): tensor '\(name)': file '\(part.prefix(80))', expected the name of a .safetensors file beside the index"
-          )
+            path, found: "tensor '\(name)': file '\(part.prefix(80))'",
+            expected: "the name of a .safetensors file beside the index")
         }
         opened[part] = try SafetensorsFile(folder.isEmpty ? part : "\(folder)/\(part)")
       }
       guard let file = opened[part], file.shape(name) != nil else {
-        throw DataError("\(path): tensor '\(name)': not in \(part), where the index has it; fetch the files again")
+        throw DataError(
+          path, found: "tensor '\(name)': not in \(part), where the index has it", remedy: "fetch the files again")
       }
       files[name] = file
     }
@@ -109,8 +110,8 @@ public struct SafetensorsCheckpoint: Sendable {
     let values = try file.floats(name)
     if let index = values.withUnsafeBufferPointer({ firstNotFinite($0) }) {
       throw DataError(
-        "\(file.path): tensor '\(name)': element \(index) is \(values[index]), expected finite weights; fetch the file again"
-      )
+        "\(file.path)", found: "tensor '\(name)': element \(index) is \(values[index])", expected: "finite weights",
+        remedy: "fetch the file again")
     }
     return values
   }
@@ -118,7 +119,7 @@ public struct SafetensorsCheckpoint: Sendable {
   private func file(_ name: String) throws -> SafetensorsFile {
     guard let file = files[name] else {
       let some = names.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
-      throw DataError("\(path): no tensor '\(name)'; the checkpoint has \(names.count), such as \(some)")
+      throw DataError(path, found: "no tensor '\(name)'", remedy: "the checkpoint has \(names.count), such as \(some)")
     }
     return file
   }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A safetensors file, mapped into memory: only the tensors that are read are loaded. The file must not be shortened
 /// while it is open.
@@ -20,7 +21,7 @@ public final class SafetensorsFile: @unchecked Sendable {
     file = try MappedFile(path)
     let size = file.bytes.count
     guard size >= 8 else {
-      throw DataError("\(path): \(size) bytes, expected a safetensors file, which has 8 and more")
+      throw DataError(path, found: "\(size) bytes", expected: "a safetensors file, which has 8 and more")
     }
     header = try SafetensorsHeader(file.bytes, fileSize: size, of: path)
     names = header.entries.keys.sorted()
@@ -43,7 +44,7 @@ public final class SafetensorsFile: @unchecked Sendable {
   public func copy(_ name: String, shape: [Int], to destination: UnsafeMutableBufferPointer<Float>) throws {
     let entry = try entry(name)
     guard entry.shape == shape else {
-      throw DataError("\(path): tensor '\(name)': shape \(entry.shape), expected \(shape)")
+      throw DataError(path, found: "tensor '\(name)': shape \(entry.shape)", expected: "\(shape)")
     }
     precondition(destination.count == entry.count, "\(destination.count) floats for shape \(shape)")
     try convert(entry, name, destination)
@@ -63,7 +64,7 @@ public final class SafetensorsFile: @unchecked Sendable {
   private func entry(_ name: String) throws -> SafetensorsHeader.Entry {
     guard let entry = header.entries[name] else {
       let some = names.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
-      throw DataError("\(path): no tensor '\(name)'; the file has \(names.count), such as \(some)")
+      throw DataError(path, found: "no tensor '\(name)'", remedy: "the file has \(names.count), such as \(some)")
     }
     return entry
   }
@@ -94,8 +95,8 @@ public final class SafetensorsFile: @unchecked Sendable {
       }
     default:
       throw DataError(
-        "\(path): tensor '\(name)': dtype is \(entry.type.rawValue), expected weights of F32, F16, BF16 or F64; whole numbers are packed or no weights, so give a file of plain ones"
-      )
+        path, found: "tensor '\(name)': dtype is \(entry.type.rawValue)", expected: "weights of F32, F16, BF16 or F64",
+        remedy: "whole numbers are packed or no weights, so give a file of plain ones")
     }
   }
 }

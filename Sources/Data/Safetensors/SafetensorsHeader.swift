@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// How the numbers of a tensor are stored, little-endian.
 public enum SafetensorsType: String, Sendable, Codable {
@@ -59,19 +60,21 @@ struct SafetensorsHeader: Equatable {
   /// - Throws: `DataError` naming the file, the tensor, what was found and what was expected.
   init(_ start: UnsafeRawBufferPointer, fileSize: Int, of path: String) throws {
     guard fileSize >= 8, start.count >= 8 else {
-      throw DataError("\(path): \(fileSize) bytes, expected a safetensors file, which has 8 and more")
+      throw DataError(path, found: "\(fileSize) bytes", expected: "a safetensors file, which has 8 and more")
     }
     let length = UInt64(littleEndian: start.loadUnaligned(as: UInt64.self))
     guard length >= 2, length <= SafetensorsHeader.limit, Int(length) <= fileSize - 8, Int(length) <= start.count - 8
     else {
       throw DataError(
-        "\(path): header of \(length) bytes, expected 2 to \(min(SafetensorsHeader.limit, fileSize - 8)) in a file of \(fileSize); no safetensors file, or its tail is cut"
-      )
+        path, found: "header of \(length) bytes",
+        expected: "2 to \(min(SafetensorsHeader.limit, fileSize - 8)) in a file of \(fileSize)",
+        remedy: "no safetensors file, or its tail is cut")
     }
     dataOffset = 8 + Int(length)
     let text = UnsafeRawBufferPointer(rebasing: start[8..<dataOffset])
     guard text[0] == UInt8(ascii: "{") else {
-      throw DataError("\(path): the header begins with byte \(text[0]), expected '{'; no safetensors file")
+      throw DataError(
+        path, found: "the header begins with byte \(text[0])", expected: "'{'", remedy: "no safetensors file")
     }
     try parse(text, path)
     try checkCover(fileSize - dataOffset, path)
@@ -82,7 +85,8 @@ struct SafetensorsHeader: Equatable {
     do {
       document = try JSONDecoder().decode(Document.self, from: Data(text))
     } catch DecodingError.dataCorrupted(let context) where context.codingPath.isEmpty {
-      throw DataError("\(path): the header is no JSON with whole numbers; no safetensors file, or a damaged one")
+      throw DataError(
+        path, found: "the header is no JSON with whole numbers", remedy: "no safetensors file, or a damaged one")
     } catch let error as DecodingError {
       let place = error.place
       throw DataError(
@@ -103,15 +107,15 @@ struct SafetensorsHeader: Equatable {
     for (name, entry) in sorted {
       guard entry.range.lowerBound == end else {
         throw DataError(
-          "\(path): tensor '\(name)': data_offsets begin at \(entry.range.lowerBound), expected \(end), where the one before ends; tensors must neither overlap nor leave gaps"
-        )
+          path, found: "tensor '\(name)': data_offsets begin at \(entry.range.lowerBound)",
+          expected: "\(end), where the one before ends", remedy: "tensors must neither overlap nor leave gaps")
       }
       end = entry.range.upperBound
     }
     guard end == size else {
       throw DataError(
-        "\(path): \(size) bytes of data, expected \(end) for its \(entries.count) tensors; \(size < end ? "the tail is cut" : "something was appended"), fetch the file again"
-      )
+        path, found: "\(size) bytes of data", expected: "\(end) for its \(entries.count) tensors",
+        remedy: "\(size < end ? "the tail is cut" : "something was appended"), fetch the file again")
     }
   }
 
@@ -128,7 +132,7 @@ struct SafetensorsHeader: Equatable {
       }
 
       func checked(_ name: String, _ path: String) throws -> Entry {
-        func refuse(_ what: String) -> DataError { DataError("\(path): tensor '\(name)': \(what)") }
+        func refuse(_ what: String) -> DataError { DataError(path, found: "tensor '\(name)': \(what)") }
         guard let type = SafetensorsType(rawValue: dtype) else {
           throw refuse("dtype '\(dtype.prefix(20))', expected one such as F32, F16, BF16, F64, I64")
         }

@@ -30,7 +30,8 @@ extension SafetensorsFile {
     for tensor in sorted {
       precondition(tensor.values.count == tensor.shape.reduce(1, *), "\(tensor.name): values and shape differ")
       guard tensor.name != last, tensor.name != SafetensorsHeader.metadataKey else {
-        throw DataError("\(path): tensor '\(tensor.name)': the name stands twice or is reserved, expected another")
+        throw DataError(
+          path, found: "tensor '\(tensor.name)': the name stands twice or is reserved", expected: "another")
       }
       last = tensor.name
     }

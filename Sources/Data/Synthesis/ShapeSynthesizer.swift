@@ -30,11 +30,10 @@ public struct ShapeSynthesizer: Sendable {
   /// - Throws: `DataError` naming the value out of range.
   public init(classes: Int = 10, imageSize: Int = 32, seed: UInt64 = 0) throws {
     guard 2...ShapeSynthesizer.maximumClasses ~= classes else {
-      throw DataError(
-        "synthesize: \(classes) classes, expected 2 to \(ShapeSynthesizer.maximumClasses)")
+      throw DataError("synthesize", found: "\(classes) classes", expected: "2 to \(ShapeSynthesizer.maximumClasses)")
     }
     guard 16...1024 ~= imageSize else {
-      throw DataError("synthesize: image size \(imageSize), expected 16 to 1024 pixels")
+      throw DataError("synthesize", found: "image size \(imageSize)", expected: "16 to 1024 pixels")
     }
     let shapes = ShapeKind.allCases
     let textures = TextureKind.allCases
@@ -81,7 +80,7 @@ public struct ShapeSynthesizer: Sendable {
   ) throws {
     for (name, count) in [("train", trainPerClass), ("val", valPerClass)] {
       guard 1...1_000_000 ~= count else {
-        throw DataError("synthesize: \(count) \(name) images per class, expected 1 to 1000000")
+        throw DataError("synthesize", found: "\(count) \(name) images per class", expected: "1 to 1000000")
       }
     }
     let folder = try StagedFolder(for: directory)
@@ -105,7 +104,7 @@ public struct ShapeSynthesizer: Sendable {
           try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true)
         } catch {
-          throw DataError("\(folder): cannot be created; check the parent folder's permissions")
+          throw DataError(folder, found: "cannot be created", remedy: "check the parent folder's permissions")
         }
         for number in 0..<count {
           let file = String(repeating: "0", count: max(0, 5 - "\(number)".count)) + "\(number).png"

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// An expert bank cut into named groups, and who may enter which: a token routes within the group of its modality's name
 /// and the group `shared`.
 ///

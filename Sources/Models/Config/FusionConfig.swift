@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// How images and texts come together, and the ends that join them.
 public struct FusionConfig: Sendable, Equatable {
   public enum Kind: String, CaseIterable, Sendable, Codable {

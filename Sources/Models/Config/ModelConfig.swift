@@ -1,11 +1,5 @@
 import MMoETensor
 
-/// What is wrong with a configuration: one line naming the field, the value found and what would be right.
-public struct ModelError: Error, CustomStringConvertible, Sendable {
-  public let description: String
-  public init(_ description: String) { self.description = description }
-}
-
 /// The transformers of this module.
 public enum ModelKind: String, CaseIterable, Sendable, Codable {
   /// Images to classes.

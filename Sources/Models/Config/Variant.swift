@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// A state of the residual stream: which block, and where in it.
 public struct RouteSource: Sendable, Hashable {
   public enum Site: String, Sendable, Hashable {
@@ -125,7 +127,7 @@ public struct MoEVariant: Sendable, Equatable {
   public static func resolve(_ config: MoEConfig) throws -> MoEVariant {
     let positions: [RouteSource] = [.position1, .position2, .position3]
     guard (1...3).contains(config.position) else {
-      throw ModelError("moe.position is \(config.position); use 1, 2 or 3")
+      throw ModelError(field: "moe.position", found: "\(config.position)", remedy: "use 1, 2 or 3")
     }
     let variants = table(config, shortcut: positions[config.position - 1])
     if let variant = variants.first(where: { $0.name == config.variant }) { return variant }
@@ -134,7 +136,7 @@ public struct MoEVariant: Sendable, Equatable {
         name: config.variant, summary: "\(k) routed experts a token", sharedExpert: false,
         routes: [Route(.current, k: k)])
     }
-    throw ModelError("moe.variant is '\(config.variant)'; valid are \(listing)")
+    throw ModelError(field: "moe.variant", found: "'\(config.variant)'", remedy: "valid are \(listing)")
   }
 
   /// How many blocks back the furthest source is.

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 extension ModelConfig {
   /// Checks all that can be known before data is seen.
   /// - Throws: `ModelError` naming the first impossible field.

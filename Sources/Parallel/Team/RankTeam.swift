@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEModels
 import MMoETensor
 
@@ -42,7 +43,8 @@ public final class RankTeam: PassCoordinator {
     if !isDense, let odd = banks.first(where: { $0 % group != 0 }) {
       let name =
         model.moe.groups != nil && banks.count > 1 ? "the \(odd) experts of a tower (moe.groups)" : "moe.experts \(odd)"
-      throw ParallelError("parallel.expert is \(group), which does not divide \(name); choose a divisor")
+      throw ParallelError(
+        field: "parallel.expert", found: "\(group), which does not divide \(name)", remedy: "choose a divisor")
     }
     grid = try ProcessGrid(world, expertParallel: group)
     queue = ExchangeQueue(grid.expertGroup, engine: engine)

@@ -1,12 +1,13 @@
 import CMPI
 import Foundation
+import MMoEFiles
 import MMoETensor
 import Synchronization
 
-/// Why ranks cannot start or go on, in one line.
-public struct ParallelError: Error, CustomStringConvertible, Sendable {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+/// Why ranks cannot start or go on.
+public struct ParallelError: FaultError {
+  public let fault: Fault
+  public init(_ fault: Fault) { self.fault = fault }
 }
 
 /// This process's part in MPI: started only where a launcher has started several, and ended with all of them.

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Ranks in two directions: those of one expert group share out the experts among them, and as many groups as there are
 /// hold copies of them. Every rank has its own part of the batch.
 ///
@@ -14,7 +16,8 @@ public final class ProcessGrid {
   public init(_ world: Communicator, expertParallel: Int) throws {
     guard expertParallel >= 1, world.size % expertParallel == 0 else {
       throw ParallelError(
-        "parallel.expert is \(expertParallel), which does not divide the \(world.size) ranks; choose a divisor")
+        field: "parallel.expert", found: "\(expertParallel), which does not divide the \(world.size) ranks",
+        remedy: "choose a divisor")
     }
     self.world = world
     expertGroup = world.split(color: world.rank / expertParallel, key: world.rank % expertParallel)

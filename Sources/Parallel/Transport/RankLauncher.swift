@@ -66,7 +66,8 @@ public enum RankLauncher {
         .first(where: FileManager.default.isExecutableFile(atPath:))
     else {
       throw ParallelError(
-        "mpirun: not found on the PATH; install openmpi-bin, or start the ranks with your launcher and without --ranks")
+        "mpirun", found: "not found on the PATH",
+        remedy: "install openmpi-bin, or start the ranks with your launcher and without --ranks")
     }
     let words =
       [mpirun]
@@ -87,7 +88,8 @@ public enum RankLauncher {
     let code = mmoe_spawn_launcher(mpirun, &pointers, &settings, &process, &output)
     for pointer in pointers + settings { free(pointer) }
     guard code == 0 else {
-      throw ParallelError("\(mpirun): cannot be started (\(systemReason(code))); check the installation")
+      throw ParallelError(
+        "\(mpirun)", found: "cannot be started (\(systemReason(code)))", remedy: "check the installation")
     }
     launched.store(process, ordering: .relaxed)
     for number in [SIGINT, SIGTERM, SIGHUP] {

@@ -11,7 +11,7 @@ public struct MetricsHistory: Sendable {
   private var vectors: [String: [(step: Int, values: [Double])]] = [:]
 
   /// Reads a `metrics.jsonl`. Lines that are none of a step's are passed over, such as a last one that a crash has cut off.
-  public init(file: String) throws(RecorderError) {
+  public init(file: String) throws(ReportError) {
     for (line, _) in try MetricsFile.read(file).lines { append(line) }
   }
 
@@ -65,12 +65,12 @@ enum MetricsFile {
   /// among them.
   static func read(
     _ file: String
-  ) throws(RecorderError) -> (lines: [(line: MetricsLine, end: Int)], bad: [Int]) {
+  ) throws(ReportError) -> (lines: [(line: MetricsLine, end: Int)], bad: [Int]) {
     let bytes: [UInt8]
     do {
       bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
     } catch {
-      throw RecorderError("\(file): cannot be read (\(systemReason(of: error)))")
+      throw ReportError(file, found: "cannot be read (\(systemReason(of: error)))")
     }
     var lines: [(line: MetricsLine, end: Int)] = []
     var bad: [Int] = []

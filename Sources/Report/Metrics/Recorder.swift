@@ -30,15 +30,15 @@ public final class Recorder {
   ///   - evaluationDue: whether an evaluation belongs to that step.
   public init(
     directory: String, resumingAfter step: Int? = nil, evaluationDue: Bool = false
-  ) throws(RecorderError) {
+  ) throws(ReportError) {
     path = FilePath.join(directory, Recorder.fileName)
     var lines: [(line: MetricsLine, end: Int)] = []
     var bad: [Int] = []
     if FileManager.default.fileExists(atPath: path) {
       guard let step else {
-        throw RecorderError(
-          "\(path): found the metrics of an earlier run, expected none; resume that run or "
-            + "choose another folder")
+        throw ReportError(
+          path, found: "found the metrics of an earlier run", expected: "none",
+          remedy: "resume that run or choose another folder")
       }
       (lines, bad) = try MetricsFile.read(path)
       lines.removeAll { $0.line.step > step }
@@ -91,9 +91,9 @@ public final class Recorder {
 
   /// Writes what was recorded since the last flush as the metrics of this step, and clears it.
   /// Steps must ascend. On a full disk the file keeps its earlier, whole lines.
-  public func flush(step: Int) throws(RecorderError) {
+  public func flush(step: Int) throws(ReportError) {
     if let lastStep, step <= lastStep {
-      throw RecorderError("\(path): expected a step after \(lastStep), found \(step)")
+      throw ReportError(path, expected: "a step after \(lastStep)", found: "\(step)")
     }
     let values = arrivals.compactMap { key in
       pending[key].map { entry in
@@ -116,10 +116,10 @@ public final class Recorder {
 
   /// Waits until the metrics are on the disk itself. To be called before a checkpoint is put in
   /// place, so that a resumed run finds every step up to it even after a power failure.
-  public func synchronize() throws(RecorderError) { try file.synchronize() }
+  public func synchronize() throws(ReportError) { try file.synchronize() }
 
   /// Everything recorded in this run so far, from the file.
-  public func history() throws(RecorderError) -> MetricsHistory {
+  public func history() throws(ReportError) -> MetricsHistory {
     try MetricsHistory(file: path)
   }
 
@@ -140,20 +140,21 @@ public final class Recorder {
   }
 
   /// The file with these lines alone; what it was before gets the name `….damaged`.
-  private static func rewritten(_ path: String, _ lines: [MetricsLine]) throws(RecorderError) -> AppendFile {
+  private static func rewritten(_ path: String, _ lines: [MetricsLine]) throws(ReportError) -> AppendFile {
     // A second name first: whatever happens next, one of the two has all of it.
     let damaged = path + ".damaged"
     unlink(damaged)
     if link(path, damaged) != 0 {
       do { try DurableFile.copy(path, to: damaged) } catch {
-        throw RecorderError("\(damaged): cannot be written (\(systemReason(of: error))); free space and resume")
+        throw ReportError(
+          "\(damaged)", found: "cannot be written (\(systemReason(of: error)))", remedy: "free space and resume")
       }
     }
     return try replaced(path, lines.map(\.json).joined())
   }
 
-  private static func replaced(_ path: String, _ text: String) throws(RecorderError) -> AppendFile {
-    do { try DurableFile.write(text, to: path) } catch { throw RecorderError(error.description) }
+  private static func replaced(_ path: String, _ text: String) throws(ReportError) -> AppendFile {
+    do { try DurableFile.write(text, to: path) } catch { throw ReportError(error.fault) }
     return try AppendFile(path)
   }
 }

@@ -8,20 +8,20 @@ package final class AppendFile {
   private var size: Int
 
   /// Opens the file, or makes an empty one.
-  package init(_ path: String) throws(RecorderError) {
+  package init(_ path: String) throws(ReportError) {
     self.path = path
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
-      throw RecorderError(
-        "\(path): cannot be opened for writing (\(systemReason(errno))); "
-          + "check the folder and its permissions")
+      throw ReportError(
+        path, found: "cannot be opened for writing (\(systemReason(errno)))",
+        remedy: "check the folder and its permissions")
     }
     size = Int(lseek(descriptor, 0, SEEK_END))
   }
 
   deinit { close(descriptor) }
 
-  package func append(_ text: String) throws(RecorderError) {
+  package func append(_ text: String) throws(ReportError) {
     let bytes = Array(text.utf8)
     var written = 0
     while written < bytes.count {
@@ -40,19 +40,19 @@ package final class AppendFile {
     size += written
   }
 
-  package func truncate(to length: Int) throws(RecorderError) {
+  package func truncate(to length: Int) throws(ReportError) {
     guard ftruncate(descriptor, off_t(length)) == 0 else { throw failure("cannot be shortened") }
     size = length
   }
 
-  package func synchronize() throws(RecorderError) {
+  package func synchronize() throws(ReportError) {
     guard fsync(descriptor) == 0 else { throw failure("cannot be written to the disk") }
   }
 
-  private func failure(_ what: String) -> RecorderError {
+  private func failure(_ what: String) -> ReportError {
     let reason = errno
     let remedy =
       reason == ENOSPC || reason == EDQUOT ? "free space and resume" : "check the disk and resume"
-    return RecorderError("\(path): \(what) (\(systemReason(reason))); \(remedy)")
+    return ReportError(path, found: "\(what) (\(systemReason(reason)))", remedy: remedy)
   }
 }

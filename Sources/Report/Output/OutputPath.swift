@@ -15,14 +15,14 @@ public struct OutputPath: Sendable {
   /// The path of a file to be made or replaced.
   ///
   /// - Parameter option: for messages, such as `--plot`.
-  /// - Throws: `TrainError` where it cannot be written.
+  /// - Throws: `ReportError` where it cannot be written.
   public func file(_ option: String) throws -> String {
     let path = unchecked
     // Other ranks may be on hosts that lack the folder; the first one writes.
     guard !ParallelProcess.isFollower else { return path }
-    guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a file") }
+    guard !path.isEmpty else { throw ReportError(option, found: "an empty name", expected: "a file") }
     try OutputPath.requireNoTilde(path, option)
-    do { try OutputPlace.requireFile(path) } catch { throw TrainError("\(option) \(error)") }
+    do { try OutputPlace.requireFile(path) } catch { throw ReportError("\(option) \(error)") }
     try OutputPath.probe(FilePath.folder(of: path), "\(option) \(path)", option)
     return path
   }
@@ -30,11 +30,11 @@ public struct OutputPath: Sendable {
   /// The path of a folder to be made or filled.
   ///
   /// - Parameter option: for messages, such as `--out`.
-  /// - Throws: `TrainError` where nothing can be written in it, or it cannot be made.
+  /// - Throws: `ReportError` where nothing can be written in it, or it cannot be made.
   public func folder(_ option: String) throws -> String {
     let path = unchecked
     guard !ParallelProcess.isFollower else { return path }
-    guard !path.isEmpty else { throw TrainError("\(option): an empty name, expected a folder") }
+    guard !path.isEmpty else { throw ReportError(option, found: "an empty name", expected: "a folder") }
     try OutputPath.requireNoTilde(path, option)
     var existing = path
     while OutputPlace.kind(of: existing) == nil, FilePath.folder(of: existing) != existing {
@@ -42,7 +42,7 @@ public struct OutputPath: Sendable {
     }
     guard OutputPlace.kind(of: existing) == S_IFDIR else {
       let what = existing == path ? "a file" : "\(existing) is a file"
-      throw TrainError("\(option) \(path): \(what), expected a folder; name another one")
+      throw ReportError("\(option) \(path): \(what), expected a folder; name another one")
     }
     try OutputPath.probe(existing, "\(option) \(path)", option, existing == path ? "written" : "created")
     return path
@@ -51,7 +51,7 @@ public struct OutputPath: Sendable {
   /// Shells leave `~` as it is in `--out=~/x`; half of the libraries below would take it for the home folder.
   private static func requireNoTilde(_ path: String, _ option: String) throws {
     guard path.utf8.first == UInt8(ascii: "~") else { return }
-    throw TrainError(
+    throw ReportError(
       "\(option) \(path): ~ stands for no folder here; write $HOME, or ./\(path) for a name that begins so")
   }
 
@@ -60,7 +60,8 @@ public struct OutputPath: Sendable {
     let file = FilePath.join(folder, ".mmoe-probe-\(getpid())")
     let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw TrainError("\(what): cannot be \(verb) (\(systemReason(errno))); choose another \(option)")
+      throw ReportError(
+        "\(what)", found: "cannot be \(verb) (\(systemReason(errno)))", remedy: "choose another \(option)")
     }
     close(descriptor)
     unlink(file)

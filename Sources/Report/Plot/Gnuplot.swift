@@ -26,15 +26,15 @@ public struct Gnuplot: Sendable {
   ///   - timeout: seconds after which gnuplot is stopped.
   public func render(
     _ script: String, to file: String, size: (width: Int, height: Int), timeout: Double = 60
-  ) throws(PlotError) {
+  ) throws(ReportError) {
     do {
       try draw(script, to: file, size: size, timeout: timeout)
-    } catch let error as PlotError {
+    } catch let error as ReportError {
       throw error
     } catch let error as FileFailure {
-      throw PlotError(error.description)
+      throw ReportError(error.fault)
     } catch {
-      throw PlotError("\(file): cannot be written (\(systemReason(of: error)))")
+      throw ReportError(file, found: "cannot be written (\(systemReason(of: error)))")
     }
   }
 
@@ -61,7 +61,7 @@ public struct Gnuplot: Sendable {
     let picture = try? Data(contentsOf: folder.appendingPathComponent("plot.png"))
     guard complaint.isEmpty, let picture, picture.starts(with: signature) else {
       let reason = complaint.isEmpty ? "it drew nothing" : complaint
-      throw PlotError("\(file): gnuplot failed: \(reason)")
+      throw ReportError(file, found: "gnuplot failed: \(reason)")
     }
     try DurableFile.write(picture, to: file)
   }

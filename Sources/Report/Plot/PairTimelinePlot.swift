@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEParallel
 
 /// One pair of blocks over time for several traces, one under the other on one scale: operators above, transfers in flight
@@ -20,12 +21,12 @@ public struct PairTimelinePlot {
   private let panels: [Panel]
 
   /// - Parameter backward: the backward pass of the pair instead of the forward one.
-  /// - Throws: `ParallelError` or `PlotError` for a file that is no trace of a mixture of experts.
+  /// - Throws: `ParallelError` or `ReportError` for a file that is no trace of a mixture of experts.
   public init(files: [String], backward: Bool) throws {
     panels = try files.map { file in
       let trace = try TraceFile(reading: file)
       guard let panel = PairTimelinePlot.panel(trace, backward: backward) else {
-        throw PlotError("\(file): found no exchange between ranks in the trace; expected a run with --ranks")
+        throw ReportError("\(file): found no exchange between ranks in the trace; expected a run with --ranks")
       }
       return panel
     }
@@ -83,10 +84,11 @@ public struct PairTimelinePlot {
   }
 
   /// Draws the panels into a PNG file.
-  public func write(to file: String) throws(PlotError) {
+  public func write(to file: String) throws(ReportError) {
     guard let gnuplot = Gnuplot() else {
-      throw PlotError(
-        "\(file): found no gnuplot on the PATH; install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
+      throw ReportError(
+        file, found: "found no gnuplot on the PATH",
+        remedy: "install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
     }
     let height = 60 + 150 * panels.count
     try gnuplot.render(script(height: height), to: file, size: (1400, height))

@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// One picture of panels, one above the other, whose x axes stand exactly under each other.
 public struct PlotFigure: Sendable {
   /// Stands above the panels.
@@ -14,14 +16,14 @@ public struct PlotFigure: Sendable {
   }
 
   /// Draws the picture into a PNG file.
-  public func write(to file: String) throws(PlotError) {
+  public func write(to file: String) throws(ReportError) {
     guard panels.contains(where: { !$0.isEmpty }) else {
-      throw PlotError("\(file): found no values to plot, expected at least one")
+      throw ReportError(file, found: "found no values to plot", expected: "at least one")
     }
     guard let gnuplot = Gnuplot() else {
-      throw PlotError(
-        "\(file): found no gnuplot on the PATH; "
-          + "install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
+      throw ReportError(
+        file, found: "found no gnuplot on the PATH",
+        remedy: "install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
     }
     try gnuplot.render(script, to: file, size: (width, height))
   }

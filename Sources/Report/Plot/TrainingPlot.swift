@@ -5,7 +5,7 @@ public enum TrainingPlot {
   /// - Parameter title: stands above the picture, such as the preset and the variant.
   public static func write(
     _ history: MetricsHistory, title: String, to file: String
-  ) throws(PlotError) {
+  ) throws(ReportError) {
     try figure(history, title: title).write(to: file)
   }
 

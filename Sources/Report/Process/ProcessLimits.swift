@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoETensor
 
 /// What the system lets this process have, looked at before anything else.
@@ -14,11 +15,11 @@ public enum ProcessLimits {
   /// Raises the limit of open files where it is too low and may be raised, and lets writing past a limit on file sizes be an
   /// error like others, where the system would end the process.
   ///
-  /// - Throws: `TrainError` where it may not, or where virtual memory is too little to begin.
+  /// - Throws: `ReportError` where it may not, or where virtual memory is too little to begin.
   public static func require() throws {
     signal(SIGXFSZ, SIG_IGN)
     if let limit = MemoryLimit.virtualBytes, limit < bytes {
-      throw TrainError(
+      throw ReportError(
         "the limit of virtual memory is \(limit >> 10) KB, expected at least \(bytes >> 10); raise it with ulimit -v \(bytes >> 10)"
       )
     }
@@ -31,7 +32,7 @@ public enum ProcessLimits {
     guard getrlimit(resource, &limit) == 0, limit.rlim_cur < files else { return }
     limit.rlim_cur = min(limit.rlim_max, rlim_t(files))
     guard limit.rlim_cur == files, setrlimit(resource, &limit) == 0 else {
-      throw TrainError(
+      throw ReportError(
         "the limit of open files is \(limit.rlim_max), expected at least \(files); raise it with ulimit -n \(files)")
     }
   }

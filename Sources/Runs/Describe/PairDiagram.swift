@@ -81,10 +81,11 @@ struct PairDiagram {
 
   /// Draws the graph.
   ///
-  /// - Throws: `PlotError` when Graphviz is not installed or fails, or the file cannot be written.
+  /// - Throws: `ReportError` when Graphviz is not installed or fails, or the file cannot be written.
   func writeSVG(to file: String) throws {
     guard let program = DrawingProgram.find("dot") else {
-      throw PlotError("\(file): dot is not installed; install it with: sudo apt-get install -y graphviz")
+      throw ReportError(
+        file, found: "dot is not installed", remedy: "install it with: sudo apt-get install -y graphviz")
     }
     let manager = FileManager.default
     let folder = manager.temporaryDirectory.appendingPathComponent("mmoe-diagram-\(UUID().uuidString)")
@@ -94,15 +95,15 @@ struct PairDiagram {
       try Data(dot.utf8).write(to: folder.appendingPathComponent("pair.dot"))
       let complaint = try DrawingProgram.run(
         program, ["-Tsvg", "-opair.svg", "pair.dot"], in: folder, timeout: 60)
-      guard complaint.isEmpty else { throw PlotError("\(file): dot failed: \(complaint)") }
+      guard complaint.isEmpty else { throw ReportError(file, found: "dot failed: \(complaint)") }
       let picture = try Data(contentsOf: folder.appendingPathComponent("pair.svg"))
       try DurableFile.write(picture, to: file)
     } catch let error as FileFailure {
       throw error
-    } catch let error as PlotError {
+    } catch let error as ReportError {
       throw error
     } catch {
-      throw PlotError("\(file): cannot be written (\(systemReason(of: error))); choose another file")
+      throw ReportError(file, found: "cannot be written (\(systemReason(of: error)))", remedy: "choose another file")
     }
   }
 }
@@ -115,6 +116,6 @@ extension RouteSource {
 extension ModelDescription {
   /// Draws one block pair of the model.
   ///
-  /// - Throws: `PlotError` when it cannot be drawn or written.
+  /// - Throws: `ReportError` when it cannot be drawn or written.
   public func drawPair(to file: String) throws { try PairDiagram(moe).writeSVG(to: file) }
 }

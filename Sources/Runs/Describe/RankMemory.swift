@@ -1,4 +1,5 @@
 import MMoEConfig
+import MMoEFiles
 import MMoEModels
 import MMoEParallel
 import MMoEReport

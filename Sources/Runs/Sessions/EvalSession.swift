@@ -53,7 +53,9 @@ public struct EvalSession {
     let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: task)
     for change in RunConfig.table.differences(saved, config) where !changeable.contains(change.key) {
       throw TrainError(
-        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); evaluation of \(asks ? "questions" : "--task \(task.rawValue)") can set \(changeable.sorted().joined(separator: ", "))"
+        field: "\(change.key)", found: "\(change.second), but \(change.first) in \(checkpoint.file)",
+        remedy:
+          "evaluation of \(asks ? "questions" : "--task \(task.rawValue)") can set \(changeable.sorted().joined(separator: ", "))"
       )
     }
     let engine = try config.tensor.makeEngine()

@@ -22,8 +22,8 @@ struct LoadedPairModel {
     let config = loaded.info.config
     guard config.model.kind == .multimodal else {
       throw TrainError(
-        "\(file): a checkpoint of the task \(loaded.info.task), expected a model of images and texts; give one made by `mmoe train --task multimodal`"
-      )
+        file, found: "a checkpoint of the task \(loaded.info.task)", expected: "a model of images and texts",
+        remedy: "give one made by `mmoe train --task multimodal`")
     }
     engine = try Engine(threads: threads)
     tokens = try CaptionTokens(TokenizerAttachments.load(loaded.info.attachments))
@@ -119,8 +119,8 @@ public struct RetrieveSession {
     }
     if let bad = found.first(where: { !$0.similarity.isFinite }) {
       throw TrainError(
-        "\(loaded.file): the similarity of \(bad.file) is \(HumanFormat.exact(bad.similarity)), expected a finite number; the model has diverged, use an earlier checkpoint"
-      )
+        "\(loaded.file)", field: "the similarity of \(bad.file)", found: "\(HumanFormat.exact(bad.similarity))",
+        expected: "a finite number", remedy: "the model has diverged, use an earlier checkpoint")
     }
     let best = found.sorted { ($1.similarity, $0.file) < ($0.similarity, $1.file) }.prefix(options.count)
     for (place, one) in best.enumerated() {
@@ -145,7 +145,8 @@ public struct RetrieveSession {
       .map { FilePath.join(folder, $0) }
     guard !files.isEmpty else {
       throw TrainError(
-        "\(folder): no \(ImageFormat.names) files in it, expected a folder of pictures; name another one")
+        folder, found: "no \(ImageFormat.names) files in it", expected: "a folder of pictures",
+        remedy: "name another one")
     }
     return files
   }

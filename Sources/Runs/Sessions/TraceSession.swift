@@ -31,7 +31,7 @@ public enum TraceSession {
 
   /// Draws one pair of blocks of each file.
   ///
-  /// - Throws: `ParallelError` or `PlotError`.
+  /// - Throws: `ParallelError` or `ReportError`.
   public static func plot(_ files: [String], backward: Bool, to file: String) throws {
     try PairTimelinePlot(files: files, backward: backward).write(to: file)
   }

@@ -268,7 +268,8 @@ public struct TrainSession {
     }
     if let initial { return TaskKind(training: initial.source.model.kind) }
     throw TrainError(
-      "--task: not given, and there is no checkpoint yet that says it; give --task, one of \(TaskKind.names)")
+      "--task", found: "not given, and there is no checkpoint yet that says it",
+      remedy: "give --task, one of \(TaskKind.names)")
   }
 
   /// - Returns: nil for a run that begins, also with `--resume` where `--out` has no checkpoint yet; and the later files that
@@ -300,8 +301,8 @@ public struct TrainSession {
       TrainSession.name(ofPreset: preset) != TrainSession.name(ofPreset: checkpoint.info.preset)
     {
       throw TrainError(
-        "--preset \(preset): \(checkpoint.file) was trained with \(checkpoint.info.preset); a resumed run keeps its preset"
-      )
+        "--preset \(preset)", found: "\(checkpoint.file) was trained with \(checkpoint.info.preset)",
+        remedy: "a resumed run keeps its preset")
     }
     try RunConfig.table.set(options.settings, in: &config)
     // They followed the data when the run began, whatever its command says.
@@ -318,8 +319,8 @@ public struct TrainSession {
     }
     if let change = changes.first(where: { !changeable.contains($0.key) }) {
       throw TrainError(
-        "\(change.key) is \(change.second), but \(change.first) in \(checkpoint.file); a resumed run cannot change it, start a new one"
-      )
+        field: "\(change.key)", found: "\(change.second), but \(change.first) in \(checkpoint.file)",
+        remedy: "a resumed run cannot change it, start a new one")
     }
     return config
   }

@@ -2,6 +2,7 @@ import Foundation
 import MMoEData
 import MMoEFiles
 import MMoEReport
+import MMoETrain
 
 /// What an analysis found: words, numbers and pictures.
 struct AnalysisOutput {
@@ -16,12 +17,13 @@ struct AnalysisOutput {
   /// Writes tables and pictures into a folder, which is made where it is missing.
   ///
   /// - Returns: the files.
-  /// - Throws: `TrainError` for a folder that cannot be written, `PlotError` when gnuplot is missing.
+  /// - Throws: `TrainError` for a folder that cannot be written, `ReportError` when gnuplot is missing.
   func write(to folder: String) throws -> [String] {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw TrainError("\(folder): cannot be created (\(systemReason(of: error))); choose a writable --out")
+      throw TrainError(
+        folder, found: "cannot be created (\(systemReason(of: error)))", remedy: "choose a writable --out")
     }
     var files: [String] = []
     func write(_ name: String, _ bytes: Data) throws {

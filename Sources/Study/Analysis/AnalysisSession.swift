@@ -44,7 +44,8 @@ public struct AnalysisSession {
   public func run() throws {
     guard options.data.count <= 1 || options.data.count == options.models.count else {
       throw TrainError(
-        "--data: \(options.data.count) given for \(options.models.count) models; give one for all, or one a model")
+        "--data", found: "\(options.data.count) given for \(options.models.count) models",
+        remedy: "give one for all, or one a model")
     }
     switch options.kind {
     case .routing: try run(RoutingAnalysis.self)
@@ -99,7 +100,7 @@ public struct AnalysisSession {
     if let note = try choice.note(choice.compare(parts), data: opened.path) { human.line("note: \(note)") }
     let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)
     guard let task = job as? any ProbedTask else {
-      throw TrainError("\(model): a checkpoint of the task \(first.info.task), which cannot be analysed")
+      throw TrainError("\(model)", found: "a checkpoint of the task \(first.info.task), which cannot be analysed")
     }
     var series = AnalysisSeries<A.Measurement>(
       label: "\(first.info.preset) \(config.model.moe.variant)", config: config.model)

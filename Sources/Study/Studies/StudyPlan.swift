@@ -2,6 +2,7 @@ import Foundation
 import MMoEConfig
 import MMoEFiles
 import MMoEReport
+import MMoETrain
 
 /// A study: variants of one configuration, each trained with several seeds. Seeds decide initialisation and the order of
 /// the data, which is therefore the same for all variants of a seed.
@@ -143,7 +144,7 @@ struct StudyPlan: Sendable {
         }
         try config.requirePlaces()
       } catch {
-        throw TrainError("\(document.file): variant \(name): \(error)")
+        throw TrainError("\(document.file)", found: "variant \(name): \(error)")
       }
       variants.append(
         Variant(

@@ -1,5 +1,7 @@
 import Foundation
+import MMoEFiles
 import MMoEReport
+import MMoETrain
 
 /// One finished run of a study: a line of its `rows.jsonl`.
 package struct StudyRow: Codable, Equatable, Sendable {
@@ -56,7 +58,7 @@ final class StudyRecord {
   /// Opens the file, or makes an empty one. A last line that a crash cut off is removed.
   ///
   /// - Parameter isReadOnly: nothing is made or removed, as where another process may be writing.
-  /// - Throws: `TrainError` naming file and line of what is no row, or `RecorderError`.
+  /// - Throws: `TrainError` naming file and line of what is no row, or `ReportError`.
   init(_ path: String, isReadOnly: Bool = false) throws {
     self.path = path
     file = isReadOnly ? nil : try AppendFile(path)
@@ -64,7 +66,8 @@ final class StudyRecord {
     var start = 0
     while let newline = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
       guard let row = try? JSONDecoder().decode(StudyRow.self, from: Data(bytes[start..<newline])) else {
-        throw TrainError("\(path):\(rows.count + 1): expected a study's row, found another text; remove the line")
+        throw TrainError(
+          "\(path):\(rows.count + 1)", expected: "a study's row", found: "another text", remedy: "remove the line")
       }
       rows.append(row)
       start = newline + 1
@@ -93,8 +96,10 @@ final class StudyRecord {
     guard let found else { return nil }
     guard rows[found].configuration == configuration else {
       throw TrainError(
-        "\(path):\(found + 1): variant \(variant), seed \(seed) was run with another configuration (\(rows[found].configuration), now \(configuration)); give another --out, or remove the line"
-      )
+        "\(path):\(found + 1)",
+        found:
+          "variant \(variant), seed \(seed) was run with another configuration (\(rows[found].configuration), now \(configuration))",
+        remedy: "give another --out, or remove the line")
     }
     return rows[found]
   }

@@ -60,7 +60,8 @@ public struct StudySession {
     do {
       try FileManager.default.createDirectory(atPath: folder + "/runs", withIntermediateDirectories: true)
     } catch {
-      throw TrainError("\(folder): cannot be created (\(systemReason(of: error))); choose a writable --out")
+      throw TrainError(
+        folder, found: "cannot be created (\(systemReason(of: error)))", remedy: "choose a writable --out")
     }
     // Held until the end: two processes must not append to the same rows.
     // A report may be made while the study runs.
@@ -87,7 +88,7 @@ public struct StudySession {
       do {
         try write(folder + "/" + name)
         human.line("written     \(folder)/\(name)")
-      } catch let error as PlotError {
+      } catch let error as ReportError {
         human.line("no plot: \(error)")
       }
     }
@@ -215,7 +216,9 @@ public struct StudySession {
       aside = "\(run)-before-\(number)"
     }
     guard rename(run, aside) == 0 else {
-      throw TrainError("\(run): was made with another configuration and cannot be renamed to \(aside); move it away")
+      throw TrainError(
+        "\(run)", found: "was made with another configuration and cannot be renamed to \(aside)", remedy: "move it away"
+      )
     }
     human.line("\(run): was made with another configuration; put aside as \(aside)")
     return false

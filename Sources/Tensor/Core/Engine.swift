@@ -1,6 +1,7 @@
 import CBLAS
 import CKernels
 import Foundation
+import MMoEFiles
 
 /// The matrix-product library. Results are bit-identical for one backend on one CPU level.
 public enum BLASBackend: String, CaseIterable, Sendable, Codable {
@@ -13,10 +14,10 @@ public enum BLASBackend: String, CaseIterable, Sendable, Codable {
   var handle: mmoe_blas { self == .oneDNN ? MMOE_BLAS_ONEDNN : MMOE_BLAS_OPENBLAS }
 }
 
-/// What cannot be set up: one line with the remedy.
-public struct EngineError: Error, CustomStringConvertible, Sendable {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+/// What of the engine cannot be set up.
+public struct EngineError: FaultError {
+  public let fault: Fault
+  public init(_ fault: Fault) { self.fault = fault }
 }
 
 /// What operations compute with: the worker pool, the matrix-product backend and scratch memory.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import Synchronization
 
 /// A checkpoint, or this rank's part of one, that is being written beside the training: the loop pauses for the copy in

@@ -1,4 +1,5 @@
 import MMoEConfig
+import MMoEFiles
 import MMoEHDF5
 import MMoEReport
 
@@ -28,20 +29,20 @@ struct CheckpointHeader {
     let file = reader.file
     func number(_ name: String, _ range: ClosedRange<Int>, _ remedy: String = "") throws -> Int {
       guard let value = try reader.intAttribute(name) else {
-        throw TrainError("\(file): has no attribute \(name); \(CheckpointHeader.maker)")
+        throw TrainError(file, found: "has no attribute \(name)", remedy: "\(CheckpointHeader.maker)")
       }
       guard range.contains(value) else {
         let expected =
           range.lowerBound == range.upperBound ? "\(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
         throw TrainError(
-          "\(file): attribute \(name) is \(value), expected \(expected)\(value > range.upperBound ? remedy : ""); \(CheckpointHeader.maker)"
-        )
+          file, field: "attribute \(name)", found: "\(value)",
+          expected: "\(expected)\(value > range.upperBound ? remedy : "")", remedy: "\(CheckpointHeader.maker)")
       }
       return value
     }
     func text(_ name: String) throws -> String {
       guard let value = try reader.stringAttribute(name) else {
-        throw TrainError("\(file): has no attribute \(name); \(CheckpointHeader.maker)")
+        throw TrainError(file, found: "has no attribute \(name)", remedy: "\(CheckpointHeader.maker)")
       }
       return value
     }
@@ -61,7 +62,8 @@ struct CheckpointHeader {
         let place = CheckpointHeader.vocabularyGroup + "/" + entry.name
         guard let words = String(validating: try reader.readBytes(place), as: UTF8.self) else {
           throw TrainError(
-            "\(file): dataset '\(place)' is no UTF-8, expected names, one a line; \(CheckpointHeader.maker)")
+            file, found: "dataset '\(place)' is no UTF-8", expected: "names, one a line",
+            remedy: "\(CheckpointHeader.maker)")
         }
         // Captions need no labels; no names are no line, not an empty one.
         vocabulary[entry.name] =
@@ -98,8 +100,9 @@ struct CheckpointHeader {
       let isFile = names.count > 1 && names[0].elementsEqual(attachmentGroup.utf8)
       guard names.allSatisfy({ isPlain($0, dots: isFile) }), !isFile || names.count <= 3 else {
         throw TrainError(
-          "\(reader.file): dataset '\(dataset.path)' has a name that no checkpoint has, expected letters, digits, _ and -\(isFile ? ", dots within, and at most one folder" : ""); \(maker)"
-        )
+          "\(reader.file)", found: "dataset '\(dataset.path)' has a name that no checkpoint has",
+          expected: "letters, digits, _ and -\(isFile ? ", dots within, and at most one folder" : "")",
+          remedy: "\(maker)")
       }
     }
   }

@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEHDF5
 import MMoEReport
 import MMoETensor
@@ -11,8 +12,8 @@ extension HDF5Reader {
   package func requireFinite(_ values: UnsafeBufferPointer<Float>, of path: String) throws {
     guard let index = firstNotFinite(values) else { return }
     throw TrainError(
-      "\(file): dataset '\(path)': element \(index) is \(HumanFormat.exact(values[index])), expected finite numbers; its training had diverged, use an earlier checkpoint"
-    )
+      file, found: "dataset '\(path)': element \(index) is \(HumanFormat.exact(values[index]))",
+      expected: "finite numbers", remedy: "its training had diverged, use an earlier checkpoint")
   }
 
   /// Reads all floating-point datasets, the optimiser's too.

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEReport
 
 /// What a training state comes from, in digests and counts: nothing that depends on a machine, a folder or a command, so that
@@ -42,8 +43,8 @@ public struct RunOrigin: Sendable, Equatable {
       initialWeights = stored.initialWeights ?? []
     } catch {
       throw TrainError(
-        "\(file): attribute origin is '\(json.prefix(60))', expected digests of data as `mmoe train` writes them; the file was changed"
-      )
+        file, field: "attribute origin", found: "'\(json.prefix(60))'",
+        expected: "digests of data as `mmoe train` writes them", remedy: "the file was changed")
     }
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEReport
 
 /// A tokenizer's files as a checkpoint carries them, so that it can be evaluated and used alone.
@@ -35,7 +36,7 @@ package enum TokenizerAttachments {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw TrainError("\(folder): cannot be created; set TMPDIR to a folder that you can write to")
+      throw TrainError(folder, found: "cannot be created", remedy: "set TMPDIR to a folder that you can write to")
     }
     defer { try? FileManager.default.removeItem(atPath: folder) }
     return try body(folder)

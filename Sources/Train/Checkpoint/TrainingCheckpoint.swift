@@ -276,8 +276,8 @@ public final class LoadedCheckpoint {
     }
     if let extra {
       throw TrainError(
-        "\(file): dataset '\(extra.path)' is not part of the model that its configuration describes; the file was changed"
-      )
+        file, found: "dataset '\(extra.path)' is not part of the model that its configuration describes",
+        remedy: "the file was changed")
     }
   }
 
@@ -292,7 +292,8 @@ public final class LoadedCheckpoint {
     }
     guard reader.exists(CheckpointLayout.optimizer) else {
       throw TrainError(
-        "\(file): holds no optimiser state, so training cannot go on from it; resume from another checkpoint")
+        file, found: "holds no optimiser state, so training cannot go on from it",
+        remedy: "resume from another checkpoint")
     }
     for (name, parameter, values, slice) in optimizer.state(of: model.parameters) {
       let group = CheckpointLayout.optimizer + "/" + name
@@ -315,13 +316,15 @@ public final class LoadedCheckpoint {
     let dataset = try reader.dataset(place)
     guard parts.count == 1 else {
       throw TrainError(
-        "\(file): its experts are in \(parts.count - 1) files beside it, expected one file to read them from; write it with `mmoe checkpoint merge`"
-      )
+        file, found: "its experts are in \(parts.count - 1) files beside it", expected: "one file to read them from",
+        remedy: "write it with `mmoe checkpoint merge`")
     }
     guard dataset.shape == piece.shape, dataset.type == .float32, let offset = dataset.fileOffset else {
       throw TrainError(
-        "\(file): dataset '\(place)': \(dataset.type.rawValue) of shape \(dataset.shape) found, contiguous float32 of shape \(piece.shape) expected; use --offload none"
-      )
+        file,
+        found:
+          "dataset '\(place)': \(dataset.type.rawValue) of shape \(dataset.shape) found, contiguous float32 of shape \(piece.shape) expected",
+        remedy: "use --offload none")
     }
     return offset
   }
@@ -332,8 +335,7 @@ public final class LoadedCheckpoint {
       let shape = try reader.shape(place)
       guard shape == piece.shape else {
         throw TrainError(
-          "\(file): dataset '\(place)': shape \(shape) found, \(piece.shape) expected by the configuration"
-        )
+          file, found: "dataset '\(place)': shape \(shape) found, \(piece.shape) expected by the configuration")
       }
       try readFinite(place, into: tensor.pointer + piece.offset, count: piece.count)
     }
@@ -348,7 +350,8 @@ public final class LoadedCheckpoint {
   package func require(_ task: TaskKind) throws {
     guard info.task == task.rawValue else {
       throw TrainError(
-        "\(file): a checkpoint of the task \(info.task), expected \(task.rawValue); give --task \(info.task), or none")
+        file, found: "a checkpoint of the task \(info.task)", expected: "\(task.rawValue)",
+        remedy: "give --task \(info.task), or none")
     }
   }
 

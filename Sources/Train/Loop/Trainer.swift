@@ -49,7 +49,7 @@ public final class Trainer {
   ///   - team: the ranks that train together; nil = this process alone.
   ///   - trace: receives a timeline of some steps.
   ///   - sink: where progress goes.
-  /// - Throws: `TrainError`, `HDF5Error` or `RecorderError`.
+  /// - Throws: `TrainError`, `HDF5Error` or `ReportError`.
   public init(
     _ task: any TrainingTask, preset: String, config: RunConfig, origin: RunOrigin = RunOrigin(), engine: Engine,
     folder: RunFolder?, resuming checkpoint: LoadedCheckpoint? = nil, team: RankTeam? = nil,
@@ -255,8 +255,9 @@ public final class Trainer {
     var saved = files.map { $0.folder.lastGoodCheckpoint(try? $0.recorder.history()) } ?? ""
     if let team { saved = String(decoding: team.world.broadcast(Array(saved.utf8), patiently: true), as: UTF8.self) }
     let error = TrainError(
-      "step \(replay == nil ? step : step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved); lower optimizer.lr or raise schedule.warmup",
-      isDivergence: true)
+      Fault(
+        "step \(replay == nil ? step : step + 1): the \(what) is not finite; first bad tensor: \(found.place); \(saved); lower optimizer.lr or raise schedule.warmup"
+      ), isDivergence: true)
     // The rank where it began speaks.
     team?.stopTogether(error.description, position: found.position)
     return error

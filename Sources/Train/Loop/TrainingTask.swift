@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -121,7 +122,7 @@ public struct Evaluation: Sendable {
     let bad = ([("loss", loss)] + metrics).filter { !$0.1.isFinite }
     guard !bad.isEmpty else { return }
     throw TrainError(
-      "\(file): \(bad.map { "\($0.0) is \(HumanFormat.exact($0.1))" }.joined(separator: ", ")), expected finite numbers; the model has diverged, use an earlier checkpoint"
-    )
+      file, found: "\(bad.map { "\($0.0) is \(HumanFormat.exact($0.1))" }.joined(separator: ", "))",
+      expected: "finite numbers", remedy: "the model has diverged, use an earlier checkpoint")
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEReport
 
 /// Captions as a model reads and says them: what begins a text also ends it.
@@ -40,7 +41,7 @@ package struct CaptionTokens: Sendable {
     do {
       return try encode(caption)
     } catch let error as DataError {
-      throw TrainError("\(place): the caption '\(caption.prefix(40))': \(error)")
+      throw TrainError(place, found: "the caption '\(caption.prefix(40))': \(error)")
     }
   }
 

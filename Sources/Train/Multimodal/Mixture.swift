@@ -1,5 +1,6 @@
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -14,7 +15,7 @@ package struct MixtureData {
   /// - Throws: `TrainError` naming the key and what is wrong with what it names.
   init(_ config: RunConfig, tokenizer: any Tokenizer, cache: String, _ sink: any TextSink) throws {
     func named<Result>(_ key: String, _ body: () throws -> Result) throws -> Result {
-      do { return try body() } catch { throw TrainError("\(key): \(error)") }
+      do { return try body() } catch { throw TrainError("\(key)", found: "\(error)") }
     }
     images = try config.mixture.images.map { path in
       try named("mixture.images") { try ImageFolder(path: path, splits: [.val]) }
@@ -91,8 +92,8 @@ final class Mixture {
       ("mixture.text_batch", config.mixture.textBatch, texts != nil),
     ] where isUsed && count % (share.ranks * share.passes) != 0 {
       throw TrainError(
-        "\(key) is \(count), which \(share.ranks) ranks with \(share.passes) micro-batches do not divide; choose a multiple"
-      )
+        field: "\(key)", found: "\(count), which \(share.ranks) ranks with \(share.passes) micro-batches do not divide",
+        remedy: "choose a multiple")
     }
   }
 

@@ -1,4 +1,5 @@
 import MMoEConfig
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -49,8 +50,9 @@ public struct UpdatePlan {
     }
     if let place = unmatched {
       throw TrainError(
-        "finetune: '\(place)' matches no parameter, expected a pattern such as blocks.*.attention.* or one of \(FineTuneConfig.words) that the model has; `mmoe checkpoint list` shows the paths"
-      )
+        "finetune", found: "'\(place)' matches no parameter",
+        expected: "a pattern such as blocks.*.attention.* or one of \(FineTuneConfig.words) that the model has",
+        remedy: "`mmoe checkpoint list` shows the paths")
     }
     let freeze = config.freeze.map(ParameterPlace.init)
     var only = config.trainOnly.map(ParameterPlace.init)
@@ -82,7 +84,8 @@ public struct UpdatePlan {
     guard parts.contains(where: { !$0.isEmpty }) else {
       let reasons = unreached.map { "; \($0.reason), so nothing trains \($0.parameters[0].path)" }.joined()
       throw TrainError(
-        "finetune: nothing is left to train; freeze less (finetune.freeze, finetune.train_only)\(reasons)")
+        "finetune", found: "nothing is left to train",
+        remedy: "freeze less (finetune.freeze, finetune.train_only)\(reasons)")
     }
   }
 
@@ -143,7 +146,9 @@ extension UpdatePlan {
     }
     guard let adapter = dead?.adapter else { return }
     throw TrainError(
-      "finetune: \(adapter.a.path) is to be trained, but its gradient is 0 as long as \(adapter.b.path) is, which is 0 and frozen; train both or freeze both"
-    )
+      "finetune",
+      found:
+        "\(adapter.a.path) is to be trained, but its gradient is 0 as long as \(adapter.b.path) is, which is 0 and frozen",
+      remedy: "train both or freeze both")
   }
 }

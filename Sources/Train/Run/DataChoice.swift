@@ -36,8 +36,8 @@ package struct DataChoice {
     let run = RunRecord.folder(of: checkpoint.file)
     guard let record = try RunRecord.read(run) else {
       throw TrainError(
-        "\(checkpoint.file): no \(RunRecord.fileName) beside it says which data it was trained on; name the data with --data, which is - for the data that comes with the project"
-      )
+        "\(checkpoint.file)", found: "no \(RunRecord.fileName) beside it says which data it was trained on",
+        remedy: "name the data with --data, which is - for the data that comes with the project")
     }
     path = record.data.path == nil ? nil : try DataChoice.find(record.data, "--data", of: run, checkpoint)
   }
@@ -49,7 +49,8 @@ package struct DataChoice {
     for (name, path) in RunConfig.dataPaths where config[keyPath: path] == RunConfig.recorded {
       guard let source = try RunRecord.read(run)?.mixed?[name] else {
         throw TrainError(
-          "\(checkpoint.file): no \(RunRecord.fileName) beside it says where the data of \(name) is; put it back")
+          "\(checkpoint.file)", found: "no \(RunRecord.fileName) beside it says where the data of \(name) is",
+          remedy: "put it back")
       }
       config[keyPath: path] = try DataChoice.find(source, "--set \(name)", of: run, checkpoint)
     }
@@ -68,8 +69,8 @@ package struct DataChoice {
     if !checkpoint.info.origin.data.isEmpty { places += [FilePath.join(run, source.fromRun), given] }
     guard let place = places.first(where: FileManager.default.fileExists(atPath:)) else {
       throw TrainError(
-        "\(FilePath.join(run, RunRecord.fileName)): the data \(source.absolute) does not exist any more; name it with \(option)"
-      )
+        "\(FilePath.join(run, RunRecord.fileName))", found: "the data \(source.absolute) does not exist any more",
+        remedy: "name it with \(option)")
     }
     return place
   }
@@ -92,7 +93,9 @@ package struct DataChoice {
     guard case .differs(let difference) = compare(parts) else { return }
     let run = ShellWord.quoted(run)
     throw TrainError(
-      "\(data): \(difference); name that data with --data, or begin a new run from its weights with --init-from \(run) --data \(ShellWord.quoted(data))"
+      "\(data)", found: "\(difference)",
+      remedy:
+        "name that data with --data, or begin a new run from its weights with --init-from \(run) --data \(ShellWord.quoted(data))"
     )
   }
 
@@ -106,7 +109,9 @@ package struct DataChoice {
     case .differs(let difference) where isGiven: return "\(data) is not the data of training: \(difference)"
     case .differs(let difference):
       throw TrainError(
-        "\(data): \(difference); give --data \(ShellWord.quoted(path ?? DataChoice.builtIn)) to use it as it is, or name the data of training"
+        "\(data)", found: "\(difference)",
+        remedy:
+          "give --data \(ShellWord.quoted(path ?? DataChoice.builtIn)) to use it as it is, or name the data of training"
       )
     }
   }

@@ -24,8 +24,8 @@ extension RunFolder {
     guard let step = steps(in: path).last else {
       if HubFolder.isOne(path) {
         throw TrainError(
-          "\(path): a model in Hugging Face's layout, expected a checkpoint; make one of it with mmoe checkpoint convert \(ShellWord.quoted(path)) --out FILE.h5"
-        )
+          path, found: "a model in Hugging Face's layout", expected: "a checkpoint",
+          remedy: "make one of it with mmoe checkpoint convert \(ShellWord.quoted(path)) --out FILE.h5")
       }
       throw TrainError("\(path): neither config.json nor a checkpoint *.h5 in it; expected a run's or a model's folder")
     }
@@ -100,7 +100,8 @@ extension RunFolder {
     }
     guard let newest else {
       throw TrainError(
-        "\(option): found no run \(task.map { "of the task \($0) " } ?? "")with a checkpoint under \(root); name one")
+        option, found: "found no run \(task.map { "of the task \($0) " } ?? "")with a checkpoint under \(root)",
+        remedy: "name one")
     }
     return newest.folder
   }
@@ -118,7 +119,7 @@ extension RunFolder {
     let name = Recorder.fileName
     guard FileManager.default.fileExists(atPath: FilePath.join(folder, name)) else { return }
     guard let content = FileManager.default.contents(atPath: FilePath.join(folder, name)) else {
-      throw TrainError("\(folder)/\(name): cannot be read; check its permissions")
+      throw TrainError("\(folder)/\(name)", found: "cannot be read", remedy: "check its permissions")
     }
     try DurableFile.write(content, to: FilePath.join(path, name))
   }

@@ -19,14 +19,14 @@ public final class RunFolder {
       switch found {
       case .checkpoints:
         throw TrainError(
-          "\(path): holds a run already; continue it with --out \(ShellWord.quoted(path)) --resume, or choose another --out"
-        )
+          path, found: "holds a run already",
+          remedy: "continue it with --out \(ShellWord.quoted(path)) --resume, or choose another --out")
       case .unsaved:
         throw TrainError(
-          "\(path): holds a run that ended before its first checkpoint; begin it anew by its own command with --resume, or choose another --out"
-        )
+          path, found: "holds a run that ended before its first checkpoint",
+          remedy: "begin it anew by its own command with --resume, or choose another --out")
       case .foreign(let name):
-        throw TrainError("\(path): holds \(name), which a run would write over; choose another --out")
+        throw TrainError(path, found: "holds \(name), which a run would write over", remedy: "choose another --out")
       }
     }
     try RunFolder.make(path)
@@ -69,12 +69,12 @@ public final class RunFolder {
     let file = path + "/" + RunFolder.lockName
     lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard lock >= 0 else {
-      throw TrainError(
-        "\(path): cannot be written (\(systemReason(errno))); choose a writable --out")
+      throw TrainError(path, found: "cannot be written (\(systemReason(errno)))", remedy: "choose a writable --out")
     }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
-      throw TrainError("\(path): another process trains in this folder; wait for it or choose another --out")
+      throw TrainError(
+        path, found: "another process trains in this folder", remedy: "wait for it or choose another --out")
     }
   }
 
@@ -129,7 +129,7 @@ public final class RunFolder {
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
       guard isFolder.boolValue else {
-        throw TrainError("\(path): a file, expected a folder for the run; choose another --out")
+        throw TrainError(path, found: "a file", expected: "a folder for the run", remedy: "choose another --out")
       }
       return
     }
@@ -141,7 +141,7 @@ public final class RunFolder {
   }
 
   private static func uncreatable(_ path: String, _ reason: String) -> TrainError {
-    TrainError("\(path): cannot be created (\(reason)); choose a writable --out")
+    TrainError(path, found: "cannot be created (\(reason))", remedy: "choose a writable --out")
   }
 
   // MARK: Checkpoints
@@ -242,7 +242,8 @@ public final class RunFolder {
     } catch {
       unlink(temporary)
       throw TrainError(
-        "\(bestFile): cannot be written (\(systemReason(of: error))); check the folder's permissions and space")
+        "\(bestFile)", found: "cannot be written (\(systemReason(of: error)))",
+        remedy: "check the folder's permissions and space")
     }
   }
 

@@ -67,7 +67,7 @@ package struct RunPlacement {
     }
     let folder = try RunFolder(locking: own)
     if let newer = later().last {
-      throw TrainError("\(own): another process has saved step \(newer) meanwhile; start again")
+      throw TrainError(own, found: "another process has saved step \(newer) meanwhile", remedy: "start again")
     }
     for file in folder.putAside(passedOver) { sink.line("put aside as \(file)") }
     return (folder, nil)

@@ -152,7 +152,8 @@ package struct RunRecord: Codable, Equatable {
       throw Damage(description: "\(file): no run's record, expected JSON with format_version")
     }
     guard version <= formatVersion else {
-      throw TrainError("\(file): format_version is \(version), expected at most \(formatVersion); update mmoe")
+      throw TrainError(
+        file, field: "format_version", found: "\(version)", expected: "at most \(formatVersion)", remedy: "update mmoe")
     }
     do {
       return try JSONDecoder().decode(RunRecord.self, from: bytes)

@@ -25,7 +25,8 @@ public enum EmbeddedImages {
     do {
       try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
     } catch {
-      throw DataError("\(parent): cannot be created (\(systemReason(of: error))); name a folder with --data")
+      throw DataError(
+        "\(parent)", found: "cannot be created (\(systemReason(of: error)))", remedy: "name a folder with --data")
     }
     let total = classes * (train + val)
     sink.line("rendering \(HumanFormat.grouped(total)) images of \(imageSize) x \(imageSize) pixels to \(path)")

@@ -35,7 +35,8 @@ public enum EmbeddedText {
     do {
       try FileManager.default.createDirectory(atPath: cacheFolder, withIntermediateDirectories: true)
     } catch {
-      throw DataError("\(cacheFolder): cannot be created (\(systemReason(of: error))); name a text with --data")
+      throw DataError(
+        "\(cacheFolder)", found: "cannot be created (\(systemReason(of: error)))", remedy: "name a text with --data")
     }
     sink.line("writing the entries of WordNet to \(path)")
     var content = Data()
@@ -58,7 +59,9 @@ public enum EmbeddedText {
   private static func entries(of file: String, _ partOfSpeech: String) throws -> [String] {
     guard let bytes = FileManager.default.contents(atPath: file) else {
       throw DataError(
-        "\(file): missing; the text of --task lm comes from a Debian package: sudo apt-get install -y --no-install-recommends \(package), or name a text with --data"
+        file, found: "missing",
+        remedy:
+          "the text of --task lm comes from a Debian package: sudo apt-get install -y --no-install-recommends \(package), or name a text with --data"
       )
     }
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
@@ -70,8 +73,8 @@ public enum EmbeddedText {
         fields.count >= 4 + 2 * count
       else {
         throw DataError(
-          "\(file):\(index + 1): no entry of WordNet 3.0; install the package again: sudo apt-get install --reinstall \(package)"
-        )
+          "\(file):\(index + 1)", found: "no entry of WordNet 3.0",
+          remedy: "install the package again: sudo apt-get install --reinstall \(package)")
       }
       let words = (0..<count).map { number -> String in
         // `aground(a)`: where an adjective may stand.

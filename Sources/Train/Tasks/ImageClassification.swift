@@ -1,5 +1,6 @@
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEParallel
 import MMoEReport
@@ -61,12 +62,14 @@ public final class ImageClassification: TrainingTask {
     self.config = config
     self.engine = engine
     guard config.model.kind == .vit else {
-      throw TrainError("model.kind is \(config.model.kind.rawValue), expected vit for images; choose another preset")
+      throw TrainError(
+        field: "model.kind", found: "\(config.model.kind.rawValue)", expected: "vit for images",
+        remedy: "choose another preset")
     }
     guard folder.classes.count == config.model.vision.classes else {
       throw TrainError(
-        "\(folder.path): \(folder.classes.count) classes found, model.classes is \(config.model.vision.classes); use data of as many classes"
-      )
+        folder.path, found: "\(folder.classes.count) classes found, model.classes is \(config.model.vision.classes)",
+        remedy: "use data of as many classes")
     }
     vision = try VisionTransformer(
       config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
@@ -149,8 +152,8 @@ public final class ImageClassification: TrainingTask {
     }
     guard count > 0 else {
       throw TrainError(
-        "\(folder.path): no readable validation image (\(validation.statistics.bad.count) bad ones); replace them"
-      )
+        "\(folder.path)", found: "no readable validation image (\(validation.statistics.bad.count) bad ones)",
+        remedy: "replace them")
     }
     // Without a loss nothing is known of the labels either.
     let total = loss.isFinite ? Double(count) : .nan

@@ -1,6 +1,7 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEParallel
 import MMoEReport
@@ -58,8 +59,10 @@ public final class LanguageModelling: TrainingTask {
     vocabulary = data.vocabulary
     guard tokenizer.vocabularySize <= config.model.text.vocabulary else {
       throw TrainError(
-        "\(data.path): its tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary); use data of the model's tokenizer"
-      )
+        "\(data.path)",
+        found:
+          "its tokenizer \(tokenizer.fingerprint) has \(tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary)",
+        remedy: "use data of the model's tokenizer")
     }
     attachments = try TokenizerAttachments.make(tokenizer)
     validation = try TokenCorpus(data.shards, split: .val, tokenizer: tokenizer)

@@ -1,6 +1,7 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEParallel
 import MMoEReport
 import MMoETensor

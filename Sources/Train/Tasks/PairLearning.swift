@@ -1,6 +1,7 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEParallel
 import MMoEReport
@@ -70,8 +71,10 @@ public final class PairLearning: TrainingTask {
     try config.requireDivisible(by: team?.world.size ?? 1)
     guard data.tokenizer.vocabularySize <= config.model.text.vocabulary else {
       throw TrainError(
-        "\(data.path): its tokenizer \(data.tokenizer.fingerprint) has \(data.tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary); use data of the model's tokenizer"
-      )
+        "\(data.path)",
+        found:
+          "its tokenizer \(data.tokenizer.fingerprint) has \(data.tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary)",
+        remedy: "use data of the model's tokenizer")
     }
     (self.config, self.engine, self.team) = (config, engine, team)
     tokens = try CaptionTokens(data.tokenizer)
@@ -303,7 +306,8 @@ public final class PairLearning: TrainingTask {
       progress?(found.indices.count, validation.set.count)
     }
     guard !found.indices.isEmpty else {
-      throw TrainError("\(validation.set.images[0].path): no readable validation image; replace them")
+      throw TrainError(
+        "\(validation.set.images[0].path)", found: "no readable validation image", remedy: "replace them")
     }
     found.captionLoss = loss / Double(max(count, 1))
     return found

@@ -1,6 +1,7 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEParallel
 import MMoEReport
 import MMoETensor
@@ -86,7 +87,8 @@ package struct TextData: TaskData {
     case (.byte, nil): return ByteTokenizer()
     case (.byte, let path?):
       throw TrainError(
-        "tokenizer.path is \(path), but tokenizer.kind is byte, which needs none; set tokenizer.kind=bpe or gpt2")
+        field: "tokenizer.path", found: "\(path), but tokenizer.kind is byte, which needs none",
+        remedy: "set tokenizer.kind=bpe or gpt2")
     case (.gpt2, nil):
       throw TrainError(
         "tokenizer.path is none, expected a folder with GPT-2's encoder.json and vocab.bpe for tokenizer.kind=gpt2")
@@ -94,7 +96,8 @@ package struct TextData: TaskData {
       let found = try TokenizerFiles.load(path)
       guard found.vocabularySize == 50_257 else {
         throw TrainError(
-          "\(path): \(found.vocabularySize) tokens, expected 50257 for tokenizer.kind=gpt2; set tokenizer.kind=bpe")
+          path, found: "\(found.vocabularySize) tokens", expected: "50257 for tokenizer.kind=gpt2",
+          remedy: "set tokenizer.kind=bpe")
       }
       return found
     case (.bpe, let path?): return try TokenizerFiles.load(path)

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEReport
 
 /// Lines of JSON, read one after the other.
@@ -13,7 +14,8 @@ package enum JSONLines {
     let decoder = JSONDecoder()
     let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     guard lines.contains(where: { $0.contains { $0 > 32 } }) else {
-      throw TrainError("\(file): no lines in it, expected JSON objects with \(expected); name another file")
+      throw TrainError(
+        file, found: "no lines in it", expected: "JSON objects with \(expected)", remedy: "name another file")
     }
     for (index, line) in lines.enumerated() where line.contains(where: { $0 > 32 }) {
       guard let value = try? decoder.decode(Line.self, from: line) else {

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEReport
 import MMoETensor
 

@@ -23,7 +23,8 @@ public enum TokenizerWork {
   private static func train(_ files: [String], vocabularySize: Int) throws -> BytePairTokenizer {
     let text = try files.flatMap(read)
     guard !text.isEmpty else {
-      throw TrainError("\(files.joined(separator: ", ")): no text, expected at least one byte to learn from")
+      throw TrainError(
+        "\(files.joined(separator: ", "))", found: "no text", expected: "at least one byte to learn from")
     }
     var trainer = BytePairTrainer(text)
     return try trainer.train(vocabularySize: vocabularySize)
@@ -59,7 +60,8 @@ public enum TokenizerWork {
     let ids = try tokenizer.encode(bytes)
     let seconds = monotonicSeconds() - start
     guard try tokenizer.decode(ids) == bytes else {
-      throw TrainError("\(file): decoding gives other bytes than were encoded; the vocabulary is inconsistent")
+      throw TrainError(
+        file, found: "decoding gives other bytes than were encoded", remedy: "the vocabulary is inconsistent")
     }
     return lines
       + "\(file): \(HumanFormat.grouped(ids.count)) tokens of \(HumanFormat.grouped(bytes.count)) bytes, "

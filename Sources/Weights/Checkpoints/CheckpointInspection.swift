@@ -56,7 +56,7 @@ public enum CheckpointInspection {
   /// What the run of a checkpoint has recorded so far, as comma-separated values.
   ///
   /// - Parameter path: a checkpoint beside its `metrics.jsonl`, or a run's folder.
-  /// - Throws: `RecorderError` when the metrics cannot be read; as `info`.
+  /// - Throws: `ReportError` when the metrics cannot be read; as `info`.
   public static func metricsCSV(_ path: String) throws -> String {
     let folder = FilePath.folder(of: try RunFolder.checkpoint(at: path))
     return try MetricsHistory(file: FilePath.join(folder, Recorder.fileName)).csv()
@@ -83,8 +83,8 @@ public enum CheckpointInspection {
     }
     guard !arrays.isEmpty else {
       throw TrainError(
-        "\(file): no array matches \(patterns.joined(separator: " ")), expected a pattern such as 'blocks.*.moe.*', or one of \(FineTuneConfig.words)"
-      )
+        file, found: "no array matches \(patterns.joined(separator: " "))",
+        expected: "a pattern such as 'blocks.*.moe.*', or one of \(FineTuneConfig.words)")
     }
     var table = TextTable(columns: [.left("array"), .right("shape"), .right("numbers")])
     for (name, shape) in arrays {
@@ -157,7 +157,7 @@ public enum CheckpointInspection {
         return [path]
       }
       let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".h5") }.sorted()
-      guard !names.isEmpty else { throw TrainError("\(path): no checkpoint *.h5 in it, expected at least one") }
+      guard !names.isEmpty else { throw TrainError(path, found: "no checkpoint *.h5 in it", expected: "at least one") }
       return names.map { path + "/" + $0 }
     }
     var damaged = 0

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 import MMoEHDF5
 import MMoEModels
 import MMoEReport
@@ -17,7 +18,7 @@ public enum CheckpointRewriting {
   public static func average(_ paths: [String], to out: String) throws {
     let checkpoints = try paths.map { try LoadedCheckpoint(RunFolder.checkpoint(at: $0)) }
     guard let last = checkpoints.last, checkpoints.count > 1 else {
-      throw TrainError("average: \(paths.count) checkpoints, expected at least two")
+      throw TrainError("average", found: "\(paths.count) checkpoints", expected: "at least two")
     }
     let engine = try Engine(threads: last.info.config.tensor.threads)
     let weights = checkpoints.map { MergedWeights($0, engine) }
@@ -27,13 +28,16 @@ public enum CheckpointRewriting {
       guard names.map(\.name) == arrays.map(\.name), names.map(\.shape) == arrays.map(\.shape) else {
         let found = zip(names, arrays).first { $0.name != $1.name || $0.shape != $1.shape }
         throw TrainError(
-          "\(other.file): \(found.map { "\($0.0.name) \($0.0.shape)" } ?? "\(names.count) arrays") where \(last.file) has \(found.map { "\($0.1.name) \($0.1.shape)" } ?? "\(arrays.count)"); average checkpoints of one model"
-        )
+          "\(other.file)",
+          found:
+            "\(found.map { "\($0.0.name) \($0.0.shape)" } ?? "\(names.count) arrays") where \(last.file) has \(found.map { "\($0.1.name) \($0.1.shape)" } ?? "\(arrays.count)")",
+          remedy: "average checkpoints of one model")
       }
       guard other.info.vocabulary == last.info.vocabulary else {
         throw TrainError(
-          "\(other.file): its \(last.info.vocabulary.keys.sorted().joined(separator: ", ")) differ from those of \(last.file); average checkpoints of one data set"
-        )
+          "\(other.file)",
+          found: "its \(last.info.vocabulary.keys.sorted().joined(separator: ", ")) differ from those of \(last.file)",
+          remedy: "average checkpoints of one data set")
       }
     }
     var info = last.info
@@ -67,7 +71,8 @@ public enum CheckpointRewriting {
     let experts = config.model.moe.variant == "dense" ? 0 : config.model.moe.experts
     guard parts <= max(experts, 1) else {
       throw TrainError(
-        "--ranks is \(parts), but \(checkpoint.file) has \(experts) experts a layer; give at most as many")
+        field: "--ranks", found: "\(parts), but \(checkpoint.file) has \(experts) experts a layer",
+        remedy: "give at most as many")
     }
     let engine = try Engine(threads: 1)
     let model = try config.model.makeModel(seed: nil, engine: engine)
@@ -93,7 +98,9 @@ public enum CheckpointRewriting {
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     var info = checkpoint.info
     guard info.config.model.lora.rank > 0 else {
-      throw TrainError("\(checkpoint.file): lora.rank is 0, expected adapters to merge; it is a whole model already")
+      throw TrainError(
+        "\(checkpoint.file)", field: "lora.rank", found: "0", expected: "adapters to merge",
+        remedy: "it is a whole model already")
     }
     let weights = MergedWeights(checkpoint, try Engine(threads: info.config.tensor.threads))
     (info.best, info.config.model.lora) = (nil, LoRAConfig())
@@ -110,7 +117,7 @@ public enum CheckpointRewriting {
   /// - Throws: `TrainError` for a folder that is none of a run's, or in which a process trains.
   public static func prune(_ folder: String, keep: Int, every: Int) throws -> [String] {
     guard !RunFolder.steps(in: folder).isEmpty else {
-      throw TrainError("\(folder): no checkpoint step-*.h5 in it, expected a run's folder")
+      throw TrainError(folder, found: "no checkpoint step-*.h5 in it", expected: "a run's folder")
     }
     return try RunFolder(locking: folder).prune(keeping: keep, every: every)
   }

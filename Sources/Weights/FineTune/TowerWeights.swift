@@ -1,5 +1,6 @@
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETrain

@@ -1,4 +1,6 @@
+import MMoEFiles
 import MMoEReport
+import MMoETrain
 
 /// What became of every array when a model was filled from another's weights.
 struct TransferReport {
@@ -46,8 +48,10 @@ struct TransferReport {
     let there = entries.first { $0.outcome == .skipped && $0.shape.count > 1 }
     func shown(_ entry: Entry?) -> String { entry.map { "\($0.name) \($0.shape)" } ?? "nothing" }
     throw TrainError(
-      "--init-from \(source): none of its arrays fits the new model, which has \(shown(wanted))\(wanted?.note.map { " (\($0))" } ?? "") where the source has \(shown(there)); use the source's model.* settings or --map"
-    )
+      "--init-from \(source)",
+      found:
+        "none of its arrays fits the new model, which has \(shown(wanted))\(wanted?.note.map { " (\($0))" } ?? "") where the source has \(shown(there))",
+      remedy: "use the source's model.* settings or --map")
   }
 
   /// A line for each outcome; what is not simply loaded is listed, alike arrays of several blocks and experts as one.

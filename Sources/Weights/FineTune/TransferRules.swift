@@ -1,7 +1,9 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEReport
+import MMoETrain
 
 /// What a user says about which weights go where: `TARGET = SOURCE`, patterns with as many stars on both sides at most.
 ///
@@ -29,7 +31,8 @@ struct TransferRules {
         continue
       }
       guard FileManager.default.fileExists(atPath: text) else {
-        throw TrainError("--map \(text): no such file, expected one, or a rule such as 'blocks.* = blocks.*'")
+        throw TrainError(
+          "--map \(text)", found: "no such file", expected: "one, or a rule such as 'blocks.* = blocks.*'")
       }
       let content = String(decoding: try readFile(text, limit: 1 << 20), as: UTF8.self)
       for (number, line) in content.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
@@ -55,14 +58,14 @@ struct TransferRules {
     let sides = text.split(separator: "=", omittingEmptySubsequences: false)
       .map { $0.trimmingCharacters(in: .whitespaces) }
     guard sides.count == 2, !sides[0].isEmpty, !sides[1].isEmpty else {
-      throw TrainError("\(place): '\(text)', expected TARGET = SOURCE such as 'blocks.*.mlp.* = blocks.*.mlp.*'")
+      throw TrainError(place, found: "'\(text)'", expected: "TARGET = SOURCE such as 'blocks.*.mlp.* = blocks.*.mlp.*'")
     }
     guard sides[1] != "none" else { return (PathPattern(sides[0]), nil) }
     let (target, source) = (PathPattern(sides[0]), PathPattern(sides[1]))
     guard source.stars <= target.stars else {
       throw TrainError(
-        "\(place): '\(text)': \(source.stars) stars in the source, expected at most the target's \(target.stars), which fill them"
-      )
+        place, found: "'\(text)': \(source.stars) stars in the source",
+        expected: "at most the target's \(target.stars), which fill them")
     }
     return (target, source)
   }

@@ -1,5 +1,6 @@
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -35,14 +36,16 @@ struct WeightTransfer {
     sourceTokenizer = try source.tokenizer()
     guard source.model.kind == target.model.kind || !rules.isEmpty else {
       throw TrainError(
-        "--init-from \(source.path): a model of kind \(source.model.kind.rawValue), expected \(target.model.kind.rawValue); name what to take from it with --map 'TARGET = SOURCE'"
-      )
+        "--init-from \(source.path)", found: "a model of kind \(source.model.kind.rawValue)",
+        expected: "\(target.model.kind.rawValue)", remedy: "name what to take from it with --map 'TARGET = SOURCE'")
     }
     let lora = source.model.lora
     guard lora.rank == 0 || lora == target.model.lora else {
       throw TrainError(
-        "--init-from \(source.path): trained with adapters, lora.rank \(lora.rank), which this run (lora.rank \(target.model.lora.rank)) would lose; merge them first with `mmoe checkpoint merge-lora`"
-      )
+        "--init-from \(source.path)",
+        found:
+          "trained with adapters, lora.rank \(lora.rank), which this run (lora.rank \(target.model.lora.rank)) would lose",
+        remedy: "merge them first with `mmoe checkpoint merge-lora`")
     }
   }
 
@@ -93,8 +96,10 @@ struct WeightTransfer {
     let hasOwn = adapter(of: name).map(targets.contains) ?? false
     guard found.names.count > 1 || !hasOwn else { return }
     throw TrainError(
-      "--init-from \(source.path): \(name) is made from \(found.names.count > 1 ? "the mean of \(found.names.count) arrays such as " : "")\(adapted), whose adapter it would lose; merge them first with `mmoe checkpoint merge-lora`"
-    )
+      "--init-from \(source.path)",
+      found:
+        "\(name) is made from \(found.names.count > 1 ? "the mean of \(found.names.count) arrays such as " : "")\(adapted), whose adapter it would lose",
+      remedy: "merge them first with `mmoe checkpoint merge-lora`")
   }
 
   /// Whether experts and their gates are copies of others that nothing tells apart.

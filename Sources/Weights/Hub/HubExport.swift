@@ -1,9 +1,11 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// A model of ours as a folder of Hugging Face's layout: the way back of `HubModel`.
 struct HubExport {
@@ -29,8 +31,8 @@ struct HubExport {
   private static func family(of model: ModelConfig) throws -> HubConfig.Kind {
     func refuse(_ key: String, _ found: String, _ expected: String) -> TrainError {
       TrainError(
-        "\(key) is \(found), expected \(expected) for a folder of Hugging Face's layout; give --out a name that ends in .safetensors"
-      )
+        field: "\(key)", found: "\(found)", expected: "\(expected) for a folder of Hugging Face's layout",
+        remedy: "give --out a name that ends in .safetensors")
     }
     guard model.lora.rank == 0 else {
       throw refuse("lora.rank", "\(model.lora.rank)", "0 (`mmoe checkpoint merge-lora`)")

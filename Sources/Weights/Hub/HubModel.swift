@@ -1,9 +1,11 @@
 import Foundation
 import MMoEConfig
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// A model in Hugging Face's layout: a folder with `config.json` and `model.safetensors`.
 ///
@@ -73,7 +75,8 @@ public struct HubModel {
         try names.parts(of: parameter.path, shape: parameter.shape, experts: allExperts).map(\.name))
     }
     if let extra = weights.names.first(where: { !known.contains($0) && !names.isIgnored($0) }) {
-      throw TrainError("\(folder): tensor \(extra) belongs to no parameter; the model has parts that are not imported")
+      throw TrainError(
+        folder, found: "tensor \(extra) belongs to no parameter", remedy: "the model has parts that are not imported")
     }
     try requireTiedHead()
   }
@@ -81,18 +84,18 @@ public struct HubModel {
   private func check(_ part: HubNames.Part, _ path: String) throws {
     guard let shape = weights.shape(part.name) else {
       throw TrainError(
-        "\(folder): no tensor \(part.name), expected one of shape \(part.shape) for \(path); config.json does not fit the weights"
-      )
+        folder, found: "no tensor \(part.name)", expected: "one of shape \(part.shape) for \(path)",
+        remedy: "config.json does not fit the weights")
     }
     guard shape == part.shape else {
       throw TrainError(
-        "\(folder): tensor \(part.name) has shape \(shape), expected \(part.shape) for \(path); config.json does not fit the weights"
-      )
+        folder, found: "tensor \(part.name) has shape \(shape)", expected: "\(part.shape) for \(path)",
+        remedy: "config.json does not fit the weights")
     }
     if let type = weights.type(part.name), ![.float32, .float16, .bfloat16, .float64].contains(type) {
       throw TrainError(
-        "\(folder): tensor \(part.name) has dtype \(type.rawValue), expected F32, F16, BF16 or F64; whole numbers are packed or no weights, so give a folder of plain ones"
-      )
+        folder, found: "tensor \(part.name) has dtype \(type.rawValue)", expected: "F32, F16, BF16 or F64",
+        remedy: "whole numbers are packed or no weights, so give a folder of plain ones")
     }
   }
 
@@ -101,8 +104,8 @@ public struct HubModel {
     guard let head = weights.names.first(where: names.isTiedHead), let embedding = names.embedding else { return }
     guard weights.shape(head) == weights.shape(embedding), try weights.floats(head) == weights.floats(embedding) else {
       throw TrainError(
-        "\(folder): tensor \(head) is another than \(embedding), but tie_word_embeddings is true; set it to false in config.json, or remove the tensor"
-      )
+        folder, found: "tensor \(head) is another than \(embedding), but tie_word_embeddings is true",
+        remedy: "set it to false in config.json, or remove the tensor")
     }
   }
 

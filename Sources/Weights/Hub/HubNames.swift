@@ -1,7 +1,9 @@
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 extension HubConfig {
   /// The same model in our terms.
@@ -15,13 +17,13 @@ extension HubConfig {
     config.moe.variant = "dense"
     guard headWidth * heads == width else {
       throw TrainError(
-        "\(file): head_dim is \(headWidth), expected \(width / max(heads, 1)), the width over the heads; such models are not imported"
-      )
+        file, field: "head_dim", found: "\(headWidth)", expected: "\(width / max(heads, 1)), the width over the heads",
+        remedy: "such models are not imported")
     }
     guard attentionBias == perceptronBias else {
       throw TrainError(
-        "\(file): attention_bias is \(attentionBias) and mlp_bias \(perceptronBias), expected the same for both; such models are not imported"
-      )
+        file, field: "attention_bias", found: "\(attentionBias) and mlp_bias \(perceptronBias)",
+        expected: "the same for both", remedy: "such models are not imported")
     }
     config.bias = attentionBias
     let isGated = kind == .llama || kind == .mixtral
@@ -32,8 +34,9 @@ extension HubConfig {
     case "quick_gelu" where !isGated: config.activation = .quickGelu
     default:
       throw TrainError(
-        "\(file): \(kind == .gpt2 ? "activation_function" : "hidden_act") is '\(activation.prefix(40))', expected \(isGated ? "silu" : "gelu, gelu_new, gelu_pytorch_tanh or quick_gelu"); such models are not imported"
-      )
+        file, field: "\(kind == .gpt2 ? "activation_function" : "hidden_act")", found: "'\(activation.prefix(40))'",
+        expected: "\(isGated ? "silu" : "gelu, gelu_new, gelu_pytorch_tanh or quick_gelu")",
+        remedy: "such models are not imported")
     }
     if isGated { config.norm = .rms }
     if let text {
@@ -87,7 +90,7 @@ struct HubNames {
   /// - Throws: `TrainError` for a parameter that the family does not have.
   func parts(of path: String, shape: [Int], experts: Range<Int>) throws -> [Part] {
     guard let (names, isTransposed) = tensors(of: path, experts: experts) else {
-      throw TrainError("\(path): \(family.rawValue) models have no such parameter")
+      throw TrainError(path, found: "\(family.rawValue) models have no such parameter")
     }
     let (rows, columns) = shape.count > 1 ? (shape.dropLast().reduce(1, *), shape.last) : (shape.first ?? 1, nil)
     return zip(names, share(rows, path, names.count)).map { name, rows in

@@ -1,4 +1,5 @@
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -17,12 +18,12 @@ package struct LoadedLanguageModel {
     }
     let hub = try HubModel(path)
     guard hub.model.kind == .gpt else {
-      throw TrainError("\(path): a model of images, expected a language model; give a folder of one")
+      throw TrainError(path, found: "a model of images", expected: "a language model", remedy: "give a folder of one")
     }
     guard let tokenizer = try hub.tokenizer() else {
       throw TrainError(
-        "\(path): no tokenizer, expected tokenizer.json, or vocab.json with merges.txt, beside config.json; fetch it too"
-      )
+        path, found: "no tokenizer", expected: "tokenizer.json, or vocab.json with merges.txt, beside config.json",
+        remedy: "fetch it too")
     }
     self.init(model: try GPT(hub.model, seed: nil, engine: engine), tokenizer: tokenizer)
     try hub.fill(model.parameters)
@@ -44,8 +45,8 @@ package struct LoadedLanguageModel {
     let file = checkpoint.file
     guard checkpoint.info.config.model.kind == .gpt else {
       throw TrainError(
-        "\(file): a checkpoint of the task \(checkpoint.info.task), expected a language model; give one made by `mmoe train --task lm`"
-      )
+        file, found: "a checkpoint of the task \(checkpoint.info.task)", expected: "a language model",
+        remedy: "give one made by `mmoe train --task lm`")
     }
     let tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
     self.init(

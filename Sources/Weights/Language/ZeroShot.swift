@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -31,7 +32,8 @@ package struct ZeroShot {
     try JSONLines.forEach(file, Question.self, expected: "\"context\", \"choices\" and \"answer\"") { question, line in
       guard question.choices.indices.contains(question.answer) else {
         throw TrainError(
-          "\(file):\(line): answer is \(question.answer), expected 0 to \(question.choices.count - 1); mend the line")
+          "\(file):\(line)", field: "answer", found: "\(question.answer)",
+          expected: "0 to \(question.choices.count - 1)", remedy: "mend the line")
       }
       let scores = try question.choices.map {
         try score(question.context, " " + $0, at: "\(file):\(line)").logLikelihood
@@ -55,7 +57,8 @@ package struct ZeroShot {
     var (right, count, total) = (0, 0, 0.0)
     try JSONLines.forEach(file, Passage.self, expected: "\"text\"") { passage, line in
       guard let space = passage.text.lastIndex(of: " "), space > passage.text.startIndex else {
-        throw TrainError("\(file):\(line): one word, expected at least two divided by a space; mend the line")
+        throw TrainError(
+          "\(file):\(line)", found: "one word", expected: "at least two divided by a space", remedy: "mend the line")
       }
       let found = try score(
         String(passage.text[..<space]), String(passage.text[space...]), at: "\(file):\(line)")
@@ -100,8 +103,8 @@ package struct ZeroShot {
     let logLikelihood = -result.losses.reduce(0.0) { $0 + Double($1) }
     guard logLikelihood.isFinite else {
       throw TrainError(
-        "\(place): the log-likelihood of a continuation is \(HumanFormat.exact(logLikelihood)), expected a finite number; the model has diverged, use an earlier checkpoint"
-      )
+        place, found: "the log-likelihood of a continuation is \(HumanFormat.exact(logLikelihood))",
+        expected: "a finite number", remedy: "the model has diverged, use an earlier checkpoint")
     }
     return (logLikelihood, result.ranks.allSatisfy { $0 == 0 })
   }

@@ -1,8 +1,10 @@
 import CMemory
 import Foundation
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// MADV_NOHUGEPAGE, which the C library guards by a feature macro.
 private let noHugePages: Int32 = 15
@@ -86,8 +88,8 @@ package final class ExpertCache: @unchecked Sendable {
   package func check() throws {
     guard let failed = condition.withLock({ failed }) else { return }
     throw TrainError(
-      "\(file.path): \(failed.bank) \(failed.expert) could not be read; the file was changed or the disk fails; use another copy"
-    )
+      "\(file.path)", found: "\(failed.bank) \(failed.expert) could not be read",
+      remedy: "the file was changed or the disk fails; use another copy")
   }
 
   /// The gate has chosen: starts the reading, in the mode `async`.

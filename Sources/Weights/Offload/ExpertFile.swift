@@ -46,7 +46,7 @@ final class ExpertFile: @unchecked Sendable {
     isDirect = direct >= 0
     descriptor = isDirect ? direct : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
-      throw TrainError("\(path): cannot be opened: \(systemReason(errno)); check the path")
+      throw TrainError(path, found: "cannot be opened: \(systemReason(errno))", remedy: "check the path")
     }
     var status = stat()
     fstat(descriptor, &status)

@@ -1,4 +1,5 @@
 import MMoEData
+import MMoEFiles
 import MMoEModels
 import MMoEReport
 import MMoETensor
@@ -16,16 +17,18 @@ package struct OffloadedModel {
   package init?(_ path: String, _ mode: OffloadMode, experts: Int?, engine: Engine) throws {
     guard mode != .none else { return nil }
     guard !HubFolder.isOne(path) else {
-      throw TrainError("\(path): --offload reads experts from a checkpoint of `mmoe train`; use --offload none")
+      throw TrainError(
+        path, found: "--offload reads experts from a checkpoint of `mmoe train`", remedy: "use --offload none")
     }
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     guard checkpoint.info.config.model.moe.variant != "dense" else {
-      throw TrainError("\(path): the model is dense and has no experts to offload; use --offload none")
+      throw TrainError(path, found: "the model is dense and has no experts to offload", remedy: "use --offload none")
     }
     guard checkpoint.info.config.model.lora.rank == 0 else {
       throw TrainError(
-        "\(path): lora.rank is \(checkpoint.info.config.model.lora.rank), expected 0: experts are read from the file as they are; merge them first with `mmoe checkpoint merge-lora`"
-      )
+        path, field: "lora.rank", found: "\(checkpoint.info.config.model.lora.rank)",
+        expected: "0: experts are read from the file as they are",
+        remedy: "merge them first with `mmoe checkpoint merge-lora`")
     }
     let dispatcher = OffloadDispatcher()
     language = try LoadedLanguageModel(checkpoint, engine: engine, dispatcher: dispatcher, leaving: \.isOffloadable)

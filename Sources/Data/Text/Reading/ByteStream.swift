@@ -72,12 +72,12 @@ final class ByteStream {
       case .gzip: mmoe_gzip_decoder()
       case .zstd: mmoe_zstd_decoder()
       }
-    guard descriptor >= 0 else { throw DataError("\(path): cannot be read: \(failure)") }
+    guard descriptor >= 0 else { throw DataError(path, found: "cannot be read: \(failure)") }
     var information = stat()
     guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
-      throw DataError("\(path): not a regular file")
+      throw DataError(path, found: "not a regular file")
     }
-    guard kind == .plain || decoder != nil else { throw DataError("\(path): no memory to unpack it") }
+    guard kind == .plain || decoder != nil else { throw DataError(path, found: "no memory to unpack it") }
     try look(at: content)
   }
 
@@ -121,17 +121,18 @@ final class ByteStream {
       }
       if let other = FileKind.otherThanText(Array(beginning)) {
         let place = kind == .plain ? "" : " in a \(kind.rawValue) file"
-        throw DataError("\(path): \(other.name)\(place), expected text in UTF-8; \(other.remedy)")
+        throw DataError(path, found: "\(other.name)\(place)", expected: "text in UTF-8", remedy: "\(other.remedy)")
       }
     case .numbers:
       beginning = sample[...]
       if let other = FileKind.signed(sample, atLeast: 4) {
         throw DataError(
-          "\(path): \(other.name), expected token ids without a header; \(other.numbersRemedy ?? "name a file such as nanoGPT's train.bin")"
-        )
+          path, found: "\(other.name)", expected: "token ids without a header",
+          remedy: "\(other.numbersRemedy ?? "name a file such as nanoGPT's train.bin")")
       }
       if sample.count >= 64, FileKind.isPrintable(sample) {
-        throw DataError("\(path): a text, expected token ids; `mmoe data tokenize` makes them of texts")
+        throw DataError(
+          path, found: "a text", expected: "token ids", remedy: "`mmoe data tokenize` makes them of texts")
       }
     }
   }
@@ -151,12 +152,14 @@ final class ByteStream {
       guard Int(status) == MMOE_DECODED else { throw failure(status) }
       if unpacked > ByteStream.ratioMatters, unpacked / ByteStream.largestRatio > fileBytes {
         throw DataError(
-          "\(path): unpacks to more than \(ByteStream.largestRatio) times its size; such a file is no text")
+          path, found: "unpacks to more than \(ByteStream.largestRatio) times its size",
+          remedy: "such a file is no text")
       }
       if produced > 0 { return produced }
       if inputStart == input.count && isFileAtEnd {
         guard mmoe_decoder_is_complete(decoder) else {
-          throw DataError("\(path): ends in the middle of its \(kind.rawValue) data; fetch the file again")
+          throw DataError(
+            path, found: "ends in the middle of its \(kind.rawValue) data", remedy: "fetch the file again")
         }
         return 0
       }
@@ -166,11 +169,12 @@ final class ByteStream {
   private func failure(_ status: Int32) -> DataError {
     switch Int(status) {
     case MMOE_DECODE_WINDOW:
-      DataError("\(path): needs a window of more than 128 MB; pack it again with zstd --long=27 or less")
+      DataError(path, found: "needs a window of more than 128 MB", remedy: "pack it again with zstd --long=27 or less")
     case MMOE_DECODE_MEMORY:
-      DataError("\(path): no memory to unpack it")
+      DataError(path, found: "no memory to unpack it")
     default:
-      DataError("\(path): no valid \(kind.rawValue) data after \(unpacked) bytes of text; fetch the file again")
+      DataError(
+        path, found: "no valid \(kind.rawValue) data after \(unpacked) bytes of text", remedy: "fetch the file again")
     }
   }
 
@@ -189,7 +193,7 @@ final class ByteStream {
         fileBytes += count
         return count
       }
-      guard errno == EINTR else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+      guard errno == EINTR else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
     }
   }
 }
@@ -202,7 +206,7 @@ package func readText(_ path: String, limit: Int = 1 << 34) throws -> [UInt8] {
   let window = TextWindow(try ByteStream(path))
   try window.fill(limit + 1)
   guard window.count <= limit else {
-    throw DataError("\(path): more than \(limit) bytes of text, the limit for a file that is read as a whole")
+    throw DataError(path, found: "more than \(limit) bytes of text, the limit for a file that is read as a whole")
   }
   return window.take(window.count)
 }

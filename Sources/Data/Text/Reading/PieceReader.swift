@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Reads one text file piece by piece.
 struct PieceReader {
   /// Sizes in bytes; only tests choose others.
@@ -112,8 +114,8 @@ struct PieceReader {
       end = next
       guard end <= limits.document else {
         throw DataError(
-          "\(file.path): a document of more than \(limits.document) bytes after \(window.position); read it with another rule than \(rule.rawValue)"
-        )
+          "\(file.path)", found: "a document of more than \(limits.document) bytes after \(window.position)",
+          remedy: "read it with another rule than \(rule.rawValue)")
       }
     }
     // Blank lines alone are no document.

@@ -43,7 +43,7 @@ struct TextFiles: Sendable {
     self.path = path
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw DataError("\(path): no such file or folder; name a text, a JSONL file, or a folder of them")
+      throw DataError(path, found: "no such file or folder", remedy: "name a text, a JSONL file, or a folder of them")
     }
     guard isFolder.boolValue else {
       files = [try TextFiles.file(path, FilePath.name(of: path))]
@@ -102,12 +102,12 @@ struct TextFiles: Sendable {
 
   private static func file(_ path: String, _ name: String) throws -> TextFile {
     var information = stat()
-    guard stat(path, &information) == 0 else { throw DataError("\(path): cannot be read: \(systemReason(errno))") }
+    guard stat(path, &information) == 0 else { throw DataError(path, found: "cannot be read: \(systemReason(errno))") }
     // WikiText's files have the same extension.
     guard innerExtension(name) != "tokens" || !TokenShardMark.begins(path) else {
       throw DataError(
-        "\(path): a token shard, expected text; name the folder that holds it, with train-00000.tokens or val-00000.tokens in it"
-      )
+        path, found: "a token shard", expected: "text",
+        remedy: "name the folder that holds it, with train-00000.tokens or val-00000.tokens in it")
     }
     // What is no text is found before the first of many files is tokenized.
     _ = try ByteStream(path)
@@ -123,7 +123,7 @@ struct TextFiles: Sendable {
       let suffix = [".gz", ".zst"].first(where: file.name.lowercased().hasSuffix) ?? ""
       let name = String(file.name.dropLast(suffix.count))
       if let other = seen.updateValue(file.path, forKey: name) {
-        throw DataError("\(file.path): the same name as \(other); remove the one that is not wanted")
+        throw DataError("\(file.path)", found: "the same name as \(other)", remedy: "remove the one that is not wanted")
       }
     }
   }

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A document, or a part of one that is too large to be in memory.
 struct TextPiece: Sendable {
@@ -31,7 +32,7 @@ struct TextPiece: Sendable {
     do {
       return [UInt8](try decoder.decode(JSONField.self, from: Data(bytes)).text.utf8)
     } catch DecodingError.dataCorrupted {
-      throw DataError("\(file):\(number): no valid JSON; mend or remove the line")
+      throw DataError("\(file):\(number)", found: "no valid JSON", remedy: "mend or remove the line")
     } catch {
       throw DataError(
         "\(file):\(number): expected an object with the text field \"\(field)\"; mend or remove the line, or name another field"

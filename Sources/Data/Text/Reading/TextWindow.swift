@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// The part of a stream that is in memory: text is looked at, taken from the front, and more is read behind it.
 final class TextWindow {
@@ -71,7 +72,8 @@ final class TextWindow {
       searched = count
       guard searched <= limit else {
         throw DataError(
-          "\(stream.path): a line of more than \(limit) bytes after \(position); is this the right file?")
+          "\(stream.path)", found: "a line of more than \(limit) bytes after \(position)",
+          remedy: "is this the right file?")
       }
       guard try readMore() else { return nil }
     }

@@ -79,7 +79,8 @@ public enum CorpusPreparation {
   /// What was made from a text that changed meanwhile must not be kept under the name of what the text was.
   private static func requireSame(_ work: CorpusTokenizer, _ key: String, _ cache: String, _ data: String) throws {
     guard try work.key(cache: cache) == key else {
-      throw DataError("\(data): has changed while it was read; start again when nothing writes to it any more")
+      throw DataError(
+        "\(data)", found: "has changed while it was read", remedy: "start again when nothing writes to it any more")
     }
   }
 

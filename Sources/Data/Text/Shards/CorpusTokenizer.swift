@@ -58,7 +58,7 @@ public struct CorpusTokenizer: Sendable {
     self.options = options
     self.limits = limits
     guard options.shardTokens >= 1 else {
-      throw DataError("tokens of a shard is \(options.shardTokens), expected at least 1")
+      throw DataError(field: "tokens of a shard", found: "\(options.shardTokens)", expected: "at least 1")
     }
   }
 
@@ -96,7 +96,7 @@ public struct CorpusTokenizer: Sendable {
       }
     }
     guard !result.isEmpty else {
-      throw DataError("\(corpus.path): no text in any file for training; nothing to learn from")
+      throw DataError("\(corpus.path)", found: "no text in any file for training", remedy: "nothing to learn from")
     }
     return Array(result.prefix(limit))
   }
@@ -118,7 +118,7 @@ public struct CorpusTokenizer: Sendable {
     check: () throws -> Void = {}
   ) throws -> Summary {
     let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
-    guard 1...256 ~= threads else { throw DataError("threads is \(threads), expected 1 to 256") }
+    guard 1...256 ~= threads else { throw DataError(field: "threads", found: "\(threads)", expected: "1 to 256") }
     let plan = try SplitPlan(
       corpus, rule: options.documents, field: options.field, share: options.validationShare, seed: options.seed)
     let staged = try StagedFolder(for: folder)
@@ -138,7 +138,7 @@ public struct CorpusTokenizer: Sendable {
       })
     for index in writers.indices { try writers[index].finish() }
     guard writers[0].part.tokens > 0 else {
-      throw DataError("\(corpus.path): no text in any file for training; nothing to learn from")
+      throw DataError("\(corpus.path)", found: "no text in any file for training", remedy: "nothing to learn from")
     }
     try tokenizer.save(to: staged.path + "/tokenizer")
     try check()
@@ -172,7 +172,7 @@ public struct CorpusTokenizer: Sendable {
       do {
         ids = try tokenizer.encode(text)
       } catch let error as DataError {
-        throw DataError("\(piece.place ?? corpus.path): \(error)")
+        throw DataError("\(piece.place ?? corpus.path)", found: "\(error)")
       }
       if piece.endsDocument, let end = tokenizer.endOfText, !ids.isEmpty { ids.append(end) }
       result.pieces.append(EncodedPiece(split: split, ids: ids, endsDocument: piece.endsDocument))

@@ -1,3 +1,4 @@
+import MMoEFiles
 import MMoETensor
 
 /// Which documents are for training and which for validation, so that no text is on both sides.
@@ -23,7 +24,7 @@ enum SplitPlan: Sendable, Equatable {
   /// - Throws: `DataError` for a share out of range, a broken file, or a corpus that cannot be divided.
   init(_ corpus: TextFiles, rule: DocumentRule, field: String, share: Double, seed: UInt64) throws {
     guard share >= 0, share < 1 else {
-      throw DataError("validation share is \(share), expected 0 to less than 1")
+      throw DataError(field: "validation share", found: "\(share)", expected: "0 to less than 1")
     }
     if corpus.isNamed {
       self = .named
@@ -62,11 +63,13 @@ enum SplitPlan: Sendable, Equatable {
         if let lowest, lowest < threshold, highest >= threshold { return .hashed(below: threshold, seed: seed) }
       }
     }
-    guard let lowest else { throw DataError("\(corpus.path): no text in any file; nothing to learn from") }
+    guard let lowest else {
+      throw DataError("\(corpus.path)", found: "no text in any file", remedy: "nothing to learn from")
+    }
     guard lowest < highest else {
       throw DataError(
-        "\(corpus.path): \(documents == 1 ? "one document only" : "all \(documents) documents are equal"), expected at least two different ones to divide; use --val-share 0, or name files train and val"
-      )
+        "\(corpus.path)", found: "\(documents == 1 ? "one document only" : "all \(documents) documents are equal")",
+        expected: "at least two different ones to divide", remedy: "use --val-share 0, or name files train and val")
     }
     return .hashed(below: lowest < threshold ? highest : lowest + 1, seed: seed)
   }
@@ -78,7 +81,8 @@ enum SplitPlan: Sendable, Equatable {
     var total = 0
     try eachPart(of: file) { total += $0.count }
     guard total >= 2 else {
-      throw DataError("\(file.path): \(total) bytes of text, expected at least two to divide into train and val")
+      throw DataError(
+        "\(file.path)", found: "\(total) bytes of text", expected: "at least two to divide into train and val")
     }
     let wanted = min(max(Int(Double(total) * (1 - share)), 1), total - 1)
     // Lines are looked for this far around the place.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// One split of a folder of token shards, as one long row of tokens:
 /// `DIR/train-00000.tokens`, `DIR/train-00001.tokens`, …, `DIR/val-00000.tokens`, and `DIR/tokenizer`.
@@ -29,8 +30,8 @@ public final class TokenCorpus: Sendable {
     let paths = try TokenCorpus.shardPaths(folder, split)
     guard !paths.isEmpty else {
       throw DataError(
-        "\(folder): no \(split.rawValue)-00000.tokens; tokenize a text with mmoe data tokenize, with a larger --val-share where only that part is missing"
-      )
+        folder, found: "no \(split.rawValue)-00000.tokens",
+        remedy: "tokenize a text with mmoe data tokenize, with a larger --val-share where only that part is missing")
     }
     shards = try paths.map(TokenShard.init)
     self.folder = folder
@@ -40,8 +41,8 @@ public final class TokenCorpus: Sendable {
     let expected = tokenizer?.fingerprint ?? fingerprint
     for shard in shards where shard.fingerprint != expected || shard.vocabularySize != vocabularySize {
       throw DataError(
-        "\(shard.path): made with the tokenizer \(shard.fingerprint) of \(shard.vocabularySize) tokens, expected \(expected); tokenize the text again or name that tokenizer"
-      )
+        "\(shard.path)", found: "made with the tokenizer \(shard.fingerprint) of \(shard.vocabularySize) tokens",
+        expected: "\(expected)", remedy: "tokenize the text again or name that tokenizer")
     }
     starts = shards.reduce(into: [0]) { $0.append($0.last! + $1.tokens) }
     documentStarts = shards.enumerated().reduce(into: [0]) { sums, shard in
@@ -149,12 +150,13 @@ public final class TokenCorpus: Sendable {
   /// - Throws: `DataError` for a folder that cannot be read and for a missing shard.
   static func shardPaths(_ folder: String, _ split: DatasetSplit) throws -> [String] {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
-      throw DataError("\(folder): no such folder of token shards; make one with mmoe data tokenize")
+      throw DataError(folder, found: "no such folder of token shards", remedy: "make one with mmoe data tokenize")
     }
     let count = names.count { $0.hasPrefix(split.rawValue + "-") && $0.hasSuffix(".tokens") }
     let paths = (0..<count).map { shardPath(folder, split, $0) }
     if let missing = paths.first(where: { !FileManager.default.fileExists(atPath: $0) }) {
-      throw DataError("\(missing): missing beside \(count) shards of this split; tokenize the text again")
+      throw DataError(
+        "\(missing)", found: "missing beside \(count) shards of this split", remedy: "tokenize the text again")
     }
     return paths
   }

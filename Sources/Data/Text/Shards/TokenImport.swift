@@ -62,7 +62,7 @@ public enum TokenImport {
     let found = DatasetSplit.allCases.map { ($0, "\(input)/\($0.rawValue).bin") }
       .filter { FileManager.default.fileExists(atPath: $0.1) }
     guard found.contains(where: { $0.0 == .train }) else {
-      throw DataError("\(input): no train.bin in this folder; name the file, or the folder that holds it")
+      throw DataError(input, found: "no train.bin in this folder", remedy: "name the file, or the folder that holds it")
     }
     let listing = try FolderListing(input)
     var leftOut = listing.leftOut
@@ -85,7 +85,8 @@ public enum TokenImport {
       let bytes = window.take(window.count / width * width)
       guard !bytes.isEmpty else {
         throw DataError(
-          "\(file): \(window.position + window.count) bytes, expected a multiple of \(width), the bytes of a token")
+          file, found: "\(window.position + window.count) bytes",
+          expected: "a multiple of \(width), the bytes of a token")
       }
       let numbers = stride(from: 0, to: bytes.count, by: width).map { at in
         (0..<width).reduce(0) { $0 | Int(bytes[at + $1]) << (8 * $1) }
@@ -93,8 +94,9 @@ public enum TokenImport {
       if position == 0 { try requireWidth(numbers, width, file) }
       if let place = numbers.firstIndex(where: { $0 >= vocabulary.size }) {
         throw DataError(
-          "\(file): token id \(numbers[place]) at token \(position + place), expected at most \(vocabulary.size - 1), the vocabulary; is it of another tokenizer\(width == 4 ? ", or are the ids of 16 bits (--token-bytes 2)" : "")?"
-        )
+          file, found: "token id \(numbers[place]) at token \(position + place)",
+          expected: "at most \(vocabulary.size - 1), the vocabulary",
+          remedy: "is it of another tokenizer\(width == 4 ? ", or are the ids of 16 bits (--token-bytes 2)" : "")?")
       }
       for document in numbers.map(Int32.init).split(after: endOfText) {
         try writer.append(Array(document), endsDocument: document.last == endOfText)
@@ -102,7 +104,7 @@ public enum TokenImport {
     }
     try writer.append([], endsDocument: true)
     try writer.finish()
-    guard writer.part.tokens > 0 else { throw DataError("\(file): empty, expected token ids of \(width) bytes") }
+    guard writer.part.tokens > 0 else { throw DataError(file, found: "empty", expected: "token ids of \(width) bytes") }
   }
 
   /// Every second number of a text is 0 only where each id takes two of them.

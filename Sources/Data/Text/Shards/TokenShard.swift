@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// A file of token ids, mapped into memory: only the pages that are read are loaded, so that it may be larger than
 /// memory. The file must not be shortened while it is open.
@@ -31,8 +32,9 @@ public final class TokenShard: @unchecked Sendable {
     header = try TokenShardHeader(Array(file.bytes.prefix(TokenShardHeader.size)), of: path)
     guard size == header.fileSize else {
       throw DataError(
-        "\(path): \(size) bytes, expected \(header.fileSize) for \(header.tokens) tokens of \(header.documents) documents; \(size < header.fileSize ? "the tail is cut" : "something was appended"), tokenize the text again"
-      )
+        path, found: "\(size) bytes",
+        expected: "\(header.fileSize) for \(header.tokens) tokens of \(header.documents) documents",
+        remedy: "\(size < header.fileSize ? "the tail is cut" : "something was appended"), tokenize the text again")
     }
     self.path = path
     try checkTable()
@@ -64,8 +66,8 @@ public final class TokenShard: @unchecked Sendable {
     }
     guard range.isEmpty || Int(largest) < vocabularySize else {
       throw DataError(
-        "\(path): token id \(largest) among the tokens \(range.lowerBound) to \(range.upperBound - 1), expected at most \(vocabularySize - 1), the vocabulary; tokenize the text again"
-      )
+        path, found: "token id \(largest) among the tokens \(range.lowerBound) to \(range.upperBound - 1)",
+        expected: "at most \(vocabularySize - 1), the vocabulary", remedy: "tokenize the text again")
     }
   }
 
@@ -89,7 +91,7 @@ public final class TokenShard: @unchecked Sendable {
       position += count
     }
     guard hasher.value.low == header.checksum else {
-      throw DataError("\(path): the content is damaged, its checksum differs; tokenize the text again")
+      throw DataError(path, found: "the content is damaged, its checksum differs", remedy: "tokenize the text again")
     }
     let buffer = UnsafeMutablePointer<Int32>.allocate(capacity: part)
     defer { buffer.deallocate() }
@@ -114,7 +116,8 @@ public final class TokenShard: @unchecked Sendable {
       index += 1
     }
     guard isGood else {
-      throw DataError("\(path): the table of documents is damaged at document \(index); tokenize the text again")
+      throw DataError(
+        path, found: "the table of documents is damaged at document \(index)", remedy: "tokenize the text again")
     }
   }
 }

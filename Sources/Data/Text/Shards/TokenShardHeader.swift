@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// The first 256 bytes of a token shard. All numbers are little-endian.
 ///
 /// | bytes | what |
@@ -75,7 +77,8 @@ struct TokenShardHeader: Equatable {
       throw DataError("\(path): no token shard; expected a file made by mmoe data tokenize or import-bin")
     }
     guard bytes.count == TokenShardHeader.size else {
-      throw DataError("\(path): \(bytes.count) bytes, a token shard has at least 256; the tail is cut, \(remedy)")
+      throw DataError(
+        path, found: "\(bytes.count) bytes, a token shard has at least 256", remedy: "the tail is cut, \(remedy)")
     }
     func get<Number: FixedWidthInteger>(_ offset: Int, _ type: Number.Type) -> Number {
       bytes.withUnsafeBytes { Number(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: type)) }
@@ -83,17 +86,19 @@ struct TokenShardHeader: Equatable {
     let version = get(8, UInt32.self)
     guard version == TokenShardHeader.version else {
       throw DataError(
-        "\(path): layout version \(version), expected \(TokenShardHeader.version); \(remedy) with this version of mmoe")
+        path, found: "layout version \(version)", expected: "\(TokenShardHeader.version)",
+        remedy: "\(remedy) with this version of mmoe")
     }
     let hash = bytes.withUnsafeBytes { ContentHash(UnsafeRawBufferPointer(rebasing: $0[..<248])).low }
     guard hash == get(248, UInt64.self) else {
-      throw DataError("\(path): the header is damaged, its checksum differs; \(remedy)")
+      throw DataError(path, found: "the header is damaged, its checksum differs", remedy: remedy)
     }
     func count(_ field: String, _ offset: Int, _ range: ClosedRange<Int>) throws -> Int {
       let value = get(offset, UInt64.self)
       guard let count = Int(exactly: value), range.contains(count) else {
         throw DataError(
-          "\(path): \(field) is \(value), expected \(range.lowerBound) to \(range.upperBound); \(remedy)")
+          path, field: "\(field)", found: "\(value)", expected: "\(range.lowerBound) to \(range.upperBound)",
+          remedy: remedy)
       }
       return count
     }
@@ -101,8 +106,8 @@ struct TokenShardHeader: Equatable {
     tokenBytes = Int(get(12, UInt32.self))
     guard tokenBytes == TokenShardHeader.tokenBytes(vocabularySize) else {
       throw DataError(
-        "\(path): \(tokenBytes) bytes a token, expected \(TokenShardHeader.tokenBytes(vocabularySize)) for \(vocabularySize) tokens; \(remedy)"
-      )
+        path, found: "\(tokenBytes) bytes a token",
+        expected: "\(TokenShardHeader.tokenBytes(vocabularySize)) for \(vocabularySize) tokens", remedy: remedy)
     }
     tokens = try count("tokens", 24, 0...TokenShardHeader.limit)
     documents = try count("documents", 32, 0...tokens)

@@ -49,7 +49,7 @@ public final class TokenShardWriter {
     if !isInDocument { beginDocument() }
     for id in ids {
       guard id >= 0, Int(id) < header.vocabularySize else {
-        throw DataError("\(path): token id \(id), expected 0 to \(header.vocabularySize - 1), the vocabulary")
+        throw DataError(path, found: "token id \(id)", expected: "0 to \(header.vocabularySize - 1), the vocabulary")
       }
       if header.tokenBytes == 2 {
         buffer.append(UInt8(truncatingIfNeeded: id))

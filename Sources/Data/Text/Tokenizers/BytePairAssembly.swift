@@ -53,12 +53,13 @@ struct BytePairAssembly {
     _ pair: [String], _ place: String, _ ordinary: inout Set<Int32>
   ) throws -> BytePairTokenizer.Merge {
     guard pair.count == 2 else {
-      throw DataError("\(place): \(pair.count) names found, two expected, divided by a space")
+      throw DataError(place, found: "\(pair.count) names found, two expected, divided by a space")
     }
     let (left, right) = (pair[0], pair[1])
     guard let a = ids[ExactName(left)], let b = ids[ExactName(right)], let result = ids[ExactName(left + right)] else {
       let unknown = [left, right, left + right].first { ids[ExactName($0)] == nil } ?? ""
-      throw DataError("\(place): the token '\(unknown)' is not in \(file); both files must be of one vocabulary")
+      throw DataError(
+        place, found: "the token '\(unknown)' is not in \(file)", remedy: "both files must be of one vocabulary")
     }
     for (name, id) in [(left, a), (right, b)] where !ordinary.contains(id) {
       throw DataError(

@@ -1,3 +1,4 @@
+import MMoEFiles
 import Synchronization
 
 /// Byte-level BPE (Sennrich et al., arXiv 1508.07909; GPT-2): pieces of bytes merged pair by pair, the earliest learned

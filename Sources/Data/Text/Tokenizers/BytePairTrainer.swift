@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Learns byte-pair merges from text. Deterministic: of equally frequent pairs the one with the lower ids is first.
 public struct BytePairTrainer {
   private struct Word {

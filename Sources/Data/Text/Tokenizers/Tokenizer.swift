@@ -1,3 +1,5 @@
+import MMoEFiles
+
 /// Turns bytes into token ids and back. `decode(encode(x)) == x` for all bytes that have a token, valid UTF-8 or not.
 public protocol Tokenizer: Sendable {
   /// Ids are `0 ..< vocabularySize`.

@@ -1,4 +1,5 @@
 import Foundation
+import MMoEFiles
 
 /// Reads and writes byte-level BPE vocabularies: GPT-2's pair of files, and `tokenizer.json` of such models.
 public enum TokenizerFiles {
@@ -46,7 +47,8 @@ public enum TokenizerFiles {
     let names = try fields.map { field in
       guard case .whole(let id) = field.value else {
         throw DataError(
-          "\(vocabulary): '\(field.name.prefix(40))' is \(field.value.description), expected a whole number")
+          "\(vocabulary)", field: "'\(field.name.prefix(40))'", found: "\(field.value.description)",
+          expected: "a whole number")
       }
       return (name: field.name, id: id)
     }
@@ -67,7 +69,7 @@ public enum TokenizerFiles {
     _ whole: BytePairTokenizer, _ json: String, _ pair: BytePairTokenizer, _ vocabulary: String
   ) throws {
     func refuse(_ what: String) -> DataError {
-      DataError("\(vocabulary): \(what) \(json) beside it has; remove the file that is wrong")
+      DataError("\(vocabulary)", found: "\(what) \(json) beside it has", remedy: "remove the file that is wrong")
     }
     guard pair.merges == whole.merges else { throw refuse("its merges are others than those that") }
     func bytes(_ id: Int, _ tokenizer: BytePairTokenizer) -> [UInt8] {
@@ -112,7 +114,7 @@ public enum TokenizerFiles {
     let found = String(decoding: try readFile(file, limit: 1 << 20), as: UTF8.self)
     let words = found.split(whereSeparator: \.isWhitespace)
     guard words == ["bytes"] else {
-      throw DataError("\(file): '\(words.joined(separator: " ").prefix(40))', expected the word bytes")
+      throw DataError(file, found: "'\(words.joined(separator: " ").prefix(40))'", expected: "the word bytes")
     }
     return ByteTokenizer()
   }
@@ -121,7 +123,7 @@ public enum TokenizerFiles {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw DataError("\(folder): cannot be created; choose a folder that you can write to")
+      throw DataError(folder, found: "cannot be created", remedy: "choose a folder that you can write to")
     }
   }
 

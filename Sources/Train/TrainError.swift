@@ -1,0 +1,14 @@
+import MMoEFiles
+
+/// Why a run cannot start or go on, or what is wrong with what a run has made.
+public struct TrainError: FaultError {
+  public let fault: Fault
+  /// Whether training itself failed, since loss or gradients were no longer finite.
+  public let isDivergence: Bool
+
+  public init(_ fault: Fault) { self.init(fault, isDivergence: false) }
+
+  public init(_ fault: Fault, isDivergence: Bool) {
+    (self.fault, self.isDivergence) = (fault, isDivergence)
+  }
+}
