@@ -1,4 +1,5 @@
 import CHDF5
+import MMoEFiles
 
 /// The first 4,096 bytes of a checkpoint, little-endian:
 ///

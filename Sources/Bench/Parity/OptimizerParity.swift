@@ -1,5 +1,6 @@
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// Steps of an optimizer with given gradients, from a start: which one a case is of follows from its options.
 enum OptimizerParity {

@@ -84,9 +84,10 @@ extension RunConfig {
       }
       guard optimizer.kind.uses(change.key) else {
         let others = OptimizerKind.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: " and ")
-        throw TrainError(
-          "\(place(change.key)): \(change.key) is \(change.second), but optimizer.kind \(optimizer.kind.rawValue) does not use it; it holds for \(others), leave it out"
-        )
+        throw ConfigError(
+          "\(place(change.key))", field: "\(change.key)",
+          found: "\(change.second), but optimizer.kind \(optimizer.kind.rawValue) does not use it",
+          remedy: "it holds for \(others), leave it out")
       }
       guard use.uses(change.key) else {
         let others = ConfigUse.allCases.filter { $0.uses(change.key) }.map(\.rawValue).joined(separator: ", ")

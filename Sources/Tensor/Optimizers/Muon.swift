@@ -14,6 +14,10 @@ import CKernels
 /// of few rows and nothing of most; `router`, whose rows are one an expert: steps of equal length in every direction would
 /// move choices as far for noise as for what was learned; `loss_weights`; and of every role what is no matrix: `norms`,
 /// biases.
+///
+/// A matrix of sides s ≤ l costs s² (4 l + 2 s) operations an iteration, whatever the batch: 309 GFLOP a step of `gpt-small`
+/// beside the 419 of its 2,048 tokens. They took 38 to 41 % of a step, AdamW 1 % (`mmoe bench train --preset gpt-small
+/// --profile --steps 2 --set optimizer.kind=muon`, two alternations on two Zen 4 cores beside other work).
 public struct Muon: Optimizer {
   public static let name = "muon"
   public static let summary =

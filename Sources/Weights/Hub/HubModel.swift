@@ -3,6 +3,7 @@ import MMoEConfig
 import MMoEData
 import MMoEFiles
 import MMoEModels
+import MMoEParallel
 import MMoEReport
 import MMoETensor
 import MMoETrain

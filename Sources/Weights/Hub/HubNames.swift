@@ -1,6 +1,7 @@
 import MMoEData
 import MMoEFiles
 import MMoEModels
+import MMoEParallel
 import MMoEReport
 import MMoETensor
 import MMoETrain
