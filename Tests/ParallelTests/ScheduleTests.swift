@@ -24,6 +24,10 @@ import Testing
       WindowOperator(block: 3, kind: .attention), WindowOperator(block: 3, kind: .shared),
     ]
     #expect(call.window == Array(all.suffix(operators)))
+    // The route's own operations hide nothing of it.
+    let own = try Architecture(config).operations.filter { $0.call == call.id }
+    #expect(own.map(\.name) == ["layer norm", "gate", "permute", "experts", "combine"])
+    #expect(own.allSatisfy { $0.block == 3 && !$0.inShadowOf.contains(call.id) })
   }
 
   /// The slot is the one that simulation finds fastest, and by hand.

@@ -43,12 +43,21 @@ import Testing
         config.model.moe.variant = variant
         // A source that the first block with experts has.
         if config.model.moe.firstBlock == 0 { config.model.moe.first = 1 }
+        let operations = try Architecture(config.model).operations
         var model: [Int: Int] = [:]
         for parameter in try config.model.makeModel(seed: nil, engine: Engine(threads: 1), describes: true).parameters {
           let words = parameter.path.split(separator: ".")
-          model[words[0] == "blocks" ? Int(words[1])! : -1, default: 0] += parameter.count
+          let block = words[0] == "blocks" ? Int(words[1])! : -1
+          model[block, default: 0] += parameter.count
+          guard words.last == "weight", ["qkv", "proj", "query", "key_value", "gate"].contains(words[words.count - 2])
+          else { continue }
+          // A product of its own.
+          let sizes = parameter.shape
+          #expect(
+            operations.contains { $0.block == block && [$0.outer, $0.inner] == sizes },
+            "\(preset.name) \(variant) \(parameter.path)")
         }
-        let walk = try Architecture(config.model).operations.reduce(into: [Int: Int]()) {
+        let walk = operations.reduce(into: [Int: Int]()) {
           $0[$1.block ?? -1, default: 0] += $1.parameters
         }
         #expect(walk == model, "\(preset.name) \(variant)")

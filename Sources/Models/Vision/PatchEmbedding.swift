@@ -20,7 +20,7 @@ struct PatchEmbedding {
       path, .embeddings, [vision.tokens, config.width], PatchEmbedding.initialPositions(config), decays: true)
   }
 
-  /// - Parameter images: `[B, channels, image, image]`, normalised.
+  /// - Parameter images: `[B, channels, image, image]`, normalized.
   /// - Returns: `[B · T, d]`, the class token first.
   func callAsFunction(_ images: Tensor, _ tape: Tape) -> Tensor {
     tape.addPositions(
