@@ -1,6 +1,3 @@
-import Foundation
-import MMoETensor
-
 /// Sizes and arithmetic of a model: sums over its operations. Counts are in floating point, or checked, where sizes that no
 /// machine holds must be counted, not trap.
 public struct ModelCosts: Sendable {

@@ -16,7 +16,6 @@ final class OverlapPlanner {
   let strategy: OverlapStrategy
   /// What was decided and why, one line a route.
   private(set) var report: [String] = []
-  private let config: ModelConfig
   private let calls: [Architecture.Call]
   private let world: Communicator
   private let queue: ExchangeQueue
@@ -33,7 +32,6 @@ final class OverlapPlanner {
     _ strategy: OverlapStrategy, _ config: ModelConfig, _ world: Communicator, _ queue: ExchangeQueue, engine: Engine
   ) throws {
     self.strategy = strategy
-    self.config = config
     (self.world, self.queue) = (world, queue)
     self.engine = engine
     trace = engine.timeline
