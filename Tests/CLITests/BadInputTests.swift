@@ -31,7 +31,7 @@ import Testing
     Case("heads do not divide", set("model.heads=5"), "model.heads is 5", "model.width 32"),
     Case("patch does not divide", set("model.patch=5"), "model.patch is 5", "model.image 16"),
     Case("no block with experts", set("moe.every=3"), "moe.every is 3"),
-    Case("unknown variant", set("moe.variant=mixture"), "mixture", "top2"),
+    Case("unknown variant", set("moe.variant=mixture"), "mixture", "top<k>"),
     Case("no shared expert to combine", set("moe.combine=cg1"), "moe.combine is cg1", "top2"),
     Case("missing source", set("moe.variant=scmoe", "moe.every=1"), "scmoe", "first MoE block"),
     Case("accumulation", set("train.accumulation=5"), "train.accumulation is 5", "data.batch 16"),
