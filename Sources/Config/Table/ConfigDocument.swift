@@ -134,7 +134,3 @@ extension ConfigInput {
       ? .empty : .scalar(scalar.string, quoted: !plain)
   }
 }
-
-private func oneLine(_ text: String) -> String {
-  text.split(whereSeparator: \.isNewline).joined(separator: " ")
-}

@@ -102,9 +102,8 @@ public struct ConfigTable<Root>: Sendable {
     do {
       try entry.write(value, &root)
     } catch {
-      let remedy = error.remedy.map { "; \($0)" } ?? ""
       throw ConfigError(
-        place, field: "\(key)", expected: "\(entry.expected)", found: "\(error.found ?? value.found)\(remedy)")
+        place, field: key, expected: entry.expected, found: error.found ?? value.found, remedy: error.remedy)
     }
   }
 
@@ -117,7 +116,7 @@ public struct ConfigTable<Root>: Sendable {
     }
     if let leaf = groupPrefixes(key).lazy.compactMap({ indices[$0] }).first {
       let entry = entries[leaf]
-      return ConfigError(place, field: "\(entry.key)", expected: "\(entry.expected)", found: "a map with \(key)")
+      return ConfigError(place, field: entry.key, expected: entry.expected, found: "a map with \(key)")
     }
     let nearest = nearestKeys(to: key, among: entries.map(\.key)).prefix(3)
     return ConfigError(
