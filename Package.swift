@@ -137,7 +137,8 @@ let package = Package(
     .testTarget(name: "ReportTests", dependencies: ["MMoEReport", "TestSupport"], path: "Tests/ReportTests"),
     .testTarget(name: "ConfigTests", dependencies: ["MMoEConfig", "TestSupport"], path: "Tests/ConfigTests"),
     .testTarget(
-      name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "TinyRuns", "mmoe"], path: "Tests/TrainTests"),
+      name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "TinyRuns", "mmoe"], path: "Tests/TrainTests",
+      exclude: ["Fixtures"]),
     .testTarget(
       name: "WeightsTests", dependencies: ["MMoEWeights", "TestSupport", "TinyRuns"], path: "Tests/WeightsTests"),
     .testTarget(name: "RunsTests", dependencies: ["MMoERuns", "TestSupport", "TinyRuns"], path: "Tests/RunsTests"),

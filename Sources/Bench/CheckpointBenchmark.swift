@@ -14,10 +14,10 @@ public enum CheckpointBenchmark {
   /// In rounds 0, 2, … `dd` reads the file before it is loaded, in the others after: below the system's own cache, which
   /// is emptied, a disk's host may have another that the first reader fills.
   public struct Round: Codable, Sendable {
-    /// A checkpoint with optimiser state, until it is on the disk.
+    /// A checkpoint with optimizer state, until it is on the disk.
     public var save = 0.0
     public var ddWrite = 0.0
-    /// Into a model and an optimiser, from the disk: nothing of the file is in memory.
+    /// Into a model and an optimizer, from the disk: nothing of the file is in memory.
     public var load = 0.0
     public var ddRead = 0.0
     /// The same from the page cache.

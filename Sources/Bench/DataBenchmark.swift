@@ -35,7 +35,7 @@ public enum DataBenchmark {
       source,
       options: LoaderOptions(
         batchSize: batch, imageSize: imageSize, augmentation: DataConfig().augmentation,
-        normalisation: .imageNet, threads: threads), order: .training(startStep: 0))
+        normalization: .imageNet, threads: threads), order: .training(startStep: 0))
     let steps = ImageLoader.stepsPerEpoch(images: set.count, batchSize: batch)
     func epoch() throws -> Double {
       let start = monotonicSeconds()

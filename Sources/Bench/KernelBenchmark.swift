@@ -23,7 +23,7 @@ public enum KernelBenchmark {
     let n = rows * columns
     let random = CounterRandom(seed: 1, purpose: .benchmark)
     func tensor() -> Tensor {
-      let tensor = Tensor(uninitialised: [rows, columns])
+      let tensor = Tensor(uninitialized: [rows, columns])
       for i in 0..<n { tensor.pointer[i] = random.normal(UInt64(i)) }
       return tensor
     }

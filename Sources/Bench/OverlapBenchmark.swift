@@ -3,7 +3,7 @@ import MMoEParallel
 import MMoETensor
 
 /// Times one pair of blocks (dense block, mixture-of-experts block) under overlap strategies on real ranks: forward alone,
-/// or forward and backward without optimiser and without the averaging of gradients, which belong to the whole step.
+/// or forward and backward without optimizer and without the averaging of gradients, which belong to the whole step.
 ///
 /// Routing is round robin, so that every rank has the same work. Each case also runs with all its rows staying on their
 /// rank (a group of one with as many experts as a rank holds): the same code with a copy in place of the exchange.
@@ -51,7 +51,7 @@ public final class OverlapBenchmark {
       Case("ScMoE Pos-2", "scmoe", position: 2, .shortcut),
       Case("ScMoE Pos-3", "scmoe", position: 3, .shortcut),
       Case("ScMoE Pos-2 auto", "scmoe", position: 2, .auto),
-      Case("ScMoE Pos-2 bfloat16", "scmoe", position: 2, .shortcut, wire: .bfloat16),
+      Case("ScMoE Pos-2 bfloat16", "scmoe", position: 2, .shortcut, wire: .bf16),
       Case("ScMoE-2", "scmoe2", position: 2, .shortcut),
     ]
   }
@@ -125,8 +125,8 @@ public final class OverlapBenchmark {
     self.world = world
     self.engine = engine
     let random = CounterRandom(seed: 1, purpose: .benchmark, a: UInt64(world.rank))
-    x = Tensor(uninitialised: [options.tokens, options.width])
-    dy = Tensor(uninitialised: [options.tokens, options.width])
+    x = Tensor(uninitialized: [options.tokens, options.width])
+    dy = Tensor(uninitialized: [options.tokens, options.width])
     for i in 0..<x.count {
       x.pointer[i] = random.normal(UInt64(i))
       dy.pointer[i] = random.normal(UInt64(x.count + i))

@@ -44,7 +44,7 @@ public enum ProductBenchmark {
   ) -> Double {
     let a = engine.operand(Tensor(repeating: 0.5, shape: [m, k]))
     let b = engine.operand(Tensor(repeating: 0.25, shape: [k, n]))
-    let c = Tensor(uninitialised: [m, n])
+    let c = Tensor(uninitialized: [m, n])
     var best = Double.infinity
     let start = monotonicSeconds()
     repeat {

@@ -105,7 +105,7 @@ public enum SimulationReport {
           LinePlot.Series(
             Scaling.cases[i].label,
             rows.map { (x: log2(Double($0.ranks)), y: $0.tokensPerSecond[i]) }, style: .marked,
-            colour: i)
+            color: i)
         }
         try PlotFigure(
           title: "\(isStrong ? "strong" : "weak") scaling, one pair of d = \(width), training",

@@ -151,7 +151,7 @@ extension StepBenchmark {
     case .vit:
       let model = try VisionTransformer(config, seed: 1, engine: engine)
       let vision = config.vision
-      let images = Tensor(uninitialised: [batch, vision.channels, vision.image, vision.image])
+      let images = Tensor(uninitialized: [batch, vision.channels, vision.image, vision.image])
       for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
       let labels = (0..<batch).map { Int32($0 % vision.classes) }
       return (model, { pass in _ = pass.tape.crossEntropy(model(images, pass), targets: labels) })
@@ -170,7 +170,7 @@ extension StepBenchmark {
     case .multimodal:
       let model = try MultimodalTransformer(config, seed: 1, engine: engine)
       let (vision, text) = (config.vision, config.text)
-      let images = Tensor(uninitialised: [batch, vision.channels, vision.image, vision.image])
+      let images = Tensor(uninitialized: [batch, vision.channels, vision.image, vision.image])
       for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
       let ids = (0..<text.context).map { Int32(random.integer(UInt64($0), below: text.vocabulary)) }
       let sequences = (0..<batch).map { PackedSequences.Sequence(image: $0, text: ids) }

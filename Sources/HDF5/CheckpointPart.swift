@@ -1,7 +1,7 @@
 import Foundation
 
 /// A file beside a checkpoint that holds some of its datasets, such as the experts of one rank. The checkpoint links to
-/// them, and says how long the file is and what its bytes add up to: parts of another step are recognised.
+/// them, and says how long the file is and what its bytes add up to: parts of another step are recognized.
 public struct CheckpointPart: Sendable, Equatable {
   /// Without folders: `step-0000748.r01.h5`.
   public let name: String

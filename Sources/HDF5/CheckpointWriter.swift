@@ -257,7 +257,7 @@ extension CheckpointWriter {
     let writer = blocks ?? BlockWriter(open)
     blocks = writer
     var status = writer.write(whole, values + (first - place), &digests)
-    // The ends share their blocks with neighbours, so they are read again for the checksum: better from the page cache.
+    // The ends share their blocks with neighbors, so they are read again for the checksum: better from the page cache.
     for part in [place..<first, last..<place + bytes] where status == 0 && !part.isEmpty {
       status = mmoe_write_all(
         open.descriptor, values + (part.lowerBound - place), part.count, UInt64(part.lowerBound))

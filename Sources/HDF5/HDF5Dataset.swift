@@ -37,7 +37,7 @@ public struct HDF5Entry: Sendable, Equatable {
 }
 
 /// A path without slashes at its ends, as the index keeps it; the root is "".
-func normalised(_ path: String) -> String {
+func normalized(_ path: String) -> String {
   // By bytes: a `Character` may be a slash with an accent on it.
   let slash = UInt8(ascii: "/")
   let start = path.utf8.drop { $0 == slash }

@@ -90,7 +90,7 @@ struct HDF5Index: Sendable {
         problem = "'\(String(cString: name))': a link that is not UTF-8"
         return false
       }
-      guard CheckpointPart.isName(file), ExactName(normalised(object)) == ExactName(path) else {
+      guard CheckpointPart.isName(file), ExactName(normalized(object)) == ExactName(path) else {
         problem =
           "'\(path)' is a link to \(object.prefix(80)) of \(file.prefix(80)), which is refused; expected the same path in a file NAME.rNN.h5 beside this one"
         return false

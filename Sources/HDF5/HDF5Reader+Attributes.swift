@@ -95,7 +95,7 @@ extension HDF5Reader {
   /// The path that HDF5 knows an object of the index by.
   private func known(_ object: String) throws -> String {
     guard exists(object) else { throw HDF5Error(.missing, file, found: "no object '\(object)'") }
-    let path = normalised(object)
+    let path = normalized(object)
     return path.isEmpty ? "/" : path
   }
 }

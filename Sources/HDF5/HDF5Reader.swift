@@ -139,7 +139,7 @@ public final class HDF5Reader: Sendable {
 
   /// Whether there is a group or dataset at `path`.
   public func exists(_ path: String) -> Bool {
-    let path = normalised(path)
+    let path = normalized(path)
     return index.dataset(path) != nil || index.members(path) != nil
   }
 
@@ -147,7 +147,7 @@ public final class HDF5Reader: Sendable {
   ///
   /// - Throws: `HDF5Error` when there is no such group.
   public func list(_ group: String) throws -> [HDF5Entry] {
-    guard let members = index.members(normalised(group)) else {
+    guard let members = index.members(normalized(group)) else {
       throw HDF5Error(.missing, file, found: "no group '\(group)'")
     }
     return members
@@ -157,8 +157,8 @@ public final class HDF5Reader: Sendable {
   ///
   /// - Throws: `HDF5Error` when there is no such dataset.
   public func dataset(_ path: String) throws -> HDF5Dataset {
-    guard let dataset = index.dataset(normalised(path)) else {
-      let found = index.members(normalised(path)) == nil ? "no dataset" : "a group, not a dataset:"
+    guard let dataset = index.dataset(normalized(path)) else {
+      let found = index.members(normalized(path)) == nil ? "no dataset" : "a group, not a dataset:"
       throw HDF5Error(.missing, file, found: "\(found) '\(path)'")
     }
     return dataset

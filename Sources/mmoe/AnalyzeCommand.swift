@@ -46,7 +46,7 @@ struct AnalyzeCommand: ParsableCommand {
 
   struct Routing: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Load, entropy, gate scores, what experts specialise in, stability, and what two calls agree in.")
+      abstract: "Load, entropy, gate scores, what experts specialize in, stability, and what two calls agree in.")
     @OptionGroup var options: AnalysisOptions
     func run() throws { try options.run(.routing) }
   }

@@ -12,7 +12,7 @@ struct DataCommand: ParsableCommand {
 
   struct Synthesize: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Render labelled shapes as PNG files in the ImageFolder layout.")
+      abstract: "Render labeled shapes as PNG files in the ImageFolder layout.")
 
     @Argument(help: "The folder to make.") var directory: String
     @Option(help: "Classes, 2 to \(ShapeSynthesizer.maximumClasses).") var classes = 10
@@ -55,7 +55,7 @@ struct DataCommand: ParsableCommand {
 
   struct Baseline: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "How far a linear model and 5 nearest neighbours on raw pixels get; for pairs, words and colours.")
+      abstract: "How far a linear model and 5 nearest neighbors on raw pixels get; for pairs, words and colors.")
 
     @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or with captions.jsonl.")
     var directory: String

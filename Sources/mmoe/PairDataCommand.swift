@@ -18,7 +18,7 @@ extension DataCommand {
         """)
 
     @Option(help: HelpText.newFolder) var out: OutputPath
-    @Option(help: "A font of colour bitmaps.") var font = EmojiImport.Options().font
+    @Option(help: "A font of color bitmaps.") var font = EmojiImport.Options().font
     @Option(help: "Unicode's emoji-test.txt.") var list = EmojiImport.Options().list
     @Option(help: "Emoji held out for validation, without their variants.") var heldOut = EmojiImport.Options().heldOut
     @Option(help: "Flags held out for validation.") var heldOutFlags = EmojiImport.Options().heldOutFlags
@@ -28,7 +28,7 @@ extension DataCommand {
       var options = EmojiImport.Options()
       (options.font, options.list, options.seed) = (font, list, seed)
       (options.heldOut, options.heldOutFlags) = (heldOut, heldOutFlags)
-      try EmbeddedPairs.write(EmojiImport(options), to: out.folder("--out"), sink: StandardStream.output)
+      try BuiltInPairs.write(EmojiImport(options), to: out.folder("--out"), sink: StandardStream.output)
     }
   }
 }

@@ -30,7 +30,7 @@ struct TrainCommand: RunsOnRanks {
   @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
   var trainOnly: [String] = []
   @OptionGroup var variant: VariantOption
-  @Option(help: "Optimiser steps.") var steps: Int?
+  @Option(help: "Optimizer steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?
   @OptionGroup var compute: ThreadsOption

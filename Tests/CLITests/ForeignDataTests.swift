@@ -108,7 +108,7 @@ import Testing
   @Test func notesInPNGFilesTakeNoMemory() throws {
     let picture = try RGBImage(width: 4, height: 4, pixels: [UInt8](repeating: 9, count: 48)).png()
     let large = try RGBImage(width: 4096, height: 4096, pixels: [UInt8](repeating: 0, count: 3 << 24)).png()
-    // Of a file of one colour the data chunks are a packed stream of zeros.
+    // Of a file of one color the data chunks are a packed stream of zeros.
     let chunk = [UInt8]("zTXt".utf8) + [0x6B, 0, 0] + ForeignDataTests.chunks("IDAT", large)
     var bomb = Array(picture[..<33])
     for _ in 0..<40 { bomb += ForeignDataTests.sealed(chunk) }

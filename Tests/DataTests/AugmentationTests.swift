@@ -34,9 +34,9 @@ import Testing
   }
 
   @Test(arguments: [(10, 6, 2, 0), (6, 10, 0, 2), (7, 4, 1, 0), (5, 5, 0, 0), (1, 9, 0, 4), (1, 1, 0, 0)])
-  func noneIsTheCentredSquare(width: Int, height: Int, x: Int, y: Int) {
+  func noneIsTheCenteredSquare(width: Int, height: Int, x: Int, y: Int) {
     let image = RGBImage.plain(width: width, height: height, [0, 0, 0])
-    var expected = ImageView(centreOf: image)
+    var expected = ImageView(centerOf: image)
     (expected.x, expected.y) = (x, y)
     (expected.width, expected.height) = (min(width, height), min(width, height))
     for view in views(.none, width: width, height: height).prefix(20) { #expect(view == expected) }
@@ -93,7 +93,7 @@ import Testing
   @Test func randomCropGivesUp() {
     let crop = Augmentation.Crop.randomResized(minimumScale: 0.9)
     for view in views(Augmentation(crop: crop, flip: 0), width: 1, height: 1000).prefix(50) {
-      #expect(view == ImageView(centreOf: .plain(width: 1, height: 1000, [0, 0, 0])))
+      #expect(view == ImageView(centerOf: .plain(width: 1, height: 1000, [0, 0, 0])))
     }
   }
 
@@ -111,7 +111,7 @@ import Testing
 
   @Test func flipsAsOftenAsAsked() {
     func share(_ flip: Float) -> Double {
-      mean(views(Augmentation(crop: .centre, flip: flip), width: 4, height: 4).map { $0.flipped ? 1 : 0 })
+      mean(views(Augmentation(crop: .center, flip: flip), width: 4, height: 4).map { $0.flipped ? 1 : 0 })
     }
     #expect(share(0) == 0)
     #expect(share(1) == 1)
@@ -121,13 +121,13 @@ import Testing
   }
 
   @Test func brightnessAndContrastFillTheirRange() {
-    let found = views(Augmentation(crop: .centre, brightness: 0.4, contrast: 0.2), width: 4, height: 4)
+    let found = views(Augmentation(crop: .center, brightness: 0.4, contrast: 0.2), width: 4, height: 4)
     for (values, reach) in [(found.map(\.brightness), Float(0.4)), (found.map(\.contrast), Float(0.2))] {
       #expect(values.allSatisfy { abs($0 - 1) <= reach * 1.000001 })
       #expect(values.min()! < 1 - 0.98 * reach && values.max()! > 1 + 0.98 * reach)
       #expect(abs(mean(values.map(Double.init)) - 1) < 0.065 * Double(reach))
     }
-    let off = views(Augmentation(crop: .centre), width: 4, height: 4)
+    let off = views(Augmentation(crop: .center), width: 4, height: 4)
     #expect(off.allSatisfy { $0.brightness == 1 && $0.contrast == 1 })
   }
 
@@ -136,7 +136,7 @@ import Testing
     let crop = Augmentation.Crop.randomResized(minimumScale: 0.2)
     let all = views(Augmentation(crop: crop, brightness: 0.3, contrast: 0.3), width: 60, height: 40)
     let onlyCrop = views(Augmentation(crop: crop, flip: 0), width: 60, height: 40)
-    let onlyFlip = views(Augmentation(crop: .centre), width: 60, height: 40)
+    let onlyFlip = views(Augmentation(crop: .center), width: 60, height: 40)
     for (a, b) in zip(all, onlyCrop) {
       #expect(a.x == b.x && a.y == b.y && a.width == b.width && a.height == b.height)
     }
@@ -148,10 +148,10 @@ import Testing
   }
 
   @Test(arguments: [
-    (Augmentation(crop: .centre, flip: 1.5), "flip is 1.5, expected 0.0 to 1.0"),
-    (Augmentation(crop: .centre, flip: .nan), "flip is nan"),
-    (Augmentation(crop: .centre, brightness: -0.1), "brightness is -0.1"),
-    (Augmentation(crop: .centre, contrast: 2), "contrast is 2.0"),
+    (Augmentation(crop: .center, flip: 1.5), "flip is 1.5, expected 0.0 to 1.0"),
+    (Augmentation(crop: .center, flip: .nan), "flip is nan"),
+    (Augmentation(crop: .center, brightness: -0.1), "brightness is -0.1"),
+    (Augmentation(crop: .center, contrast: 2), "contrast is 2.0"),
     (Augmentation(crop: .padded(pixels: -1)), "padding is -1.0, expected 0.0 to 1024.0"),
     (Augmentation(crop: .randomResized(minimumScale: 0)), "minimum scale is 0.0"),
     (Augmentation(crop: .randomResized(minimumScale: 0.5, maximumScale: 0.4)), "maximum scale is 0.4, expected 0.5"),

@@ -164,7 +164,7 @@ import Testing
     #expect(failure { $0.ranks = 0 } == "ranks is 0, expected 1 to 1000000")
     #expect(failure { ($0.rank, $0.ranks) = (2, 2) } == "rank is 2, expected 0 to 1")
     #expect(failure { $0.augmentation.flip = 2 }?.contains("flip is 2.0") == true)
-    #expect(failure { $0.normalisation.deviation[1] = 0 }?.contains("expected positive numbers") == true)
+    #expect(failure { $0.normalization.deviation[1] = 0 }?.contains("expected positive numbers") == true)
     let negative = message { _ = try ImageLoader(train, options: options(), order: .training(startStep: -1)) }
     #expect(negative == "start step is -1, expected 0 or more")
     let empty = ImageSource(ImageSet(split: .val, classes: ["a"], images: []))

@@ -104,7 +104,7 @@ import Testing
 
   @Test func limitsHoldForEveryFile() throws {
     let wide = PNGWriter(
-      width: 20_000, height: 1, depth: 8, colourType: 0, samples: Array(repeating: 9, count: 20_000))
+      width: 20_000, height: 1, depth: 8, colorType: 0, samples: Array(repeating: 9, count: 20_000))
     let path = try folder.write("train/a/0.png", wide.file)
     let refused = ImageSource(try set)
     let text = try #require(message { _ = try refused.image(at: 0) })

@@ -6,7 +6,7 @@ import Testing
 /// Damaged, foreign and oversized files: one line each, never a crash.
 @Suite struct PNGBadInputTests {
   private let writer = PNGFormatTests.writer(
-    .init(colourType: 6, depth: 8, interlaced: false, transparent: false))
+    .init(colorType: 6, depth: 8, interlaced: false, transparent: false))
 
   private func failure(_ bytes: [UInt8], limits: ImageLimits = .standard) -> String? {
     message { _ = try RGBImage(decoding: bytes, name: "some.png", limits: limits) }
@@ -41,7 +41,7 @@ import Testing
 
   @Test func limits() throws {
     let wide = PNGWriter(
-      width: 20_000, height: 1, depth: 8, colourType: 0,
+      width: 20_000, height: 1, depth: 8, colorType: 0,
       samples: Array(repeating: 9, count: 20_000))
     #expect(failure(wide.file)?.contains("20000 x 1 pixels, the limit is 16384") == true)
     #expect(failure(wide.file, limits: ImageLimits(side: 20_000)) == nil)

@@ -6,12 +6,12 @@ import Testing
 /// Every kind of PNG file, written by an independent encoder, against expectations by definition.
 @Suite struct PNGFormatTests {
   struct Kind: CustomTestStringConvertible, Sendable {
-    var colourType: Int
+    var colorType: Int
     var depth: Int
     var interlaced: Bool
     var transparent: Bool
     var testDescription: String {
-      "type \(colourType), \(depth) bits\(interlaced ? ", interlaced" : "")\(transparent ? ", tRNS" : "")"
+      "type \(colorType), \(depth) bits\(interlaced ? ", interlaced" : "")\(transparent ? ", tRNS" : "")"
     }
   }
 
@@ -23,7 +23,7 @@ import Testing
         for interlaced in [false, true] {
           for transparent in type < 4 ? [false, true] : [false] {
             kinds.append(
-              Kind(colourType: type, depth: depth, interlaced: interlaced, transparent: transparent))
+              Kind(colorType: type, depth: depth, interlaced: interlaced, transparent: transparent))
           }
         }
       }
@@ -33,24 +33,24 @@ import Testing
 
   /// A file of random samples; some samples equal the transparent one.
   static func writer(_ kind: Kind, width: Int = 13, height: Int = 11) -> PNGWriter {
-    let random = CounterRandom(seed: 7, purpose: .test, a: UInt64(kind.colourType * 100 + kind.depth))
-    let channels = PNGWriter.channels(kind.colourType)
+    let random = CounterRandom(seed: 7, purpose: .test, a: UInt64(kind.colorType * 100 + kind.depth))
+    let channels = PNGWriter.channels(kind.colorType)
     var samples = (0..<width * height * channels).map {
       random.integer(UInt64($0), below: 1 << kind.depth)
     }
     var writer = PNGWriter(
-      width: width, height: height, depth: kind.depth, colourType: kind.colourType,
+      width: width, height: height, depth: kind.depth, colorType: kind.colorType,
       interlaced: kind.interlaced, samples: samples)
-    if kind.colourType == 3 {
+    if kind.colorType == 3 {
       writer.palette = (0..<1 << kind.depth).map { i in
         (0..<3).map { UInt8(random.integer(UInt64(100_000 + 3 * i + $0), below: 256)) }
       }
     }
     guard kind.transparent else { return writer }
-    switch kind.colourType {
+    switch kind.colorType {
     case 3: writer.transparency = (0..<(1 << kind.depth) / 2).map { UInt8($0 * 37 % 256) }
     default:
-      // The second pixel has the transparent colour; at 16 bits the third differs in the low byte only.
+      // The second pixel has the transparent color; at 16 bits the third differs in the low byte only.
       let key = Array(samples[channels..<2 * channels])
       if kind.depth == 16 { for c in 0..<channels { samples[2 * channels + c] = key[c] ^ 1 } }
       writer.samples = samples
@@ -64,7 +64,7 @@ import Testing
     func eight(_ sample: Int) -> UInt8 {
       writer.depth == 16 ? UInt8(sample >> 8) : UInt8(sample * 255 / ((1 << writer.depth) - 1))
     }
-    let channels = PNGWriter.channels(writer.colourType)
+    let channels = PNGWriter.channels(writer.colorType)
     let key = writer.transparency.map { bytes in
       stride(from: 0, to: bytes.count - 1, by: 2).map { Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]) }
     }
@@ -72,7 +72,7 @@ import Testing
     for pixel in 0..<writer.width * writer.height {
       let s = Array(writer.samples[pixel * channels..<(pixel + 1) * channels])
       let alpha: UInt8 = key == s ? 0 : 255
-      switch writer.colourType {
+      switch writer.colorType {
       case 0: result += [eight(s[0]), eight(s[0]), eight(s[0]), alpha]
       case 2: result += [eight(s[0]), eight(s[1]), eight(s[2]), alpha]
       case 3:
@@ -112,10 +112,10 @@ import Testing
 
   @Test(arguments: kinds) func decodesOnePixel(_ kind: Kind) throws {
     let writer = PNGWriter(
-      width: 1, height: 1, depth: kind.depth, colourType: kind.colourType,
+      width: 1, height: 1, depth: kind.depth, colorType: kind.colorType,
       interlaced: kind.interlaced,
-      samples: Array(repeating: (1 << kind.depth) - 1, count: PNGWriter.channels(kind.colourType)),
-      palette: kind.colourType == 3
+      samples: Array(repeating: (1 << kind.depth) - 1, count: PNGWriter.channels(kind.colorType)),
+      palette: kind.colorType == 3
         ? Array(repeating: [255, 255, 255], count: 1 << kind.depth) : [])
     let image = try RGBImage(decoding: writer.file, name: "t")
     #expect(image.width == 1 && image.height == 1 && image.pixels == [255, 255, 255])

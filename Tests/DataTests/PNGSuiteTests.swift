@@ -50,7 +50,7 @@ import Testing
     let rgba = try PNGCodec.decode(bytes, form: .rgba, name: picture.file, limits: .standard) { $0 }
     #expect(SHA256.hex(rgba.bytes) == picture.rgba8Sha256)
     #expect(rgba.width == picture.width && rgba.height == picture.height)
-    #expect(rgba.bitDepth == picture.bitDepth && rgba.colourType == picture.colorType)
+    #expect(rgba.bitDepth == picture.bitDepth && rgba.colorType == picture.colorType)
     #expect(rgba.interlaced == (picture.interlace == 1))
 
     let samples = try PNGCodec.decode(bytes, form: .samples, name: picture.file, limits: .standard) { $0 }

@@ -1,13 +1,13 @@
 import Foundation
 
-/// An independent PNG encoder: any colour type, depth and interlacing, stored (uncompressed) deflate blocks,
+/// An independent PNG encoder: any color type, depth and interlacing, stored (uncompressed) deflate blocks,
 /// filter types in turn. Shares no code with the library.
 struct PNGWriter {
   var width: Int
   var height: Int
   var depth: Int
   /// 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
-  var colourType: Int
+  var colorType: Int
   var interlaced = false
   /// Samples, row-major, channels interleaved, at the file's depth.
   var samples: [Int]
@@ -15,14 +15,14 @@ struct PNGWriter {
   /// The contents of a tRNS chunk.
   var transparency: [UInt8]?
 
-  static func channels(_ colourType: Int) -> Int { [0: 1, 2: 3, 3: 1, 4: 2, 6: 4][colourType] ?? 0 }
+  static func channels(_ colorType: Int) -> Int { [0: 1, 2: 3, 3: 1, 4: 2, 6: 4][colorType] ?? 0 }
 
   /// The whole file.
   var file: [UInt8] {
     var file: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
     let header =
       PNGWriter.big(width) + PNGWriter.big(height)
-      + [UInt8(depth), UInt8(colourType), 0, 0, interlaced ? 1 : 0]
+      + [UInt8(depth), UInt8(colorType), 0, 0, interlaced ? 1 : 0]
     file += PNGWriter.chunk("IHDR", header)
     if !palette.isEmpty { file += PNGWriter.chunk("PLTE", palette.flatMap { $0 }) }
     if let transparency { file += PNGWriter.chunk("tRNS", transparency) }
@@ -43,7 +43,7 @@ struct PNGWriter {
   }
 
   private func pass(x: Int, y: Int, dx: Int, dy: Int) -> [UInt8] {
-    let channels = PNGWriter.channels(colourType)
+    let channels = PNGWriter.channels(colorType)
     let columns = Array(stride(from: x, to: width, by: dx))
     guard !columns.isEmpty else { return [] }
     let pixelBytes = max(1, channels * depth / 8)

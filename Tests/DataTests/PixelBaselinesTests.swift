@@ -18,13 +18,13 @@ import Testing
     #expect(found.chance == 0.1)
     // At least three standard errors of a guess over 400 images above chance: √(0.1 × 0.9 / 400) = 0.015.
     #expect(found.linear > 0.145 && found.linear < 0.5)
-    #expect(found.nearestNeighbours > 0.145 && found.nearestNeighbours < 0.5)
+    #expect(found.nearestNeighbors > 0.145 && found.nearestNeighbors < 0.5)
     #expect(found.linearTrain > found.linear && found.linearTrain < 1)
     #expect(found.text.hasPrefix("1000 train and 400 val images at 12 x 12, chance 10.0 %\n"))
   }
 
-  /// Where colour gives the class away, both find everything.
-  @Test func coloursAreEasy() throws {
+  /// Where color gives the class away, both find everything.
+  @Test func colorsAreEasy() throws {
     for split in ["train", "val"] {
       for (label, name) in ["dark", "light", "red"].enumerated() {
         for i in 0..<10 {
@@ -37,7 +37,7 @@ import Testing
       }
     }
     let found = try PixelBaselines(path: folder.path, imageSize: 4)
-    #expect(found.linear == 1 && found.linearTrain == 1 && found.nearestNeighbours == 1)
+    #expect(found.linear == 1 && found.linearTrain == 1 && found.nearestNeighbors == 1)
     // However often, and in whatever order the threads end.
     #expect(try PixelBaselines(path: folder.path, imageSize: 4) == found)
   }
@@ -55,11 +55,11 @@ import Testing
     #expect(table.width == 3 && table.labels == [1, 0] && table.pixels == [0, 1, 2, 253, 254, 255])
   }
 
-  /// By hand, with three neighbours: the majority, and at a tie the nearest of those with the most votes.
-  @Test func neighboursVote() throws {
+  /// By hand, with three neighbors: the majority, and at a tie the nearest of those with the most votes.
+  @Test func neighborsVote() throws {
     let known = try table(
       [[10, 0, 0], [20, 0, 0], [30, 0, 0], [200, 0, 0], [210, 0, 0], [100, 100, 100]], [0, 1, 1, 2, 3, 4])
-    let nearest = NearestNeighbours(known, count: 3)
+    let nearest = NearestNeighbors(known, count: 3)
     func hits(_ row: [UInt8], _ label: Int32) throws -> Bool {
       try nearest.accuracy(on: table([row], [label])) == 1
     }
@@ -68,8 +68,8 @@ import Testing
     // 210, 200 and one far away: a tie, 210 is nearest.
     #expect(try hits([209, 0, 0], 3))
     #expect(try !hits([209, 0, 0], 2))
-    // Fewer known images than neighbours.
-    #expect(try NearestNeighbours(table([[1, 1, 1]], [7]), count: 5).accuracy(on: table([[9, 9, 9]], [7])) == 1)
+    // Fewer known images than neighbors.
+    #expect(try NearestNeighbors(table([[1, 1, 1]], [7]), count: 5).accuracy(on: table([[9, 9, 9]], [7])) == 1)
   }
 
   @Test func refuses() throws {

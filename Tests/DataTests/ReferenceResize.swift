@@ -3,7 +3,7 @@
 /// The stupid oracle of the resampler: for every output pixel a sum over all source pixels, in double precision.
 /// Not separable, no taps, no code of the library.
 func referenceRender(
-  _ image: RGBImage, _ view: ImageView, side: Int, _ normalisation: PixelNormalisation
+  _ image: RGBImage, _ view: ImageView, side: Int, _ normalization: PixelNormalization
 ) -> [Double] {
   let scaleX = Double(view.width) / Double(side)
   let scaleY = Double(view.height) / Double(side)
@@ -16,14 +16,14 @@ func referenceRender(
       let shownY = row + view.shiftY
       // What comes in from outside is black.
       guard 0..<side ~= shownX, 0..<side ~= shownY else { continue }
-      let centreX = Double(view.x) + (Double(shownX) + 0.5) * scaleX
-      let centreY = Double(view.y) + (Double(shownY) + 0.5) * scaleY
+      let centerX = Double(view.x) + (Double(shownX) + 0.5) * scaleX
+      let centerY = Double(view.y) + (Double(shownY) + 0.5) * scaleY
       var total = 0.0
       var sums = [0.0, 0.0, 0.0]
       for y in 0..<image.height {
-        let weightY = triangle(Double(y) + 0.5 - centreY, scaleY)
+        let weightY = triangle(Double(y) + 0.5 - centerY, scaleY)
         for x in 0..<image.width {
-          let weight = weightY * triangle(Double(x) + 0.5 - centreX, scaleX)
+          let weight = weightY * triangle(Double(x) + 0.5 - centerX, scaleX)
           total += weight
           for c in 0..<3 { sums[c] += weight * Double(image.pixels[(y * image.width + x) * 3 + c]) }
         }
@@ -43,6 +43,6 @@ func referenceRender(
     var result = brightness * grey + contrast * (bright - brightness * grey)
     if brightness != 1 || contrast != 1 { result = min(max(result, 0), 255) }
     let c = i / plane
-    return (result / 255 - Double(normalisation.mean[c])) / Double(normalisation.deviation[c])
+    return (result / 255 - Double(normalization.mean[c])) / Double(normalization.deviation[c])
   }
 }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import MMoEData
 
-/// Resizing, mirroring, shifting, light and normalisation, against hand computations and a stupid reference.
+/// Resizing, mirroring, shifting, light and normalization, against hand computations and a stupid reference.
 @Suite struct ResamplerTests {
   /// Channels apart, as a renderer writes them.
   private func planar(_ image: RGBImage) -> [Float] {
@@ -15,7 +15,7 @@ import Testing
   }
 
   private func render(_ image: RGBImage, side: Int, _ view: ImageView? = nil) -> [Float] {
-    Resampler(side: side, normalisation: .identity).rendered(image, view ?? ImageView(centreOf: image))
+    Resampler(side: side, normalization: .identity).rendered(image, view ?? ImageView(centerOf: image))
   }
 
   @Test(arguments: [1, 2, 5, 32, 67]) func equalSizeIsExact(side: Int) {
@@ -25,7 +25,7 @@ import Testing
 
   @Test func cropOfEqualSizeIsExact() {
     let image = RGBImage.random(width: 30, height: 20)
-    var view = ImageView(centreOf: image)
+    var view = ImageView(centerOf: image)
     (view.x, view.y, view.width, view.height) = (7, 3, 12, 12)
     var part: [UInt8] = []
     for y in 3..<15 { part += image.pixels[(y * 30 + 7) * 3..<(y * 30 + 19) * 3] }
@@ -34,7 +34,7 @@ import Testing
 
   @Test func flippingTwiceGivesTheImageBack() {
     let image = RGBImage.random(width: 16, height: 16)
-    var view = ImageView(centreOf: image)
+    var view = ImageView(centerOf: image)
     view.flipped = true
     let once = render(image, side: 16, view)
     #expect(once != planar(image))
@@ -50,9 +50,9 @@ import Testing
     straight.flipped = false
     var flipped = drawn
     flipped.flipped = true
-    let normalisation = PixelNormalisation.unit
-    let a = Resampler(side: side, normalisation: normalisation).rendered(image, straight)
-    let b = Resampler(side: side, normalisation: normalisation).rendered(image, flipped)
+    let normalization = PixelNormalization.unit
+    let a = Resampler(side: side, normalization: normalization).rendered(image, straight)
+    let b = Resampler(side: side, normalization: normalization).rendered(image, flipped)
     // The mean grey is summed in another order.
     #expect(zip(mirrored(a, side: side), b).allSatisfy { abs($0 - $1) < 1e-5 })
     if drawn.contrast == 1 { #expect(mirrored(a, side: side) == b) }
@@ -60,7 +60,7 @@ import Testing
 
   @Test func shiftBringsInBlack() {
     let image = RGBImage.random(width: 6, height: 6)
-    var view = ImageView(centreOf: image)
+    var view = ImageView(centerOf: image)
     (view.shiftX, view.shiftY) = (2, -1)
     let plain = planar(image)
     let expected: [Float] = (0..<3 * 36).map { i in
@@ -103,7 +103,7 @@ import Testing
     }
   }
 
-  /// By hand: 2 pixels enlarged to 4. Centres lie at 0.25, 0.75, 1.25 and 1.75 source pixels, so the weights of
+  /// By hand: 2 pixels enlarged to 4. Centers lie at 0.25, 0.75, 1.25 and 1.75 source pixels, so the weights of
   /// the second pixel are 0 (nothing lies to the left), 1/4, 3/4 and 1.
   @Test func enlargesByHand() {
     let row: [UInt8] = [0, 0, 0, 100, 100, 100]
@@ -129,7 +129,7 @@ import Testing
     }
     let image = RGBImage.random(width: integer(0, 1...40), height: integer(1, 1...40), seed: UInt64(number))
     let side = integer(2, 1...20)
-    var view = ImageView(centreOf: image)
+    var view = ImageView(centerOf: image)
     view.width = integer(3, 1...image.width)
     view.height = integer(4, 1...image.height)
     view.x = integer(5, 0...image.width - view.width)
@@ -143,19 +143,19 @@ import Testing
 
   @Test(arguments: 0..<40) func agreesWithTheReference(number: Int) {
     let (image, view, side) = ResamplerTests.scene(number)
-    let normalisation = PixelNormalisation(mean: [0.4, 0.5, 0.6], deviation: [0.3, 0.25, 0.5])
-    let found = Resampler(side: side, normalisation: normalisation).rendered(image, view)
-    let expected = referenceRender(image, view, side: side, normalisation)
+    let normalization = PixelNormalization(mean: [0.4, 0.5, 0.6], deviation: [0.3, 0.25, 0.5])
+    let found = Resampler(side: side, normalization: normalization).rendered(image, view)
+    let expected = referenceRender(image, view, side: side, normalization)
     let worst = zip(found, expected).map { abs(Double($0) - $1) }.max() ?? .infinity
     #expect(worst < 1e-4)
   }
 
   /// A resampler's scratch and taps hold nothing from the call before.
   @Test func callsDoNotMix() {
-    let resampler = Resampler(side: 9, normalisation: .unit)
+    let resampler = Resampler(side: 9, normalization: .unit)
     let scenes = (0..<12).map { ResamplerTests.scene($0) }
     for (image, view, _) in scenes + scenes.reversed() {
-      let fresh = Resampler(side: 9, normalisation: .unit).rendered(image, view)
+      let fresh = Resampler(side: 9, normalization: .unit).rendered(image, view)
       #expect(resampler.rendered(image, view) == fresh)
     }
   }
@@ -165,7 +165,7 @@ import Testing
     let row: [UInt8] = [100, 100, 100, 200, 200, 200]
     let image = RGBImage(width: 2, height: 2, pixels: row + row)
     func pair(brightness: Float = 1, contrast: Float = 1) -> [Float] {
-      var view = ImageView(centreOf: image)
+      var view = ImageView(centerOf: image)
       (view.brightness, view.contrast) = (brightness, contrast)
       return Array(render(image, side: 2, view).prefix(2)).map { ($0 * 1000).rounded() / 1000 }
     }
@@ -179,16 +179,16 @@ import Testing
     #expect(pair(brightness: 2) == [200, 255])
     #expect(pair(contrast: 4) == [0, 255])
     // The mean grey weighs the channels: 0.299, 0.587, 0.114.
-    var view = ImageView(centreOf: image)
+    var view = ImageView(centerOf: image)
     view.contrast = 0
     let red = render(.plain(width: 2, height: 2, [200, 0, 0]), side: 2, view)
     #expect(red.allSatisfy { abs($0 - 59.8) < 1e-3 })
   }
 
-  @Test func normalisationValues() {
-    func values(_ colour: [UInt8], _ normalisation: PixelNormalisation) -> [Float] {
-      let image = RGBImage.plain(width: 1, height: 1, colour)
-      return Resampler(side: 1, normalisation: normalisation).rendered(image, ImageView(centreOf: image))
+  @Test func normalizationValues() {
+    func values(_ color: [UInt8], _ normalization: PixelNormalization) -> [Float] {
+      let image = RGBImage.plain(width: 1, height: 1, color)
+      return Resampler(side: 1, normalization: normalization).rendered(image, ImageView(centerOf: image))
     }
     #expect(values([0, 255, 0], .unit) == [-1, 1, -1])
     #expect(abs(values([127, 0, 0], .unit)[0] + 1 / 255) < 1e-6)

@@ -23,7 +23,7 @@ final class TemporaryFolder {
   }
 
   /// An image folder of classes a, b, c with `train` and `val` images each; image `i` of class `c` is filled
-  /// with a colour of its own.
+  /// with a color of its own.
   func makeImages(train: Int = 6, val: Int = 3, side: Int = 8) throws {
     for (split, count) in [("train", train), ("val", val)] {
       for (label, name) in ["a", "b", "c"].enumerated() {

@@ -10,9 +10,9 @@ extension RGBImage {
     return RGBImage(width: width, height: height, pixels: pixels)
   }
 
-  /// One colour.
-  static func plain(width: Int, height: Int, _ colour: [UInt8]) -> RGBImage {
-    RGBImage(width: width, height: height, pixels: (0..<width * height).flatMap { _ in colour })
+  /// One color.
+  static func plain(width: Int, height: Int, _ color: [UInt8]) -> RGBImage {
+    RGBImage(width: width, height: height, pixels: (0..<width * height).flatMap { _ in color })
   }
 }
 
@@ -29,9 +29,9 @@ extension Resampler {
   }
 }
 
-extension PixelNormalisation {
+extension PixelNormalization {
   /// Leaves values 0…255 as they are.
-  static let identity = PixelNormalisation(mean: .zero, deviation: SIMD3(repeating: 1 / 255))
+  static let identity = PixelNormalization(mean: .zero, deviation: SIMD3(repeating: 1 / 255))
 }
 
 /// A batch's contents, copied out of the loader's storage.
@@ -63,7 +63,7 @@ struct RecordedBatch: Equatable, CustomDebugStringConvertible {
 /// What a batch without augmentation shows of an image.
 func plainPicture(_ entry: ImageSet.Entry, side: Int) throws -> [Float] {
   let image = try RGBImage(contentsOf: entry.path)
-  return Resampler(side: side, normalisation: .unit).rendered(image, ImageView(centreOf: image))
+  return Resampler(side: side, normalization: .unit).rendered(image, ImageView(centerOf: image))
 }
 
 /// Up to `steps` batches of a new loader.

@@ -4,7 +4,7 @@ import Testing
 
 @testable import MMoEHDF5
 
-/// A checkpoint that is not exactly what was written is recognised before HDF5 opens it.
+/// A checkpoint that is not exactly what was written is recognized before HDF5 opens it.
 @Suite struct ContainerTests {
   let folder: TemporaryFolder
   let path: String

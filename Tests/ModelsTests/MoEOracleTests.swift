@@ -11,17 +11,17 @@ import Testing
     var experts = 4
     var k = 2
     var capacityFactor = 0.0
-    var renormalise = true
-    var renormaliseSingle = false
+    var renormalize = true
+    var renormalizeSingle = false
     /// Added to the first expert's gate so that it attracts every token.
     var magnet: Float = 0
   }
 
   static let cases = [
     Case(description: "top-1", k: 1),
-    Case(description: "top-1 of weight 1", k: 1, renormaliseSingle: true),
+    Case(description: "top-1 of weight 1", k: 1, renormalizeSingle: true),
     Case(description: "top-2"),
-    Case(description: "top-2 plain", renormalise: false),
+    Case(description: "top-2 plain", renormalize: false),
     Case(description: "k = E", experts: 3, k: 3),
     Case(description: "one expert", experts: 1, k: 1),
     Case(description: "drops", capacityFactor: 0.5),
@@ -38,7 +38,7 @@ import Testing
     var config = MoEConfig()
     config.experts = c.experts
     config.capacityFactor = c.capacityFactor
-    (config.renormalise, config.renormaliseSingle) = (c.renormalise, c.renormaliseSingle)
+    (config.renormalize, config.renormalizeSingle) = (c.renormalize, c.renormalizeSingle)
     config.balance = "none"
     let store = ParameterStore(engine: engine, seed: 3, initStd: 0.4)
     let router = Gate(store, "gate", width: width, config: config, k: c.k)
@@ -70,7 +70,7 @@ import Testing
       b2: experts.b2!.value.values)
     let expected = oracle.run(
       x: x.values.map(Double.init), dy: dy.values.map(Double.init), k: c.k,
-      renormalise: c.k > 1 ? c.renormalise : c.renormaliseSingle, capacity: routing.plan.capacity)
+      renormalize: c.k > 1 ? c.renormalize : c.renormalizeSingle, capacity: routing.plan.capacity)
 
     #expect(routing.choice.experts.map(Int.init) == expected.chosen.flatMap { $0 })
     #expect(routing.plan.position.map { $0 >= 0 } == expected.kept.flatMap { $0 })
@@ -85,7 +85,7 @@ import Testing
     ]
     for (name, found, reference) in gradients {
       // With one expert, or a weight of 1, the gate has no gradient: zero in theory, rounding in both.
-      if name == "gate" && (c.experts == 1 || c.renormaliseSingle) {
+      if name == "gate" && (c.experts == 1 || c.renormalizeSingle) {
         #expect(found.allSatisfy { abs($0) < 1e-5 })
         continue
       }
@@ -99,7 +99,7 @@ import Testing
     let experts = Experts(store, "experts", expertSizes(1, width: 12, hidden: 20))
     let x = randomTensor([33, 12], seed: 1)
     let tape = Tape(engine, recording: false)
-    let choice = tape.gate(Tensor.zeros([33, 1]), k: 1, renormalise: false)
+    let choice = tape.gate(Tensor.zeros([33, 1]), k: 1, renormalize: false)
     let plan = DispatchPlan(experts: choice.experts, tokens: 33, k: 1, expertCount: 1)
     let flight = LocalDispatcher().beginDispatch(x, plan, tape)
     flight.beginCombine(experts(flight.endDispatch(0, tape), tape), 0, tape)

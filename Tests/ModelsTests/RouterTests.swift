@@ -19,7 +19,7 @@ import Testing
         $0.balance = "sequence"
       }
     ),
-    ("sigmoid", { ($0.renormalise, $0.identityExperts, $0.capacityFactor) = (false, 2, 0.5) }),
+    ("sigmoid", { ($0.renormalize, $0.identityExperts, $0.capacityFactor) = (false, 2, 0.5) }),
     (
       "expert_choice",
       {
@@ -244,18 +244,6 @@ import Testing
       let error = #expect(throws: ModelError.self, "\(message)") { try config.validate() }
       #expect(error?.description.contains(message) == true, "\(error?.description ?? message)")
     }
-  }
-
-  /// What files say that were written before `moe.router`.
-  @Test func olderNameOfUniform() {
-    var config = MoEConfig()
-    config.routing = .uniform
-    #expect(config.router == "uniform" && config.routing == .uniform)
-    config.routing = .learned
-    #expect(config.router == "softmax")
-    config.router = "sigmoid"
-    config.routing = .learned
-    #expect(config.router == "sigmoid")
   }
 
   private func pass() -> ForwardPass { ForwardPass(Tape(engine, recording: false), training: true) }

@@ -9,17 +9,17 @@ import Testing
 
   @Test func tiesGoToTheLowerIndex() {
     let tape = Tape(engine, recording: false)
-    let choice = tape.gate(Tensor([1, 3, 3, 1, 2, 2, 2, 2], shape: [2, 4]), k: 2, renormalise: true)
+    let choice = tape.gate(Tensor([1, 3, 3, 1, 2, 2, 2, 2], shape: [2, 4]), k: 2, renormalize: true)
     #expect(choice.experts == [1, 2, 0, 1])
     #expect(choice.gates.values == [0.5, 0.5, 0.5, 0.5])
   }
 
   /// Logits that overflowed: every choice is an expert still, each once, and one whose logit is −∞ has no weight.
-  @Test(arguments: [true, false]) func infiniteLogitsChooseExperts(renormalise: Bool) {
+  @Test(arguments: [true, false]) func infiniteLogitsChooseExperts(renormalize: Bool) {
     let (low, high) = (-Float.infinity, Float.infinity)
     let logits = Tensor([low, low, 0, low, low, low, low, low, low, high, 0, 1, .nan, 0, 1, 2], shape: [4, 4])
     let tape = Tape(engine, recording: false)
-    let choice = tape.gate(logits, k: 3, renormalise: renormalise, exclude: [0, 3, -1, 1])
+    let choice = tape.gate(logits, k: 3, renormalize: renormalize, exclude: [0, 3, -1, 1])
     #expect(choice.experts == [2, 1, 3, 0, 1, 2, 0, 1, 2, 0, 2, 3])
     let gates = choice.gates.values
     #expect(Array(gates[..<3]) == [1, 0, 0])
@@ -30,10 +30,10 @@ import Testing
 
   /// A bias may choose experts whose probabilities are no numbers of float32 any more: the weights are a softmax over the
   /// chosen logits, whatever the best expert's is.
-  @Test(arguments: [0, 50, 90, 110, 300] as [Float]) func renormalisedGatesBelowTheBest(gap: Float) {
+  @Test(arguments: [0, 50, 90, 110, 300] as [Float]) func renormalizedGatesBelowTheBest(gap: Float) {
     let bias: [Float] = [0, 2, 2, 0]
     let logits = Tensor([gap, 0, -1, 0.5], shape: [1, 4])
-    let choice = Tape(engine, recording: false).gate(logits, k: 2, renormalise: true, selectionBias: bias)
+    let choice = Tape(engine, recording: false).gate(logits, k: 2, renormalize: true, selectionBias: bias)
     #expect(Set(choice.experts) == [1, 2])
     let expected: [Int32: Float] = [1: 0.7310586, 2: 0.2689414]
     for (expert, gate) in zip(choice.experts, choice.gates.values) { #expect(abs(gate - expected[expert]!) < 1e-6) }
@@ -42,7 +42,7 @@ import Testing
       engine: engine, inputs: [("logits", logits)], step: 1e-2,
       forward: { tape in
         tape.innerProduct(
-          tape.gate(logits, k: 2, renormalise: true, selectionBias: bias).gates, with: factors)
+          tape.gate(logits, k: 2, renormalize: true, selectionBias: bias).gates, with: factors)
       })
     {
       #expect(check.error < 1e-3, "\(check)")
@@ -119,7 +119,7 @@ import Testing
   @Test func permutationRoundTrip() {
     let x = randomTensor([40, 6], seed: 1)
     let tape = Tape(engine, recording: false)
-    let choice = tape.gate(randomTensor([40, 5], seed: 2), k: 1, renormalise: true)
+    let choice = tape.gate(randomTensor([40, 5], seed: 2), k: 1, renormalize: true)
     let plan = DispatchPlan(experts: choice.experts, tokens: 40, k: 1, expertCount: 5)
     let flight = LocalDispatcher().beginDispatch(x, plan, tape)
     flight.beginCombine(flight.endDispatch(0, tape), 0, tape)

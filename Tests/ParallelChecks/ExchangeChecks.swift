@@ -22,7 +22,7 @@ private func plan(
 
 private func noise(_ shape: [Int], rank: Int, seed: UInt64) -> Tensor {
   let random = CounterRandom(seed: seed, purpose: .benchmark, a: UInt64(rank))
-  let tensor = Tensor(uninitialised: shape)
+  let tensor = Tensor(uninitialized: shape)
   for i in 0..<tensor.count { tensor.pointer[i] = random.normal(UInt64(i)) }
   return tensor
 }
@@ -72,7 +72,7 @@ func checkAdjoint(_ bench: Bench) throws {
 
 /// Each wire format's error, there and back.
 func checkWire(_ bench: Bench) throws {
-  for (wire, bound) in [(WireFormat.float32, 0.0), (.bfloat16, 2.0 / 256), (.int8, 2.2 / 254)] {
+  for (wire, bound) in [(WireFormat.float32, 0.0), (.bf16, 2.0 / 256), (.int8, 2.2 / 254)] {
     let dispatcher = ExpertParallelDispatcher(bench.world, wire: wire, engine: bench.engine)
     for width in [1, 7, 64] {
       let plan = plan(bench, tokens: 60, k: 1, experts: 8)
@@ -115,7 +115,7 @@ func checkCollectives(_ bench: Bench) throws {
   let grid = try ProcessGrid(world, expertParallel: 2)
   bench.require(grid.expertGroup.size == 2 && grid.replicas.size == size / 2, "grid's sizes")
   bench.require(
-    grid.expertGroup.allReduce([Double(rank)]) == [Double(rank / 2 * 4 + 1)], "a group's ranks are neighbours")
+    grid.expertGroup.allReduce([Double(rank)]) == [Double(rank / 2 * 4 + 1)], "a group's ranks are neighbors")
   do {
     _ = try ProcessGrid(world, expertParallel: size + 1)
     bench.require(false, "a grid that does not divide was made")

@@ -30,7 +30,7 @@ private func checkExpertChoice(_ bench: Bench) throws {
     let store = ParameterStore(engine: bench.engine, seed: 3, initStd: 0.2)
     let backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher)
     let random = CounterRandom(seed: 5, purpose: .test, a: UInt64(rank))
-    let (x, dy) = (Tensor(uninitialised: [tokens, config.width]), Tensor(uninitialised: [tokens, config.width]))
+    let (x, dy) = (Tensor(uninitialized: [tokens, config.width]), Tensor(uninitialized: [tokens, config.width]))
     for i in 0..<x.count {
       x.pointer[i] = random.normal(UInt64(i))
       dy.pointer[i] = random.normal(UInt64(x.count + i))

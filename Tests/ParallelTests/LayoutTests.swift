@@ -70,7 +70,7 @@ import Testing
     var bytes = [UInt8](repeating: 0, count: rows * wire.rowBytes(width))
     bytes.withUnsafeMutableBytes { wire.encode(x, count: rows, width: width, to: $0.baseAddress!) }
     bytes.withUnsafeBytes { wire.decode($0.baseAddress!, count: rows, width: width, to: &back) }
-    let bound: Float = wire == .float32 ? 0 : wire == .bfloat16 ? 1 / 256 : 0.5 / 127
+    let bound: Float = wire == .float32 ? 0 : wire == .bf16 ? 1 / 256 : 0.5 / 127
     var worst: Float = 0
     for r in 0..<rows {
       let row = r * width..<(r + 1) * width

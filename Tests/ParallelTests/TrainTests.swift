@@ -90,8 +90,8 @@ import Testing
     for ranks in [4, 1] { try run(["--steps", "\(9 - ranks)", "--resume", folder("parts")], ranks: ranks) }
   }
 
-  /// The optimiser's moments shared out: the same file, byte by byte, and any number of ranks goes on from it.
-  @Test(.needsRanks) func sharesOutTheOptimiser() throws {
+  /// The optimizer's moments shared out: the same file, byte by byte, and any number of ranks goes on from it.
+  @Test(.needsRanks) func sharesOutTheOptimizer() throws {
     let folder = ScratchFolder()
     func run(_ more: [String], ranks: Int) throws {
       let result = try RankRunner.run("mmoe", training(more), ranks: ranks)
@@ -155,9 +155,9 @@ import Testing
   {
     let folder = ScratchFolder()
     try FileManager.default.createDirectory(atPath: folder("pairs"), withIntermediateDirectories: true)
-    let colours: [(String, UInt8)] = [("black", 0), ("dark", 80), ("grey", 160), ("white", 250)]
+    let colors: [(String, UInt8)] = [("black", 0), ("dark", 80), ("grey", 160), ("white", 250)]
     let lines = (0..<24).map { index in
-      let (left, right) = (colours[index % 4], colours[index / 4 % 4])
+      let (left, right) = (colors[index % 4], colors[index / 4 % 4])
       // One picture under two names would be on both sides.
       let pixels = (0..<16 * 16 * 3).map { $0 == 0 ? UInt8(index) : $0 / 3 % 16 < 8 ? left.1 : right.1 }
       try! Data(RGBImage(width: 16, height: 16, pixels: pixels).png()).write(

@@ -160,7 +160,7 @@ def gates():
 
     for k in (1, 2, 3):
         yield gate(f"top{k}", k, E=5)
-    # Without effect on top-1, whose lone gate value is never renormalised.
+    # Without effect on top-1, whose lone gate value is never renormalized.
     for k in (1, 2, 3):
         yield gate(f"top{k}", k, E=5, renorm=0)
     for k in (1, 2, 3):

@@ -87,7 +87,7 @@ def muon(name, rng, steps, shape, **options):
             "ns_coefficients": (3.4445, -4.7750, 2.0315), "ns_eps": 1e-7, "scale": 0.2, **options}
     inputs = {"p0": rng.normal(size=shape), "g": rng.normal(size=(steps, *shape))}
     return Case(name, "operation", f"{steps} Muon steps, decoupled decay p -= lr*wd*p first; m the momentum "
-                "buffer, o the orthogonalised direction; matrices of a stack each on its own", meta, inputs)
+                "buffer, o the orthogonalized direction; matrices of a stack each on its own", meta, inputs)
 
 
 # Mixture of experts.  `shape` says how the gate's logits are spread:

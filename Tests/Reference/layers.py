@@ -35,9 +35,9 @@ def linear(x, weight, bias=None):
 
 def layer_norm(x, gamma, beta, eps=LAYER_NORM_EPS):
     """Over the last axis, with the biased variance."""
-    centred = x - x.mean(axis=-1, keepdims=True)
-    variance = (centred * centred).mean(axis=-1, keepdims=True)
-    return centred / sqrt(variance + eps) * gamma + beta
+    centered = x - x.mean(axis=-1, keepdims=True)
+    variance = (centered * centered).mean(axis=-1, keepdims=True)
+    return centered / sqrt(variance + eps) * gamma + beta
 
 
 def mlp(x, w, name):

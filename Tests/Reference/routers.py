@@ -30,7 +30,7 @@ class SigmoidRouting:
 
 
 def sigmoid_route(logits, bias, decisions, k, norm_topk, scaling, n_group, topk_group, capacity_factor):
-    """Sigmoid scores, a bias for the choice alone, and a choice in the best groups of neighbouring experts."""
+    """Sigmoid scores, a bias for the choice alone, and a choice in the best groups of neighboring experts."""
     T, E = logits.shape
     scores = sigmoid(logits)
     selection = scores.value + bias

@@ -22,7 +22,7 @@ def sgd_step(p, g, m, lr, momentum, weight_decay):
 
 
 def muon_step(p, g, m, lr, momentum, nesterov, weight_decay, ns_steps, ns_coefficients, ns_eps, scale):
-    """New (p, m, o) of one matrix; o is the orthogonalised direction."""
+    """New (p, m, o) of one matrix; o is the orthogonalized direction."""
     m = momentum * m + g
     o = newton_schulz(g + momentum * m if nesterov else m, ns_steps, ns_coefficients, ns_eps)
     return p - lr * weight_decay * p - lr * scale * math.sqrt(max(p.shape)) * o, m, o

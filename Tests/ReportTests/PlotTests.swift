@@ -75,7 +75,7 @@ func sampleHistory(steps: Int, experts: Int, layers: [Int]) -> MetricsHistory {
     #expect(!(try draw(PlotFigure(title: "%s \\n $x", panels: [plot], height: 400))).isEmpty)
     var logarithmic = plot
     logarithmic.isLogarithmic = true
-    logarithmic.series = [.init("zero", [(0, 0), (1, 1), (2, 10)], colour: -1)]
+    logarithmic.series = [.init("zero", [(0, 0), (1, 1), (2, 10)], color: -1)]
     #expect(!(try draw(PlotFigure(title: "", panels: [logarithmic], height: 400))).isEmpty)
   }
 

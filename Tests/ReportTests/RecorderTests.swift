@@ -196,7 +196,7 @@ private func text(_ path: String) throws -> String {
 
   @Test func stylesOnlyWhereShown() {
     #expect(TextBuffer().styled("x", .red) == "x")
-    #expect(TextBuffer(showsColour: true).styled("x", .red) == "\u{1B}[31mx\u{1B}[0m")
+    #expect(TextBuffer(showsColor: true).styled("x", .red) == "\u{1B}[31mx\u{1B}[0m")
   }
 }
 

@@ -124,9 +124,9 @@ import TinyRuns
     for place in 0..<16 {
       let at = 3 * ((place / 4 * patch) * picture.image.width + place % 4 * patch)
       let rgb = (0..<3).map { Float(picture.image.pixels[at + $0]) }
-      let colour = ExpertPictures.colours[Int(call.choices[48 + place])].rgb
+      let color = ExpertPictures.colors[Int(call.choices[48 + place])].rgb
       let light = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
-      for c in 0..<3 { #expect(abs(Float(tinted.pixels[at + c]) - (0.45 * light + 0.55 * colour[c])) < 1.5) }
+      for c in 0..<3 { #expect(abs(Float(tinted.pixels[at + c]) - (0.45 * light + 0.55 * color[c])) < 1.5) }
     }
     #expect(ExpertPictures.sheet(found)?.height == 8 + 8 * 136)
     var moved = found.calls[0]
@@ -220,7 +220,7 @@ import TinyRuns
     let (images, text) = (scratch("images"), scratch("text") + "/step-0000002.h5")
     let data = [TinyRun.data.path, TinyTextRun.data.path]
     let tables = [
-      AnalysisSession.Kind.routing: ["calls.csv", "layers.csv", "load.csv", "specialisation.csv"],
+      AnalysisSession.Kind.routing: ["calls.csv", "layers.csv", "load.csv", "specialization.csv"],
       .similarity: ["similarity.csv", "changes.csv"], .gradients: ["gradients.csv"],
       .sharing: ["sharing.csv", "information-flow.csv", "banks.csv", "demands.csv"],
     ]

@@ -94,10 +94,9 @@ import TinyRuns
     moe.real_share=0.5 | moe.bias_rate=0.1 moe.identity_experts=1 | moe.groups=none
     moe.gate_noise=5
     moe.batch_priority=true | moe.capacity_factor=0.5
-    moe.renormalise=false
-    moe.renormalise_single=true | moe.variant=top1
-    moe.routing=uniform | | moe.groups=none
-    moe.router=sigmoid
+    moe.renormalize=false
+    moe.renormalize_single=true | moe.variant=top1
+    moe.router=uniform | | moe.groups=none
     moe.n_group=2 | moe.router=sigmoid | moe.groups=none
     moe.topk_group=2 | moe.router=sigmoid moe.n_group=2 | moe.groups=none
     moe.routed_scaling_factor=2 | moe.router=sigmoid
@@ -122,7 +121,7 @@ import TinyRuns
     data.crop_padding=3 | data.crop=padded
     data.flip=true | data.flip=false
     data.jitter=0.9
-    data.normalisation=unit
+    data.normalization=unit
     data.overfit=1
     train.accumulation=2
     train.label_smoothing=0.1
@@ -213,7 +212,7 @@ import TinyRuns
           try PairData(path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
         }
       data.adapt(&config, TextBuffer())
-      let job = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
+      let job = try data.makeJob(config, training: true, loadsWeights: false, engine: engine, team: nil)
       try job.startTraining(atMicroBatch: 0)
       let updater = Updater(
         job.model.parameters, config: config.optimizer, engine: engine, plan: try UpdatePlan(config, job.model))

@@ -37,7 +37,7 @@ import TinyRuns
     return (folder, folder("run"), folder("overflowing.h5"))
   }()
 
-  /// Writes a checkpoint again with other weights, without the optimiser's state.
+  /// Writes a checkpoint again with other weights, without the optimizer's state.
   static func rewrite(_ file: String, to out: String, _ change: (String, [Float]) -> [Float]) throws {
     let checkpoint = try LoadedCheckpoint(file)
     try TrainingCheckpoint.write(checkpoint.info, arrays: checkpoint.modelArrays(), to: out) {

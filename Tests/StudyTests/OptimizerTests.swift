@@ -47,7 +47,7 @@ import TinyRuns
   @Test(
     arguments: others,
     [
-      TrainerTests.everything,
+      TinyRun.everything,
       ["finetune.freeze=blocks.*.moe.experts.0001.*", "finetune.lr_scale=experts=3,head=10", "train.eval_every=2"],
       ["lora.rank=2", "lora.places=attention,mlp,experts", "train.eval_every=2"],
     ])
@@ -122,7 +122,7 @@ import TinyRuns
   }
 
   /// What bounds a parameter, clips and scales rates is around the optimizer: a factor of a rate is one of the step, and
-  /// frozen experts and their neighbours' steps stay as they were.
+  /// frozen experts and their neighbors' steps stay as they were.
   @Test(arguments: OptimizerKind.allCases) func factorsScaleSteps(kind: OptimizerKind) throws {
     let config = try settings(["optimizer.kind=\(kind.rawValue)", "optimizer.weight_decay=0"])
     func steps(_ finetune: FineTuneConfig) throws -> [String: [Float]] {

@@ -19,23 +19,23 @@ import TinyRuns
   private static let cacheFolder = ScratchFolder()
   static var cache: String { cacheFolder.path }
 
-  /// 24 pictures of one colour, or two side by side, with what they show; the last 6 are held out.
+  /// 24 pictures of one color, or two side by side, with what they show; the last 6 are held out.
   static let data: (folder: ScratchFolder, path: String) = {
     let folder = ScratchFolder()
-    let colours: [(String, [UInt8])] = [
+    let colors: [(String, [UInt8])] = [
       ("red", [230, 20, 30]), ("green", [20, 200, 40]), ("blue", [30, 40, 220]), ("white", [250, 250, 250]),
       ("black", [5, 5, 5]),
     ]
     var lines: [String] = []
     let kinds = (0..<24).map { ($0 % 5, $0 / 5 % 5) }
     for (index, (left, right)) in kinds.enumerated() {
-      let pixels = (0..<16 * 16).flatMap { colours[$0 % 16 < 8 ? left : right].1 }
+      let pixels = (0..<16 * 16).flatMap { colors[$0 % 16 < 8 ? left : right].1 }
       let name = "\(index).png"
       try! Data(RGBImage(width: 16, height: 16, pixels: pixels).png()).write(
         to: URL(fileURLWithPath: folder(name)))
-      let caption = left == right ? "all \(colours[left].0)" : "\(colours[left].0) and \(colours[right].0)"
+      let caption = left == right ? "all \(colors[left].0)" : "\(colors[left].0) and \(colors[right].0)"
       lines.append(
-        "{\"image\": \"\(name)\", \"caption\": \"\(caption)\", \"label\": \"\(colours[left].0)\", \"split\": \"\(index < 18 ? "train" : "val")\"}"
+        "{\"image\": \"\(name)\", \"caption\": \"\(caption)\", \"label\": \"\(colors[left].0)\", \"split\": \"\(index < 18 ? "train" : "val")\"}"
       )
     }
     try! lines.joined(separator: "\n").write(toFile: folder("captions.jsonl"), atomically: true, encoding: .utf8)
@@ -64,7 +64,7 @@ import TinyRuns
     var config = try config(settings)
     let data = try PairData(Self.data.path, config, attachments: nil, cache: cache, TextBuffer())
     data.adapt(&config, TextBuffer())
-    return (try data.makeJob(config, training: true, filled: false, engine: engine, team: nil), config)
+    return (try data.makeJob(config, training: true, loadsWeights: false, engine: engine, team: nil), config)
   }
 
   @discardableResult
@@ -82,7 +82,7 @@ import TinyRuns
       TextBuffer())
     try loaded?.requireVocabulary(data.vocabulary, data: data.path)
     data.adapt(&config, TextBuffer())
-    let task = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil)
+    let task = try data.makeJob(config, training: true, loadsWeights: false, engine: engine, team: nil)
     let run = loaded == nil ? try RunFolder(creating: folder) : try RunFolder(locking: folder)
     return try Trainer(
       task, preset: "pairs-emoji", config: config, engine: engine, folder: run, resuming: loaded, sink: TextBuffer()
@@ -96,7 +96,7 @@ import TinyRuns
       PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
     var adapted = config
     data.adapt(&adapted, TextBuffer())
-    let task = try data.makeJob(adapted, training: false, filled: false, engine: Engine(threads: 2), team: nil)
+    let task = try data.makeJob(adapted, training: false, loadsWeights: false, engine: Engine(threads: 2), team: nil)
     let value = try #require(task.model.parameters.first { $0.path == path }).value
     for i in 0..<value.count { value.pointer[i] = 3e38 }
     let evaluation = try task.evaluate(progress: nil)
@@ -143,7 +143,7 @@ import TinyRuns
     #expect(try bytes(scratch("whole/step-0000006.h5")) == bytes(scratch("again/step-0000006.h5")))
   }
 
-  /// Pairs, labelled images of other classes and plain text in one batch: all are learned, and a resumed run has the same
+  /// Pairs, labeled images of other classes and plain text in one batch: all are learned, and a resumed run has the same
   /// bits.
   @Test func mixesImagesAndTextIn() throws {
     let scratch = ScratchFolder()
@@ -168,7 +168,7 @@ import TinyRuns
     let data = try PairData(
       PairLearningTests.data.path, config, attachments: info.attachments, cache: PairLearningTests.cache,
       TextBuffer())
-    let alone = try data.makeJob(config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
+    let alone = try data.makeJob(config, training: false, loadsWeights: false, engine: Engine(threads: 2), team: nil)
     try loaded.restore(alone.model)
     let again = try alone.evaluate(progress: nil)
     #expect(throws: EvaluationInterrupted.self) {
@@ -253,7 +253,7 @@ import TinyRuns
       let data = try PairData(
         PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
       data.adapt(&config, TextBuffer())
-      let task = try data.makeJob(config, training: false, filled: false, engine: Engine(threads: 2), team: nil)
+      let task = try data.makeJob(config, training: false, loadsWeights: false, engine: Engine(threads: 2), team: nil)
       let probed = try #require(task as? any ProbedTask)
       let found = try RoutingAnalysis.measure(probed, config.model, samples: 6, engine: Engine(threads: 2))
       let labels = Dictionary(uniqueKeysWithValues: found.labels.map { ($0.name, $0.values) })
@@ -280,7 +280,7 @@ import TinyRuns
     }
   }
 
-  /// Words and colours alone tell these pictures apart.
+  /// Words and colors alone tell these pictures apart.
   @Test func baselines() throws {
     let gallery = try PairBaselines(path: PairLearningTests.data.path).galleries[0]
     #expect(gallery.images == 6 && gallery.texts == 6)
@@ -297,10 +297,10 @@ import TinyRuns
       PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
     #expect(data.notes.count == 1 && data.notes[0].hasPrefix("captions cut after 7 tokens (model.context is 8): "))
     #expect(data.notes[0].contains("captions.jsonl:"))
-    let job = try data.makeJob(config, training: true, filled: false, engine: engine, team: nil) as? PairLearning
+    let job = try data.makeJob(config, training: true, loadsWeights: false, engine: engine, team: nil) as? PairLearning
     let lengths = (job?.training?.captions ?? []).joined().map(\.count)
     #expect(lengths.count == 18 && lengths.max() == 7)
-    #expect(throws: TrainError.self) {
+    #expect(throws: ConfigError.self) {
       _ = try PairLearningTests.config(
         ["objective.caption=0", "objective.contrastive=0", "objective.classification=0", "objective.language=0"]
       ).validate()

@@ -21,7 +21,7 @@ import TinyRuns
   /// Forms of a model that a step must reach wholly.
   static let forms: [[String]] =
     (["dense"] + MoEVariant.all.map(\.name)).map { ["moe.variant=\($0)"] } + [
-      ["moe.routing=uniform"], ["moe.variant=dgmoe", "moe.one_gate=true"], ["moe.variant=scmoe", "moe.combine=cg1"],
+      ["moe.router=uniform"], ["moe.variant=dgmoe", "moe.one_gate=true"], ["moe.variant=scmoe", "moe.combine=cg1"],
       ["moe.variant=scmoe2", "moe.combine=cg2", "moe.post_norm=true", "moe.coefficient_input=current"],
       ["moe.variant=scmoe", "moe.shortcut_norm=preceding", "moe.position=1"],
       ["moe.variant=dgmoe", "moe.every=1", "moe.first=1", "moe.bank_layers=2", "model.layers=3"],
@@ -73,7 +73,7 @@ import TinyRuns
       PairLearningTests.towers,
       PairLearningTests.towers + ["fusion.cross_blocks=0", "model.class_token=true", "moe.balance=none"],
       PairLearningTests.towers + ["moe.task_routing=true", "model.pre_norm=true"],
-      ["moe.routing=uniform", "moe.groups=none"],
+      ["moe.router=uniform", "moe.groups=none"],
     ]) func pairsReachAll(form: [String]) throws
   {
     for chosen in 1..<16 {

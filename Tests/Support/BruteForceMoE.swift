@@ -47,9 +47,9 @@ public struct BruteForceMoE {
 
   /// - Parameters:
   ///   - capacity: rows an expert may take; nil = all.
-  ///   - renormalise: chosen probabilities are divided by their sum, before drops.
+  ///   - renormalize: chosen probabilities are divided by their sum, before drops.
   public func run(
-    x: [Double], dy: [Double], k: Int, renormalise: Bool, capacity: Int? = nil
+    x: [Double], dy: [Double], k: Int, renormalize: Bool, capacity: Int? = nil
   ) -> Output {
     let tokens = x.count / width
     var probabilities: [[Double]] = []
@@ -82,7 +82,7 @@ public struct BruteForceMoE {
       w2: w2.map { _ in 0 }, b2: b2.map { _ in 0 })
     for t in 0..<tokens {
       let p = probabilities[t]
-      let sum = renormalise ? chosen[t].reduce(0) { $0 + p[$1] } : 1
+      let sum = renormalize ? chosen[t].reduce(0) { $0 + p[$1] } : 1
       var dWeight = [Double](repeating: 0, count: k)
       for choice in 0..<k where kept[t][choice] {
         let e = chosen[t][choice]
@@ -119,7 +119,7 @@ public struct BruteForceMoE {
       var dp = [Double](repeating: 0, count: experts)
       let inner = zip(dWeight, chosen[t]).reduce(0) { $0 + $1.0 * p[$1.1] / sum }
       for choice in 0..<k {
-        dp[chosen[t][choice]] += renormalise ? (dWeight[choice] - inner) / sum : dWeight[choice]
+        dp[chosen[t][choice]] += renormalize ? (dWeight[choice] - inner) / sum : dWeight[choice]
       }
       let mean = zip(dp, p).reduce(0) { $0 + $1.0 * $1.1 }
       for e in 0..<experts {

@@ -100,7 +100,7 @@ public func checkRoutedGradients(
 /// A tensor of normal numbers, a function of the seed.
 public func randomTensor(_ shape: [Int], seed: UInt64, scale: Float = 1) -> Tensor {
   let random = CounterRandom(seed: seed, purpose: .test)
-  let tensor = Tensor(uninitialised: shape)
+  let tensor = Tensor(uninitialized: shape)
   for i in 0..<tensor.count { tensor.pointer[i] = scale * random.normal(UInt64(i)) }
   return tensor
 }

@@ -82,7 +82,7 @@ import Testing
     let width = 37
     let x = randomTensor([9, width], seed: 1, scale: 6)
     let tape = Tape(engine, recording: false)
-    let p = tape.gate(x, k: 1, renormalise: false).probabilities
+    let p = tape.gate(x, k: 1, renormalize: false).probabilities
     let softmax = tape.crossEntropy(x.copy(), targets: [Int32](repeating: 3, count: 9))
     for row in 0..<9 {
       let z = (0..<width).map { Double(x.pointer[row * width + $0]) }
@@ -100,7 +100,7 @@ import Testing
   func emptyProducts(backend: BLASBackend) throws {
     let engine = try Engine(threads: 1, backend: backend)
     let c = Tensor(repeating: 3, shape: [2, 2])
-    let none = Tensor(uninitialised: [1])
+    let none = Tensor(uninitialized: [1])
     engine.product(false, false, 2, 2, 0, none.pointer, 1, none.pointer, 2, beta: 1, c.pointer, 2)
     #expect(c.values == [3, 3, 3, 3])
     engine.product(false, false, 2, 2, 0, none.pointer, 1, none.pointer, 2, beta: 0, c.pointer, 2)

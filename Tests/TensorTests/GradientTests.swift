@@ -148,13 +148,13 @@ import Testing
   }
 
   @Test(arguments: [(1, false), (2, true), (2, false), (3, true)])
-  func gate(k: Int, renormalise: Bool) {
+  func gate(k: Int, renormalize: Bool) {
     let logits = randomTensor([37, 6], seed: 1)
     let gateFactors = randomTensor([37, k], seed: 2)
     let factors = randomTensor([37, 6], seed: 3)
     let lseFactors = randomTensor([37], seed: 4)
     expectGradients([], [("logits", logits)], step: 1e-3) { tape in
-      let choice = tape.gate(logits, k: k, renormalise: renormalise)
+      let choice = tape.gate(logits, k: k, renormalize: renormalize)
       tape.innerProduct(choice.gates, with: gateFactors)
       tape.innerProduct(choice.probabilities, with: factors)
       tape.innerProduct(choice.logSumExp, with: lseFactors)

@@ -117,7 +117,7 @@ enum KernelLevel: CaseIterable {
       #expect(logits.allSatisfy { $0.isFinite })
       return losses[0]
     }
-    // At 3e38 one nat is far below the distance of neighbouring numbers.
+    // At 3e38 one nat is far below the distance of neighboring numbers.
     #expect(loss(Array(repeating: 3e38, count: 19), smoothing: 0) == 0)
     #expect(loss(Array(repeating: 3e38, count: 19), smoothing: 0.125) == 0)
     #expect(loss([0, -.infinity, 0], smoothing: 0) == log(Float(2)))

@@ -275,9 +275,9 @@ private let pairs: [Int32] = [0, 3, 5, 1, 2, 4, 4, 0, 1, 2]
 private let gates: [Float] = random(10, seed: 3).map(abs)
 
 private let routing: [KernelProbe] =
-  [false, true].flatMap { renormalises -> [KernelProbe] in
-    let form = renormalises ? "renormalised" : ""
-    let flag: Int32 = renormalises ? 1 : 0
+  [false, true].flatMap { renormalizes -> [KernelProbe] in
+    let form = renormalizes ? "renormalized" : ""
+    let flag: Int32 = renormalizes ? 1 : 0
     return [
       KernelProbe(
         kernel: "mmoe_route", form: form,

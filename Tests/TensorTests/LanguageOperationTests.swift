@@ -183,7 +183,7 @@ import Testing
     let targets = (0..<rows).map { $0 < 3 || (10..<30).contains($0) ? Int32($0 % classes) : -1 }
     func run(_ part: Range<Int>, over divisor: Double?, weight: Float) -> [Double] {
       let tape = Tape(engine, recording: true)
-      let input = Tensor(uninitialised: [part.count, d])
+      let input = Tensor(uninitialized: [part.count, d])
       input.pointer.update(from: x.pointer + part.lowerBound * d, count: input.count)
       let own = Array(targets[part])
       if projected {

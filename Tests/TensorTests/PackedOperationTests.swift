@@ -153,7 +153,7 @@ import Testing
     let tape = Tape(engine, recording: false)
     let own = logits.copy()
     tape.confine(own, kinds: kinds, allowed: allowed)
-    let choice = tape.gate(own, k: 2, renormalise: true, selectionBias: [9, 9, 5, 5, 0])
+    let choice = tape.gate(own, k: 2, renormalize: true, selectionBias: [9, 9, 5, 5, 0])
     for t in 0..<8 {
       let mine = allowed[Int(kinds[t])]
       for e in 0..<5 where !mine[e] { #expect(choice.probabilities.pointer[t * 5 + e] == 0) }
@@ -164,7 +164,7 @@ import Testing
     expectGradients([], [("logits", logits)], step: 1e-3) { tape in
       let copy = tape.add(logits, Tensor.zeros([8, 5]))
       tape.confine(copy, kinds: kinds, allowed: allowed)
-      let choice = tape.gate(copy, k: 2, renormalise: true)
+      let choice = tape.gate(copy, k: 2, renormalize: true)
       tape.innerProduct(choice.probabilities, with: factors)
       tape.innerProduct(choice.logSumExp, with: lseFactors)
     }

@@ -10,6 +10,13 @@ import TestSupport
 
 /// Training of the `debug` preset on rendered shapes, in this process.
 package struct TinyRun {
+  /// Everything that draws random numbers or keeps state beyond the weights.
+  package static let everything = [
+    "train.steps=8", "checkpoint.every=1", "checkpoint.keep=100", "train.eval_every=4", "train.accumulation=2",
+    "model.stochastic_depth=0.2", "moe.gate_noise=1", "moe.bias_rate=0.01", "moe.z_loss_weight=0.001",
+    "moe.capacity_factor=1.0", "moe.batch_priority=true", "train.label_smoothing=0.1",
+  ]
+
   /// 4 classes of 16-pixel images, 24 to train and 8 to validate each; rendered once.
   package static let data: (folder: ScratchFolder, path: String) = {
     let folder = ScratchFolder()

@@ -48,7 +48,7 @@ package struct TinyTextRun {
     try loaded?.requireVocabulary(text.vocabulary, data: data)
     var config = config
     text.adapt(&config, TextBuffer())
-    let task = try text.makeJob(config, training: true, filled: false, engine: engine, team: nil)
+    let task = try text.makeJob(config, training: true, loadsWeights: false, engine: engine, team: nil)
     let run = loaded == nil ? try RunFolder(creating: folder) : try RunFolder(locking: folder)
     return try Trainer(
       task, preset: "gpt-toy", config: config, engine: engine, folder: run, resuming: loaded, sink: TextBuffer()

@@ -13,16 +13,9 @@ import TinyRuns
 @Suite struct TrainerTests {
   let scratch = ScratchFolder()
 
-  /// Everything that draws random numbers or keeps state beyond the weights.
-  static let everything = [
-    "train.steps=8", "checkpoint.every=1", "checkpoint.keep=100", "train.eval_every=4", "train.accumulation=2",
-    "model.stochastic_depth=0.2", "moe.gate_noise=1", "moe.bias_rate=0.01", "moe.z_loss_weight=0.001",
-    "moe.capacity_factor=1.0", "moe.batch_priority=true", "train.label_smoothing=0.1",
-  ]
-
   /// Interrupted after any step and resumed: the last checkpoint has the same bytes as the uninterrupted run's.
   @Test(arguments: [1, 3, 4, 7]) func resumedRunHasTheSameBits(step: Int) throws {
-    let run = try TinyRun(TrainerTests.everything)
+    let run = try TinyRun(TinyRun.everything)
     try run.train(into: scratch("whole"))
     try FileManager.default.createDirectory(
       atPath: scratch("resumed"), withIntermediateDirectories: true)
@@ -40,7 +33,7 @@ import TinyRuns
   /// A signal within an evaluation is seen before its next batch. The run saves and ends, and the resumed one makes up for the
   /// evaluation: in the end nothing differs from a run without the signal, the best checkpoint included.
   @Test(arguments: [1, 3]) func interruptedEvaluationIsMadeUpFor(steps: Int) throws {
-    let run = try TinyRun(TrainerTests.everything + ["train.steps=\(steps)", "train.eval_every=1"])
+    let run = try TinyRun(TinyRun.everything + ["train.steps=\(steps)", "train.eval_every=1"])
     try run.train(into: scratch("whole"))
     let stopped = try Interrupt.$isSimulated.withValue(true) { try run.train(into: scratch("stopped")) }
     #expect(stopped.isInterrupted && stopped.steps == 1 && stopped.evaluation == nil)

@@ -84,7 +84,7 @@ import TinyRuns
     let model = try VisionTransformer(files[3].info.config.model, seed: nil, engine: engine)
     try files[3].restore(model)
     #expect { try files[3].restore(Updater(model.parameters, config: .init(), engine: engine), of: model) } throws: {
-      "\($0)".contains("no optimiser state")
+      "\($0)".contains("no optimizer state")
     }
     #expect { try CheckpointRewriting.average([step(2)], to: scratch("x.h5")) } throws: {
       "\($0)".contains("at least two")
@@ -187,7 +187,7 @@ import TinyRuns
     (
       "mixtral",
       [
-        "moe.variant=top1", "moe.renormalise_single=true", "moe.every=1", "model.norm=rms", "model.activation=swiglu",
+        "moe.variant=top1", "moe.renormalize_single=true", "moe.every=1", "model.norm=rms", "model.activation=swiglu",
         "model.positions=rotary", "model.bias=false", "moe.experts=4",
       ]
     ),
@@ -202,10 +202,10 @@ import TinyRuns
     #expect(try CheckpointConversion.convert(file, to: scratch("hub")).hasPrefix(family + ": "))
     let hub = try HubModel(scratch("hub"))
     var model = try LoadedCheckpoint(file).info.config.model
-    // What a layout does not say: how it was initialised and trained.
+    // What a layout does not say: how it was initialized and trained.
     (model.initStd, model.stochasticDepth) = (hub.model.initStd, hub.model.stochasticDepth)
     #expect((hub.model.width, hub.model.hidden) == (model.width, model.mlpHidden))
-    #expect(hub.model.moe.renormaliseSingle == model.moe.renormaliseSingle)
+    #expect(hub.model.moe.renormalizeSingle == model.moe.renormalizeSingle)
     _ = try CheckpointConversion.convert(scratch("hub"), to: scratch("back.h5"))
     let difference = try CheckpointInspection.diff(file, scratch("back.h5"))
     #expect(difference.contains(" 0 differ") && !difference.contains("only in"), "\(difference)")
@@ -221,7 +221,7 @@ import TinyRuns
       "model.positions=rotary", "model.bias=false",
     ]).train(into: scratch("run")).checkpoint
     #expect { try CheckpointConversion.convert(file, to: scratch("hub")) } throws: {
-      "\($0)".contains("moe.renormalise_single is false, expected true")
+      "\($0)".contains("moe.renormalize_single is false, expected true")
     }
   }
 

@@ -140,7 +140,7 @@ import TinyRuns
       [7, 8] + plane, from: small, to: large, width: 2, fresh: Array(repeating: 0, count: 65 * 2)
     ).values
     #expect(result.count == 65 * 2 && result[0] == 7 && result[1] == 8)
-    // Cell centres: (i + ½) / 2 − ½. Away from the borders, which are repeated.
+    // Cell centers: (i + ½) / 2 − ½. Away from the borders, which are repeated.
     for (row, column) in [(3, 3), (4, 3), (3, 4)] {
       let at = 2 + (row * 8 + column) * 2
       #expect(abs(result[at] - (Float(row) + 0.5) / 2 + 0.5) < 1e-5)

@@ -96,7 +96,7 @@ import TinyRuns
       atPath: scratch("full") + "/step-0000003.h5/x", withIntermediateDirectories: true)
     let checkpoint = scratch("before") + "/step-0000001.h5"
     #expect { try run.train(into: scratch("full"), resuming: checkpoint) } throws: {
-      "\($0)".contains("step-0000003.h5: is a folder")
+      "\($0)".contains("step-0000003.h5: a folder")
     }
   }
 }

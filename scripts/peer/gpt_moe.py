@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model import BALANCE_WEIGHT, INIT_STD, Block, Config, DenseBlock, MoEBlock, Preset, initialise
+from model import BALANCE_WEIGHT, INIT_STD, Block, Config, DenseBlock, MoEBlock, Preset, initialize
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig(Config):
@@ -49,7 +49,7 @@ class GPT(nn.Module):
             MoEBlock(config) if index % 2 else DenseBlock(config) for index in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
-        initialise(self)
+        initialize(self)
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of targets [T] after tokens [B, L], and the balance losses."""

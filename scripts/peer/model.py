@@ -54,7 +54,7 @@ class Config:
 
 
 # GELU in its tanh form, written as u · sigmoid(2z) since tanh(z) = 2 sigmoid(2z) − 1: the same function, but the
-# vectorised exp costs half of the vectorised tanh.
+# vectorized exp costs half of the vectorized tanh.
 GELU_SCALE = 2 * (2 / torch.pi) ** 0.5
 GELU_CUBIC = 0.044715
 
@@ -173,7 +173,7 @@ class ExpertFeedForward(torch.autograd.Function):
 
 
 class MixtureOfExperts(nn.Module):
-    """Dropless top-K routing: softmax over all experts, chosen probabilities renormalised."""
+    """Dropless top-K routing: softmax over all experts, chosen probabilities renormalized."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -271,7 +271,7 @@ class MoEBlock(Block):
         return self.moe(u, residual=h)
 
 
-def initialise(model: nn.Module) -> None:
+def initialize(model: nn.Module) -> None:
     """Normal weights of deviation 0.02, biases of zero; the experts have theirs already."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):

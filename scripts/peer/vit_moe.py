@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model import BALANCE_WEIGHT, INIT_STD, Config, DenseBlock, MoEBlock, Preset, initialise
+from model import BALANCE_WEIGHT, INIT_STD, Config, DenseBlock, MoEBlock, Preset, initialize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class VisionTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, classes] and the sum of the balance losses."""

@@ -62,7 +62,7 @@ enum RoutingParity {
     let experts = logits.columns
     var config = MoEConfig()
     config.experts = experts
-    config.renormalise = try reference.flag("renorm")
+    config.renormalize = try reference.flag("renorm")
     config.capacityFactor = try reference.number("capacity_factor")
     let sequences = try reference.sequences(of: logits.rows)
     config.balance = balance ?? (sequences == nil ? "all_choices" : "sequence")
@@ -104,11 +104,11 @@ enum MoEParity {
     config.balanceWeight = try reference.number("aux_coef", default: 0)
     config.balance =
       reference.has("meta/sequence_length") ? "sequence" : reference.has("meta/aux_coef") ? "all_choices" : "none"
-    config.renormalise = try reference.flag("renorm")
+    config.renormalize = try reference.flag("renorm")
     if reference.has("meta/norm_topk") {
       // Divided by the sum where k = 1, too.
-      config.renormalise = try reference.flag("norm_topk")
-      config.renormaliseSingle = config.renormalise
+      config.renormalize = try reference.flag("norm_topk")
+      config.renormalizeSingle = config.renormalize
     }
     config.routeScale = try reference.number("scaling", default: 1)
     config.groupCount = try reference.integer("n_group", default: 1)
@@ -217,7 +217,7 @@ enum MoEParity {
       found += [("gates", choice.gates.values.map(Double.init)), ("capacity", [Double(plan.capacity ?? 0)])]
     }
     if config.groupCount > 1 {
-      let groups = NeighbourGroups(count: config.groupCount, kept: config.groupLimit, of: config.experts)
+      let groups = NeighborGroups(count: config.groupCount, kept: config.groupLimit, of: config.experts)
       found.append(
         (
           "group_kept",

@@ -5,7 +5,7 @@ import MMoEReport
 import MMoETensor
 import MMoETrain
 
-/// A whole model: logits, loss, gradients, and several optimiser steps on one batch.
+/// A whole model: logits, loss, gradients, and several optimizer steps on one batch.
 enum ModelParity {
   static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     let subject = try Subject(reference, engine)

@@ -69,7 +69,7 @@ enum OperationParity {
     let logits = try reference.tensor("inputs/logits")
     let tape = Tape(engine, recording: true)
     tape.watch(logits)
-    let probabilities = tape.gate(logits.copy(), k: 1, renormalise: false).probabilities
+    let probabilities = tape.gate(logits.copy(), k: 1, renormalize: false).probabilities
     let result = tape.crossEntropy(logits, targets: try reference.integers("inputs/targets"))
     tape.backward()
     var report = ParityReport()

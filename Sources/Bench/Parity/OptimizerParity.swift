@@ -60,7 +60,7 @@ enum OptimizerParity {
       found["p", default: []] += values.values
       for (name, array) in zip(names, state) { found[name, default: []] += array.values }
       guard let muon = optimizer as? Muon else { continue }
-      let u = Tensor(uninitialised: values.shape)
+      let u = Tensor(uninitialized: values.shape)
       for i in 0..<u.count {
         u.pointer[i] = muon.nesterov ? gradient[i] + muon.momentum * state[0].pointer[i] : state[0].pointer[i]
       }

@@ -43,7 +43,7 @@ enum PairNames {
     let experts = try reference.reader.shape("weights/\(prefix)experts.fc1.weight")
     config.moe.experts = experts[0]
     config.moe.hidden = experts[1]
-    config.moe.renormalise = try reference.flag("renorm")
+    config.moe.renormalize = try reference.flag("renorm")
     let position = try reference.integer("shortcut_pos", default: 2)
     config.moe.position = position == 0 ? 2 : position
     config.moe.capacityFactor = try reference.number("capacity_factor", default: 0)

@@ -24,6 +24,21 @@ static void must(dnnl_status_t status, const char *what, long M, long N, long K)
                                        : "; give --set tensor.blas=openblas");
   _exit(EXIT_FAILURE);
 }
+
+// The instruction set that oneDNN computes with, as people call it.
+static const char *isa_name(int isa) {
+  switch (isa) {
+  case 0x1: return "SSE4.1";
+  case 0x3: return "AVX";
+  case 0x7: return "AVX2";
+  case 0x407: return "AVX2-VNNI";
+  case 0x27: return "AVX512";
+  case 0x67: return "AVX512-VNNI";
+  case 0xe7: return "AVX512-BF16";
+  case 0x3e7: return "AMX";
+  default: return "other instructions";
+  }
+}
 #endif
 
 static char descriptions[2][192];
@@ -57,8 +72,8 @@ bool mmoe_blas_open(mmoe_blas backend, char error[256]) {
   }
 #ifdef MMOE_ONEDNN
   const dnnl_version_t *v = dnnl_version();
-  snprintf(descriptions[MMOE_BLAS_ONEDNN], sizeof descriptions[0], "oneDNN %d.%d.%d isa %d",
-           v->major, v->minor, v->patch, (int)dnnl_get_effective_cpu_isa());
+  snprintf(descriptions[MMOE_BLAS_ONEDNN], sizeof descriptions[0], "oneDNN %d.%d.%d %s",
+           v->major, v->minor, v->patch, isa_name(dnnl_get_effective_cpu_isa()));
   return true;
 #else
   snprintf(error, 256, "oneDNN is not built in; install libdnnl-dev and build again");

@@ -45,7 +45,7 @@ static int open_font(mmoe_glyph_font *font, const char *path, char message[MMOE_
   }
   // A font of bitmaps has no outlines to scale: FT_Set_Pixel_Sizes fails, the strike is selected by its number.
   if (font->face->num_fixed_sizes < 1 || FT_Select_Size(font->face, 0) != 0) {
-    say(message, "no font of colour bitmaps: %ld bitmap sizes, expected at least 1", font->face->num_fixed_sizes);
+    say(message, "no font of color bitmaps: %ld bitmap sizes, expected at least 1", font->face->num_fixed_sizes);
     return -1;
   }
   font->blob = hb_blob_create_from_file(path);
@@ -96,7 +96,7 @@ int mmoe_glyph_draw(mmoe_glyph_font *font, uint32_t glyph, uint8_t *rgb, int sid
   }
   const FT_Bitmap *picture = &font->face->glyph->bitmap;
   if (picture->pixel_mode != FT_PIXEL_MODE_BGRA) {
-    say(message, "FreeType's pixel mode %ld, expected a colour picture (7)", picture->pixel_mode);
+    say(message, "FreeType's pixel mode %ld, expected a color picture (7)", picture->pixel_mode);
     return -1;
   }
   int width = (int)picture->width, height = (int)picture->rows;
@@ -110,7 +110,7 @@ int mmoe_glyph_draw(mmoe_glyph_font *font, uint32_t glyph, uint8_t *rgb, int sid
     const uint8_t *from = picture->buffer + (long)y * picture->pitch;
     uint8_t *to = corner + (long)y * side * 3;
     for (int x = 0; x < width; x++) {
-      // Blue, green, red, alpha; colours are premultiplied, so white adds what is left.
+      // Blue, green, red, alpha; colors are premultiplied, so white adds what is left.
       int rest = 255 - from[4 * x + 3];
       for (int c = 0; c < 3; c++) {
         int value = from[4 * x + 2 - c] + rest;

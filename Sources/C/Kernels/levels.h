@@ -13,7 +13,7 @@
 #include "elementwise.inl"
 #include "language.inl"
 #include "norm.inl"
-#include "optimiser.inl"
+#include "optimizer.inl"
 #include "routing.inl"
 #include "softmax.inl"
 #include "wire.inl"

@@ -1,7 +1,7 @@
 void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
                             const int32_t *exclude, float *probabilities, int32_t *experts,
                             float *gates, float *logSumExp, long T, long E, long k,
-                            int renormalise) {
+                            int renormalize) {
   // 0, or NaN where a bias is not finite: the choice then means nothing.
   float doubt = 0;
   for (long e = 0; e < E && selectionBias; e++) doubt += 0 * selectionBias[e];
@@ -38,7 +38,7 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
     }
     // One NaN makes all probabilities NaN, and a choice among them means nothing.
     float undecided = 0 * p[0] + doubt, *g = gates + t * k;
-    if (!renormalise) {
+    if (!renormalize) {
       for (long j = 0; j < k; j++) g[j] = p[experts[t * k + j]] + undecided;
       continue;
     }
@@ -153,22 +153,22 @@ void KERNEL(mmoe_identity_backward)(float *dx, float *dGates, const float *dy, c
 void KERNEL(mmoe_route_backward)(float *dLogits, const float *probabilities,
                                  const int32_t *experts, const float *gates, const float *dGates,
                                  const float *dProbabilities, const float *dLogSumExp, long T,
-                                 long E, long k, int renormalise) {
+                                 long E, long k, int renormalize) {
   for (long t = 0; t < T; t++) {
     const float *p = probabilities + t * E;
     const float *dp = dProbabilities ? dProbabilities + t * E : 0;
     float *dz = dLogits + t * E;
     const float *g = gates + t * k, *dg = dGates ? dGates + t * k : 0;
     const int32_t *own = experts + t * k;
-    // Softmax: dz_e = p_e (dp_e - sum_i p_i dp_i). The gates are some of the probabilities, or renormalised a softmax of
+    // Softmax: dz_e = p_e (dp_e - sum_i p_i dp_i). The gates are some of the probabilities, or renormalized a softmax of
     // their own, over the chosen logits.
     float inner = 0, chosen = 0;
     for (long j = 0; j < k && dg; j++) chosen += dg[j] * g[j];
-    if (!renormalise) inner += chosen;
+    if (!renormalize) inner += chosen;
     if (dp)
       for (long e = 0; e < E; e++) inner += dp[e] * p[e];
     float common = (dLogSumExp ? dLogSumExp[t] : 0) - inner;
     for (long e = 0; e < E; e++) dz[e] += p[e] * (dp ? dp[e] + common : common);
-    for (long j = 0; j < k && dg; j++) dz[own[j]] += renormalise ? g[j] * (dg[j] - chosen) : g[j] * dg[j];
+    for (long j = 0; j < k && dg; j++) dz[own[j]] += renormalize ? g[j] * (dg[j] - chosen) : g[j] * dg[j];
   }
 }

@@ -10,7 +10,7 @@ public struct ParallelConfig: Sendable, Equatable {
   /// An `OverlapStrategy`.
   public var overlap = OverlapStrategy.shortcut.description
   public var wire = WireFormat.float32
-  /// Stage of ZeRO: 0 = every rank has all of the optimiser's moments, 1 = its share of them.
+  /// Stage of ZeRO: 0 = every rank has all of the optimizer's moments, 1 = its share of them.
   public var zero = 0
   /// Seconds after which a wait for another rank ends the job.
   public var timeout = ParallelOptions().timeout
@@ -36,7 +36,7 @@ extension RunConfig {
       "ranks that share out the experts; 0 = as many as ranks and experts allow"),
     .int(
       "parallel.zero", \.parallel.zero, range: 0...1,
-      "ZeRO stage: 1 = each rank keeps its share of the optimiser's moments"),
+      "ZeRO stage: 1 = each rank keeps its share of the optimizer's moments"),
     .string("parallel.overlap", \.parallel.overlap, OverlapStrategy.forms),
     .choice("parallel.wire", \.parallel.wire, "form of token rows between ranks"),
     .double(

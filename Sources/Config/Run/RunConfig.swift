@@ -89,13 +89,13 @@ public struct DataConfig: Sendable, Equatable {
     case padded
     case none
   }
-  public enum Normalisation: String, CaseIterable, Sendable {
+  public enum Normalization: String, CaseIterable, Sendable {
     /// ImageNet's channel means and deviations.
     case imagenet
     /// To −1…1.
     case unit
   }
-  /// Images, or windows of text, of an optimiser step.
+  /// Images, or windows of text, of an optimizer step.
   public var batch = 64
   public var crop = Crop.resized
   /// Smallest share of the image's area that a random crop takes.
@@ -109,7 +109,7 @@ public struct DataConfig: Sendable, Equatable {
   public var workers = 2
   /// Megabytes of decoded images kept in memory.
   public var cacheMB = 2048
-  public var normalisation = Normalisation.imagenet
+  public var normalization = Normalization.imagenet
   public var onBadImage = BadImagePolicy.error
   /// 1 = train on the first batch only, without augmentation: the loss must go to 0.
   public var overfit = 0
@@ -121,7 +121,7 @@ public struct DataConfig: Sendable, Equatable {
       switch crop {
       case .resized: .randomResized(minimumScale: Float(cropMinimum))
       case .padded: .padded(pixels: cropPadding)
-      case .none: .centre
+      case .none: .center
       }
     return Augmentation(
       crop: part, flip: flip ? 0.5 : 0, brightness: Float(jitter), contrast: Float(jitter))
@@ -130,8 +130,8 @@ public struct DataConfig: Sendable, Equatable {
   /// Bytes of decoded images kept in memory: no more than a quarter of what virtual memory is left where it is limited.
   package var cacheBytes: Int { min(cacheMB * 1_000_000, (MemoryLimit.virtualBytesLeft ?? .max) / 4) }
 
-  public var pixelNormalisation: PixelNormalisation {
-    normalisation == .imagenet ? .imageNet : .unit
+  public var pixelNormalization: PixelNormalization {
+    normalization == .imagenet ? .imageNet : .unit
   }
 }
 
@@ -206,7 +206,7 @@ public struct ObjectiveConfig: Sendable, Equatable {
 
 /// The loop.
 public struct LoopConfig: Sendable, Equatable {
-  /// Optimiser steps; nil = `epochs`.
+  /// Optimizer steps; nil = `epochs`.
   public var steps: Int?
   public var epochs = 10
   /// Micro-batches of a step; must divide `data.batch`.

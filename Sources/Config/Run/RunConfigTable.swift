@@ -6,7 +6,7 @@ extension RunConfig {
   /// Every key of `--set`, YAML files and checkpoints, declared once.
   public static let table = ConfigTable<RunConfig>(
     [
-      .int("seed", \.seed, range: 0 ... .max, "of initialisation, order, augmentation, noise"),
+      .int("seed", \.seed, range: 0 ... .max, "of initialization, order, augmentation, noise"),
       .choice(
         "dtype", \.tensor.dtype, "of matrix products; bf16 needs oneDNN and a CPU with AVX512_BF16"),
       .optionalInt(
@@ -15,7 +15,7 @@ extension RunConfig {
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
     ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
       + parallelEntries,
-    retired: retiredKeys, listCommand: "mmoe config")
+    retired: retiredKeys, renamed: renamedKeys, listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
   /// learning rates that follow from another end of the schedule.
@@ -151,21 +151,20 @@ extension RunConfig {
       "moe.batch_priority", \.model.moe.batchPriority,
       "with a capacity, queue tokens by their best probability; not in the evaluation of causal models"),
     .bool(
-      "moe.renormalise", \.model.moe.renormalise, "divide chosen probabilities by their sum (k > 1)"),
+      "moe.renormalize", \.model.moe.renormalize, "divide chosen probabilities by their sum (k > 1)"),
     .bool(
-      "moe.renormalise_single", \.model.moe.renormaliseSingle,
+      "moe.renormalize_single", \.model.moe.renormalizeSingle,
       "the same where k = 1, so that the only expert weighs 1 (imported Mixtral)"),
     .name(
       "moe.router", \.model.moe.router, of: RouterTable.names,
       "how tokens and experts are matched; uniform = round robin, for debugging only"),
     .int(
       "moe.n_group", \.model.moe.groupCount, range: 1...16384,
-      "groups of neighbouring experts that limit a token's choice"),
+      "groups of neighboring experts that limit a token's choice"),
     .int("moe.topk_group", \.model.moe.groupLimit, range: 1...16384, "of them those that a token chooses in"),
     .double(
       "moe.routed_scaling_factor", \.model.moe.routeScale, range: .leastNonzeroMagnitude...1e6,
       "factor on the weights of the chosen experts"),
-    .choice("moe.routing", \.model.moe.routing, "as moe.router says, in files that were written without it"),
     .choice("moe.combine", \.model.moe.combine, "how shared and routed outputs are joined"),
     .choice(
       "moe.coefficient_input", \.model.moe.coefficientInput, "what CG-1 and CG-2 are computed from"),
@@ -218,9 +217,9 @@ extension RunConfig {
       "objective.language", \.objective.language, range: 0...1e6, "weight of next tokens of a caption alone"
     ).only(.multimodal),
     .optionalString(
-      "mixture.images", \.mixture.images, "labelled images mixed into batches of pairs: a folder with train/ and val/"
+      "mixture.images", \.mixture.images, "labeled images mixed into batches of pairs: a folder with train/ and val/"
     ).only(.multimodal),
-    .int("mixture.image_batch", \.mixture.imageBatch, range: 1...65536, "labelled images of a step").only(.multimodal),
+    .int("mixture.image_batch", \.mixture.imageBatch, range: 1...65536, "labeled images of a step").only(.multimodal),
     .optionalString(
       "mixture.text", \.mixture.text, "text mixed into batches of pairs: text, JSONL or shards of their tokenizer"
     ).only(.multimodal),
@@ -254,7 +253,7 @@ extension RunConfig {
     .double(
       "schedule.minimum", \.schedule.minimum, range: 0...1,
       "last learning rate as a share of the peak (cosine)"),
-    .int("data.batch", \.data.batch, range: 1...65536, "images or windows of text of an optimiser step"),
+    .int("data.batch", \.data.batch, range: 1...65536, "images or windows of text of an optimizer step"),
     .choice("data.crop", \.data.crop, "random crop of training images").only(.imagenetSubset, .multimodal),
     .double(
       "data.crop_minimum", \.data.cropMinimum, range: 0.001...1,
@@ -267,7 +266,7 @@ extension RunConfig {
     .double(
       "data.jitter", \.data.jitter, range: 0...1, "largest change of brightness and of contrast"
     ).only(.imagenetSubset, .multimodal),
-    .choice("data.normalisation", \.data.normalisation, "channel means and deviations").only(
+    .choice("data.normalization", \.data.normalization, "channel means and deviations").only(
       .imagenetSubset, .multimodal),
     .int("data.workers", \.data.workers, range: 1...256, "decoding threads"),
     .int(
@@ -279,7 +278,7 @@ extension RunConfig {
       "data.overfit", \.data.overfit, range: 0...1,
       "1 = train on the first batch only, without augmentation"),
     .optionalInt(
-      "train.steps", \.train.steps, range: 1...StepLimit.largest, "optimiser steps; none = by epochs"),
+      "train.steps", \.train.steps, range: 1...StepLimit.largest, "optimizer steps; none = by epochs"),
     .int("train.epochs", \.train.epochs, range: 1...1_000_000, "passes over the data"),
     .int(
       "train.accumulation", \.train.accumulation, range: 1...65536,

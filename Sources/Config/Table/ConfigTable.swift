@@ -14,13 +14,17 @@ public struct ConfigTable<Root>: Sendable {
   private let indices: [String: Int]
   private let groups: Set<String>
   private let retired: [String: RetiredKey]
+  private let renamed: [String: RenamedKey]
   private let listCommand: String?
 
   /// - Parameters:
   ///   - entries: the keys; each name once, and no key may be another one's group.
   ///   - retired: keys of earlier versions, which files may still hold at their defaults.
+  ///   - renamed: what earlier versions wrote otherwise.
   ///   - listCommand: the command that lists all keys, named by errors about unknown ones.
-  public init(_ entries: [ConfigEntry<Root>], retired: [RetiredKey] = [], listCommand: String? = nil) {
+  public init(
+    _ entries: [ConfigEntry<Root>], retired: [RetiredKey] = [], renamed: [RenamedKey] = [], listCommand: String? = nil
+  ) {
     self.entries = entries
     self.listCommand = listCommand
     indices = Dictionary(
@@ -33,7 +37,11 @@ public struct ConfigTable<Root>: Sendable {
     self.retired = Dictionary(retired.map { ($0.key, $0) }) { first, _ in
       preconditionFailure("the key \(first.key) is retired twice")
     }
+    self.renamed = Dictionary(renamed.map { ($0.earlier, $0) }) { first, _ in
+      preconditionFailure("the key \(first.earlier) is renamed twice")
+    }
     precondition(self.retired.keys.allSatisfy { indices[$0] == nil }, "a retired key is in the table")
+    precondition(renamed.allSatisfy { indices[$0.key] != nil }, "a renamed key is not in the table")
   }
 
   // MARK: Setting values
@@ -92,8 +100,9 @@ public struct ConfigTable<Root>: Sendable {
   }
 
   private func set(
-    _ key: String, to value: ConfigInput, at place: String, in root: inout Root
+    _ name: String, to input: ConfigInput, at place: String, in root: inout Root
   ) throws(ConfigError) {
+    let (key, value) = (renamed[name]?.key ?? name, renamed[name]?.translate(input) ?? input)
     guard let index = indices[key] else {
       guard let retired = retired[key] else { throw unknown(key, value, at: place) }
       return try retired.accept(value, at: place)

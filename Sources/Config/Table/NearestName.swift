@@ -1,4 +1,4 @@
-/// The number of single-character insertions, deletions, replacements and swaps of neighbours that
+/// The number of single-character insertions, deletions, replacements and swaps of neighbors that
 /// turn one word into the other, ignoring case.
 func editDistance(_ first: some StringProtocol, _ second: some StringProtocol) -> Int {
   let a = Array(first.lowercased().unicodeScalars)

@@ -14,7 +14,7 @@ struct LinearClassifier {
   private static let momentum: Float = 0.9
 
   /// All weights zero; pixels are standardized by the table's statistics.
-  init(classes: Int, standardising table: PixelTable, engine: Engine) {
+  init(classes: Int, standardizing table: PixelTable, engine: Engine) {
     self.engine = engine
     var (sum, squares) = ([Double](repeating: 0, count: table.width), [Double](repeating: 0, count: table.width))
     table.pixels.withUnsafeBufferPointer { pixels in
@@ -71,7 +71,7 @@ struct LinearClassifier {
 
   /// `[members, classes]`
   private func scores(_ table: PixelTable, _ members: some RandomAccessCollection<Int>, _ tape: Tape) -> Tensor {
-    let rows = Tensor(uninitialised: [members.count, table.width])
+    let rows = Tensor(uninitialized: [members.count, table.width])
     table.pixels.withUnsafeBufferPointer { pixels in
       mean.withUnsafeBufferPointer { mean in
         scale.withUnsafeBufferPointer { scale in

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How far pairs are understood without a model: texts as bags of words, pictures as colour histograms, joined by a ridge
+/// How far pairs are understood without a model: texts as bags of words, pictures as color histograms, joined by a ridge
 /// regression; and the caption that says one word whatever is shown.
 public struct PairBaselines: Sendable, Codable {
   public struct Gallery: Sendable, Codable, Equatable {
@@ -21,7 +21,7 @@ public struct PairBaselines: Sendable, Codable {
   public let path: String
   public let galleries: [Gallery]
 
-  /// Levels of red, green and blue: 64 colours.
+  /// Levels of red, green and blue: 64 colors.
   private static let levels = 4
   public static let cutoffs = [1, 5, 10]
 
@@ -31,11 +31,11 @@ public struct PairBaselines: Sendable, Codable {
     let (train, val) = (folder[.train], folder[.val])
     let trainPairs = train.images.enumerated().flatMap { index, image in image.captions.map { (index, $0) } }
     let words = WordBag(trainPairs.map(\.1))
-    let histograms = try ColourRegression.histograms(train, levels: PairBaselines.levels)
-    let regression = ColourRegression(
+    let histograms = try ColorRegression.histograms(train, levels: PairBaselines.levels)
+    let regression = ColorRegression(
       histograms: trainPairs.map { histograms[$0.0] }, targets: trainPairs.map { words.vector($0.1) },
       columns: words.count)
-    let valHistograms = try ColourRegression.histograms(val, levels: PairBaselines.levels)
+    let valHistograms = try ColorRegression.histograms(val, levels: PairBaselines.levels)
     let keys = try val.pictureHashes()
     self.path = path
     galleries = val.galleries.map { name, members in
@@ -69,7 +69,7 @@ public struct PairBaselines: Sendable, Codable {
     return galleries.map {
       """
       \($0.name.isEmpty ? "all" : $0.name): \($0.images) images, \($0.texts) texts
-        bag of words and colour histogram, recall@1/5/10: image to text \(shares($0.imageToText)), \
+        bag of words and color histogram, recall@1/5/10: image to text \(shares($0.imageToText)), \
       text to image \(shares($0.textToImage))
         always '\($0.word)': token F1 \(short($0.wordF1)), BLEU-4 \(short($0.wordBLEU4)), CIDEr \(short($0.wordCIDEr))
       """
@@ -136,10 +136,10 @@ private struct WordBag {
   }
 }
 
-/// From colour histograms to bags of words, by least squares with a ridge; both are taken about their means.
-private struct ColourRegression {
+/// From color histograms to bags of words, by least squares with a ridge; both are taken about their means.
+private struct ColorRegression {
   private let mean: [Double]
-  /// `[colours][words]`
+  /// `[colors][words]`
   private let weights: [[Double]]
   private let columns: Int
 
@@ -149,7 +149,7 @@ private struct ColourRegression {
     let mean = (0..<features).map { f in histograms.reduce(0) { $0 + $1[f] } / Double(rows) }
     var gram = [[Double]](repeating: [Double](repeating: 0, count: features), count: features)
     var right = [[Double]](repeating: [Double](repeating: 0, count: columns), count: features)
-    // The targets' mean drops out: centred features are orthogonal to a constant.
+    // The targets' mean drops out: centered features are orthogonal to a constant.
     for (histogram, target) in zip(histograms, targets) {
       let x = zip(histogram, mean).map { $0 - $1 }
       for i in 0..<features {
@@ -160,7 +160,7 @@ private struct ColourRegression {
     let ridge = 0.01 * (0..<features).reduce(0) { $0 + gram[$1][$1] } / Double(features) + 1e-9
     for i in 0..<features { gram[i][i] += ridge }
     self.mean = mean
-    weights = ColourRegression.solve(gram, right)
+    weights = ColorRegression.solve(gram, right)
   }
 
   /// `A⁻¹ B` of a positive definite matrix of which the lower half is given, by Cholesky.
@@ -199,7 +199,7 @@ private struct ColourRegression {
     return sum.map { Float($0 / norm) }
   }
 
-  /// The share of pixels of every colour.
+  /// The share of pixels of every color.
   static func histograms(_ set: PairSet, levels: Int) throws -> [[Double]] {
     try set.images.map { entry in
       let image = try RGBImage(contentsOf: entry.path)

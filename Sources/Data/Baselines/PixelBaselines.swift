@@ -9,19 +9,19 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
   public var imageSize: Int
   public var trainImages: Int
   public var valImages: Int
-  /// Accuracy of multinomial logistic regression on standardised pixels, 0…1.
+  /// Accuracy of multinomial logistic regression on standardized pixels, 0…1.
   public var linear: Double
   /// Accuracy of the same on the training images.
   public var linearTrain: Double
-  /// Accuracy of the five nearest neighbours by Euclidean distance, 0…1.
-  public var nearestNeighbours: Double
+  /// Accuracy of the five nearest neighbors by Euclidean distance, 0…1.
+  public var nearestNeighbors: Double
   /// 1 / number of classes.
   public var chance: Double
 
   /// Decodes a folder and measures both.
   ///
   /// - Parameters:
-  ///   - imageSize: images are resized to this side (the centre square).
+  ///   - imageSize: images are resized to this side (the center square).
   ///   - epochs: passes of the linear model over the training images.
   ///   - seed: decides the order of the training images.
   /// - Throws: `DataError` for a bad folder or a bad file.
@@ -34,7 +34,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
     let val = try PixelTable(folder[.val], imageSize: imageSize)
     // One thread: a batch is a single tile.
     var model = LinearClassifier(
-      classes: folder.classes.count, standardising: train, engine: try Engine(threads: 1))
+      classes: folder.classes.count, standardizing: train, engine: try Engine(threads: 1))
     for epoch in 0..<epochs {
       // Decaying to zero averages out the last steps' noise.
       model.train(
@@ -47,7 +47,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
     chance = 1 / Double(folder.classes.count)
     linear = model.accuracy(on: val)
     linearTrain = model.accuracy(on: train)
-    nearestNeighbours = try NearestNeighbours(train, count: 5).accuracy(on: val)
+    nearestNeighbors = try NearestNeighbors(train, count: 5).accuracy(on: val)
   }
 
   /// Two lines for a terminal.
@@ -56,7 +56,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
     return """
       \(trainImages) train and \(valImages) val images at \(imageSize) x \(imageSize), chance \(percent(chance))
       linear model on pixels        val \(percent(linear)) (train \(percent(linearTrain)))
-      5 nearest neighbours          val \(percent(nearestNeighbours))
+      5 nearest neighbors          val \(percent(nearestNeighbors))
       """
   }
 }
@@ -78,14 +78,14 @@ struct PixelTable: Sendable {
     let width = 3 * imageSize * imageSize
     let rows = try set.images.mapInParallel { entry in
       let image = try RGBImage(contentsOf: entry.path)
-      // The identity as normalisation leaves values 0…255.
+      // The identity as normalization leaves values 0…255.
       let resampler = Resampler(
         side: imageSize,
-        normalisation: PixelNormalisation(
+        normalization: PixelNormalization(
           mean: .zero, deviation: SIMD3(repeating: 1 / 255)))
       return [UInt8](
         [Float](unsafeUninitializedCapacity: width) { buffer, count in
-          resampler.render(image, ImageView(centreOf: image), into: buffer.baseAddress!)
+          resampler.render(image, ImageView(centerOf: image), into: buffer.baseAddress!)
           count = width
         }.map { UInt8(min(max($0.rounded(), 0), 255)) })
     }

@@ -9,9 +9,9 @@ import MMoETensor
 public struct Augmentation: Sendable, Codable, Equatable {
   /// Which part of the image is seen.
   public enum Crop: Sendable, Codable, Equatable {
-    /// The largest centred square.
-    case centre
-    /// The largest centred square, shifted by up to `pixels` output pixels each way; what comes in from
+    /// The largest centered square.
+    case center
+    /// The largest centered square, shifted by up to `pixels` output pixels each way; what comes in from
     /// outside is black (the usual augmentation for CIFAR).
     case padded(pixels: Int)
     /// A rectangle of random area (as a share of the image's) and aspect ratio, stretched to the square (the
@@ -34,8 +34,8 @@ public struct Augmentation: Sendable, Codable, Equatable {
     self.contrast = contrast
   }
 
-  /// No augmentation: the shorter side resized, the centre cropped. What evaluation uses.
-  public static let none = Augmentation(crop: .centre, flip: 0)
+  /// No augmentation: the shorter side resized, the center cropped. What evaluation uses.
+  public static let none = Augmentation(crop: .center, flip: 0)
 
   /// Checks that every value is in its range.
   ///
@@ -51,7 +51,7 @@ public struct Augmentation: Sendable, Codable, Equatable {
     try require("brightness", brightness, in: 0...1)
     try require("contrast", contrast, in: 0...1)
     switch crop {
-    case .centre: break
+    case .center: break
     case .padded(let pixels):
       try require("padding", Float(pixels), in: 0...1024)
     case .randomResized(let minimum, let maximum, let aspect):
@@ -76,8 +76,8 @@ struct ImageView: Equatable {
   var brightness: Float = 1
   var contrast: Float = 1
 
-  /// The largest centred square of an image.
-  init(centreOf image: RGBImage) {
+  /// The largest centered square of an image.
+  init(centerOf image: RGBImage) {
     let side = min(image.width, image.height)
     x = (image.width - side) / 2
     y = (image.height - side) / 2
@@ -90,12 +90,12 @@ extension Augmentation {
   /// Draws one sample's view. Every use of the sequence has an index of its own, so that switching one part
   /// off does not change what the others draw.
   func view(of image: RGBImage, random: CounterRandom) -> ImageView {
-    var view = ImageView(centreOf: image)
+    var view = ImageView(centerOf: image)
     view.flipped = random.uniform(0) < flip
     view.brightness = random.uniform(1, 1 - brightness, 1 + brightness)
     view.contrast = random.uniform(2, 1 - contrast, 1 + contrast)
     switch crop {
-    case .centre: break
+    case .center: break
     case .padded(let pixels):
       view.shiftX = random.integer(3, below: 2 * pixels + 1) - pixels
       view.shiftY = random.integer(4, below: 2 * pixels + 1) - pixels
@@ -105,7 +105,7 @@ extension Augmentation {
     return view
   }
 
-  /// Ten attempts at a rectangle that fits, as is usual; the centred square stays when none does.
+  /// Ten attempts at a rectangle that fits, as is usual; the centered square stays when none does.
   private func drawRectangle(
     _ view: inout ImageView, of image: RGBImage, scale: ClosedRange<Float>, aspect: Float,
     random: CounterRandom

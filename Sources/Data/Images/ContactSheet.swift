@@ -9,14 +9,14 @@ public struct ContactSheet {
     (self.columns, self.side) = (columns, side)
   }
 
-  /// The pictures in reading order, each its largest centred square.
+  /// The pictures in reading order, each its largest centered square.
   public func image(_ pictures: [RGBImage]) -> RGBImage {
     let rows = max(1, (pictures.count + columns - 1) / columns)
     let (width, height) = (columns * (side + gap) + gap, rows * (side + gap) + gap)
     var pixels = [UInt8](repeating: 255, count: width * height * 3)
-    let bytes = PixelNormalisation(mean: .zero, deviation: SIMD3(repeating: 1 / 255))
+    let bytes = PixelNormalization(mean: .zero, deviation: SIMD3(repeating: 1 / 255))
     for (index, picture) in pictures.enumerated() {
-      let thumbnail = picture.input(side: side, normalisation: bytes)
+      let thumbnail = picture.input(side: side, normalization: bytes)
       let (left, top) = (gap + index % columns * (side + gap), gap + index / columns * (side + gap))
       for y in 0..<side {
         for x in 0..<side {

@@ -36,13 +36,13 @@ struct FilterTaps {
       starts[i] = 0
       counts[i] = 0
       guard 0..<outputs ~= position else { continue }
-      let centre = Float(start) + (Float(position) + 0.5) * scale
-      let first = max(0, Int((centre - support + 0.5).rounded(.down)))
-      let end = min(limit, Int((centre + support + 0.5).rounded(.down)), first + stride)
+      let center = Float(start) + (Float(position) + 0.5) * scale
+      let first = max(0, Int((center - support + 0.5).rounded(.down)))
+      let end = min(limit, Int((center + support + 0.5).rounded(.down)), first + stride)
       var total: Float = 0
       var last = first
       for j in first..<end {
-        let weight = max(0, 1 - abs(Float(j) + 0.5 - centre) / support)
+        let weight = max(0, 1 - abs(Float(j) + 0.5 - center) / support)
         weights[i * stride + j - first] = weight
         total += weight
         if weight > 0 { last = j }

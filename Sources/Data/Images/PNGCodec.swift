@@ -24,7 +24,7 @@ struct DecodedPNG {
   var width: Int
   var height: Int
   var bitDepth: Int
-  var colourType: Int
+  var colorType: Int
   var interlaced: Bool
   var bytes: [UInt8]
 }
@@ -60,7 +60,7 @@ enum PNGCodec {
     return build(
       DecodedPNG(
         width: Int(image.width), height: Int(image.height), bitDepth: Int(image.bit_depth),
-        colourType: Int(image.color_type), interlaced: image.interlaced != 0,
+        colorType: Int(image.color_type), interlaced: image.interlaced != 0,
         bytes: [UInt8](UnsafeBufferPointer(start: image.pixels, count: Int(image.size)))))
   }
 

@@ -1,6 +1,6 @@
 import MMoETensor
 
-/// Renders views of images as normalised square float inputs: separable triangle filter, widened when
+/// Renders views of images as normalized square float inputs: separable triangle filter, widened when
 /// minifying (antialiased), exact where the scale is one.
 ///
 /// One resampler per thread: it owns the scratch that its calls share. Plain IEEE arithmetic in a fixed order,
@@ -8,14 +8,14 @@ import MMoETensor
 final class Resampler {
   /// Width and height of the output.
   let side: Int
-  private let normalisation: PixelNormalisation
+  private let normalization: PixelNormalization
   private var columns = FilterTaps()
   private var rows = FilterTaps()
   private var scratch = FloatScratch()
 
-  init(side: Int, normalisation: PixelNormalisation) {
+  init(side: Int, normalization: PixelNormalization) {
     self.side = side
-    self.normalisation = normalisation
+    self.normalization = normalization
   }
 
   /// Writes a view as `[3, S, S]` floats.
@@ -81,7 +81,7 @@ final class Resampler {
     }
   }
 
-  /// Brightness and contrast, clamped to 0…255, then the normalisation.
+  /// Brightness and contrast, clamped to 0…255, then the normalization.
   private func finish(
     _ output: UnsafeMutablePointer<Float>, brightness: Float, contrast: Float
   ) {
@@ -92,8 +92,8 @@ final class Resampler {
       for i in 0..<3 * plane { output[i] = min(max(output[i] * gain + offset, 0), 255) }
     }
     for channel in 0..<3 {
-      let gain = 1 / (255 * normalisation.deviation[channel])
-      let offset = normalisation.mean[channel] / normalisation.deviation[channel]
+      let gain = 1 / (255 * normalization.deviation[channel])
+      let offset = normalization.mean[channel] / normalization.deviation[channel]
       let values = output + channel * plane
       for i in 0..<plane { values[i] = values[i] * gain - offset }
     }
@@ -124,15 +124,15 @@ final class Resampler {
 }
 
 extension RGBImage {
-  /// The largest centred square as evaluation shows it to a model, `[1, 3, S, S]`.
-  public func input(side: Int, normalisation: PixelNormalisation) -> Tensor {
-    let tensor = Tensor(uninitialised: [1, 3, side, side])
-    Resampler(side: side, normalisation: normalisation).render(self, ImageView(centreOf: self), into: tensor.pointer)
+  /// The largest centered square as evaluation shows it to a model, `[1, 3, S, S]`.
+  public func input(side: Int, normalization: PixelNormalization) -> Tensor {
+    let tensor = Tensor(uninitialized: [1, 3, side, side])
+    Resampler(side: side, normalization: normalization).render(self, ImageView(centerOf: self), into: tensor.pointer)
     return tensor
   }
 }
 
-/// A growing buffer without initialisation.
+/// A growing buffer without initialization.
 struct FloatScratch: ~Copyable {
   private(set) var pointer = UnsafeMutablePointer<Float>.allocate(capacity: 1)
   private var capacity = 1

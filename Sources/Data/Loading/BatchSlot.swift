@@ -57,7 +57,7 @@ final class ImageSlot: RingSlot, @unchecked Sendable {
   var progress = SlotProgress<SampleEntry>()
 
   init(batchSize: Int, imageSize: Int) {
-    pixels = Tensor(uninitialised: [batchSize, 3, imageSize, imageSize])
+    pixels = Tensor(uninitialized: [batchSize, 3, imageSize, imageSize])
     labels = .allocate(capacity: batchSize)
     indices = .allocate(capacity: batchSize)
     labels.initialize(repeating: 0)
@@ -77,7 +77,7 @@ final class ImageSlot: RingSlot, @unchecked Sendable {
     guard let first = good.first else { return nil }
     var tensor = pixels
     if good.count < pixels.shape[0] {
-      tensor = Tensor(uninitialised: [good.count] + pixels.shape.dropFirst())
+      tensor = Tensor(uninitialized: [good.count] + pixels.shape.dropFirst())
       let length = pixels.count / pixels.shape[0]
       for (row, source) in good.enumerated() {
         (tensor.pointer + row * length).update(

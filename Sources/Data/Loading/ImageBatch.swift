@@ -3,7 +3,7 @@ import MMoETensor
 
 /// A batch of images, ready for a model.
 public struct ImageBatch {
-  /// `[B, 3, S, S]`, normalised. Valid until the loader's following `next()`: the storage is used again.
+  /// `[B, 3, S, S]`, normalized. Valid until the loader's following `next()`: the storage is used again.
   public let pixels: Tensor
   /// `[B]` class labels.
   public let labels: [Int32]
@@ -32,7 +32,7 @@ public struct LoaderOptions: Sendable, Equatable {
   public var seed: UInt64
   /// Used in training order only.
   public var augmentation: Augmentation
-  public var normalisation: PixelNormalisation
+  public var normalization: PixelNormalization
   /// Background threads.
   public var threads: Int
   /// Batches prepared ahead of the one in use.
@@ -45,14 +45,14 @@ public struct LoaderOptions: Sendable, Equatable {
 
   public init(
     batchSize: Int, imageSize: Int, seed: UInt64 = 0, augmentation: Augmentation = .none,
-    normalisation: PixelNormalisation = .unit, threads: Int = 2, depth: Int = 3, rank: Int = 0,
+    normalization: PixelNormalization = .unit, threads: Int = 2, depth: Int = 3, rank: Int = 0,
     ranks: Int = 1, accumulation: Int = 1
   ) {
     self.batchSize = batchSize
     self.imageSize = imageSize
     self.seed = seed
     self.augmentation = augmentation
-    self.normalisation = normalisation
+    self.normalization = normalization
     self.threads = threads
     self.depth = depth
     self.rank = rank
@@ -74,9 +74,9 @@ public struct LoaderOptions: Sendable, Equatable {
     try requireStreamOptions(threads: threads, depth: depth, rank: rank, ranks: ranks)
     try requireOption("accumulation", accumulation, 1...1_048_576)
     try augmentation.validate()
-    guard normalisation.deviation.min() > 0 else {
+    guard normalization.deviation.min() > 0 else {
       throw DataError(
-        field: "normalisation deviation", found: "\(normalisation.deviation)", expected: "positive numbers")
+        field: "normalization deviation", found: "\(normalization.deviation)", expected: "positive numbers")
     }
   }
 }

@@ -16,7 +16,7 @@ struct SampleWorker: ~Copyable {
     self.source = source
     self.ring = ring
     seed = options.seed
-    resampler = Resampler(side: options.imageSize, normalisation: options.normalisation)
+    resampler = Resampler(side: options.imageSize, normalization: options.normalization)
     if case .training = order { augmentation = options.augmentation } else { augmentation = .none }
     replacesBadImages = order != .evaluation
   }

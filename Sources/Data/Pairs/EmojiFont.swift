@@ -1,7 +1,7 @@
 import CGlyphs
 import MMoEFiles
 
-/// A font of colour pictures, such as Noto Color Emoji: one picture for a sequence of code points.
+/// A font of color pictures, such as Noto Color Emoji: one picture for a sequence of code points.
 final class EmojiFont {
   /// Side of the square that pictures are drawn in: the font's bitmaps are 136 pixels wide and 128 high.
   static let side = 136
@@ -9,7 +9,7 @@ final class EmojiFont {
   private let path: String
   private let font: OpaquePointer
 
-  /// - Throws: `DataError` for a file that is missing or no font of colour bitmaps.
+  /// - Throws: `DataError` for a file that is missing or no font of color bitmaps.
   init(_ path: String) throws {
     self.path = path
     var opened: OpaquePointer?

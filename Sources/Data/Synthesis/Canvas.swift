@@ -5,24 +5,24 @@ struct Canvas {
   /// Samples a pixel along each axis, for antialiased edges.
   private static let supersampling = 3
 
-  init(side: Int, colour: SIMD3<Float>) {
+  init(side: Int, color: SIMD3<Float>) {
     self.side = side
-    pixels = Array(repeating: colour, count: side * side)
+    pixels = Array(repeating: color, count: side * side)
   }
 
   /// Blends a layer over the picture.
   ///
   /// - Parameters:
-  ///   - centre, radius: a square in pixels outside of which `layer` is nil.
+  ///   - center, radius: a square in pixels outside of which `layer` is nil.
   ///   - opacity: 0…1.
-  ///   - layer: the colour at a point in pixels, or nil outside the layer.
+  ///   - layer: the color at a point in pixels, or nil outside the layer.
   @inline(__always)
   mutating func paint(
-    centre: SIMD2<Float>, radius: Float, opacity: Float,
+    center: SIMD2<Float>, radius: Float, opacity: Float,
     _ layer: (_ x: Float, _ y: Float) -> SIMD3<Float>?
   ) {
-    let columns = clamped(centre.x, radius)
-    let rows = clamped(centre.y, radius)
+    let columns = clamped(center.x, radius)
+    let rows = clamped(center.y, radius)
     let step = 1 / Float(Canvas.supersampling)
     let share = opacity * step * step
     for y in rows {
@@ -33,8 +33,8 @@ struct Canvas {
           for j in 0..<Canvas.supersampling {
             let px = Float(x) + (Float(j) + 0.5) * step
             let py = Float(y) + (Float(i) + 0.5) * step
-            guard let colour = layer(px, py) else { continue }
-            sum += colour
+            guard let color = layer(px, py) else { continue }
+            sum += color
             covered += 1
           }
         }
@@ -45,9 +45,9 @@ struct Canvas {
     }
   }
 
-  /// Changes every pixel; the point is the pixel's centre, in pixels.
+  /// Changes every pixel; the point is the pixel's center, in pixels.
   @inline(__always)
-  mutating func map(_ change: (_ x: Float, _ y: Float, _ colour: SIMD3<Float>) -> SIMD3<Float>) {
+  mutating func map(_ change: (_ x: Float, _ y: Float, _ color: SIMD3<Float>) -> SIMD3<Float>) {
     for y in 0..<side {
       for x in 0..<side {
         let index = y * side + x
@@ -60,16 +60,16 @@ struct Canvas {
   var image: RGBImage {
     var bytes = [UInt8]()
     bytes.reserveCapacity(pixels.count * 3)
-    for colour in pixels {
-      let scaled = (colour.clamped(lowerBound: .zero, upperBound: .one) * 255).rounded(.toNearestOrEven)
+    for color in pixels {
+      let scaled = (color.clamped(lowerBound: .zero, upperBound: .one) * 255).rounded(.toNearestOrEven)
       for channel in 0..<3 { bytes.append(UInt8(scaled[channel])) }
     }
     return RGBImage(width: side, height: side, pixels: bytes)
   }
 
-  private func clamped(_ centre: Float, _ radius: Float) -> Range<Int> {
-    let low = max(0, Int((centre - radius).rounded(.down)))
-    let high = min(side, Int((centre + radius).rounded(.up)))
+  private func clamped(_ center: Float, _ radius: Float) -> Range<Int> {
+    let low = max(0, Int((center - radius).rounded(.down)))
+    let high = min(side, Int((center + radius).rounded(.up)))
     return low..<max(low, high)
   }
 }

@@ -81,12 +81,12 @@ enum ShapeKind: String, CaseIterable, Sendable {
   }
 }
 
-/// How a synthetic shape is filled: where its second colour goes.
+/// How a synthetic shape is loadsWeights: where its second color goes.
 enum TextureKind: String, CaseIterable, Sendable {
   case plain, striped, checkered, dotted, ringed
 
-  /// Whether a point has the second colour; `period` is the pattern's wavelength in the same units.
-  func isSecondColour(_ x: Float, _ y: Float, period: Float) -> Bool {
+  /// Whether a point has the second color; `period` is the pattern's wavelength in the same units.
+  func isSecondColor(_ x: Float, _ y: Float, period: Float) -> Bool {
     let u = x / period
     let v = y / period
     switch self {

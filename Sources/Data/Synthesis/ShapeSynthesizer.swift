@@ -3,7 +3,7 @@ import MMoEFiles
 import MMoETensor
 import Synchronization
 
-/// Renders labelled pictures of shapes as an image folder: the data set that comes with the project.
+/// Renders labeled pictures of shapes as an image folder: the data set that comes with the project.
 ///
 /// A class is a shape (up to 20 classes; textures vary freely) or a shape with a texture (up to 100). Every
 /// picture is a function of the seed, the split, the class and its number, so no draw is shared by train and

@@ -1,6 +1,6 @@
 import MMoETensor
 
-/// What optimisers, checkpoints and the loop need of any model.
+/// What optimizers, checkpoints and the loop need of any model.
 public protocol TrainableModel: AnyObject {
   /// All trained arrays in the order of the network.
   var parameters: [Parameter] { get }

@@ -1,10 +1,5 @@
 import MMoETensor
 
-/// Whether a gate learns: what `moe.routing` said before there was `moe.router`.
-public enum RoutingKind: String, CaseIterable, Sendable, Codable {
-  case learned, uniform
-}
-
 /// Which norm a shortcut's source passes through.
 public enum ShortcutNorm: String, CaseIterable, Sendable, Codable {
   /// A layer norm of its own (Megatron-LM).
@@ -47,7 +42,8 @@ public struct MoEConfig: Sendable, Equatable {
   public var bankLayers = 1
   /// Whether a learned row for its task is added to a token's gate logits, in models of several tasks.
   public var taskRouting = false
-  /// C = ceil(cf · T · k / E) rows an expert in training, T the local tokens; 0 = dropless.
+  /// C = ceil(cf · T · k / E) rows an expert in training, T the local tokens; 0 = dropless. With expert choice the rows that
+  /// every expert takes.
   public var capacityFactor = 0.0
   /// The same in evaluation. In causal models each sequence has C rows of an expert, T the longest sequence, in the order
   /// of its tokens: what comes later changes nothing.
@@ -64,16 +60,16 @@ public struct MoEConfig: Sendable, Equatable {
   public var realShare = 0.0
   /// Standard deviation × E of the normal noise on the logits in training (Tutel's gate_noise).
   public var gateNoise = 0.0
-  /// Batch-prioritised routing: with a capacity, tokens queue by their best probability, not by position.
+  /// Batch-prioritized routing: with a capacity, tokens queue by their best probability, not by position.
   public var batchPriority = false
   /// Divide the chosen probabilities by their sum where k > 1.
-  public var renormalise = true
+  public var renormalize = true
   /// The same where k = 1: the only expert's weight is 1, as in Mixtral. The gate then learns from balance losses alone, so
   /// this is for imported models.
-  public var renormaliseSingle = false
+  public var renormalizeSingle = false
   /// A name of the table of routers.
   public var router = "softmax"
-  /// Groups of neighbouring experts that a token's choice is limited by, and how many of them it may choose in (DeepSeek-V3,
+  /// Groups of neighboring experts that a token's choice is limited by, and how many of them it may choose in (DeepSeek-V3,
   /// arXiv 2412.19437).
   public var groupCount = 1
   public var groupLimit = 1
@@ -92,18 +88,11 @@ public struct MoEConfig: Sendable, Equatable {
   public init() {}
 
   /// Whether the probabilities of `k` chosen experts are divided by their sum.
-  public func renormalises(_ k: Int) -> Bool { k > 1 ? renormalise : renormaliseSingle }
+  public func renormalizes(_ k: Int) -> Bool { k > 1 ? renormalize : renormalizeSingle }
   /// What a gate chooses from: experts and identities.
   public var choices: Int { experts + identityExperts }
   /// Whether a loss judges how tokens are spread over the experts.
   public var isBalanced: Bool { balance != "none" && balanceWeight > 0 }
-  /// The router as the key `moe.routing` had it, for configurations that were written with that key.
-  public var routing: RoutingKind {
-    get { router == "uniform" ? .uniform : .learned }
-    set {
-      if newValue == .uniform { router = "uniform" } else if router == "uniform" { router = "softmax" }
-    }
-  }
   /// The first block with an MoE.
   public var firstBlock: Int { first == 0 ? every - 1 : first }
 }

@@ -67,7 +67,7 @@ struct LanguageHead {
   /// Logits `[1, V]` of the last row.
   func lastLogits(_ rows: Tensor, _ tape: Tape) -> Tensor {
     let d = rows.columns
-    let last = Tensor(uninitialised: [1, d])
+    let last = Tensor(uninitialized: [1, d])
     last.pointer.update(from: rows.pointer + (rows.rows - 1) * d, count: d)
     return logits(last, tape)
   }

@@ -8,11 +8,11 @@ public protocol Dispatcher {
   /// Starts moving `x`'s rows `[T, d]` to the experts of `plan`.
   func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight
   /// The dispatcher of one bank of experts, named by its path; for dispatchers that treat banks alike, itself.
-  func serving(bank: String) -> any Dispatcher
+  func dispatcher(forBank bank: String) -> any Dispatcher
 }
 
 extension Dispatcher {
-  public func serving(bank: String) -> any Dispatcher { self }
+  public func dispatcher(forBank bank: String) -> any Dispatcher { self }
 }
 
 /// The rows of one route under way, in `plan.chunks` parts. Each movement has a begin and an end half: what stands

@@ -22,9 +22,13 @@ package final class Gate {
       ? store.table(
         path + ".task", .router, [FusionConfig.Task.allCases.count, config.choices],
         Array(repeating: 0, count: FusionConfig.Task.allCases.count * config.choices), decays: false) : nil
-    let kind = (try? RouterTable.router(config)) ?? SoftmaxRouter.self
-    (router, learns) = (kind.init(store, path, config, k: k), kind.learns)
-    balance = learns ? (try? BalanceTable.loss(config))??.init() : nil
+    do {
+      let kind = try RouterTable.router(config)
+      (router, learns) = (kind.init(store, path, config, k: k), kind.learns)
+      balance = kind.learns ? try BalanceTable.loss(config)?.init() : nil
+    } catch {
+      preconditionFailure("a gate whose configuration was not validated: \(error)")
+    }
     self.config = config
     groups = config.groups.flatMap { try? ExpertGroups($0) }
   }
@@ -115,7 +119,7 @@ package final class Gate {
     guard learns, pass.isTraining, config.gateNoise > 0 else { return nil }
     let random = CounterRandom(
       seed: pass.seed, purpose: .gateNoise, a: UInt64(pass.step), b: UInt64(block * 8 + route))
-    let noise = Tensor(uninitialised: shape)
+    let noise = Tensor(uninitialized: shape)
     let scale = Float(config.gateNoise) / Float(config.choices)
     // Numbered by the token's place in the step's whole batch.
     let (tokens, choices, first) = (noise.rows, noise.columns, pass.part.index * noise.rows)

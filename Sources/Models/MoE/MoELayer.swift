@@ -60,7 +60,7 @@ package final class MoELayer {
     experts =
       bank
       ?? Experts(store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
-    self.dispatcher = dispatcher.serving(bank: experts.path)
+    self.dispatcher = dispatcher.dispatcher(forBank: experts.path)
     shared =
       variant.sharedExpert
       ? FeedForward(store, path + ".shared", model) : nil

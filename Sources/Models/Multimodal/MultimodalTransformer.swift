@@ -87,7 +87,7 @@ public final class MultimodalTransformer: TrainableModel {
       : tape.meanRows(rows, of: states.images.ranges)
   }
 
-  /// Where images are compared with texts, `[I, embedding]`; not normalised.
+  /// Where images are compared with texts, `[I, embedding]`; not normalized.
   public func imageEmbeddings(_ images: Tensor, _ tape: Tape) -> Tensor {
     imageProjection(images, tape, name: "image projection")
   }

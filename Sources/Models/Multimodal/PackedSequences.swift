@@ -21,7 +21,7 @@ public struct PackedSequences {
     }
   }
 
-  /// `[I, channels, S, S]`, normalised; nil = no images.
+  /// `[I, channels, S, S]`, normalized; nil = no images.
   public let images: Tensor?
   public let sequences: [Sequence]
 

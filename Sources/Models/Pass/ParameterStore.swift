@@ -92,13 +92,13 @@ public final class ParameterStore {
   private func normal(
     _ path: String, _ role: ParameterRole, _ shape: [Int], std: Double, experts: ExpertShare?, decays: Bool
   ) -> Parameter {
-    let tensor = describes ? Tensor(describing: shape) : Tensor(uninitialised: shape)
+    let tensor = describes ? Tensor(describing: shape) : Tensor(uninitialized: shape)
     guard let seed, !describes else {
       return add(Parameter(path: path, role: role, value: tensor, experts: experts, decays: decays))
     }
     // Keyed by the path, so that a parameter's start does not depend on what stands before it.
     let random = CounterRandom(
-      seed: seed, purpose: .initialisation, a: CounterRandom.hash(path))
+      seed: seed, purpose: .initialization, a: CounterRandom.hash(path))
     let pointer = tensor.pointer
     // An expert's values are those of its global number.
     let first = (experts?.local.lowerBound ?? 0) * shape.dropFirst().reduce(1, *)

@@ -1,7 +1,7 @@
 import MMoETensor
 
 /// Every expert takes the C = ceil(cf · T · k / E) tokens of highest probability (Zhou et al., arXiv 2202.09368): experts are
-/// always balanced, and a token has from 0 to E of them, k · cf on average. Weights are the probabilities, not renormalised.
+/// always balanced, and a token has from 0 to E of them, k · cf on average. Weights are the probabilities, not renormalized.
 ///
 /// The T tokens are those of the pass: one rank's part of one micro-batch. As with a capacity, what a token gets depends on
 /// the tokens that it comes with.
@@ -32,7 +32,7 @@ final class ExpertChoiceRouter: Router {
 
   func choose(_ input: RouterInput, _ tape: Tape) -> RouterDecision {
     let (tokens, count) = (input.logits.rows, input.logits.columns)
-    let softmax = tape.gate(input.logits, k: 1, renormalise: false)
+    let softmax = tape.gate(input.logits, k: 1, renormalize: false)
     let wanted = ExpertCapacity.rows(factor: input.capacityFactor, pairs: tokens * k, choices: count) ?? tokens
     let rows = min(wanted, tokens)
     let experts = tape.timed("gate") { ExpertChoiceRouter.choices(softmax.probabilities, rows: rows) }

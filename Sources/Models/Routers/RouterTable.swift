@@ -29,14 +29,14 @@ package enum RouterTable {
 
 /// A setting that not every router has a use for.
 package enum RouterSetting: CaseIterable {
-  case selectionBias, expertGroups, neighbourGroups, scale, zLoss, identityExperts, batchPriority, exclusion, balance
+  case selectionBias, expertGroups, neighborGroups, scale, zLoss, identityExperts, batchPriority, exclusion, balance
 
   /// The key with its value, where the setting is not at its default.
   fileprivate func found(_ moe: MoEConfig, _ variant: MoEVariant) -> (key: String, value: String, off: String)? {
     switch self {
     case .selectionBias: moe.biasRate > 0 ? ("moe.bias_rate", "\(moe.biasRate)", "0") : nil
     case .expertGroups: moe.groups.map { ("moe.groups", $0, "none") }
-    case .neighbourGroups:
+    case .neighborGroups:
       moe.groupCount != 1
         ? ("moe.n_group", "\(moe.groupCount)", "1")
         : moe.groupLimit != 1 ? ("moe.topk_group", "\(moe.groupLimit)", "1") : nil

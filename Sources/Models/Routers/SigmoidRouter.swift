@@ -2,29 +2,29 @@ import Foundation
 import MMoETensor
 
 /// Every token takes the k experts of highest score, a sigmoid of each logit (DeepSeek-V3, arXiv 2412.19437, equations 12 to
-/// 16), with the selection bias added for the choice. The experts may form groups of neighbours: only those in the groups
+/// 16), with the selection bias added for the choice. The experts may form groups of neighbors: only those in the groups
 /// whose two best scores have the highest sums can be chosen. Weights are the scores, divided by the sum of the chosen ones
-/// where `moe.renormalise` says so, times `moe.routed_scaling_factor`. The distribution over experts is the scores over
+/// where `moe.renormalize` says so, times `moe.routed_scaling_factor`. The distribution over experts is the scores over
 /// their sum.
 final class SigmoidRouter: Router {
   static let name = "sigmoid"
   static let settings: Set<RouterSetting> = [
-    .selectionBias, .expertGroups, .neighbourGroups, .scale, .identityExperts, .batchPriority, .exclusion, .balance,
+    .selectionBias, .expertGroups, .neighborGroups, .scale, .identityExperts, .batchPriority, .exclusion, .balance,
   ]
   /// What keeps a sum of scores that are all 0 from dividing 0 by 0, as in DeepSeek's code.
   private static let small: Float = 1e-20
 
   private let k: Int
-  private let renormalise: Bool
+  private let renormalize: Bool
   private let scale: Float
-  private let groups: NeighbourGroups?
+  private let groups: NeighborGroups?
   private var bias: (any BiasController)?
 
   init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) {
-    (self.k, renormalise, scale) = (k, config.renormalises(k), Float(config.routeScale))
+    (self.k, renormalize, scale) = (k, config.renormalizes(k), Float(config.routeScale))
     groups =
       config.groupCount > 1
-      ? NeighbourGroups(count: config.groupCount, kept: config.groupLimit, of: config.experts) : nil
+      ? NeighborGroups(count: config.groupCount, kept: config.groupLimit, of: config.experts) : nil
     bias = makeBiasController(store, path, config)
   }
 
@@ -74,8 +74,8 @@ final class SigmoidRouter: Router {
 
   private func choice(_ logits: Tensor, exclude: [Int32]?, _ tape: Tape) -> (GateChoice, entropy: Double) {
     let (tokens, count, k) = (logits.rows, logits.columns, k)
-    let (scores, probabilities) = (Tensor(uninitialised: [tokens, count]), Tensor(uninitialised: [tokens, count]))
-    let (gates, entropies) = (Tensor(uninitialised: [tokens, k]), Tensor(uninitialised: [tokens]))
+    let (scores, probabilities) = (Tensor(uninitialized: [tokens, count]), Tensor(uninitialized: [tokens, count]))
+    let (gates, entropies) = (Tensor(uninitialized: [tokens, k]), Tensor(uninitialized: [tokens]))
     var experts = [Int32](repeating: 0, count: tokens * k)
     let biases = bias?.values.pointer
     let (z, s, p, g) = (logits.pointer, scores.pointer, probabilities.pointer, gates.pointer)
@@ -109,7 +109,7 @@ final class SigmoidRouter: Router {
             chooseBest(&selection, into: chosen + t * k)
             var chosenSum: Float = 0
             for j in 0..<k { chosenSum += s[own + Int(chosen[t * k + j])] }
-            let factor = renormalise ? scale / (chosenSum + SigmoidRouter.small) : scale
+            let factor = renormalize ? scale / (chosenSum + SigmoidRouter.small) : scale
             for j in 0..<k { g[t * k + j] = factor * s[own + Int(chosen[t * k + j])] + doubt }
           }
         }
@@ -171,7 +171,7 @@ final class SigmoidRouter: Router {
             let divisor = chosenSum + SigmoidRouter.small
             for j in 0..<k {
               let slope = dGates[t * k + j]
-              slopes[Int(chosen[t * k + j])] += scale * (renormalise ? (slope - weighted / divisor) / divisor : slope)
+              slopes[Int(chosen[t * k + j])] += scale * (renormalize ? (slope - weighted / divisor) / divisor : slope)
             }
           }
           for e in 0..<count { out[own + e] += slopes[e] * s[own + e] * (1 - s[own + e]) }
@@ -182,8 +182,8 @@ final class SigmoidRouter: Router {
   }
 }
 
-/// Equal groups of neighbouring experts, of which a token chooses in some.
-package struct NeighbourGroups {
+/// Equal groups of neighboring experts, of which a token chooses in some.
+package struct NeighborGroups {
   package let count: Int
   private let kept, size: Int
 

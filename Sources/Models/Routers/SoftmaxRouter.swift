@@ -8,18 +8,18 @@ final class SoftmaxRouter: Router {
   ]
 
   private let k: Int
-  private let renormalise: Bool
+  private let renormalize: Bool
   /// Nil where `moe.bias_rate` is 0.
   private var bias: (any BiasController)?
 
   init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) {
-    (self.k, renormalise) = (k, config.renormalises(k))
+    (self.k, renormalize) = (k, config.renormalizes(k))
     bias = makeBiasController(store, path, config)
   }
 
   func choose(_ input: RouterInput, _ tape: Tape) -> RouterDecision {
     let choice = tape.gate(
-      input.logits, k: k, renormalise: renormalise, selectionBias: bias?.values.values, exclude: input.exclude)
+      input.logits, k: k, renormalize: renormalize, selectionBias: bias?.values.values, exclude: input.exclude)
     return RouterDecision(
       choice: choice, capacityFactor: input.capacityFactor, entropy: choice.softmaxEntropy(input.logits, tape))
   }

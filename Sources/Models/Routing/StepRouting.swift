@@ -1,6 +1,6 @@
 /// What the gates chose in all micro-batches of a step.
 ///
-/// Balance is meant of the whole batch: balance within every micro-batch hinders experts from specialising (Qiu et al.,
+/// Balance is meant of the whole batch: balance within every micro-batch hinders experts from specializing (Qiu et al.,
 /// arXiv 2501.11873). But the gradient of such a loss in the first micro-batch depends on choices in the last. So the
 /// blocks run twice: forward only through all micro-batches, which counts, then as usual, with the sums that were found.
 /// The losses and gradients are then those of one pass over the whole batch.

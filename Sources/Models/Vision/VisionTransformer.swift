@@ -33,7 +33,7 @@ public final class VisionTransformer: TrainableModel {
     buffers = store.buffers
   }
 
-  /// - Parameter images: `[B, channels, S, S]`, normalised.
+  /// - Parameter images: `[B, channels, S, S]`, normalized.
   /// - Returns: logits `[B, classes]`.
   public func callAsFunction(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape

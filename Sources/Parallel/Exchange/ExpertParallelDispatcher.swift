@@ -123,7 +123,7 @@ private final class ExpertParallelFlight: RouteFlight {
   }
 
   /// Room for all rows of the token's side, sized as the plan's worst case.
-  private func tokenSide() -> Tensor { Tensor(uninitialised: [plan.mostRows, width]) }
+  private func tokenSide() -> Tensor { Tensor(uninitialized: [plan.mostRows, width]) }
 
   private func start(
     _ move: Move, _ chunk: Int, _ direction: RowExchange.Direction, from source: Tensor,

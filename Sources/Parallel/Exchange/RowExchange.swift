@@ -147,7 +147,7 @@ final class RowExchange {
   /// The rows of the experts here, sorted by expert, once done.
   func unpackForExperts() -> ExpertRowsOfPart {
     let part = layout.part(chunk)
-    let y = Tensor(uninitialised: [part.offsets.last!, width])
+    let y = Tensor(uninitialized: [part.offsets.last!, width])
     guard let receiveBuffer else { preconditionFailure("not posted") }
     let (py, px) = (y.pointer, source.pointer)
     let received = UnsafeRawPointer(receiveBuffer.pointer)

@@ -111,7 +111,7 @@ final class GradientSync {
   }
 
   private func send(_ parameters: [Parameter], over group: Communicator) {
-    let buffer = Tensor(uninitialised: [parameters.reduce(0) { $0 + $1.count }])
+    let buffer = Tensor(uninitialized: [parameters.reduce(0) { $0 + $1.count }])
     copy(parameters, buffer, back: false)
     buckets.append(
       Bucket(

@@ -10,7 +10,7 @@ extension RankTeam {
     }
     guard let other = texts.indices.first(where: { texts[$0] != texts[0] }) else { return }
     // One rank speaks for all.
-    guard world.rank == other else { ParallelProcess.leaveTheWordToOthers() }
+    guard world.rank == other else { ParallelProcess.endSilently() }
     let (own, first) = (texts[other], texts[0])
     let at = zip(own, first).prefix { $0 == $1 }.count
     func line(_ lines: [String]) -> String {
@@ -26,7 +26,7 @@ extension RankTeam {
       Int(String(decoding: $0, as: UTF8.self)) ?? .max
     }
     if positions.indices.min(by: { positions[$0] < positions[$1] }) != world.rank {
-      ParallelProcess.leaveTheWordToOthers()
+      ParallelProcess.endSilently()
     }
     ParallelProcess.stop(reason)
   }

@@ -16,7 +16,7 @@ extension RankTeam {
       }
       return nil
     }
-    let whole = Tensor(uninitialised: [share.total] + values.shape.dropFirst())
+    let whole = Tensor(uninitialized: [share.total] + values.shape.dropFirst())
     whole.pointer.update(from: values.pointer, count: values.count)
     let pending = (1..<group.size).flatMap { rank in
       group.startReceive(

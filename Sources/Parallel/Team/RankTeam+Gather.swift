@@ -12,7 +12,7 @@ extension RankTeam {
   /// - Returns: `[ranks · rows, d]`.
   public func gatherRows(_ x: Tensor, _ tape: Tape) -> Tensor {
     let (rows, d, ranks, own) = (x.rows, x.columns, world.size, world.rank)
-    let all = Tensor(uninitialised: [ranks * rows, d])
+    let all = Tensor(uninitialized: [ranks * rows, d])
     let counts = Array(repeating: rows, count: ranks)
     tape.timed("gather rows") {
       world.wait(
@@ -23,7 +23,7 @@ extension RankTeam {
     }
     let slot = x.slot
     tape.record("gather rows", all) { dAll in
-      let dX = Tensor(uninitialised: [rows, d])
+      let dX = Tensor(uninitialized: [rows, d])
       let source = dAll.pointer + own * rows * d
       for i in 0..<rows * d { dX.pointer[i] = Float(ranks) * source[i] }
       tape.accumulate(dX, into: slot)

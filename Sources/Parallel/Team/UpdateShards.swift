@@ -68,13 +68,13 @@ extension RankTeam {
     let slices = (0..<group.size).map { rank in parameters.map { self.slices[ObjectIdentifier($0)]![rank] } }
     let counts = slices.map { $0.reduce(0) { $0 + $1.count } }
     let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
-    let send = Tensor(uninitialised: [max(1, counts[group.rank])])
+    let send = Tensor(uninitialized: [max(1, counts[group.rank])])
     var at = 0
     for (parameter, slice) in zip(parameters, slices[group.rank]) {
       (send.pointer + at).update(from: parameter.value.pointer + slice.lowerBound, count: slice.count)
       at += slice.count
     }
-    let receive = Tensor(uninitialised: [max(1, counts.reduce(0, +))])
+    let receive = Tensor(uninitialized: [max(1, counts.reduce(0, +))])
     allGather(send, counts: counts, starts: starts, receive, group, "sharing updated parameters")
     for rank in 0..<group.size where rank != group.rank {
       var at = starts[rank]
@@ -93,7 +93,7 @@ extension RankTeam {
   public func assemble(_ slice: Tensor, of parameter: Parameter) -> Tensor {
     let group = holders(parameter)
     let slices = self.slices[ObjectIdentifier(parameter)]!
-    let whole = Tensor(uninitialised: parameter.shape)
+    let whole = Tensor(uninitialized: parameter.shape)
     guard group.size > 1 else {
       whole.pointer.update(from: slice.pointer, count: slice.count)
       return whole

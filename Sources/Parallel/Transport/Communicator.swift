@@ -26,7 +26,7 @@ public final class Communicator {
   /// Called while waiting, so that everything else in flight advances too.
   var whileWaiting: (() -> Void)?
   /// The ranks on this host, whose deaths are noticed at once.
-  private var neighbours: Neighbours?
+  private var neighbors: Neighbors?
 
   private init(_ handle: OpaquePointer?, timeout: Double) {
     self.handle = handle
@@ -42,7 +42,7 @@ public final class Communicator {
 
   /// All ranks where a launcher started several, else this process alone.
   ///
-  /// - Throws: `ParallelError` when MPI cannot be initialised.
+  /// - Throws: `ParallelError` when MPI cannot be initialized.
   public static func world(timeout: Double) throws -> Communicator {
     guard ParallelProcess.isLaunched else { return single() }
     try ParallelProcess.start()
@@ -50,11 +50,11 @@ public final class Communicator {
     check(mmoe_comm_world(&handle), "the communicator of all ranks")
     let world = Communicator(handle, timeout: timeout)
     ParallelProcess.noteRank(world.rank)
-    world.neighbours = Neighbours(world)
+    world.neighbors = Neighbors(world)
     return world
   }
 
-  /// The ranks with the same colour, in the order of their keys.
+  /// The ranks with the same color, in the order of their keys.
   public func split(color: Int, key: Int) -> Communicator {
     guard let handle else { return Communicator.single() }
     var part: OpaquePointer?
@@ -72,7 +72,7 @@ public final class Communicator {
 
   private func inheriting(_ handle: OpaquePointer?) -> Communicator {
     let child = Communicator(handle, timeout: timeout)
-    child.neighbours = neighbours
+    child.neighbors = neighbors
     return child
   }
 
@@ -181,9 +181,9 @@ public final class Communicator {
       if tests & 63 == 0 {
         yieldProcessor()
         let now = monotonicSeconds()
-        if now > nextLook, let neighbours {
+        if now > nextLook, let neighbors {
           nextLook = now + 0.5
-          if let dead = neighbours.firstDead() {
+          if let dead = neighbors.firstDead() {
             ParallelProcess.stop(
               "rank \(dead) has died while \(operation.what) was under way; the last checkpoint is good")
           }

@@ -73,14 +73,14 @@ public enum ParallelProcess {
   /// Whether MPI runs.
   public static var isRunning: Bool { worldRank.load(ordering: .relaxed) >= 0 }
 
-  /// Initialises MPI. The calling thread is from then on the only one that may communicate.
+  /// Initializes MPI. The calling thread is from then on the only one that may communicate.
   ///
   /// - Throws: `ParallelError` when the library refuses.
   static func start() throws {
     guard !isRunning else { return }
     let code = mmoe_mpi_init()
     guard code == 0 else {
-      throw ParallelError("MPI cannot be initialised (\(message(code))); check the installation of MPI on this host")
+      throw ParallelError("MPI cannot be initialized (\(message(code))); check the installation of MPI on this host")
     }
     MemoryLimit.onStop { leave($0) }
   }
@@ -113,7 +113,7 @@ public enum ParallelProcess {
   }
 
   /// Lets another rank say why the job ends, and ends it if that one cannot.
-  static func leaveTheWordToOthers() -> Never {
+  static func endSilently() -> Never {
     pause(5)
     stop("another rank was to end the job and did not")
   }

@@ -3,7 +3,7 @@ import MMoEFiles
 /// Ranks in two directions: those of one expert group share out the experts among them, and as many groups as there are
 /// hold copies of them. Every rank has its own part of the batch.
 ///
-/// Rank r is number r mod M of group r / M: a group's ranks are neighbours, usually on one host.
+/// Rank r is number r mod M of group r / M: a group's ranks are neighbors, usually on one host.
 public final class ProcessGrid {
   public let world: Communicator
   /// The ranks that share out the experts.

@@ -3,7 +3,7 @@ import MMoEParallel
 
 /// Standard output or standard error, unbuffered.
 ///
-/// Colour only on a terminal, and not where `NO_COLOR` is set (https://no-color.org). A terminal with
+/// Color only on a terminal, and not where `NO_COLOR` is set (https://no-color.org). A terminal with
 /// `TERM=dumb` cannot redraw a line and counts as redirected. What cannot be written to standard output is a failure of
 /// the command (`OutputLoss`); a message that standard error does not take is lost.
 public struct StandardStream: TextSink {
@@ -14,7 +14,7 @@ public struct StandardStream: TextSink {
   private let descriptor: Int32
   private let launcher: LauncherTerminal?
   public let isTerminal: Bool
-  public let showsColour: Bool
+  public let showsColor: Bool
 
   /// - Parameter launcher: the terminal behind the launcher of a rank, which itself writes to a pseudo-terminal of mpirun's.
   private init(_ descriptor: Int32, launcher: LauncherTerminal? = nil) {
@@ -22,7 +22,7 @@ public struct StandardStream: TextSink {
     self.descriptor = descriptor
     self.launcher = launcher
     isTerminal = (launcher.map { $0.columns > 0 } ?? (isatty(descriptor) == 1)) && environment["TERM"] != "dumb"
-    showsColour = isTerminal && environment["NO_COLOR", default: ""].isEmpty
+    showsColor = isTerminal && environment["NO_COLOR", default: ""].isEmpty
   }
 
   public var width: Int? {

@@ -4,8 +4,8 @@ import Synchronization
 public protocol TextSink: Sendable {
   /// Whether lines can be redrawn.
   var isTerminal: Bool { get }
-  /// Whether escape codes for colour may be written.
-  var showsColour: Bool { get }
+  /// Whether escape codes for color may be written.
+  var showsColor: Bool { get }
   /// The terminal's width in columns now, where known.
   var width: Int? { get }
   /// Writes the text as it is, at once.
@@ -16,9 +16,9 @@ extension TextSink {
   /// Writes a line.
   public func line(_ text: String = "") { write(text + "\n") }
 
-  /// The text in a style, or as it is where colours are not shown.
+  /// The text in a style, or as it is where colors are not shown.
   public func styled(_ text: String, _ style: TextStyle) -> String {
-    showsColour ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
+    showsColor ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
   }
 }
 
@@ -35,7 +35,7 @@ public enum TextStyle: Int, Sendable {
 /// Drops what is written: ranks that have nothing to say.
 public struct DiscardedText: TextSink {
   public let isTerminal = false
-  public let showsColour = false
+  public let showsColor = false
   public let width: Int? = nil
 
   public init() {}
@@ -46,13 +46,13 @@ public struct DiscardedText: TextSink {
 /// Keeps what is written, for tests and for output that is shown later.
 public final class TextBuffer: TextSink {
   public let isTerminal: Bool
-  public let showsColour: Bool
+  public let showsColor: Bool
   public let width: Int?
   private let content = Mutex("")
 
-  public init(isTerminal: Bool = false, showsColour: Bool = false, width: Int? = nil) {
+  public init(isTerminal: Bool = false, showsColor: Bool = false, width: Int? = nil) {
     self.isTerminal = isTerminal
-    self.showsColour = showsColour
+    self.showsColor = showsColor
     self.width = width
   }
 

@@ -28,7 +28,7 @@ public struct TextTable: Sendable {
   ///
   /// - Parameters:
   ///   - width: where given, the last column is wrapped between words to fit into so many columns.
-  ///   - sink: where given, the titles are bold if it shows colours.
+  ///   - sink: where given, the titles are bold if it shows colors.
   public func render(width: Int? = nil, for sink: (any TextSink)? = nil) -> String {
     let titles = columns.map(\.title)
     var widths = columns.indices.map { column in

@@ -1,6 +1,6 @@
 /// Values over x and a stack of row groups: the load of each expert in each layer over the steps.
 ///
-/// Colours diverge from `middle`: white there, blue below, red above.
+/// Colors diverge from `middle`: white there, blue below, red above.
 public struct HeatMap: PlotPanel {
   /// Rows under one label, each with the same number of columns; NaN stays blank.
   public struct Group: Sendable {
@@ -64,8 +64,8 @@ public struct HeatMap: PlotPanel {
     var tics: [String] = []
     var row = 0
     for group in groups {
-      let centre = Double(row) + Double(group.rows.count - 1) / 2
-      tics.append("\(gnuplotText(group.label)) \(centre)")
+      let center = Double(row) + Double(group.rows.count - 1) / 2
+      tics.append("\(gnuplotText(group.label)) \(center)")
       row += group.rows.count + gap.count
     }
     let top = Double(row - gap.count) - 0.5

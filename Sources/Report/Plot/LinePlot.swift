@@ -16,16 +16,16 @@ public struct LinePlot: PlotPanel {
     public var name: String
     public var points: [(x: Double, y: Double)]
     public var style: Style
-    /// Which of the palette's colours; curves that belong together share one.
-    public var colour: Int
+    /// Which of the palette's colors; curves that belong together share one.
+    public var color: Int
 
     public init(
-      _ name: String, _ points: [(x: Double, y: Double)], style: Style = .solid, colour: Int
+      _ name: String, _ points: [(x: Double, y: Double)], style: Style = .solid, color: Int
     ) {
       self.name = name
       self.points = points
       self.style = style
-      self.colour = colour
+      self.color = color
     }
   }
 
@@ -55,14 +55,14 @@ public struct LinePlot: PlotPanel {
     self.xNames = xNames
   }
 
-  /// Curves by name, each in its own colour.
+  /// Curves by name, each in its own color.
   public init(
     title: String, xLabel: String, yLabel: String,
     curves: KeyValuePairs<String, [(x: Double, y: Double)]>
   ) {
     self.init(
       title: title, xLabel: xLabel, yLabel: yLabel,
-      series: curves.enumerated().map { Series($1.key, $1.value, colour: $0) })
+      series: curves.enumerated().map { Series($1.key, $1.value, color: $0) })
   }
 
   public var isEmpty: Bool { drawn.isEmpty }
@@ -91,17 +91,17 @@ public struct LinePlot: PlotPanel {
 
   public func commands(named prefix: String) -> String {
     let curves = drawn.enumerated().map { index, series in
-      let colour = LinePlot.palette[abs(series.colour % LinePlot.palette.count)]
+      let color = LinePlot.palette[abs(series.color % LinePlot.palette.count)]
       let title = series.name.isEmpty ? "notitle" : "title \(gnuplotText(series.name))"
       let look =
         switch series.style {
         // A lone point has no line to be seen by.
-        case _ where series.points.count == 1: "points linecolor '\(colour)' pointtype 7"
-        case .solid: "lines linecolor '\(colour)' linewidth 1.8"
-        case .dashed: "lines linecolor '\(colour)' linewidth 1.8 dashtype 2"
-        case .faint: "lines linecolor '#80\(colour.dropFirst())' linewidth 0.7"
+        case _ where series.points.count == 1: "points linecolor '\(color)' pointtype 7"
+        case .solid: "lines linecolor '\(color)' linewidth 1.8"
+        case .dashed: "lines linecolor '\(color)' linewidth 1.8 dashtype 2"
+        case .faint: "lines linecolor '#80\(color.dropFirst())' linewidth 0.7"
         case .marked:
-          "linespoints linecolor '\(colour)' linewidth 1.8 pointtype 7 pointsize 0.9"
+          "linespoints linecolor '\(color)' linewidth 1.8 pointtype 7 pointsize 0.9"
         }
       return "$\(prefix)_\(index) using 1:2 \(title) with \(look)"
     }
@@ -121,7 +121,7 @@ public struct LinePlot: PlotPanel {
     return "[\(gnuplotNumber(range.lowerBound)):\(gnuplotNumber(range.upperBound))]"
   }
 
-  /// Okabe and Ito's colours, which colour-blind readers can tell apart.
+  /// Okabe and Ito's colors, which color-blind readers can tell apart.
   private static let palette = [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444",
   ]

@@ -1,4 +1,4 @@
-/// A labelled matrix as a field of colours from pale to dark, with its numbers where there is room for them.
+/// A labeled matrix as a field of colors from pale to dark, with its numbers where there is room for them.
 public struct MatrixPlot: PlotPanel {
   public var title: String
   public var xLabel: String
@@ -8,7 +8,7 @@ public struct MatrixPlot: PlotPanel {
   public var rows: [String]
   public var columns: [String]
   public var values: [[Double]]
-  /// What the palest and the darkest colour stand for.
+  /// What the palest and the darkest color stand for.
   public var range: ClosedRange<Double>
 
   public init(
@@ -34,7 +34,7 @@ public struct MatrixPlot: PlotPanel {
     var text = "$\(prefix) << EOD\n"
     for (y, row) in values.enumerated() {
       for (x, value) in row.enumerated() {
-        // The colour of a value out of range is the nearest one; the number stays what it is.
+        // The color of a value out of range is the nearest one; the number stays what it is.
         let shown = min(max(value, range.lowerBound), range.upperBound)
         text += "\(x) \(y) \(gnuplotNumber(value.isFinite ? shown : .nan))\n"
       }

@@ -6,7 +6,7 @@ import MMoEParallel
 public struct PairTimelinePlot {
   private struct Span {
     let label: String
-    let colour: String
+    let color: String
     var start, end: Double
     /// 1: operators; 0: transfers.
     let row: Int
@@ -45,15 +45,15 @@ public struct PairTimelinePlot {
     let inStep = events.filter { $0.ts >= step.ts && $0.ts <= step.ts + step.dur }
     let operators = inStep.filter { $0.cat == kind && pair.contains($0.args.scope ?? "") }
     guard let origin = operators.map(\.ts).min() else { return nil }
-    func span(_ event: TraceFile.Event, _ label: String, _ colour: String, row: Int) -> Span {
+    func span(_ event: TraceFile.Event, _ label: String, _ color: String, row: Int) -> Span {
       Span(
-        label: label, colour: colour, start: (event.ts - origin) / 1e3,
+        label: label, color: color, start: (event.ts - origin) / 1e3,
         end: (event.ts + event.dur - origin) / 1e3, row: row)
     }
     var spans = operators.map { event in
       let name = event.name.replacing(" ′", with: "")
-      let (label, colour) = look(name)
-      return span(event, label, colour, row: 1)
+      let (label, color) = look(name)
+      return span(event, label, color, row: 1)
     }
     // Parts start together and come one after the other: each is shown from the arrival of the one before it.
     var arrived = -Double.infinity
@@ -72,7 +72,7 @@ public struct PairTimelinePlot {
     return Panel(title: trace.otherData.title, spans: spans)
   }
 
-  private static func look(_ name: String) -> (label: String, colour: String) {
+  private static func look(_ name: String) -> (label: String, color: String) {
     switch name {
     case "mlp": ("MLP", "#a1d99b")
     case "shared expert": ("shared expert", "#41ab5d")
@@ -122,7 +122,7 @@ public struct PairTimelinePlot {
       for (number, span) in panel.spans.enumerated() {
         let (low, high) = (Double(span.row) + 0.08, Double(span.row) + 0.92)
         script +=
-          "set object \(number + 1) rect from \(gnuplotNumber(span.start)),\(low) to \(gnuplotNumber(span.end)),\(high) fc rgb '\(span.colour)' fs solid border lc rgb '#555555' lw 0.4\n"
+          "set object \(number + 1) rect from \(gnuplotNumber(span.start)),\(low) to \(gnuplotNumber(span.end)),\(high) fc rgb '\(span.color)' fs solid border lc rgb '#555555' lw 0.4\n"
         if span.end - span.start > longest * 0.035, !span.label.isEmpty {
           script +=
             "set label \(number + 1) \(gnuplotText(span.label)) at \(gnuplotNumber((span.start + span.end) / 2)),\(Double(span.row) + 0.5) center front font 'DejaVu Sans,9' noenhanced\n"

@@ -22,7 +22,7 @@ public enum TrainingPlot {
     LinePlot(
       title: "Loss", xLabel: "step", yLabel: "cross-entropy (nats)",
       series: trained(history, MetricName.trainLoss, "train", scale: 1)
-        + evaluated(history, MetricName.validationLoss, "validation", colour: 1, scale: 1),
+        + evaluated(history, MetricName.validationLoss, "validation", color: 1, scale: 1),
       xRange: range)
   }
 
@@ -32,8 +32,8 @@ public enum TrainingPlot {
     LinePlot(
       title: "Accuracy", xLabel: "step", yLabel: "correct (%)",
       series: trained(history, MetricName.trainTop1, "train top-1", scale: 100)
-        + evaluated(history, MetricName.validationTop1, "validation top-1", colour: 1, scale: 100)
-        + evaluated(history, MetricName.validationTop5, "validation top-5", colour: 2, scale: 100),
+        + evaluated(history, MetricName.validationTop1, "validation top-1", color: 1, scale: 100)
+        + evaluated(history, MetricName.validationTop5, "validation top-5", color: 2, scale: 100),
       xRange: range, yRange: 0...102)
   }
 
@@ -55,7 +55,7 @@ public enum TrainingPlot {
     let name = MetricName.loadMaxOverMean
     let series = history.layers(name).enumerated().map { index, layer in
       LinePlot.Series(
-        "layer \(layer)", smoothed(curve(history.points(name, layer: layer), 1)), colour: index)
+        "layer \(layer)", smoothed(curve(history.points(name, layer: layer), 1)), color: index)
     }
     return LinePlot(
       title: "Expert load", xLabel: "step", yLabel: "largest ÷ mean load", series: series,
@@ -75,22 +75,22 @@ public enum TrainingPlot {
     _ history: MetricsHistory, _ metric: String, _ name: String, scale: Double
   ) -> [LinePlot.Series] {
     let points = curve(history.points(metric), scale)
-    guard points.count >= 50 else { return [.init(name, points, colour: 0)] }
+    guard points.count >= 50 else { return [.init(name, points, color: 0)] }
     return [
-      .init("", thinned(points), style: .faint, colour: 0),
-      .init(name, thinned(smoothed(points)), colour: 0),
+      .init("", thinned(points), style: .faint, color: 0),
+      .init(name, thinned(smoothed(points)), color: 0),
     ]
   }
 
   private static func evaluated(
-    _ history: MetricsHistory, _ metric: String, _ name: String, colour: Int, scale: Double
+    _ history: MetricsHistory, _ metric: String, _ name: String, color: Int, scale: Double
   ) -> [LinePlot.Series] {
     let points = curve(history.points(metric), scale)
-    return [.init(name, points, style: points.count > 60 ? .solid : .marked, colour: colour)]
+    return [.init(name, points, style: points.count > 60 ? .solid : .marked, color: color)]
   }
 
-  /// The mean over a centred window of a fiftieth of the points, narrower at both ends so that it
-  /// stays centred; values that are not finite are passed over.
+  /// The mean over a centered window of a fiftieth of the points, narrower at both ends so that it
+  /// stays centered; values that are not finite are passed over.
   static func smoothed(_ points: [(x: Double, y: Double)]) -> [(x: Double, y: Double)] {
     let reach = points.count / 100
     guard reach > 0 else { return points }

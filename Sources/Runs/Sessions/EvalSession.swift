@@ -69,7 +69,7 @@ public struct EvalSession {
     let parts = try data.parts(training: false)
     let comparison = choice.compare(parts)
     let note = try choice.note(comparison, data: data.path)
-    let job = try data.makeJob(config, training: false, filled: true, engine: engine, team: nil)
+    let job = try data.makeJob(config, training: false, loadsWeights: true, engine: engine, team: nil)
     try checkpoint.restore(job.model)
 
     let began = monotonicSeconds()

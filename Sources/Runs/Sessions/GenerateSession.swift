@@ -45,7 +45,7 @@ public struct GenerateSession {
     try options.sampling.validate()
     let engine = try Engine(threads: options.threads)
     let checkpoint =
-      try options.checkpoint ?? RunFolder.checkpoint(at: nil, task: LanguageModelling.taskName)
+      try options.checkpoint ?? RunFolder.checkpoint(at: nil, task: LanguageModeling.taskName)
     if options.checkpoint == nil { errors.line("checkpoint \(checkpoint)") }
     let offloading = try OffloadedModel(
       checkpoint, options.offload, experts: options.expertCache, engine: engine)

@@ -12,7 +12,7 @@ struct LoadedPairModel {
   let tokens: CaptionTokens
   let file: String
   let engine: Engine
-  private let normalisation: PixelNormalisation
+  private let normalization: PixelNormalization
 
   /// - Parameter checkpoint: a file, a run's folder, or nil for the latest run.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is missing, damaged, or holds another kind of model.
@@ -27,13 +27,13 @@ struct LoadedPairModel {
     }
     engine = try Engine(threads: threads)
     tokens = try CaptionTokens(TokenizerAttachments.load(loaded.info.attachments))
-    normalisation = config.data.pixelNormalisation
+    normalization = config.data.pixelNormalization
     model = try MultimodalTransformer(config.model, seed: nil, engine: engine)
     try loaded.restore(model)
   }
 
   func input(_ image: RGBImage) -> Tensor {
-    image.input(side: model.config.vision.image, normalisation: normalisation)
+    image.input(side: model.config.vision.image, normalization: normalization)
   }
 }
 

@@ -129,7 +129,7 @@ public struct TrainSession {
     let team =
       world.size > 1
       ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
-    let job = try data.makeJob(config, training: true, filled: checkpoint != nil, engine: engine, team: team)
+    let job = try data.makeJob(config, training: true, loadsWeights: checkpoint != nil, engine: engine, team: team)
     try initial?.fill(
       job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
     team?.requireSame("configuration", RunConfig.table.yaml(config))

@@ -98,9 +98,9 @@ public struct AnalysisSession {
       choice.path, config, checkpoint: first, training: A.needsTrainingPart, human)
     let parts = try opened.parts(training: A.needsTrainingPart)
     if let note = try choice.note(choice.compare(parts), data: opened.path) { human.line("note: \(note)") }
-    let job = try opened.makeJob(config, training: A.needsTrainingPart, filled: true, engine: engine, team: nil)
+    let job = try opened.makeJob(config, training: A.needsTrainingPart, loadsWeights: true, engine: engine, team: nil)
     guard let task = job as? any ProbedTask else {
-      throw TrainError("\(model)", found: "a checkpoint of the task \(first.info.task), which cannot be analysed")
+      throw TrainError("\(model)", found: "a checkpoint of the task \(first.info.task), which cannot be analyzed")
     }
     var series = AnalysisSeries<A.Measurement>(
       label: "\(first.info.preset) \(config.model.moe.variant)", config: config.model)

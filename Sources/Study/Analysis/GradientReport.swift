@@ -60,7 +60,7 @@ extension GradientAnalysis {
       LinePlot(
         title: title, xLabel: "state", yLabel: label,
         series: series.enumerated().map {
-          .init($1.label, curve($1.last, relative: relative), style: .marked, colour: $0)
+          .init($1.label, curve($1.last, relative: relative), style: .marked, color: $0)
         }, xRange: 0...Double(states.count - 1), isLogarithmic: !relative,
         xNames: states.map(\.name))
     }

@@ -15,7 +15,7 @@ enum RoutingFigures {
         .init(
           one.last.distance(block)?.name ?? StreamState.output(block).name,
           one.points.compactMap { step, measured in value(measured, block).map { (Double(step), $0) } },
-          style: .marked, colour: index)
+          style: .marked, color: index)
       }
     }
     let stability = one.last.calls.enumerated().map { index, call in
@@ -24,7 +24,7 @@ enum RoutingFigures {
         zip(one.points, one.points.dropFirst()).compactMap { before, after in
           after.value.calls.first { $0.block == call.block && $0.route == call.route }
             .map { (Double(after.step), RoutingTables.kept($0, since: before.value)) }
-        }, style: .marked, colour: index)
+        }, style: .marked, color: index)
     }
     let range = Double(one.points[0].step)...Double(max(one.points[one.points.count - 1].step, one.points[0].step + 1))
     return PlotFigure(
@@ -70,7 +70,7 @@ enum RoutingFigures {
           let points = own.filter { $0.meanProbabilities.count > choice }.map {
             (x: Double(blocks.firstIndex(of: $0.block)!), y: $0.meanProbabilities[choice])
           }
-          curves.append(.init("\(one.label), \(what)", points, style: .marked, colour: curves.count))
+          curves.append(.init("\(one.label), \(what)", points, style: .marked, color: curves.count))
         }
       }
     }

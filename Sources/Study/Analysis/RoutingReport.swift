@@ -12,7 +12,7 @@ extension RoutingAnalysis {
         + ((series.first?.last).flatMap(ExpertPictures.legend).map { $0 + "\n" } ?? ""),
       tables: [
         ("calls.csv", RoutingTables.calls(series)), ("layers.csv", RoutingTables.layers(series)),
-        ("load.csv", RoutingTables.load(series)), ("specialisation.csv", RoutingTables.specialisation(series)),
+        ("load.csv", RoutingTables.load(series)), ("specialization.csv", RoutingTables.specialization(series)),
       ],
       figures: [
         ("over-training.png", RoutingFigures.overTraining(series)), ("load.png", RoutingFigures.load(series)),

@@ -90,7 +90,7 @@ enum RoutingTables {
 
   /// What each expert takes at the last checkpoint: the choices with each label, and which share of the label's choices
   /// they are; what never occurs is left out.
-  static func specialisation(_ series: [Series]) -> CSVTable {
+  static func specialization(_ series: [Series]) -> CSVTable {
     var table = CSVTable(["model", "block", "route", "expert", "kind", "value", "choices", "share_of_value"])
     for one in series {
       for call in one.last.calls {

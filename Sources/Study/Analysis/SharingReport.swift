@@ -78,7 +78,7 @@ extension SharingAnalysis {
         LinePlot(
           title: "Last checkpoints", xLabel: "parameters, millions", yLabel: "validation loss, nats",
           series: series.enumerated().map { index, one in
-            .init(one.label, [(Double(one.last.parameters) / 1e6, one.last.valLoss)], style: .marked, colour: index)
+            .init(one.label, [(Double(one.last.parameters) / 1e6, one.last.valLoss)], style: .marked, color: index)
           })
       ], width: 1000, height: 600)
   }
@@ -87,7 +87,7 @@ extension SharingAnalysis {
     func curves(_ value: (SharingMeasurement, Int) -> Double) -> [LinePlot.Series] {
       series.enumerated().map { index, one in
         .init(
-          one.label, (0...one.last.layers).map { (Double($0), value(one.last, $0)) }, style: .marked, colour: index)
+          one.label, (0...one.last.layers).map { (Double($0), value(one.last, $0)) }, style: .marked, color: index)
       }
     }
     return PlotFigure(

@@ -31,7 +31,7 @@ struct SimilarityMeasurement {
     func mean(_ values: [Double]) -> Double { values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count) }
     return [
       ("cosine of In and 1M", cosine[0][2]),
-      ("cosine of neighbouring blocks' outputs, mean", mean(blockSteps)),
+      ("cosine of neighboring blocks' outputs, mean", mean(blockSteps)),
       ("the same, smallest", blockSteps.min() ?? .nan),
       ("cosine of In, 1A, 1M with later states, mean", mean(early.flatMap { i in late.map { cosine[i][$0] } })),
       ("cosine among later states, mean", mean(late.flatMap { i in (i + 1..<states.count).map { cosine[i][$0] } })),

@@ -62,10 +62,10 @@ extension SimilarityAnalysis {
         series: [
           .init(
             "attention", blocks.map { (Double($0), value.changeByAttention($0) / value.lengths[2 * $0]) },
-            style: .marked, colour: 0),
+            style: .marked, color: 0),
           .init(
             "MLP or MoE", blocks.map { (Double($0), value.changeByMLP($0) / value.lengths[2 * $0 + 1]) },
-            style: .marked, colour: 1),
+            style: .marked, color: 1),
         ], xRange: -0.2...Double(value.layers) - 0.8, xNames: blocks.map { "\($0 + 1)" })
     }
     return PlotFigure(

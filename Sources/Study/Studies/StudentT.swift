@@ -22,7 +22,7 @@ enum StudentT {
     }
   }
 
-  /// The regularised incomplete beta function I_x(a, b).
+  /// The regularized incomplete beta function I_x(a, b).
   private static func incompleteBeta(_ x: Double, _ a: Double, _ b: Double) -> Double {
     if x <= 0 { return 0 }
     if x >= 1 { return 1 }
@@ -32,9 +32,9 @@ enum StudentT {
 
   /// I_x(a, b) by its continued fraction (Lentz's method).
   private static func betaFraction(_ x: Double, _ a: Double, _ b: Double) -> Double {
-    let normaliser: Double = lgamma(a + b) - lgamma(a) - lgamma(b)
+    let normalizer: Double = lgamma(a + b) - lgamma(a) - lgamma(b)
     let powers: Double = a * log(x) + b * log(1 - x)
-    let front = exp(normaliser + powers) / a
+    let front = exp(normalizer + powers) / a
     let tiny = 1e-300
     var c = 1.0
     var d = 1 - (a + b) * x / (a + 1)

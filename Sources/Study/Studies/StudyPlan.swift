@@ -4,7 +4,7 @@ import MMoEFiles
 import MMoEReport
 import MMoETrain
 
-/// A study: variants of one configuration, each trained with several seeds. Seeds decide initialisation and the order of
+/// A study: variants of one configuration, each trained with several seeds. Seeds decide initialization and the order of
 /// the data, which is therefore the same for all variants of a seed.
 ///
 ///     task: lm

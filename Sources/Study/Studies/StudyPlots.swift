@@ -48,7 +48,7 @@ struct StudyPlots {
       let points = sums.filter { $0.value.count == line.values.count }.sorted { $0.key < $1.key }
         .map { (x: Double($0.key), y: $0.value.sum / Double($0.value.count)) }
       guard !points.isEmpty else { return nil }
-      return .init(line.variant, points, style: index < 7 ? .solid : .dashed, colour: index)
+      return .init(line.variant, points, style: index < 7 ? .solid : .dashed, color: index)
     }
     guard !series.isEmpty else { return nil }
     return PlotFigure(
@@ -64,7 +64,7 @@ struct StudyPlots {
     let series = plan.variants.enumerated().compactMap { index, variant -> LinePlot.Series? in
       let points = rows.filter { $0.purpose == .search && $0.variant == variant.name }
         .compactMap { row in row.validationLoss.map { (x: log10(row.learningRate), y: $0) } }.sorted { $0.x < $1.x }
-      return points.isEmpty ? nil : .init(variant.name, points, style: .marked, colour: index)
+      return points.isEmpty ? nil : .init(variant.name, points, style: .marked, color: index)
     }
     guard !series.isEmpty else { return nil }
     return PlotFigure(

@@ -3,7 +3,7 @@ import Foundation
 /// MADV_HUGEPAGE, which the C library guards by a feature macro.
 private let adviseHugePages: Int32 = 14
 
-/// One range of addresses from which large buffers are cut, and in which free neighbours join.
+/// One range of addresses from which large buffers are cut, and in which free neighbors join.
 ///
 /// A gradient can so stand where activations of other sizes have stood, which free lists by size do not allow: the
 /// memory taken is that of a step's largest moment, not the sum of the largest numbers of every size. A step takes and

@@ -47,7 +47,7 @@ public final class BufferPool: Sendable {
     bytes < largeBytes ? sizeClass(bytes) : BufferArena.size(bytes)
   }
 
-  /// Returns a buffer of at least `bytes` bytes, uninitialised.
+  /// Returns a buffer of at least `bytes` bytes, uninitialized.
   func take(_ bytes: Int) -> UnsafeMutableRawPointer {
     let size = BufferPool.occupied(bytes)
     let address: UInt? = state.withLock {
@@ -94,7 +94,7 @@ package final class Storage: @unchecked Sendable {
   public let pointer: UnsafeMutablePointer<Float>
   public let count: Int
 
-  /// An uninitialised buffer of `count` floats.
+  /// An uninitialized buffer of `count` floats.
   public init(count: Int) {
     self.count = count
     pointer = BufferPool.shared.take(max(count, 1) * 4).assumingMemoryBound(to: Float.self)

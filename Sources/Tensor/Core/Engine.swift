@@ -24,7 +24,7 @@ public struct EngineError: FaultError {
 public final class Engine: @unchecked Sendable {
   public let pool: WorkerPool
   public let backend: BLASBackend
-  /// What matrix products of layers read. Routers, norms, softmax, losses and the optimiser are float32 always.
+  /// What matrix products of layers read. Routers, norms, softmax, losses and the optimizer are float32 always.
   public let dtype: DType
   /// When every operation ran, where someone wants to know.
   public var timeline: Timeline?

@@ -38,8 +38,8 @@ package final class Operand {
     pointer = .float32(tensor.pointer)
   }
 
-  /// An uninitialised array.
-  init(uninitialised count: Int, _ dtype: DType) {
+  /// An uninitialized array.
+  init(uninitialized count: Int, _ dtype: DType) {
     switch dtype {
     case .float32:
       storage = Storage(count: count)
@@ -67,7 +67,7 @@ extension Engine {
   /// - Parameter dtype: of this operand; the engine's when nil.
   package func operand(_ tensor: Tensor, _ dtype: DType? = nil) -> Operand {
     guard (dtype ?? self.dtype) == .bf16 else { return Operand(tensor) }
-    let copy = Operand(uninitialised: tensor.count, .bf16)
+    let copy = Operand(uninitialized: tensor.count, .bf16)
     let (source, target) = (tensor.pointer, copy.pointer.bf16!)
     forChunks(tensor.count) { r in
       mmoe_encode_bf16(target + r.lowerBound, source + r.lowerBound, r.count)

@@ -59,7 +59,7 @@ public final class Parameter {
   /// activations use it.
   public var gradient: Tensor {
     if let current { return current }
-    let fresh = Tensor(uninitialised: value.shape)
+    let fresh = Tensor(uninitialized: value.shape)
     current = fresh
     return fresh
   }

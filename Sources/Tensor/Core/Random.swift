@@ -4,12 +4,12 @@ import Foundation
 /// as 1, 2, 3", SC 2011).
 ///
 /// A draw is a pure function of `(seed, purpose, a, b, index)`, so shuffling, augmentation,
-/// initialisation and stochastic depth do not depend on the number of threads, ranks or loader
+/// initialization and stochastic depth do not depend on the number of threads, ranks or loader
 /// workers, and a resumed run sees exactly the numbers that an uninterrupted one would.
 public struct CounterRandom: Sendable {
   /// What the numbers are for. Two purposes never share a sequence.
   public enum Purpose: UInt32, Sendable {
-    case initialisation = 1
+    case initialization = 1
     case shuffle = 2
     case augmentation = 3
     case stochasticDepth = 4
@@ -120,7 +120,7 @@ public struct CounterRandom: Sendable {
     return mix(h)
   }
 
-  /// SplitMix64's finaliser.
+  /// SplitMix64's finalizer.
   static func mix(_ value: UInt64) -> UInt64 {
     var z = value &+ 0x9E37_79B9_7F4A_7C15
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9

@@ -30,7 +30,7 @@ public final class Tape {
   public private(set) var inspectedOutputs = 0
   private var adjoints: [(name: String, scope: String, run: () -> Void)] = []
   /// Whether a trainable parameter was met: what was computed before needs no gradient.
-  private var hasMetTrainable: Bool
+  private var dependsOnTrained: Bool
 
   /// - Parameter skipsFrozen: record nothing until a parameter is met that is not frozen, so that the backward pass ends
   ///   there and the activations before it are not kept. Not where ranks await each other's gradients: what one rank
@@ -38,7 +38,7 @@ public final class Tape {
   public init(_ engine: Engine, recording: Bool, skipsFrozen: Bool = false) {
     self.engine = engine
     isRecording = recording
-    hasMetTrainable = !skipsFrozen
+    dependsOnTrained = !skipsFrozen
   }
 
   /// `Σ weight · value` over all loss terms.
@@ -74,7 +74,7 @@ public final class Tape {
     _ name: String, _ output: Tensor, definedRows: Int? = nil, _ adjoint: @escaping (_ dOutput: Tensor) -> Void
   ) {
     inspect(name, output, rows: definedRows)
-    guard isRecording, hasMetTrainable else { return }
+    guard isRecording, dependsOnTrained else { return }
     let slot = output.slot
     slot.isNeeded = true
     adjoints.append(
@@ -91,7 +91,7 @@ public final class Tape {
   /// Registers an adjoint of several outputs, which looks for their gradients itself.
   public func record(_ name: String, _ outputs: [Tensor], _ adjoint: @escaping () -> Void) {
     for output in outputs { inspect(name, output, rows: nil) }
-    guard isRecording, hasMetTrainable else { return }
+    guard isRecording, dependsOnTrained else { return }
     for output in outputs { output.needsGradient = true }
     adjoints.append((name, scope, adjoint))
   }
@@ -118,7 +118,7 @@ public final class Tape {
   public func gradientTarget(_ slot: GradientSlot) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
     guard slot.isNeeded else { return nil }
     if let gradient = slot.gradient { return (gradient.pointer, 1) }
-    let gradient = Tensor(uninitialised: slot.shape)
+    let gradient = Tensor(uninitialized: slot.shape)
     slot.gradient = gradient
     return (gradient.pointer, 0)
   }
@@ -149,7 +149,7 @@ public final class Tape {
 
   /// Notes that an operation reads a parameter.
   func meet(_ parameter: Parameter) {
-    if !parameter.isFrozen { hasMetTrainable = true }
+    if !parameter.isFrozen { dependsOnTrained = true }
   }
 
   private func inspect(_ name: String, _ output: Tensor, rows: Int?) {

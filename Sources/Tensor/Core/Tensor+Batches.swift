@@ -1,7 +1,7 @@
 extension Tensor {
   /// Tensors `[1, …]` as one batch.
   package static func stacked(_ parts: [Tensor]) -> Tensor {
-    let result = Tensor(uninitialised: [parts.reduce(0) { $0 + $1.shape[0] }] + parts[0].shape.dropFirst())
+    let result = Tensor(uninitialized: [parts.reduce(0) { $0 + $1.shape[0] }] + parts[0].shape.dropFirst())
     var at = result.pointer
     for part in parts {
       at.update(from: part.pointer, count: part.count)

@@ -41,8 +41,8 @@ public final class Tensor: @unchecked Sendable {
     set { slot.isNeeded = newValue }
   }
 
-  /// An uninitialised tensor.
-  public init(uninitialised shape: [Int]) {
+  /// An uninitialized tensor.
+  public init(uninitialized shape: [Int]) {
     self.shape = shape
     count = shape.reduce(1, *)
     storage = Storage(count: count)
@@ -72,7 +72,7 @@ public final class Tensor: @unchecked Sendable {
 
   /// A tensor filled with one value.
   public convenience init(repeating value: Float, shape: [Int]) {
-    self.init(uninitialised: shape)
+    self.init(uninitialized: shape)
     pointer.update(repeating: value, count: count)
   }
 
@@ -81,7 +81,7 @@ public final class Tensor: @unchecked Sendable {
 
   /// A tensor with the given elements, row-major.
   public convenience init(_ values: [Float], shape: [Int]) {
-    self.init(uninitialised: shape)
+    self.init(uninitialized: shape)
     precondition(values.count == count, "\(values.count) values for shape \(shape)")
     values.withUnsafeBufferPointer { pointer.update(from: $0.baseAddress!, count: count) }
   }
@@ -115,7 +115,7 @@ public final class Tensor: @unchecked Sendable {
 
   /// A copy with storage of its own.
   public func copy() -> Tensor {
-    let result = Tensor(uninitialised: shape)
+    let result = Tensor(uninitialized: shape)
     result.pointer.update(from: pointer, count: count)
     return result
   }

@@ -30,8 +30,8 @@ struct AdapterPass {
     let operand: Operand
 
     init(_ rows: Int, _ rank: Int, _ engine: Engine) {
-      values = Tensor(uninitialised: [rows, rank])
-      operand = engine.dtype == .bf16 ? Operand(uninitialised: rows * rank, .bf16) : Operand(values)
+      values = Tensor(uninitialized: [rows, rank])
+      operand = engine.dtype == .bf16 ? Operand(uninitialized: rows * rank, .bf16) : Operand(values)
     }
   }
 

@@ -37,9 +37,9 @@ extension Tape {
     let blocks = spans.map(AttentionBlock.blocks)
     let longest = blocks.reduce(0) { max($0, $1.map(\.rows.count).max() ?? 0) }
     let scores = blocks.reduce(0) { most, own in max(most, own.map { $0.rows.count * $0.keys }.max() ?? 0) }
-    let y = Tensor(uninitialised: Array(qkv.shape.dropLast()) + [d])
+    let y = Tensor(uninitialized: Array(qkv.shape.dropLast()) + [d])
     // Heads of a sequence one after the other.
-    let logSumExp = Tensor(uninitialised: [heads * layout.rows])
+    let logSumExp = Tensor(uninitialized: [heads * layout.rows])
     let input = timed("attention") {
       let input = engine.operand(qkv)
       let (pq, py, pl) = (input.pointer, y.pointer, logSumExp.pointer)
@@ -144,7 +144,7 @@ extension Tape {
     cache.append(qkv, from: d)
     let keys = cache.count
     let scale = 1 / Float(width).squareRoot()
-    let y = Tensor(uninitialised: [rows, d])
+    let y = Tensor(uninitialized: [rows, d])
     timed("attention") {
       let (pq, py, pk, pv) = (qkv.pointer, y.pointer, cache.keys.pointer, cache.values.pointer)
       let kvColumns = cache.columns
@@ -196,8 +196,8 @@ public final class KeyValueCache {
   public private(set) var count = 0
 
   public init(capacity: Int, columns: Int) {
-    keys = Tensor(uninitialised: [capacity, columns])
-    values = Tensor(uninitialised: [capacity, columns])
+    keys = Tensor(uninitialized: [capacity, columns])
+    values = Tensor(uninitialized: [capacity, columns])
   }
 
   public var capacity: Int { keys.rows }

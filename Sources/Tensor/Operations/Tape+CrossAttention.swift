@@ -18,9 +18,9 @@ extension Tape {
     let scale = 1 / Float(width).squareRoot()
     let scores = pairs.reduce(0) { max($0, $1.queries.count * $1.keys.count) }
     let longest = pairs.reduce(0) { max($0, $1.queries.count) }
-    let y = Tensor(uninitialised: q.shape)
+    let y = Tensor(uninitialized: q.shape)
     if pairs.reduce(0, { $0 + $1.queries.count }) < q.rows { engine.fillZero(y.pointer, count: y.count) }
-    let logSumExp = Tensor(uninitialised: [heads * q.rows])
+    let logSumExp = Tensor(uninitialized: [heads * q.rows])
     let (queries, others) = timed("cross attention") {
       let (queries, others) = (engine.operand(q), engine.operand(keyValues))
       let (pq, pk, py, pl) = (queries.pointer, others.pointer, y.pointer, logSumExp.pointer)

@@ -24,7 +24,7 @@ extension Tape {
   /// `y = a + b`, the same number of elements, shaped as `a`.
   public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
     precondition(a.count == b.count, "add: \(a.shape) and \(b.shape)")
-    let y = Tensor(uninitialised: a.shape)
+    let y = Tensor(uninitialized: a.shape)
     timed("add") {
       let (pa, pb, py) = (a.pointer, b.pointer, y.pointer)
       engine.forChunks(y.count) { r in
@@ -48,7 +48,7 @@ extension Tape {
     precondition(rows % scales.count == 0, "scaleRows: \(rows) rows, \(scales.count) scales")
     let group = rows / scales.count
     func apply(_ source: Tensor) -> Tensor {
-      let result = Tensor(uninitialised: source.shape)
+      let result = Tensor(uninitialized: source.shape)
       let (ps, pr) = (source.pointer, result.pointer)
       engine.pool.run(scales.count) { s, _ in
         mmoe_scale(pr + s * group * d, ps + s * group * d, scales[s], group * d)
@@ -67,14 +67,14 @@ extension Tape {
     var total = 0.0
     for i in 0..<y.count { total += Double(y.pointer[i]) * Double(factors.pointer[i]) }
     recordLoss("inner product", value: total, weight: weight) { [self] in
-      let gradient = Tensor(uninitialised: y.shape)
+      let gradient = Tensor(uninitialized: y.shape)
       mmoe_scale(gradient.pointer, factors.pointer, weight, y.count)
       accumulate(gradient, into: y)
     }
   }
 
   private func copied(_ tensor: Tensor) -> Tensor {
-    let result = Tensor(uninitialised: tensor.shape)
+    let result = Tensor(uninitialized: tensor.shape)
     let (pr, pt) = (result.pointer, tensor.pointer)
     engine.forChunks(tensor.count) { r in
       (pr + r.lowerBound).update(from: pt + r.lowerBound, count: r.count)
@@ -88,7 +88,7 @@ extension Engine {
   public func dot(_ a: Tensor, _ b: Tensor) -> Double {
     let step = 1 << 12
     let chunks = (a.count + step - 1) / step
-    let partial = Tensor(uninitialised: [max(chunks, 1)])
+    let partial = Tensor(uninitialized: [max(chunks, 1)])
     let (pa, pb, pp) = (a.pointer, b.pointer, partial.pointer)
     pool.run(chunks) { chunk, _ in
       let start = chunk * step
@@ -103,7 +103,7 @@ extension Engine {
   public func columnMeans(_ x: Tensor) -> [Double] {
     let (rows, columns) = (x.rows, x.columns)
     let tiling = Tiling(rows, target: 512)
-    let partial = Tensor(uninitialised: [tiling.count, columns])
+    let partial = Tensor(uninitialized: [tiling.count, columns])
     let (px, pp) = (x.pointer, partial.pointer)
     pool.run(tiling.count) { tile, _ in
       let r = tiling[tile]

@@ -60,9 +60,9 @@ extension Tape {
       }
     }
     let tiles = groupTiles(offsets)
-    let y = Tensor(uninitialised: x.shape)
+    let y = Tensor(uninitialized: x.shape)
     let adapters = (AdapterPass(w1, rows: x.rows, self), AdapterPass(w2, rows: x.rows, self))
-    let pre = isRecording ? Operand(uninitialised: x.rows * width, engine.dtype) : nil
+    let pre = isRecording ? Operand(uninitialized: x.rows * width, engine.dtype) : nil
     let recalled = timed(name) {
       let (input, weights1, weights2) = (
         engine.operand(x), w1.operand(engine), w2.operand(engine)
@@ -138,7 +138,7 @@ extension Tape {
     // Column sums of each tile's pre-activation gradient, taken while it is in the cache; added up per group
     // in tile order below. Sized for the worst spread over groups, so that the buffer is the same at every step.
     let partial =
-      b1 == nil ? nil : Tensor(uninitialised: [dY.rows * 4 / feedForwardTile + groups, width])
+      b1 == nil ? nil : Tensor(uninitialized: [dY.rows * 4 / feedForwardTile + groups, width])
     let pp = pre.pointer
     let adjoints = (adapters.0.map(AdapterPass.Adjoint.init), adapters.1.map(AdapterPass.Adjoint.init))
     do {
@@ -200,7 +200,7 @@ extension Tape {
     let (width, d) = (w1.shape[w1.shape.count - 2], w1.shape[w1.shape.count - 1])
     let hidden = w2.shape[w2.shape.count - 1]
     let (weights1, weights2) = (w1.operand(engine), w2.operand(engine))
-    let activated = Operand(uninitialised: rows * hidden, engine.dtype)
+    let activated = Operand(uninitialized: rows * hidden, engine.dtype)
     let (pp, pd, pa, ps) = (pre.pointer, dOutput.pointer, activated.pointer, partial?.pointer)
     let (pw1, pw2) = (weights1.pointer, weights2.pointer)
     let dX = gradientTarget(slot)

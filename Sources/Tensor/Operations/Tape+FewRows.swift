@@ -24,7 +24,7 @@ extension Tape {
     _ x: Tensor, weight: TapedParameter, bias: TapedParameter?, residual: Tensor?
   ) -> Tensor {
     let (out, inner, rows) = (weight.shape[0], weight.shape[1], x.rows)
-    let y = Tensor(uninitialised: x.shape.dropLast() + [out])
+    let y = Tensor(uninitialized: x.shape.dropLast() + [out])
     let tiles = Tiling(out, target: max(64, out / 8))
     let rowTiles = Tiling(rows, target: 64)
     let (px, pw, py) = (x.pointer, weight.value.pointer, y.pointer)
@@ -52,9 +52,9 @@ extension Tape {
     for group in 0..<offsets.count - 1 {
       groups += Array(repeating: group, count: offsets[group + 1] - offsets[group])
     }
-    let y = Tensor(uninitialised: x.shape)
-    let activated = Tensor(uninitialised: [rows, hidden])
-    let pre = Tensor(uninitialised: [rows, width])
+    let y = Tensor(uninitialized: x.shape)
+    let activated = Tensor(uninitialized: [rows, hidden])
+    let pre = Tensor(uninitialized: [rows, width])
     let (px, py, pr) = (x.pointer, y.pointer, residual?.pointer)
     let (pa, pp) = (activated.pointer, pre.pointer)
     let (pw1, pb1) = (w1.value.pointer, b1?.value.pointer)

@@ -11,7 +11,7 @@ extension Tape {
   public func identityExperts(_ x: Tensor, _ choice: GateChoice, first: Int, base: Tensor) -> Tensor {
     let (d, tokens, k) = (x.columns, choice.tokens, choice.k)
     let (gates, experts, first) = (choice.gates, choice.experts, Int32(first))
-    let y = Tensor(uninitialised: base.shape)
+    let y = Tensor(uninitialized: base.shape)
     timed("identity experts") {
       let (px, py, pg, pb) = (x.pointer, y.pointer, gates.pointer, base.pointer)
       experts.withUnsafeBufferPointer { buffer in
@@ -24,7 +24,7 @@ extension Tape {
       }
     }
     record("identity experts", y) { [self] dY in
-      let (dX, dGates) = (Tensor(uninitialised: x.shape), Tensor(uninitialised: gates.shape))
+      let (dX, dGates) = (Tensor(uninitialized: x.shape), Tensor(uninitialized: gates.shape))
       let (px, pd, pg, pdx, pdg) = (x.pointer, dY.pointer, gates.pointer, dX.pointer, dGates.pointer)
       experts.withUnsafeBufferPointer { buffer in
         let pe = buffer.baseAddress!

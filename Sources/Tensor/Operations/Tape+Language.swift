@@ -10,7 +10,7 @@ public struct RotaryAngles {
 
   public init(positions: Int, width: Int, base: Double) {
     self.width = width
-    table = Tensor(uninitialised: [positions, width])
+    table = Tensor(uninitialized: [positions, width])
     let half = width / 2
     for position in 0..<positions {
       for i in 0..<half {
@@ -38,7 +38,7 @@ extension Tape {
     let (rows, d) = (ids.count, table.shape[1])
     precondition(rows % sequence == 0, "embedding: \(rows) ids, T=\(sequence)")
     precondition(positions.map { first + sequence <= $0.shape[0] } ?? true, "embedding: position")
-    let y = Tensor(uninitialised: [rows, d])
+    let y = Tensor(uninitialized: [rows, d])
     timed("embedding") {
       let (py, pt, pp) = (y.pointer, table.value.pointer, positions?.value.pointer)
       engine.forRowTiles(rows) { r, _, _ in

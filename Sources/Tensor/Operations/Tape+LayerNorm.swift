@@ -9,9 +9,9 @@ extension Tape {
   ) -> Tensor {
     let (weight, bias) = (read(weight), read(bias))
     let (rows, d) = (x.rows, x.columns)
-    let statistics = Tensor(uninitialised: [2, rows])
+    let statistics = Tensor(uninitialized: [2, rows])
     let compute = { [engine] in
-      let y = Tensor(uninitialised: x.shape)
+      let y = Tensor(uninitialized: x.shape)
       let (px, py, ps) = (x.pointer, y.pointer, statistics.pointer)
       let (pg, pb) = (weight.value.pointer, bias.value.pointer)
       engine.forRowTiles(rows, target: 256) { r, _, _ in
@@ -26,10 +26,10 @@ extension Tape {
     record("layer norm", y) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, statistics.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
-      let partial = Tensor(uninitialised: [2, tiling.count, d])
+      let partial = Tensor(uninitialized: [2, tiling.count, d])
       let pp = partial.pointer
       // An input that wants no gradient gets one that nobody reads: the kernel stays single.
-      let unread = x.needsGradient ? nil : Tensor(uninitialised: x.shape)
+      let unread = x.needsGradient ? nil : Tensor(uninitialized: x.shape)
       let dX = gradientTarget(x) ?? (pointer: unread!.pointer, beta: Float(0))
       engine.pool.run(tiling.count) { tile, _ in
         let r = tiling[tile]
@@ -56,9 +56,9 @@ extension Tape {
   public func rmsNorm(_ x: Tensor, weight: Parameter, epsilon: Float) -> Tensor {
     let weight = read(weight)
     let (rows, d) = (x.rows, x.columns)
-    let rstd = Tensor(uninitialised: [rows])
+    let rstd = Tensor(uninitialized: [rows])
     let compute = { [engine] in
-      let y = Tensor(uninitialised: x.shape)
+      let y = Tensor(uninitialized: x.shape)
       let (px, py, ps, pg) = (x.pointer, y.pointer, rstd.pointer, weight.value.pointer)
       engine.forRowTiles(rows, target: 256) { r, _, _ in
         let at = r.lowerBound
@@ -71,9 +71,9 @@ extension Tape {
     record("rms norm", y) { [self] dY in
       let (px, pd, ps, pg) = (x.pointer, dY.pointer, rstd.pointer, weight.value.pointer)
       let tiling = Tiling(rows, target: 256)
-      let partial = Tensor(uninitialised: [tiling.count, d])
+      let partial = Tensor(uninitialized: [tiling.count, d])
       let pp = partial.pointer
-      let unread = x.needsGradient ? nil : Tensor(uninitialised: x.shape)
+      let unread = x.needsGradient ? nil : Tensor(uninitialized: x.shape)
       let dX = gradientTarget(x) ?? (pointer: unread!.pointer, beta: Float(0))
       engine.pool.run(tiling.count) { tile, _ in
         let r = tiling[tile]

@@ -21,7 +21,7 @@ extension Tape {
     if !isRecording && weight.adapter == nil && readsRowByRow(rows, dtype) {
       return timed(name) { linearFewRows(x, weight: weight, bias: bias, residual: residual) }
     }
-    let y = Tensor(uninitialised: x.shape.dropLast() + [out])
+    let y = Tensor(uninitialized: x.shape.dropLast() + [out])
     let adapter = AdapterPass(weight, rows: rows, self)
     let recalled = timed(name) {
       let (input, weights) = (engine.operand(x, dtype), weight.operand(engine, dtype))

@@ -22,9 +22,9 @@ extension Tape {
     let weight = read(weight)
     let (rows, d) = (shared.rows, shared.columns)
     precondition(kind != .add && weight.shape[0] == (kind == .cg1 ? 1 : 2), "coefficientGate")
-    let y = Tensor(uninitialised: shared.shape)
+    let y = Tensor(uninitialized: shared.shape)
     // [rows, 2]: the factors of shared and routed.
-    let factors = Tensor(uninitialised: [rows, 2])
+    let factors = Tensor(uninitialized: [rows, 2])
     timed("coefficient gate") {
       let (ps, pr, pz, py) = (shared.pointer, routed.pointer, z.pointer, y.pointer)
       let (pw, pf) = (weight.value.pointer, factors.pointer)
@@ -46,9 +46,9 @@ extension Tape {
     }
     record("coefficient gate", y) { [self] dY in
       let (dShared, dRouted) = (
-        Tensor(uninitialised: shared.shape), Tensor(uninitialised: routed.shape)
+        Tensor(uninitialized: shared.shape), Tensor(uninitialized: routed.shape)
       )
-      let logits = Tensor(uninitialised: [rows, 2])
+      let logits = Tensor(uninitialized: [rows, 2])
       let (ps, pr, pf, pd) = (shared.pointer, routed.pointer, factors.pointer, dY.pointer)
       let (pds, pdr, pl) = (dShared.pointer, dRouted.pointer, logits.pointer)
       engine.forRowTiles(rows, target: 256) { r, _, _ in

@@ -30,7 +30,7 @@ extension Tape {
   /// - Returns: `[ranges, d]`.
   public func meanRows(_ x: Tensor, of ranges: [Range<Int>]) -> Tensor {
     let d = x.columns
-    let y = Tensor(uninitialised: [ranges.count, d])
+    let y = Tensor(uninitialized: [ranges.count, d])
     timed("mean") {
       let (px, py) = (x.pointer, y.pointer)
       engine.pool.run(ranges.count) { index, _ in
@@ -118,7 +118,7 @@ extension Tape {
     }
   }
 
-  /// The symmetric contrastive loss of CLIP (Radford et al., arXiv 2103.00020): rows are normalised, similarities scaled by
+  /// The symmetric contrastive loss of CLIP (Radford et al., arXiv 2103.00020): rows are normalized, similarities scaled by
   /// `exp(logScale)`, and every row of one side must find its row of the other side among all.
   ///
   /// - Parameters:
@@ -132,16 +132,16 @@ extension Tape {
     let logScale = read(logScale)
     precondition(a.shape == b.shape, "contrastiveLoss: \(a.shape) and \(b.shape)")
     let (n, d) = (a.rows, a.columns)
-    let (u, v) = (normalisedRows(a), normalisedRows(b))
+    let (u, v) = (normalizedRows(a), normalizedRows(b))
     let scale = exp(logScale.value.item)
     // Similarities, then their gradient; both sides' softmax.
-    let cosines = Tensor(uninitialised: [n, n])
-    let dCosines = Tensor(uninitialised: [n, n])
+    let cosines = Tensor(uninitialized: [n, n])
+    let dCosines = Tensor(uninitialized: [n, n])
     var (loss, right) = (0.0, 0.0)
     timed("contrastive") {
       let (pc, pg) = (cosines.pointer, dCosines.pointer)
       engine.product(false, true, n, n, d, u.rows.pointer, d, v.rows.pointer, d, pc, n)
-      let side = Tensor(uninitialised: [n, n])
+      let side = Tensor(uninitialized: [n, n])
       let targets = (0..<n).map(Int32.init)
       var losses = [Float](repeating: 0, count: n)
       var ranks = [Int32](repeating: 0, count: n)
@@ -171,7 +171,7 @@ extension Tape {
       }
       mmoe_scale(pg, pg, scale, n * n)
       for (isTransposed, x, own, other) in [(false, a, u, v), (true, b, v, u)] where x.needsGradient {
-        let gradient = Tensor(uninitialised: [n, d])
+        let gradient = Tensor(uninitialized: [n, d])
         engine.product(isTransposed, false, n, d, n, pg, n, other.rows.pointer, d, gradient.pointer, d)
         // Through y = x / |x|: dx = (dy − y (y · dy)) / |x|.
         for row in 0..<n {
@@ -185,9 +185,9 @@ extension Tape {
     return (loss, right / Double(max(2 * n, 1)))
   }
 
-  private func normalisedRows(_ x: Tensor) -> (rows: Tensor, norms: [Float]) {
+  private func normalizedRows(_ x: Tensor) -> (rows: Tensor, norms: [Float]) {
     let d = x.columns
-    let rows = Tensor(uninitialised: x.shape)
+    let rows = Tensor(uninitialized: x.shape)
     let norms = (0..<x.rows).map { row -> Float in
       let norm = max(dot(x.pointer + row * d, x.pointer + row * d, d).squareRoot(), 1e-12)
       mmoe_scale(rows.pointer + row * d, x.pointer + row * d, 1 / norm, d)

@@ -8,7 +8,7 @@ extension Tape {
   public func patches(_ images: Tensor, patch: Int) -> Tensor {
     let (batch, channels, size) = (images.shape[0], images.shape[1], images.shape[2])
     let (side, width) = (size / patch, channels * patch * patch)
-    let y = Tensor(uninitialised: [batch * side * side, width])
+    let y = Tensor(uninitialized: [batch * side * side, width])
     timed("patches") {
       let (pi, py) = (images.pointer, y.pointer)
       engine.pool.run(batch) { b, _ in
@@ -45,7 +45,7 @@ extension Tape {
     let own = sequence - extra
     precondition(x.rows % own == 0, "addPositions: \(x.shape), \(positions.shape)")
     let batch = x.rows / own
-    let y = Tensor(uninitialised: [batch * sequence, d])
+    let y = Tensor(uninitialized: [batch * sequence, d])
     timed("positions") {
       let (px, py, pp) = (x.pointer, y.pointer, positions.value.pointer)
       let pc = classToken?.value.pointer
@@ -71,7 +71,7 @@ extension Tape {
       if extra == 0 {
         accumulate(dY, into: slot)
       } else if slot.isNeeded {
-        let dX = Tensor(uninitialised: slot.shape)
+        let dX = Tensor(uninitialized: slot.shape)
         let px = dX.pointer
         engine.pool.run(batch) { b, _ in
           (px + b * own * d).update(from: pd + (b * sequence + extra) * d, count: own * d)
@@ -88,7 +88,7 @@ extension Tape {
   /// - Returns: `[B, d]`.
   public func pool(_ x: Tensor, sequence: Int, mean: Bool) -> Tensor {
     let (d, batch) = (x.columns, x.rows / sequence)
-    let y = Tensor(uninitialised: [batch, d])
+    let y = Tensor(uninitialized: [batch, d])
     timed("pool") {
       let (px, py) = (x.pointer, y.pointer)
       engine.pool.run(batch) { b, _ in
@@ -102,7 +102,7 @@ extension Tape {
     }
     let slot = x.slot
     record("pool", y) { [self] dY in
-      let dX = Tensor(uninitialised: slot.shape)
+      let dX = Tensor(uninitialized: slot.shape)
       let (px, pd) = (dX.pointer, dY.pointer)
       engine.pool.run(batch) { b, _ in
         for t in 0..<sequence {

@@ -28,7 +28,7 @@ extension Tape {
     let divisor = divisor ?? Double(targets.count { $0 >= 0 })
     let scale = divisor > 0 ? weight / Float(divisor) : 0
     var losses = [Float](repeating: 0, count: rows)
-    let dX = isRecording && x.needsGradient ? Tensor(uninitialised: x.shape) : nil
+    let dX = isRecording && x.needsGradient ? Tensor(uninitialized: x.shape) : nil
     timed("head + cross-entropy") {
       let elements = engine.dtype == .bf16 ? 2 * chunkFloats : chunkFloats
       let chunks = Tiling(rows, target: min(max(elements / classes, 256), 4096))
@@ -158,10 +158,10 @@ private struct HeadChunk {
     // With bfloat16 a tile of float32 logits passes through scratch that should stay in the cache.
     slices = Tiling(classes, target: dtype == .bf16 ? 1024 : 4096)
     rowTarget = dtype == .bf16 || slices.count == 1 ? 192 : rows
-    logits = Operand(uninitialised: rows * classes, dtype)
-    maxima = Tensor(uninitialised: [slices.count, rows])
-    sums = Tensor(uninitialised: [slices.count, rows])
-    targetLogits = Tensor(uninitialised: [rows])
+    logits = Operand(uninitialized: rows * classes, dtype)
+    maxima = Tensor(uninitialized: [slices.count, rows])
+    sums = Tensor(uninitialized: [slices.count, rows])
+    targetLogits = Tensor(uninitialized: [rows])
   }
 
   /// Rows of a tile: a small vocabulary is one slice, so that rows must give the threads work; a large one has slices

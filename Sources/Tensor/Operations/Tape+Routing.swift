@@ -38,20 +38,20 @@ extension Tape {
   /// - Parameters:
   ///   - logits: `[T, E]`.
   ///   - k: choices a token.
-  ///   - renormalise: whether the weights are a softmax over the chosen logits, which is the chosen probabilities over
+  ///   - renormalize: whether the weights are a softmax over the chosen logits, which is the chosen probabilities over
   ///     their sum (usual for k > 1).
   ///   - selectionBias: `[E]`, added to the probabilities for the choice, not for the weights
   ///     (balancing without a loss; Wang et al., arXiv 2408.15664).
   ///   - exclude: `[T]`, one expert that each token may not take (DGMoE's constraint).
   public func gate(
-    _ logits: Tensor, k: Int, renormalise: Bool, selectionBias: [Float]? = nil,
+    _ logits: Tensor, k: Int, renormalize: Bool, selectionBias: [Float]? = nil,
     exclude: [Int32]? = nil
   ) -> GateChoice {
     let (tokens, count) = (logits.rows, logits.columns)
     precondition(k >= 1 && k + (exclude == nil ? 0 : 1) <= count, "gate: k=\(k), E=\(count)")
-    let probabilities = Tensor(uninitialised: [tokens, count])
-    let gates = Tensor(uninitialised: [tokens, k])
-    let logSumExp = Tensor(uninitialised: [tokens])
+    let probabilities = Tensor(uninitialized: [tokens, count])
+    let gates = Tensor(uninitialized: [tokens, k])
+    let logSumExp = Tensor(uninitialized: [tokens])
     let bias = selectionBias.map { Tensor($0, shape: [count]) }
     var experts = [Int32](repeating: 0, count: tokens * k)
     timed("gate") {
@@ -64,7 +64,7 @@ extension Tape {
             let t = r.lowerBound
             mmoe_route(
               pz + t * count, pb, px.map { $0 + t }, pp + t * count, pe + t * k, pg + t * k,
-              pl + t, r.count, count, k, renormalise ? 1 : 0)
+              pl + t, r.count, count, k, renormalize ? 1 : 0)
           }
         }
       }
@@ -88,7 +88,7 @@ extension Tape {
           mmoe_route_backward(
             dLogits.pointer + t * count, pp + t * count, pe + t * k, pg + t * k,
             dGates.map { $0 + t * k }, dP.map { $0 + t * count }, dL.map { $0 + t }, r.count,
-            count, k, renormalise ? 1 : 0)
+            count, k, renormalize ? 1 : 0)
         }
       }
       (gates.gradient, probabilities.gradient, logSumExp.gradient) = (nil, nil, nil)
@@ -108,7 +108,7 @@ extension Tape {
   ) -> Tensor {
     let d = x.columns
     let gather = { [engine] (x: Tensor) in
-      let y = Tensor(uninitialised: [capacity, d])
+      let y = Tensor(uninitialized: [capacity, d])
       let (px, py) = (x.pointer, y.pointer)
       source.withUnsafeBufferPointer { buffer in
         guard let ps = buffer.baseAddress else { return }
@@ -146,7 +146,7 @@ extension Tape {
     _ x: Tensor, gates: Tensor, position: [Int32], base: Tensor?
   ) -> Tensor {
     let (d, tokens, k) = (x.columns, gates.shape[0], gates.shape[1])
-    let y = Tensor(uninitialised: base?.shape ?? [tokens, d])
+    let y = Tensor(uninitialized: base?.shape ?? [tokens, d])
     timed("combine") {
       let (px, py, pg, pb) = (x.pointer, y.pointer, gates.pointer, base?.pointer)
       position.withUnsafeBufferPointer { buffer in
@@ -161,8 +161,8 @@ extension Tape {
     }
     let baseSlot = base?.slot
     record("combine", y) { [self] dY in
-      let dX = Tensor(uninitialised: x.shape)
-      let dGates = Tensor(uninitialised: gates.shape)
+      let dX = Tensor(uninitialized: x.shape)
+      let dGates = Tensor(uninitialized: gates.shape)
       let (px, pd, pg) = (x.pointer, dY.pointer, gates.pointer)
       let (pdx, pdg) = (dX.pointer, dGates.pointer)
       position.withUnsafeBufferPointer { buffer in

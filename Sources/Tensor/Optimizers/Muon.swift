@@ -70,7 +70,7 @@ public struct Muon: Optimizer {
     let costs = shapes.map { $0.map { Muon.flops($0.rows, $0.columns) } ?? 0 }
     let order = tiles.indices.sorted { (costs[$0], $1) > (costs[$1], $0) }
     let room = shapes.map { $0.map { Workspace.count($0.rows, $0.columns) } ?? 0 }.max() ?? 0
-    let memory = Tensor(uninitialised: [engine.threads, max(1, room)])
+    let memory = Tensor(uninitialized: [engine.threads, max(1, room)])
     let corrections = rest.corrections(number)
     engine.pool.run(tiles.count) { i, worker in
       let tile = tiles[order[i]]
@@ -136,9 +136,9 @@ public struct Muon: Optimizer {
   /// O of u, for a stack of matrices `[…, rows, columns]`.
   package func orthogonalized(_ u: Tensor, engine: Engine) -> Tensor {
     let (rows, columns) = (u.shape[u.shape.count - 2], u.shape[u.shape.count - 1])
-    let memory = Tensor(uninitialised: [Workspace.count(rows, columns)])
+    let memory = Tensor(uninitialized: [Workspace.count(rows, columns)])
     let work = Workspace(memory.pointer, rows, columns)
-    let result = Tensor(uninitialised: u.shape)
+    let result = Tensor(uninitialized: u.shape)
     for start in stride(from: 0, to: u.count, by: rows * columns) {
       work.x.update(from: u.pointer + start, count: rows * columns)
       (result.pointer + start).update(from: orthogonalize(work, engine), count: rows * columns)

@@ -16,7 +16,7 @@ extension HDF5Reader {
       expected: "finite numbers", remedy: "its training had diverged, use an earlier checkpoint")
   }
 
-  /// Reads all floating-point datasets, the optimiser's too.
+  /// Reads all floating-point datasets, the optimizer's too.
   ///
   /// - Throws: `TrainError` naming the first number that is NaN or infinite; `HDF5Error` for what cannot be read.
   package func requireFiniteNumbers() throws {

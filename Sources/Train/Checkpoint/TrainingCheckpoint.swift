@@ -12,7 +12,7 @@ public struct CheckpointInfo: Sendable, Equatable {
   public var task: String
   public var preset: String
   public var config: RunConfig
-  /// Optimiser steps taken. With the seed of the configuration this is the random state and the data position: every
+  /// Optimizer steps taken. With the seed of the configuration this is the random state and the data position: every
   /// draw and every batch is a function of (seed, step).
   public var step: Int
   /// The best value of the task's metric so far and its step; nil before the first evaluation.
@@ -147,7 +147,7 @@ public enum TrainingCheckpoint {
     try finish(writer, info, state)
   }
 
-  /// Writes a checkpoint without optimiser state from arrays that no model holds.
+  /// Writes a checkpoint without optimizer state from arrays that no model holds.
   ///
   /// - Parameters:
   ///   - arrays: names and shapes as `LoadedCheckpoint.modelArrays()` gives them.
@@ -214,7 +214,7 @@ public final class LoadedCheckpoint {
   public var file: String { reader.file }
   /// The files that it consists of, with their lengths in bytes.
   package var parts: [(file: String, bytes: Int)] { reader.files }
-  /// Numbers that have optimiser state.
+  /// Numbers that have optimizer state.
   package var trainedNumbers: Int {
     // Below optimizer/NAME/ the paths are those of the model.
     var counts: [Substring: Int] = [:]
@@ -292,7 +292,7 @@ public final class LoadedCheckpoint {
     }
     guard reader.exists(CheckpointLayout.optimizer) else {
       throw TrainError(
-        file, found: "holds no optimiser state, so training cannot go on from it",
+        file, found: "holds no optimizer state, so training cannot go on from it",
         remedy: "resume from another checkpoint")
     }
     for (name, parameter, values, slice) in optimizer.state(of: model.parameters) {
@@ -301,7 +301,7 @@ public final class LoadedCheckpoint {
         try read(parameter, into: values, under: group)
         continue
       }
-      let whole = Tensor(uninitialised: parameter.shape)
+      let whole = Tensor(uninitialized: parameter.shape)
       try read(parameter, into: whole, under: group)
       values.pointer.update(from: whole.pointer + slice.lowerBound, count: slice.count)
     }

@@ -7,7 +7,7 @@ import MMoETensor
 /// One optimizer step: the micro-batches forward and backward, then the update, and what the metrics say of both.
 final class TrainingStep {
   /// A value that must be finite is not; every rank finds it together.
-  struct NotFinite: Error {
+  struct NotFinite: Error, @unchecked Sendable {
     /// In words, such as "loss".
     let what: String
     /// The forward pass that it came from, to be computed once more.

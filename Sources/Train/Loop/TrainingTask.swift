@@ -12,11 +12,11 @@ public protocol TrainingTask: AnyObject {
   /// What throughput counts, such as `images`.
   var unit: String { get }
   var model: any TrainableModel { get }
-  /// Units of one optimiser step.
+  /// Units of one optimizer step.
   var unitsPerStep: Int { get }
-  /// Optimiser steps until the data was seen about once.
+  /// Optimizer steps until the data was seen about once.
   var stepsPerEpoch: Int { get }
-  /// Floating-point operations of one optimiser step, counted as `ModelCosts` does: the most that routing can ask for.
+  /// Floating-point operations of one optimizer step, counted as `ModelCosts` does: the most that routing can ask for.
   var flopsPerStep: Double { get }
   /// What a checkpoint must remember of the data, such as class names, by name; compared when it is loaded.
   var vocabulary: [String: [String]] { get }

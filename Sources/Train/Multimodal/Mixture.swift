@@ -5,7 +5,7 @@ import MMoEModels
 import MMoEReport
 import MMoETensor
 
-/// Labelled images and text beside pairs, looked at.
+/// Labeled images and text beside pairs, looked at.
 package struct MixtureData {
   let images: ImageFolder?
   /// A folder of shards.
@@ -46,7 +46,7 @@ struct MixedBatch {
   var targets: [[Int32]] = []
 }
 
-/// The streams of labelled images and of text, and their validation parts.
+/// The streams of labeled images and of text, and their validation parts.
 final class Mixture {
   private let config: RunConfig
   private let engine: Engine
@@ -108,7 +108,7 @@ final class Mixture {
   private func imageOptions(_ augmentation: Augmentation, rank: Int, ranks: Int) -> LoaderOptions {
     LoaderOptions(
       batchSize: pass(config.mixture.imageBatch), imageSize: config.model.vision.image, seed: UInt64(config.seed),
-      augmentation: augmentation, normalisation: config.data.pixelNormalisation, threads: config.data.workers,
+      augmentation: augmentation, normalization: config.data.pixelNormalization, threads: config.data.workers,
       rank: rank, ranks: ranks, accumulation: share.passes)
   }
 
@@ -145,7 +145,7 @@ final class Mixture {
     return mixed
   }
 
-  /// Top-1 of the labelled images and the loss of the text, each on its validation part.
+  /// Top-1 of the labeled images and the loss of the text, each on its validation part.
   ///
   /// - Parameters:
   ///   - coordinator: the ranks; every one reads everything, since experts need all of them.

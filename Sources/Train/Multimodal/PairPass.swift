@@ -10,14 +10,14 @@ package struct PairPass {
   package typealias Task = FusionConfig.Task
 
   let packed: PackedSequences
-  /// Sequences whose texts are captions after their image, texts to be compared, and texts to be modelled.
+  /// Sequences whose texts are captions after their image, texts to be compared, and texts to be modeled.
   private(set) var captions = 0..<0
   private(set) var comparedTexts = 0..<0
-  private(set) var modelledTexts = 0..<0
+  private(set) var modeledTexts = 0..<0
   /// Images to be compared, and to be classified.
   private(set) var comparedImages = 0..<0
-  private(set) var labelledImages = 0..<0
-  /// Labelled images and texts that are no pairs.
+  private(set) var labeledImages = 0..<0
+  /// Labeled images and texts that are no pairs.
   let mixedImages: Range<Int>
   let mixedTexts: Range<Int>
   private let mixed: MixedBatch
@@ -61,17 +61,17 @@ package struct PairPass {
         comparedImages = addImages(.contrastive, withTexts: false).images
         if readsTextsAlone { comparedTexts = addTexts(.contrastive) }
       }
-      if tasks.contains(.classification) { labelledImages = addImages(.classification, withTexts: false).images }
-      if tasks.contains(.language) { modelledTexts = addTexts(.language) }
+      if tasks.contains(.classification) { labeledImages = addImages(.classification, withTexts: false).images }
+      if tasks.contains(.language) { modeledTexts = addTexts(.language) }
     } else {
       if !tasks.isDisjoint(with: [.caption, .contrastive, .classification]) {
         let added = addImages(.caption, withTexts: tasks.contains(.caption))
         if tasks.contains(.caption) { captions = added.sequences }
-        (comparedImages, labelledImages) = (added.images, added.images)
+        (comparedImages, labeledImages) = (added.images, added.images)
       }
       if needsTexts {
         let alone = addTexts(.language)
-        (comparedTexts, modelledTexts) = (alone, alone)
+        (comparedTexts, modeledTexts) = (alone, alone)
       }
     }
     mixedImages = copies * count..<copies * count + mixed.labels.count

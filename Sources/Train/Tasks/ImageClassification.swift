@@ -40,12 +40,12 @@ public final class ImageClassification: TrainingTask {
   /// - Parameters:
   ///   - folder: with the `train` split where it is needed.
   ///   - training: whether it is.
-  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
+  ///   - loadsWeights: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   public init(
-    _ config: RunConfig, _ folder: ImageFolder, training isTraining: Bool = true, filled: Bool = false,
+    _ config: RunConfig, _ folder: ImageFolder, training isTraining: Bool = true, loadsWeights: Bool = false,
     engine: Engine, team: RankTeam? = nil
   ) throws {
     try config.validate()
@@ -72,7 +72,7 @@ public final class ImageClassification: TrainingTask {
         remedy: "use data of as many classes")
     }
     vision = try VisionTransformer(
-      config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
+      config.model, seed: loadsWeights ? nil : UInt64(config.seed), engine: engine,
       dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
     stepsPerEpoch = ImageLoader.stepsPerEpoch(
@@ -169,7 +169,7 @@ public final class ImageClassification: TrainingTask {
   private func options(_ augmentation: Augmentation) -> LoaderOptions {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
-      augmentation: augmentation, normalisation: config.data.pixelNormalisation,
+      augmentation: augmentation, normalization: config.data.pixelNormalization,
       threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks,
       accumulation: config.train.accumulation)
   }
@@ -224,7 +224,7 @@ extension ImageClassification: ProbedTask {
           pictures: { [config] count in
             (0..<min(count, batch.count)).map { sample in
               ProbedPicture(
-                batch.pixels, sample: sample, normalisation: config.data.pixelNormalisation, side: side,
+                batch.pixels, sample: sample, normalization: config.data.pixelNormalization, side: side,
                 row: sample * size.tokens + first)
             }
           }))

@@ -33,8 +33,8 @@ struct ImageData: TaskData {
   }
 
   func makeJob(
-    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, loadsWeights: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try ImageClassification(config, folder, training: training, filled: filled, engine: engine, team: team)
+    try ImageClassification(config, folder, training: training, loadsWeights: loadsWeights, engine: engine, team: team)
   }
 }

@@ -56,7 +56,7 @@ package struct PairData: TaskData {
     return folder.notes + [evaluated ? nil : folder.groupNote, cut].compactMap { $0 }
   }
 
-  /// The pairs' labels, and after them those that only labelled images have.
+  /// The pairs' labels, and after them those that only labeled images have.
   package var labels: [String] {
     known ?? folder.labels + (mixture.images?.classes ?? []).filter { !folder.labels.contains($0) }
   }
@@ -92,8 +92,8 @@ package struct PairData: TaskData {
   }
 
   package func makeJob(
-    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, loadsWeights: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try PairLearning(config, data: self, training: training, filled: filled, engine: engine, team: team)
+    try PairLearning(config, data: self, training: training, loadsWeights: loadsWeights, engine: engine, team: team)
   }
 }

@@ -13,7 +13,7 @@ extension PairLearning: ProbedTask {
     guard let part = part == .val ? validation : training else { preconditionFailure("opened for evaluation only") }
     guard config.model.fusion.kind == .early else {
       throw TrainError(
-        "fusion.kind is late: its towers have no common stream of states to look at, expected early; analyse `mmoe train --task imagenet-subset` and `--task lm` models instead"
+        "fusion.kind is late: its towers have no common stream of states to look at, expected early; analyze `mmoe train --task imagenet-subset` and `--task lm` models instead"
       )
     }
     let all = part.set.imageSet
@@ -84,7 +84,7 @@ extension PairLearning: ProbedTask {
         zip(read.packed.sequences, starts).filter { ($0.0.image ?? Int.max) < batch.images.count }.prefix(count).map {
           sequence, row in
           ProbedPicture(
-            batch.images.pixels, sample: sequence.image!, normalisation: config.data.pixelNormalisation, side: side,
+            batch.images.pixels, sample: sequence.image!, normalization: config.data.pixelNormalization, side: side,
             row: row)
         }
       }

@@ -10,7 +10,7 @@ import MMoETensor
 /// `multimodal`: images and their captions in one transformer, for captions, retrieval and labels.
 ///
 /// A step reads every image with its caption, and every caption alone: the first for the caption's next tokens, the image's
-/// vector and its label (patches never see the text), the second for the text's vector and language modelling.
+/// vector and its label (patches never see the text), the second for the text's vector and language modeling.
 public final class PairLearning: TrainingTask {
   public static let taskName = "multimodal"
 
@@ -60,12 +60,13 @@ public final class PairLearning: TrainingTask {
 
   /// - Parameters:
   ///   - training: whether the training part is needed too.
-  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
+  ///   - loadsWeights: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the pairs; `ModelError` or `TrainError` for an impossible
   ///   configuration.
   package init(
-    _ config: RunConfig, data: PairData, training isTraining: Bool, filled: Bool, engine: Engine, team: RankTeam? = nil
+    _ config: RunConfig, data: PairData, training isTraining: Bool, loadsWeights: Bool, engine: Engine,
+    team: RankTeam? = nil
   ) throws {
     try config.validate()
     try config.requireDivisible(by: team?.world.size ?? 1)
@@ -87,7 +88,7 @@ public final class PairLearning: TrainingTask {
       data.mixture, labels: data.labels, config, tokenizer: data.tokenizer, training: isTraining, engine: engine,
       share: (team?.world.rank ?? 0, team?.world.size ?? 1, config.train.accumulation))
     fused = try MultimodalTransformer(
-      config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
+      config.model, seed: loadsWeights ? nil : UInt64(config.seed), engine: engine,
       dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch
     stepsPerEpoch = ImageLoader.stepsPerEpoch(
@@ -149,7 +150,7 @@ public final class PairLearning: TrainingTask {
       mixed: mixed)
     let goals = Goals(
       captions: read.targets(read.captions, batch, tokens),
-      texts: read.targets(read.modelledTexts, batch, tokens, andMixed: true), pairs: batch.captions.count,
+      texts: read.targets(read.modeledTexts, batch, tokens, andMixed: true), pairs: batch.captions.count,
       labels: batch.images.labels + mixed.labels)
     return MicroBatch(
       targets: goals.counts,
@@ -209,8 +210,8 @@ public final class PairLearning: TrainingTask {
       losses.append((.contrastive, weight(.contrastive), result.loss))
       metrics.append(("train_match", result.accuracy))
     }
-    let labelled = Array(read.labelledImages) + Array(read.mixedImages)
-    if tasks.contains(.classification), let logits = fused.classLogits(fused.imageRows(states, labelled, tape), tape) {
+    let labeled = Array(read.labeledImages) + Array(read.mixedImages)
+    if tasks.contains(.classification), let logits = fused.classLogits(fused.imageRows(states, labeled, tape), tape) {
       let result = tape.crossEntropy(
         logits, targets: goals.labels, over: divisor(.classification),
         smoothing: Float(config.train.labelSmoothing), weight: factor(.classification))
@@ -249,7 +250,7 @@ public final class PairLearning: TrainingTask {
     var metrics: [(name: String, value: Double)] = [
       ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
     ]
-    if found.labelled > 0 { metrics.append(("top1", found.correct / Double(found.labelled))) }
+    if found.labeled > 0 { metrics.append(("top1", found.correct / Double(found.labeled))) }
     metrics += try galleries(found, embedder)
     if let mixture {
       metrics += try mixture.evaluate(fused, coordinator: team, beforeBatch: { try Interrupt.check(team) })
@@ -267,7 +268,7 @@ public final class PairLearning: TrainingTask {
     var captions: [String] = []
     /// Mean over tokens.
     var captionLoss = 0.0
-    var labelled = 0
+    var labeled = 0
     /// NaN once a logit was.
     var correct = 0.0
   }
@@ -293,9 +294,9 @@ public final class PairLearning: TrainingTask {
       count += result.losses.count
       let compared = fused.imageRows(states, Array(read.comparedImages), pass.tape)
       found.vectors += PairEmbedder.unitRows(fused.imageEmbeddings(compared, pass.tape))
-      if let logits = fused.classLogits(fused.imageRows(states, Array(read.labelledImages), pass.tape), pass.tape) {
+      if let logits = fused.classLogits(fused.imageRows(states, Array(read.labeledImages), pass.tape), pass.tape) {
         let result = pass.tape.crossEntropy(logits, targets: batch.images.labels)
-        found.labelled += result.counted
+        found.labeled += result.counted
         found.correct += result.correct(top: 1)
       }
       // Of NaN nothing can be said.
@@ -365,7 +366,7 @@ public final class PairLearning: TrainingTask {
   package func options(_ augmentation: Augmentation) -> LoaderOptions {
     LoaderOptions(
       batchSize: microBatch, imageSize: config.model.vision.image, seed: UInt64(config.seed),
-      augmentation: augmentation, normalisation: config.data.pixelNormalisation,
+      augmentation: augmentation, normalization: config.data.pixelNormalization,
       threads: config.data.workers, rank: team?.world.rank ?? 0, ranks: ranks,
       accumulation: config.train.accumulation)
   }

@@ -20,10 +20,10 @@ package protocol TaskData {
   func adapt(_ config: inout RunConfig, _ sink: any TextSink)
   /// - Parameters:
   ///   - training: whether the training part is needed too.
-  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
+  ///   - loadsWeights: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   func makeJob(
-    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, loadsWeights: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask
 }
 
@@ -45,14 +45,14 @@ extension TaskKind {
       switch self {
       case .imagenetSubset:
         try ImageData(
-          path ?? EmbeddedImages.prepare(imageSize: config.model.vision.image, sink: sink), known: known?["classes"])
+          path ?? BuiltInImages.prepare(imageSize: config.model.vision.image, sink: sink), known: known?["classes"])
       case .lm:
         try TextData(
-          path ?? EmbeddedText.prepare(sink: sink), config,
+          path ?? BuiltInText.prepare(sink: sink), config,
           attachments: checkpoint?.info.attachments ?? attachments, sink)
       case .multimodal:
         try PairData(
-          path ?? EmbeddedPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments,
+          path ?? BuiltInPairs.prepare(sink: sink), config, attachments: checkpoint?.info.attachments ?? attachments,
           known: known?["labels"], sink)
       }
     }

@@ -66,9 +66,9 @@ package struct TextData: TaskData {
   }
 
   package func makeJob(
-    _ config: RunConfig, training: Bool, filled: Bool, engine: Engine, team: RankTeam?
+    _ config: RunConfig, training: Bool, loadsWeights: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
-    try LanguageModelling(config, data: self, training: training, filled: filled, engine: engine, team: team)
+    try LanguageModeling(config, data: self, training: training, loadsWeights: loadsWeights, engine: engine, team: team)
   }
 
   /// The tokenizer that the configuration asks for.

@@ -15,7 +15,7 @@ public enum CheckpointConversion {
   /// - Parameters:
   ///   - path: a checkpoint, a run's folder, or a folder of Hugging Face's layout.
   ///   - out: `.safetensors`: all arrays under our names, with configuration and names as metadata; `.h5`: a checkpoint
-  ///     without optimiser state; otherwise a folder of Hugging Face's layout, which must not exist.
+  ///     without optimizer state; otherwise a folder of Hugging Face's layout, which must not exist.
   /// - Returns: a line that says what was written.
   /// - Throws: what is wrong with the source; `TrainError` for a model that the format cannot hold; the system's reason
   ///   when it cannot be written.

@@ -27,7 +27,7 @@ public enum CheckpointInspection {
     add("best", info.best.map { "\(HumanFormat.fixed($0.value, 4)) after step \($0.step)" })
     add("parameters", "\(HumanFormat.grouped(numbers)) in \(arrays.count) arrays")
     let trained = checkpoint.trainedNumbers
-    add("optimiser state", trained == 0 ? "none: weights only" : "of \(HumanFormat.grouped(trained)) parameters")
+    add("optimizer state", trained == 0 ? "none: weights only" : "of \(HumanFormat.grouped(trained)) parameters")
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       add(
         name,

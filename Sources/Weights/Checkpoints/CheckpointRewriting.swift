@@ -8,7 +8,7 @@ import MMoETrain
 
 /// `mmoe checkpoint average` and `prune`, and the writing of weights that no model in memory holds.
 public enum CheckpointRewriting {
-  /// Writes the element-wise mean of several checkpoints' weights, without optimiser state ("model soups", Wortsman et
+  /// Writes the element-wise mean of several checkpoints' weights, without optimizer state ("model soups", Wortsman et
   /// al., arXiv 2203.05482). Configuration, step and names are the last one's.
   ///
   /// Adapters are merged first: the mean of products B · A is not the product of the means.
@@ -88,7 +88,7 @@ public enum CheckpointRewriting {
     return try LoadedCheckpoint(out).parts
   }
 
-  /// Writes a checkpoint whose adapters (`lora.rank`) are added to the weights that they change, without optimiser state:
+  /// Writes a checkpoint whose adapters (`lora.rank`) are added to the weights that they change, without optimizer state:
   /// a model like any other, which computes the same to rounding.
   ///
   /// - Returns: how many weights had an adapter, those of a bank counted as one.

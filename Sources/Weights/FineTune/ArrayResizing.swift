@@ -41,7 +41,7 @@ enum ArrayResizing {
       note: "\(old) positions interpolated to \(new)")
   }
 
-  /// Cubic interpolation along the middle axis of `[outer, old, inner]`, borders repeated, points at cell centres.
+  /// Cubic interpolation along the middle axis of `[outer, old, inner]`, borders repeated, points at cell centers.
   private static func resample(_ values: [Float], outer: Int, from old: Int, to new: Int, inner: Int) -> [Float] {
     guard old != new else { return values }
     var result = [Float](repeating: 0, count: outer * new * inner)

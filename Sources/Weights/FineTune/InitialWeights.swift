@@ -130,7 +130,7 @@ package struct InitialWeights {
       && (source.classes == nil || source.classes == target.classes)
     let fingerprint = try source.tokenizer()?.fingerprint
     guard hasSameEnds, fingerprint == nil || fingerprint == target.tokenizer?.fingerprint else { return nil }
-    let job = try data.makeJob(own, training: true, filled: false, engine: engine, team: nil)
+    let job = try data.makeJob(own, training: true, loadsWeights: false, engine: engine, team: nil)
     let itself = WeightTransfer.Target(model: own.model, classes: source.classes, tokenizer: target.tokenizer)
     _ = try WeightTransfer(source, rules: TransferRules([]), target: itself, noise: 0, seed: 0).fill(job.model)
     return try InitialWeights.firstLoss(job, own, engine: engine)

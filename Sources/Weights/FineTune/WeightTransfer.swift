@@ -145,7 +145,7 @@ struct WeightTransfer {
     guard noise > 0, let first else { return }
     let squares = values.reduce(0.0) { $0 + Double($1) * Double($1) }
     let scale = Float(noise * (squares / Double(max(values.count, 1))).squareRoot())
-    let random = CounterRandom(seed: seed, purpose: .initialisation, a: CounterRandom.hash("noise " + name))
+    let random = CounterRandom(seed: seed, purpose: .initialization, a: CounterRandom.hash("noise " + name))
     for i in first..<max(first, values.count) { place[i] += scale * random.normal(UInt64(i)) }
   }
 

@@ -50,8 +50,8 @@ struct HubExport {
           "moe.variant", "\(model.moe.variant) with moe.every=\(model.moe.every)", "dense, or Mixtral's form")
       }
       guard model.moe.router == "softmax" else { throw refuse("moe.router", model.moe.router, "softmax") }
-      guard model.moe.renormalises(variant.routes[0].k) else {
-        throw refuse(variant.routes[0].k > 1 ? "moe.renormalise" : "moe.renormalise_single", "false", "true")
+      guard model.moe.renormalizes(variant.routes[0].k) else {
+        throw refuse(variant.routes[0].k > 1 ? "moe.renormalize" : "moe.renormalize_single", "false", "true")
       }
       guard !model.moe.postNorm else { throw refuse("moe.post_norm", "true", "false") }
       guard !model.bias else { throw refuse("model.bias", "true", "false") }

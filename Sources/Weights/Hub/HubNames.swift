@@ -61,7 +61,7 @@ extension HubConfig {
     if let experts {
       (config.moe.variant, config.moe.experts, config.moe.every) = ("top\(experts.perToken)", experts.count, 1)
       // Mixtral divides the chosen probabilities by their sum, whatever their number.
-      config.moe.renormaliseSingle = experts.perToken == 1
+      config.moe.renormalizeSingle = experts.perToken == 1
     }
     return config
   }

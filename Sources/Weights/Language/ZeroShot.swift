@@ -96,7 +96,7 @@ package struct ZeroShot {
     let counted = min(targets.count, inputs.count)
     let tape = Tape(engine, recording: false)
     let rows = language.model(inputs, sequence: inputs.count, ForwardPass(tape, training: false))
-    let last = Tensor(uninitialised: [counted, rows.columns])
+    let last = Tensor(uninitialized: [counted, rows.columns])
     last.pointer.update(from: rows.pointer + (inputs.count - counted) * rows.columns, count: last.count)
     let logits = language.model.logits(last, tape)
     let result = tape.crossEntropy(logits, targets: Array(targets.suffix(counted)))

@@ -14,7 +14,7 @@ final class OffloadDispatcher: Dispatcher {
     preconditionFailure("a bank's dispatcher dispatches")
   }
 
-  func serving(bank: String) -> any Dispatcher { BankDispatcher(owner: self, bank: bank) }
+  func dispatcher(forBank bank: String) -> any Dispatcher { BankDispatcher(owner: self, bank: bank) }
 }
 
 private struct BankDispatcher: Dispatcher {

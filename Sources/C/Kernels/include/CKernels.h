@@ -1,4 +1,4 @@
-// Vectorised element-wise and reduction kernels. Every function works on one tile on the calling
+// Vectorized element-wise and reduction kernels. Every function works on one tile on the calling
 // thread; Swift's worker pool hands out the tiles. Matrices are row-major; `ld` is the distance
 // between rows in floats.
 //
@@ -137,12 +137,12 @@ void mmoe_gemv(float *y, const float *w, const float *x, long ld, long out, long
 /// never chosen, whatever the bias. `selectionBias` (null for none) is added to the
 /// probabilities for the choice only. `exclude` (null for none) holds one expert a token may not take.
 /// Ties go to the lower index.
-/// probabilities[T,E]; experts[T,k] best first; gates[T,k], the chosen probabilities or, when `renormalise`, the softmax
+/// probabilities[T,E]; experts[T,k] best first; gates[T,k], the chosen probabilities or, when `renormalize`, the softmax
 /// over the chosen logits; logSumExp[T]. NaN among a token's logits or the biases makes its gates NaN; its experts are valid
 /// numbers still.
 void mmoe_route(const float *logits, const float *selectionBias, const int32_t *exclude,
                 float *probabilities, int32_t *experts, float *gates, float *logSumExp, long T,
-                long E, long k, int renormalise);
+                long E, long k, int renormalize);
 /// y[i,:] = x[source[i],:] for source >= 0, zeros otherwise.
 void mmoe_gather_rows(float *y, const float *x, const int32_t *source, long rows, long columns);
 /// y[t,:] (+= when accumulate) sum_j weight[t,j] * x[position[t,j],:], position < 0 skipped; weight may be null (1).
@@ -164,7 +164,7 @@ void mmoe_identity_backward(float *dx, float *dGates, const float *dy, const flo
 /// logSumExp[T]; any of the three may be null.
 void mmoe_route_backward(float *dLogits, const float *probabilities, const int32_t *experts,
                          const float *gates, const float *dGates, const float *dProbabilities,
-                         const float *dLogSumExp, long T, long E, long k, int renormalise);
+                         const float *dLogSumExp, long T, long E, long k, int renormalize);
 
 // ---- narrow formats -----------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ void mmoe_decode_bf16(float *y, const uint16_t *x, long n);
 void mmoe_encode_int8(uint8_t *y, const float *x, long rows, long columns);
 void mmoe_decode_int8(float *y, const uint8_t *x, long rows, long columns);
 
-// ---- optimiser ---------------------------------------------------------------------------------
+// ---- optimizer ---------------------------------------------------------------------------------
 
 /// Decoupled AdamW: p -= lr*decay*p; m, v moments; p -= lr * m̂ / (sqrt(v̂) + eps). `gradScale` multiplies g first.
 void mmoe_adamw(float *p, const float *g, float *m, float *v, float gradScale, float lr,

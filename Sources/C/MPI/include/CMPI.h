@@ -13,7 +13,7 @@ typedef struct mmoe_comm mmoe_comm;
 /// An operation in flight, with the arrays that MPI reads until it is done.
 typedef struct mmoe_request mmoe_request;
 
-/// Initialises MPI with MPI_THREAD_FUNNELED; errors are returned from then on, not fatal.
+/// Initializes MPI with MPI_THREAD_FUNNELED; errors are returned from then on, not fatal.
 int mmoe_mpi_init(void);
 void mmoe_mpi_finalize(void);
 /// Ends every rank of the job with this exit status; does not return.
@@ -23,7 +23,7 @@ void mmoe_mpi_error(int code, char *text, size_t capacity);
 void mmoe_mpi_version(char *text, size_t capacity);
 
 int mmoe_comm_world(mmoe_comm **out);
-/// The ranks with the same colour, ordered by key.
+/// The ranks with the same color, ordered by key.
 int mmoe_comm_split(mmoe_comm *comm, int color, int key, mmoe_comm **out);
 /// The same ranks with a message space of their own.
 int mmoe_comm_duplicate(mmoe_comm *comm, mmoe_comm **out);

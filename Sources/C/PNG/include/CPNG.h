@@ -43,7 +43,7 @@ typedef struct {
   uint64_t size;
 } mmoe_png_image;
 
-/// Decodes a whole PNG file of any colour type, depth and interlacing. Gamma and colour profiles are ignored;
+/// Decodes a whole PNG file of any color type, depth and interlacing. Gamma and color profiles are ignored;
 /// samples of 1, 2 and 4 bits are scaled by 255 / (2^depth - 1), samples of 16 bits keep their high byte.
 /// Returns 0, or -1 with a message and nothing to release. A wrong checksum of any chunk is an error.
 int mmoe_png_decode(const uint8_t *bytes, size_t count, mmoe_png_limits limits, mmoe_png_form form,

@@ -12,7 +12,7 @@ public final class BytePairTokenizer: Tokenizer {
   public let specialTokens: [String: Int32]
   public let fingerprint: String
 
-  /// Two neighbours that become one token.
+  /// Two neighbors that become one token.
   public struct Merge: Sendable, Equatable {
     public let left: Int32
     public let right: Int32

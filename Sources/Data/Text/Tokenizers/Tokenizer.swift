@@ -9,7 +9,7 @@ public protocol Tokenizer: Sendable {
   var fingerprint: String { get }
   /// The token that ends a document, where the vocabulary has one.
   var endOfText: Int32? { get }
-  /// Ids of ordinary text: special tokens are never recognised in it.
+  /// Ids of ordinary text: special tokens are never recognized in it.
   ///
   /// - Throws: `DataError` naming the first byte that the vocabulary lacks, and its place.
   func encode(_ bytes: [UInt8]) throws -> [Int32]

@@ -44,7 +44,7 @@ package struct ProbedBatch {
   ) throws {
     guard loss.isFinite else {
       throw TrainError(
-        "the loss of the samples is \(HumanFormat.exact(loss)), expected a finite number; the model has diverged, analyse an earlier checkpoint"
+        "the loss of the samples is \(HumanFormat.exact(loss)), expected a finite number; the model has diverged, analyze an earlier checkpoint"
       )
     }
     (self.pass, self.loss, self.counted, self.labels, self.pictures) = (pass, loss, counted, labels, pictures)
@@ -103,15 +103,15 @@ package struct ProbedPicture {
   package var row: Int
 
   /// - Parameters:
-  ///   - pixels: `[B, 3, S, S]`, normalised.
+  ///   - pixels: `[B, 3, S, S]`, normalized.
   ///   - sample: which of them.
-  package init(_ pixels: Tensor, sample: Int, normalisation: PixelNormalisation, side: Int, row: Int) {
+  package init(_ pixels: Tensor, sample: Int, normalization: PixelNormalization, side: Int, row: Int) {
     let size = pixels.shape[3]
     let values = pixels.pointer + sample * 3 * size * size
     var bytes = [UInt8](repeating: 0, count: 3 * size * size)
     for c in 0..<3 {
       for at in 0..<size * size {
-        let value = (values[c * size * size + at] * normalisation.deviation[c] + normalisation.mean[c]) * 255
+        let value = (values[c * size * size + at] * normalization.deviation[c] + normalization.mean[c]) * 255
         bytes[at * 3 + c] = UInt8(min(max(value, 0), 255).rounded())
       }
     }

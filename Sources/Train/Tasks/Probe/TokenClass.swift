@@ -6,7 +6,7 @@ enum TokenClass: String, CaseIterable {
   case space
   /// A blank and letters: where words begin, in vocabularies that keep the blank with the word.
   case wordStart = "word start"
-  case capital = "capitalised"
+  case capital = "capitalized"
   case letters
   case digits
   case punctuation

@@ -7,12 +7,12 @@ import Testing
 @testable import MMoETrain
 
 /// The text without `--data`: WordNet's entries, or the command that brings them.
-@Suite struct EmbeddedTextTests {
+@Suite struct BuiltInTextTests {
   private let scratch = ScratchFolder()
   private let buffer = TextBuffer()
 
   private func prepare(_ source: String) throws -> String {
-    try EmbeddedText.prepare(cacheFolder: scratch("cache"), source: source, sink: buffer)
+    try BuiltInText.prepare(cacheFolder: scratch("cache"), source: source, sink: buffer)
   }
 
   private func texts(_ path: String) throws -> [String] {
@@ -62,7 +62,7 @@ import Testing
     for line in [
       "02084071 05 n", "02084071 05 n 0x dog 0 | gloss", "02084071 05 n 02 dog 0 | gloss", "no entry at all",
     ] {
-      let error = #expect(throws: DataError.self) { _ = try prepare(source(["  licence", line])) }
+      let error = #expect(throws: DataError.self) { _ = try prepare(source(["  license", line])) }
       #expect(error?.description.contains("data.noun:2: no entry of WordNet 3.0") == true)
     }
   }
@@ -70,10 +70,10 @@ import Testing
   /// The real one: large, ASCII nearly throughout, and divided without leaks.
   @Test(
     .enabled(
-      if: FileManager.default.fileExists(atPath: EmbeddedText.source + "/data.noun"),
+      if: FileManager.default.fileExists(atPath: BuiltInText.source + "/data.noun"),
       "needs the Debian package wordnet-base"))
   func wordNet() throws {
-    let path = try prepare(EmbeddedText.source)
+    let path = try prepare(BuiltInText.source)
     let found = try texts(path)
     #expect(found.count == 117_659)
     #expect(found.allSatisfy { $0.hasSuffix("\n") && $0.contains("): ") })

@@ -13,7 +13,7 @@ import TinyRuns
 @testable import MMoEWeights
 
 /// The `lm` task through the same loop, checkpoints and evaluation as images.
-@Suite struct LanguageModellingTests {
+@Suite struct LanguageModelingTests {
   let scratch = ScratchFolder()
 
   /// Interrupted after any step and resumed: the same bytes, for both orders of windows.

@@ -5,7 +5,7 @@ import MMoEFiles
 import MMoEReport
 
 /// The pairs that `multimodal` uses without `--data`: emoji of Debian's Noto font with the names of Unicode's list.
-public enum EmbeddedPairs {
+public enum BuiltInPairs {
   /// Another division or form of the pictures needs another version here, or an old folder would be taken for a new one.
   package static let folderName = "emoji-1"
 

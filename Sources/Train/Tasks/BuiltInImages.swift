@@ -5,7 +5,7 @@ import MMoEFiles
 import MMoEReport
 
 /// The data set that `imagenet-subset` uses without `--data`: rendered shapes, written as real PNG files once.
-public enum EmbeddedImages {
+public enum BuiltInImages {
   /// Classes, images of a class in each split, and the seed. Another picture needs another version in the folder's
   /// name, or old files would be taken for new ones.
   public static let (classes, train, val, seed) = (10, 1200, 200, UInt64(0))

@@ -1,14 +1,14 @@
 /// Classification by the nearest training images, by Euclidean distance between pixels.
-struct NearestNeighbours: Sendable {
+struct NearestNeighbors: Sendable {
   private let table: PixelTable
-  private let neighbours: Int
+  private let neighbors: Int
 
   init(_ table: PixelTable, count: Int) {
     self.table = table
-    neighbours = count
+    neighbors = count
   }
 
-  /// The share of images whose label the majority of their neighbours has; ties go to the nearer ones.
+  /// The share of images whose label the majority of their neighbors has; ties go to the nearer ones.
   func accuracy(on queries: PixelTable) throws -> Double {
     let hits = try Array(0..<queries.count).mapInParallel(grain: 8) { query in
       label(of: queries, query) == queries.labels[query] ? 1 : 0
@@ -25,8 +25,8 @@ struct NearestNeighbours: Sendable {
         for member in 0..<table.count {
           let distance = squaredDistance(
             a + query * table.width, b + member * table.width, table.width)
-          if nearest.count == neighbours {
-            guard distance < nearest[neighbours - 1].distance else { continue }
+          if nearest.count == neighbors {
+            guard distance < nearest[neighbors - 1].distance else { continue }
             nearest.removeLast()
           }
           let place = nearest.firstIndex { distance < $0.distance } ?? nearest.count
@@ -35,7 +35,7 @@ struct NearestNeighbours: Sendable {
       }
     }
     var votes: [Int32: Int] = [:]
-    for neighbour in nearest { votes[table.labels[neighbour.member], default: 0] += 1 }
+    for neighbor in nearest { votes[table.labels[neighbor.member], default: 0] += 1 }
     let most = votes.values.max() ?? 0
     return nearest.lazy.map { table.labels[$0.member] }.first { votes[$0] == most } ?? -1
   }

@@ -2,7 +2,7 @@ import Foundation
 
 /// The other ranks on this host and their processes: a rank that dies leaves the others waiting, and its host sees it
 /// before any time-out does.
-final class Neighbours {
+final class Neighbors {
   private let processes: [(rank: Int, pid: pid_t)]
 
   init(_ world: Communicator) {

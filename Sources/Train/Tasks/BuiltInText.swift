@@ -8,10 +8,10 @@ import MMoEReport
 ///
 /// Of the English texts that Debian 12 carries, the Debian package `wordnet-base` is the best to learn from: 117,659
 /// entries of words, definition and example sentences, 13 MB of modern English of all subjects, in a documented plain
-/// format, under a licence that allows every use (WordNet licence, Princeton University). Each entry stands for itself,
+/// format, under a license that allows every use (WordNet license, Princeton University). Each entry stands for itself,
 /// so that dividing entries by content leaves no text on both sides. `bible-kjv-text` is 4 MB of 1611's English in a
 /// format of its own; collections of fortunes are small and of unclear origin; manuals repeat themselves.
-public enum EmbeddedText {
+public enum BuiltInText {
   /// Where the Debian package puts its files.
   public static let source = "/usr/share/wordnet"
   /// The Debian package.
@@ -28,7 +28,7 @@ public enum EmbeddedText {
   ///
   /// - Throws: `DataError` with the command that installs the package, or when the folder cannot be written.
   public static func prepare(
-    cacheFolder: String = EmbeddedText.folder, source: String = EmbeddedText.source, sink: any TextSink
+    cacheFolder: String = BuiltInText.folder, source: String = BuiltInText.source, sink: any TextSink
   ) throws -> String {
     let path = cacheFolder + "/" + fileName
     guard !FileManager.default.fileExists(atPath: path) else { return path }
@@ -55,7 +55,7 @@ public enum EmbeddedText {
   /// `dog, domestic dog, Canis familiaris (noun): a member of the genus Canis …; "the dog barked all night"`.
   ///
   /// A line of WordNet's data files (`man 5 wndb`) is `offset lexfile type count word id [word id …] … | gloss`, the
-  /// count in hexadecimal; lines that begin with a space hold the licence.
+  /// count in hexadecimal; lines that begin with a space hold the license.
   private static func entries(of file: String, _ partOfSpeech: String) throws -> [String] {
     guard let bytes = FileManager.default.contents(atPath: file) else {
       throw DataError(

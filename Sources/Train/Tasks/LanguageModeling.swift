@@ -8,10 +8,10 @@ import MMoEReport
 import MMoETensor
 
 /// `lm`: next-token prediction on a corpus by a causal transformer.
-public final class LanguageModelling: TrainingTask {
+public final class LanguageModeling: TrainingTask {
   public static let taskName = "lm"
 
-  public let name = LanguageModelling.taskName
+  public let name = LanguageModeling.taskName
   public let unit = "tokens"
   public var model: any TrainableModel { language }
   public let unitsPerStep: Int
@@ -44,11 +44,12 @@ public final class LanguageModelling: TrainingTask {
 
   /// - Parameters:
   ///   - training: whether the training part is needed too.
-  ///   - filled: whether a checkpoint gives all weights, which then are not drawn.
+  ///   - loadsWeights: whether a checkpoint gives all weights, which then are not drawn.
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for a missing or damaged part; `ModelError` or `TrainError` for an impossible configuration.
   package init(
-    _ config: RunConfig, data: TextData, training isTraining: Bool, filled: Bool, engine: Engine, team: RankTeam? = nil
+    _ config: RunConfig, data: TextData, training isTraining: Bool, loadsWeights: Bool, engine: Engine,
+    team: RankTeam? = nil
   ) throws {
     try config.validate()
     try config.requireDivisible(by: team?.world.size ?? 1)
@@ -68,7 +69,7 @@ public final class LanguageModelling: TrainingTask {
     validation = try TokenCorpus(data.shards, split: .val, tokenizer: tokenizer)
     training = isTraining ? try TokenCorpus(data.shards, split: .train, tokenizer: tokenizer) : nil
     language = try GPT(
-      config.model, seed: filled ? nil : UInt64(config.seed), engine: engine,
+      config.model, seed: loadsWeights ? nil : UInt64(config.seed), engine: engine,
       dispatcher: team?.dispatcher ?? LocalDispatcher())
     unitsPerStep = config.data.batch * config.model.text.context
     stepsPerEpoch = TokenLoader.stepsPerEpoch(
@@ -146,7 +147,7 @@ public final class LanguageModelling: TrainingTask {
   }
 }
 
-extension LanguageModelling: ProbedTask {
+extension LanguageModeling: ProbedTask {
   package func probe(
     _ part: DatasetSplit, samples: Int, everyTask: Bool, pass: () -> ForwardPass,
     _ body: (ProbedBatch) throws -> Void
