@@ -82,7 +82,7 @@ public struct StepBenchmark {
     let updater = mode == .train ? Updater(model.parameters, config: optimizer, engine: engine) : nil
 
     let timeline = profiled ? Timeline() : nil
-    let costs = try ModelCosts(config)
+    let costs = try ModelCosts(config, training: mode == .train)
     let passes = mode == .train ? 3.0 : 1
     let peak = try ProductBenchmark.Peak(threads: engine.threads, dtype: engine.dtype)
     let warmUp = 3

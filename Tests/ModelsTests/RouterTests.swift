@@ -223,6 +223,10 @@ import Testing
         { $0.moe.router = "expert_choice" }
       ),
       (
+        "moe.renormalize is false, which moe.router expert_choice does not use; set moe.renormalize=true",
+        { ($0.moe.router, $0.moe.balance, $0.moe.renormalize) = ("expert_choice", "none", false) }
+      ),
+      (
         "moe.constrained is true, which moe.router expert_choice",
         { ($0.moe.router, $0.moe.variant) = ("expert_choice", "dgmoe") }
       ),

@@ -7,7 +7,7 @@ import MMoETrain
 @testable import MMoEReport
 
 private func plan(
-  _ bench: Bench, tokens: Int, k: Int, experts: Int, chunks: Int = 1
+  _ bench: Bench, tokens: Int, k: Int, experts: Int, parts: Int = 1
 ) -> DispatchPlan {
   let random = CounterRandom(seed: 5, purpose: .benchmark, a: UInt64(bench.world.rank))
   let choices = (0..<tokens * k).map { i -> Int32 in
@@ -17,7 +17,7 @@ private func plan(
   }
   return DispatchPlan(
     experts: choices, tokens: tokens, k: k, expertCount: experts,
-    parts: RouteParts(chunks, expertsOfRank: experts / bench.world.size))
+    parts: RouteParts(parts, expertsOfRank: experts / bench.world.size))
 }
 
 private func noise(_ shape: [Int], rank: Int, seed: UInt64) -> Tensor {
@@ -35,19 +35,19 @@ private func dot(_ a: Tensor, _ b: Tensor) -> Double {
 /// experts; and the way there and back is the identity.
 func checkAdjoint(_ bench: Bench) throws {
   // The widest rows are several messages from rank to rank, and one a row.
-  for (tokens, k, chunks, width) in [
+  for (tokens, k, parts, width) in [
     (17, 1, 1, 6), (40, 2, 1, 6), (40, 2, 3, 6), (3, 1, 2, 6), (60, 2, 3, 3001), (5, 2, 1, 17_001),
   ] {
     let dispatcher = ExpertParallelDispatcher(bench.world, wire: .float32, engine: bench.engine)
-    let plan = plan(bench, tokens: tokens + bench.world.rank, k: k, experts: 4, chunks: chunks)
+    let plan = plan(bench, tokens: tokens + bench.world.rank, k: k, experts: 4, parts: parts)
     let x = noise([plan.tokens, width], rank: bench.world.rank, seed: 1)
     let tape = Tape(bench.engine, recording: true)
     tape.watch(x)
     let flight = dispatcher.beginDispatch(x, plan, tape)
     var (forward, seeds) = (0.0, [(Tensor, Tensor)]())
-    for chunk in 0..<chunks {
-      let arrived = flight.endDispatch(chunk, tape)
-      let y = noise(arrived.rows.shape, rank: bench.world.rank, seed: UInt64(chunk) + 2)
+    for partIndex in 0..<parts {
+      let arrived = flight.endDispatch(partIndex, tape)
+      let y = noise(arrived.rows.shape, rank: bench.world.rank, seed: UInt64(partIndex) + 2)
       forward += dot(arrived.rows, y)
       seeds.append((arrived.rows, y))
     }
@@ -57,11 +57,11 @@ func checkAdjoint(_ bench: Bench) throws {
     let sums = bench.world.allReduce([forward, backward])
     bench.require(
       abs(sums[0] - sums[1]) < 1e-4 * max(abs(sums[0]), 1),
-      "⟨F x, y⟩ is \(sums[0]), ⟨x, Fᵀ y⟩ is \(sums[1]) with k = \(k), \(chunks) parts, width \(width)")
+      "⟨F x, y⟩ is \(sums[0]), ⟨x, Fᵀ y⟩ is \(sums[1]) with k = \(k), \(parts) parts, width \(width)")
 
     let there = dispatcher.beginDispatch(x, plan, Tape(bench.engine, recording: false))
     let quiet = Tape(bench.engine, recording: false)
-    for chunk in 0..<chunks { there.beginCombine(there.endDispatch(chunk, quiet), chunk, quiet) }
+    for partIndex in 0..<parts { there.beginCombine(there.endDispatch(partIndex, quiet), partIndex, quiet) }
     let back = quiet.combineRows(
       there.endCombine(quiet), gates: Tensor(repeating: 1 / Float(k), shape: [plan.tokens, k]),
       position: plan.position, base: nil)

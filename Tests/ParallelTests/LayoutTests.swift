@@ -31,9 +31,9 @@ import Testing
     #expect(Set(parts.position) == Set(0..<10))
     for (pair, row) in parts.position.enumerated() {
       #expect(parts.source[Int(row)] == Int32(pair))
-      let chunk = parts.offsets.firstIndex { Int(row) < $0.last! }!
+      let partIndex = parts.offsets.firstIndex { Int(row) < $0.last! }!
       let expert = Int(experts[pair])
-      #expect(Int(row) >= parts.offsets[chunk][expert] && Int(row) < parts.offsets[chunk][expert + 1])
+      #expect(Int(row) >= parts.offsets[partIndex][expert] && Int(row) < parts.offsets[partIndex][expert + 1])
     }
     // Tokens of one expert stay in order.
     let rows = experts.indices.filter { experts[$0] == 2 }.map { parts.position[$0] }
@@ -52,10 +52,10 @@ import Testing
     for (rank, layout) in layouts.enumerated() {
       layout.receive(layouts.flatMap { Array($0.sent[rank * 2..<rank * 2 + 2]) })
     }
-    for chunk in 0..<parts {
+    for partIndex in 0..<parts {
       for (rank, layout) in layouts.enumerated() {
-        let part = layout.part(chunk)
-        #expect(part.receivedCounts == layouts.map { $0.part(chunk).sentCounts[rank] })
+        let part = layout.part(partIndex)
+        #expect(part.receivedCounts == layouts.map { $0.part(partIndex).sentCounts[rank] })
         #expect(part.offsets.last == part.receivedCounts.reduce(0, +))
         #expect(part.runs.reduce(0) { $0 + $1.count } == part.offsets.last)
       }

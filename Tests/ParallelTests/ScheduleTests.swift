@@ -58,7 +58,7 @@ import Testing
     func whole(_ times: RouteTimes) -> RouteSchedule {
       OverlapStrategy.shortcut.schedule(for: [times], expertsOfRank: 2)
     }
-    #expect(schedule == RouteSchedule(chunks: 2, slot: 1, awaitsAtOnce: false))
+    #expect(schedule == RouteSchedule(parts: 2, slot: 1, awaitsAtOnce: false))
     #expect(ScheduleSimulator.outcomes([long], schedule)[0].exposed == 0)
     #expect(SlotChoice.best([long]).exposed == 25)
     let short = RouteTimes(window: [50, 28, 50], experts: 50, dispatch: 40, combine: 40)
@@ -82,12 +82,12 @@ import Testing
     }
     #expect(run(.sequential).seconds == 16)
     #expect(run(.sequential).hidden == 0)
-    let parts = run(RouteSchedule(chunks: 4, slot: 0, awaitsAtOnce: true))
+    let parts = run(RouteSchedule(parts: 4, slot: 0, awaitsAtOnce: true))
     #expect(parts.seconds == 10 && parts.exposed == 2)
     // Every part pays the latency: four of 2.5 each way, of which the link still carries four when all experts are done.
     let slow = RouteTimes(window: [], experts: 8, dispatch: 4, combine: 4, latency: 2)
     #expect(ScheduleSimulator.run(ScheduleSimulator.steps(slow, .sequential)).seconds == 16)
-    let cut = ScheduleSimulator.steps(slow, RouteSchedule(chunks: 4, slot: 0, awaitsAtOnce: true))
+    let cut = ScheduleSimulator.steps(slow, RouteSchedule(parts: 4, slot: 0, awaitsAtOnce: true))
     #expect(ScheduleSimulator.run(cut).seconds == 20)
   }
 

@@ -41,10 +41,15 @@ import Testing
     try RunConfig.table.set(["data.normalisation=imagenet", "parallel.wire=bfloat16"], in: &config)
     #expect(config.data.normalization == .imagenet && config.parallel.wire == .bf16)
     #expect(config.model.moe.router == "softmax")
+    let twice = #expect(throws: ConfigError.self) {
+      try RunConfig.table.apply(yaml: "moe:\n  router: sigmoid\n  routing: learned", file: "c.yaml", to: &config)
+    }
+    #expect(twice?.description == "c.yaml:3: moe.routing and line 2 both set moe.router; leave one out")
     try RunConfig.table.set(["moe.routing=uniform"], in: &config)
     #expect(config.model.moe.router == "uniform")
     let error = #expect(throws: ConfigError.self) { try RunConfig.table.set(["moe.renormalise=perhaps"], in: &config) }
     #expect(
-      error?.description.contains("moe.renormalize: expected true or false") == true, "\(String(describing: error))")
+      error?.description.contains("moe.renormalise (now moe.renormalize): expected true or false") == true,
+      "\(String(describing: error))")
   }
 }

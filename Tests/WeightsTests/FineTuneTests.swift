@@ -500,4 +500,22 @@ import TinyRuns
     (tuning.lrScale, tuning.freeze) = ([], ["*"])
     #expect { try UpdatePlan(tuning, parameters, stacks: [2]) } throws: { "\($0)".contains("nothing is left to train") }
   }
+
+  /// What the optimizer keeps is exchanged and saved array by array: a rank must not lack one that another has.
+  @Test func ranksTrainTheSameArrays() throws {
+    let experts = ExpertShare(local: 0..<2, of: 4)
+    let bank = Parameter(
+      path: "blocks.1.moe.experts.fc1.weight", role: .experts, value: Tensor.zeros([2, 2, 2]), experts: experts,
+      decays: true)
+    func plan(_ places: [String]) throws -> UpdatePlan {
+      var config = FineTuneConfig()
+      config.freeze = places
+      return try UpdatePlan(config, [bank], stacks: [2])
+    }
+    #expect(try plan(["blocks.*.moe.experts.0001.*", "blocks.*.moe.experts.0002.*"]).trained == 4)
+    let error = #expect(throws: TrainError.self) {
+      try plan(["blocks.*.moe.experts.0002.*", "blocks.*.moe.experts.0003.*"])
+    }
+    #expect(error?.description.contains("expected some trained on each rank, or none") == true)
+  }
 }

@@ -24,7 +24,7 @@ enum OperationParity {
     }
   }
 
-  /// The activation alone is the perceptron with identity matrices: multiplying by 1 and adding 0 is exact.
+  /// The activation alone is the MLP with identity matrices: multiplying by 1 and adding 0 is exact.
   private static func gelu(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     let x = try reference.tensor("inputs/x")
     let n = x.count

@@ -39,7 +39,7 @@ extension RunConfig {
       "heads of K and V (grouped-query attention); 0 = as many as heads"),
     .int(
       "model.hidden", \.model.hidden, range: 0...1_048_576, "hidden width of the MLP; 0 = 4 d"),
-    .choice("model.activation", \.model.activation, "between the two products of a perceptron"),
+    .choice("model.activation", \.model.activation, "between the two products of an MLP"),
     .choice("model.norm", \.model.norm, "layer norm, or RMS norm without bias"),
     .bool("model.bias", \.model.bias, "biases in linear layers"),
     .int(
@@ -163,7 +163,7 @@ extension RunConfig {
       "groups of neighboring experts that limit a token's choice"),
     .int("moe.topk_group", \.model.moe.groupLimit, range: 1...16384, "of them those that a token chooses in"),
     .double(
-      "moe.routed_scaling_factor", \.model.moe.routeScale, range: .leastNonzeroMagnitude...1e6,
+      "moe.routed_scaling_factor", \.model.moe.routeScale, range: 1e-6...1e6,
       "factor on the weights of the chosen experts"),
     .choice("moe.combine", \.model.moe.combine, "how shared and routed outputs are joined"),
     .choice(
@@ -238,7 +238,7 @@ extension RunConfig {
     .double("optimizer.beta1", \.optimizer.beta1, range: 0...0.999999, "AdamW: first moment's decay"),
     .double("optimizer.beta2", \.optimizer.beta2, range: 0...0.999999, "AdamW: second moment's decay"),
     .double(
-      "optimizer.epsilon", \.optimizer.epsilon, range: .leastNonzeroMagnitude...1,
+      "optimizer.epsilon", \.optimizer.epsilon, range: 1e-30...1,
       "AdamW: added to the root of the second moment"),
     .double(
       "optimizer.momentum", \.optimizer.momentum, range: 0...0.999999, "muon, sgd: share of the momentum that stays"),

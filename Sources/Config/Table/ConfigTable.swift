@@ -90,7 +90,13 @@ public struct ConfigTable<Root>: Sendable {
   /// Applies settings that stand in a file. On an error the configuration stays as it was.
   package func apply(_ settings: [ConfigDocument.Setting], of file: String, to root: inout Root) throws(ConfigError) {
     var changed = root
+    var lines: [String: Int] = [:]
     for setting in settings {
+      let key = presentName(of: setting.key)
+      if let line = lines.updateValue(setting.line, forKey: key) {
+        throw ConfigError(
+          "\(file):\(setting.line)", found: "\(setting.key) and line \(line) both set \(key)", remedy: "leave one out")
+      }
       // A group whose lines are all commented out is an empty map.
       if setting.value == .empty, groups.contains(setting.key) { continue }
       try set(
@@ -99,10 +105,13 @@ public struct ConfigTable<Root>: Sendable {
     root = changed
   }
 
+  /// What a key that an earlier version wrote is called now.
+  package func presentName(of key: String) -> String { renamed[key]?.key ?? key }
+
   private func set(
     _ name: String, to input: ConfigInput, at place: String, in root: inout Root
   ) throws(ConfigError) {
-    let (key, value) = (renamed[name]?.key ?? name, renamed[name]?.translate(input) ?? input)
+    let (key, value) = (presentName(of: name), renamed[name]?.translate(input) ?? input)
     guard let index = indices[key] else {
       guard let retired = retired[key] else { throw unknown(key, value, at: place) }
       return try retired.accept(value, at: place)
@@ -112,7 +121,8 @@ public struct ConfigTable<Root>: Sendable {
       try entry.write(value, &root)
     } catch {
       throw ConfigError(
-        place, field: key, expected: entry.expected, found: error.found ?? value.found, remedy: error.remedy)
+        place, field: name == key ? key : "\(name) (now \(key))", expected: entry.expected,
+        found: error.found ?? value.found, remedy: error.remedy)
     }
   }
 

@@ -70,7 +70,7 @@ struct ArchitectureWalk {
       if config.isMoE(index), let variant {
         addMoE(stack, variant, index)
       } else {
-        addPerceptron(stack, index)
+        addMLP(stack, index)
       }
       depart(stack, index, .output)
     }
@@ -143,12 +143,12 @@ struct ArchitectureWalk {
     add(.product("proj", rows: rows, in: d, out: d, bias: config.bias, residual: true, keeps: d, rank: rank))
   }
 
-  private mutating func addPerceptron(_ stack: Stack, _ index: Int) {
+  private mutating func addMLP(_ stack: Stack, _ index: Int) {
     let config = stack.config
     let isScaled = scalesBranches(config, index)
     window = .mlp
     add(
-      .perceptron(
+      .mlp(
         "mlp", rows: config.tokens, width: config.width, hidden: config.mlpHidden, activation: config.activation,
         bias: config.bias, residual: !isScaled, keeps: config.width, rank: stack.rank(.mlp)))
     if isScaled { addScaledBranch(config) }
@@ -174,7 +174,7 @@ struct ArchitectureWalk {
       }
     }
     let isShared = call.route > 0 && moe.oneGate
-    let choices = RouterTable.meanChoices(route.k, moe)
+    let choices = RouterTable.meanChoices(route.k, moe, training: isTraining)
     var gate = ModelOperation.product(
       "gate", rows: rows, in: d, out: moe.choices, bias: false, isFloat32: true, sharesWeights: isShared,
       keeps: 2 * moe.choices + route.k)
@@ -213,7 +213,7 @@ struct ArchitectureWalk {
     if variant.sharedExpert {
       window = .shared
       add(
-        .perceptron(
+        .mlp(
           "shared expert", rows: rows, width: d, hidden: config.mlpHidden, activation: config.activation,
           bias: config.bias, residual: isSum, keeps: d, rank: stack.rank(.mlp)))
       window = nil
@@ -224,17 +224,18 @@ struct ArchitectureWalk {
       let k = variant.routes[call.route].k
       // A choice may be an identity: counted is the most a token can meet.
       add(
-        .perceptron(
+        .mlp(
           "experts", rows: rows, width: d, hidden: config.expertHidden, activation: config.activation,
           bias: config.bias, residual: false, stored: isFirstOfBank && call.route == 0 ? moe.experts : 0,
-          groups: moe.experts, k: k, choices: RouterTable.meanChoices(k, moe), keeps: d, rank: stack.rank(.experts)),
+          groups: moe.experts, k: k, choices: RouterTable.meanChoices(k, moe, training: isTraining), keeps: d,
+          rank: stack.rank(.experts)),
         of: call)
     }
     for call in own {
       // The last sum is the block's output, which is kept.
       var combine = ModelOperation.moving(
         "combine", rows: rows, width: d, forward: 2 * d, backward: d, keeps: call == own.last ? d : 0)
-      combine.choices = RouterTable.meanChoices(variant.routes[call.route].k, moe)
+      combine.choices = RouterTable.meanChoices(variant.routes[call.route].k, moe, training: isTraining)
       (combine.forward.floats.passage, combine.backward.floats.passage) = (Double(d), Double(2 * d))
       add(combine, of: call)
       if moe.identityExperts > 0 {

@@ -28,9 +28,10 @@ public struct ModelCosts: Sendable {
   /// Parameters that can be counted, with all that is kept of each: far more than a machine holds.
   private static let most = 1 << 56
 
+  /// - Parameter training: whether routers choose as in training.
   /// - Throws: `ModelError` for an impossible configuration, or one with more than 2⁵⁶ parameters.
-  public init(_ config: ModelConfig) throws {
-    self.init(try Architecture(config))
+  public init(_ config: ModelConfig, training: Bool = true) throws {
+    self.init(try Architecture(config, training: training))
     guard parameters <= ModelCosts.most else {
       throw ModelError(
         "model.layers \(config.layers), model.width \(config.width), model.hidden \(config.mlpHidden) and moe.experts \(config.moe.experts) make more than \(ModelCosts.most) parameters, the most that is counted; lower them"

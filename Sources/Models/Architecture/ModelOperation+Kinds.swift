@@ -41,7 +41,7 @@ extension ModelOperation {
     return operation
   }
 
-  /// The two-layer perceptron over groups of rows: a dense MLP, a shared expert, or a bank of experts.
+  /// The two-layer MLP over groups of rows: a dense MLP, a shared expert, or a bank of experts.
   ///
   /// - Parameters:
   ///   - stored: sets of weights that it brings to the model.
@@ -49,7 +49,7 @@ extension ModelOperation {
   ///   - k, choices: for experts, of how many a token meets the weights, and how many rows it has there on average.
   ///   - keeps: numbers for each passage beyond the pre-activation.
   ///   - rank: of the adapters of both layers; 0 = none.
-  static func perceptron(
+  static func mlp(
     _ name: String, rows: Int, width: Int, hidden: Int, activation: Activation, bias: Bool, residual: Bool,
     stored: Int = 1, groups: Int = 1, k: Int = 1, choices: Double? = nil, keeps: Int, rank: Int
   ) -> ModelOperation {

@@ -22,7 +22,7 @@ struct SequenceBalance: BalanceLoss {
     let (choice, sequences) = (call.choice, call.tags.sequences)
     let (count, k, p) = (choice.expertCount, choice.k, choice.probabilities.pointer)
     // So that all sequences of the batch count alike.
-    let mean = max(sums.balance[0] / Double(parts), 1)
+    let mean = sums.balance[0] > 0 ? sums.balance[0] / Double(parts) : 1
     var value = 0.0
     // Of a token's probabilities, `[sequences · E]`.
     var slopes = [Double](repeating: 0, count: sequences.count * count)

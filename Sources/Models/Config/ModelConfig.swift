@@ -69,7 +69,7 @@ public struct LoRAConfig: Sendable, Equatable {
   public enum Place: String, CaseIterable, LosslessStringConvertible, Sendable {
     /// Q K V and the output projection.
     case attention
-    /// Dense perceptrons, shared experts among them.
+    /// Dense MLPs, shared experts among them.
     case mlp
     /// Every routed expert its own.
     case experts

@@ -93,7 +93,7 @@ struct SelfAttention {
   }
 }
 
-/// The dense two-layer perceptron; also the shared expert. fc1 `[h, d]` (SwiGLU: gate and up, `[2 h, d]`),
+/// The dense two-layer MLP; also the shared expert. fc1 `[h, d]` (SwiGLU: gate and up, `[2 h, d]`),
 /// fc2 `[d, h]`.
 struct FeedForward {
   let fc1: Linear

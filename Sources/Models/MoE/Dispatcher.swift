@@ -15,14 +15,14 @@ extension Dispatcher {
   public func dispatcher(forBank bank: String) -> any Dispatcher { self }
 }
 
-/// The rows of one route under way, in `plan.chunks` parts. Each movement has a begin and an end half: what stands
+/// The rows of one route under way, in `plan.parts.count` parts. Each movement has a begin and an end half: what stands
 /// between the halves hides the exchange.
 public protocol RouteFlight: AnyObject {
   var plan: DispatchPlan { get }
   /// Waits for a part's rows of the experts that live here. Parts end in ascending order.
-  func endDispatch(_ chunk: Int, _ tape: Tape) -> ExpertRows
+  func endDispatch(_ partIndex: Int, _ tape: Tape) -> ExpertRows
   /// Starts moving the experts' outputs of a part back.
-  func beginCombine(_ outputs: ExpertRows, _ chunk: Int, _ tape: Tape)
+  func beginCombine(_ outputs: ExpertRows, _ partIndex: Int, _ tape: Tape)
   /// Waits for all parts: the experts' outputs in the plan's order of rows.
   func endCombine(_ tape: Tape) -> Tensor
 }
@@ -45,7 +45,7 @@ public struct LocalDispatcher: Dispatcher {
   public func localExperts(of count: Int) -> Range<Int> { 0..<count }
 
   public func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight {
-    precondition(plan.chunks == 1, "a process alone exchanges nothing that could be cut into parts")
+    precondition(plan.parts.count == 1, "a process alone exchanges nothing that could be cut into parts")
     return LocalFlight(plan, tape.permuteRows(x, plan))
   }
 }
@@ -68,11 +68,11 @@ private final class LocalFlight: RouteFlight {
     self.rows = rows
   }
 
-  func endDispatch(_ chunk: Int, _ tape: Tape) -> ExpertRows {
+  func endDispatch(_ partIndex: Int, _ tape: Tape) -> ExpertRows {
     ExpertRows(rows: rows, offsets: plan.offsets[0])
   }
 
-  func beginCombine(_ outputs: ExpertRows, _ chunk: Int, _ tape: Tape) { rows = outputs.rows }
+  func beginCombine(_ outputs: ExpertRows, _ partIndex: Int, _ tape: Tape) { rows = outputs.rows }
 
   func endCombine(_ tape: Tape) -> Tensor { rows }
 }

@@ -1,6 +1,6 @@
 import MMoETensor
 
-/// The experts of a bank that live in this process, two-layer perceptrons stacked in the order of their global numbers:
+/// The experts of a bank that live in this process, two-layer MLPs stacked in the order of their global numbers:
 /// fc1 `[e, h, d]` (SwiGLU: `[e, 2 h, d]`), fc2 `[e, d, h]`. Paths and initial values do not depend on how
 /// many live here.
 package struct Experts {

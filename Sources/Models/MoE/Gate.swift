@@ -25,7 +25,9 @@ package final class Gate {
     do {
       let kind = try RouterTable.router(config)
       (router, learns) = (kind.init(store, path, config, k: k), kind.learns)
-      balance = kind.learns ? try BalanceTable.loss(config)?.init() : nil
+      // A loss that judges what the router balances by itself may meet tokens without an expert.
+      let isJudged = kind.learns && kind.settings.contains(.balance)
+      balance = isJudged ? try BalanceTable.loss(config)?.init() : nil
     } catch {
       preconditionFailure("a gate whose configuration was not validated: \(error)")
     }

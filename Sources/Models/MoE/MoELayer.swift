@@ -95,7 +95,7 @@ package final class MoELayer {
     let path = StreamPath.route(block: block, index: index, blocksBack: route.source.blocksBack)
     let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
-    let parts = RouteParts(schedule.chunks, expertsOfRank: dispatcher.localExperts(of: config.experts).count)
+    let parts = RouteParts(schedule.parts, expertsOfRank: dispatcher.localExperts(of: config.experts).count)
     let routing = gates[index](
       normed, exclude: exclude, block: block, route: index, parts: parts, queues: queues, tags: tags, pass)
     pass.observer?.routed(
@@ -125,9 +125,9 @@ package final class MoELayer {
     let place = tape.scope
     tape.scope = "blocks.\(block)"
     defer { tape.scope = place }
-    for chunk in 0..<route.flight.plan.chunks {
-      let arrived = route.flight.endDispatch(chunk, tape)
-      route.flight.beginCombine(experts(arrived, tape), chunk, tape)
+    for partIndex in 0..<route.flight.plan.parts.count {
+      let arrived = route.flight.endDispatch(partIndex, tape)
+      route.flight.beginCombine(experts(arrived, tape), partIndex, tape)
     }
     route.stage = .computed
     if route.schedule.awaitsAtOnce { _ = awaitOutputs(route, tape) }

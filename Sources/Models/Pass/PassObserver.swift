@@ -35,7 +35,7 @@ public enum StreamPath: Hashable, Sendable {
   /// The sum that the next state is.
   case residual
   case attention
-  /// The dense perceptron.
+  /// The dense MLP.
   case mlp
   case sharedExpert
   /// The gate of shared and routed outputs, where it reads the current state.

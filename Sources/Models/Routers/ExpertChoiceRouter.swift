@@ -28,7 +28,9 @@ final class ExpertChoiceRouter: Router {
     }
   }
 
-  static func meanChoices(_ k: Int, capacityFactor: Double) -> Double { Double(k) * capacityFactor }
+  static func meanChoices(_ k: Int, capacityFactor: Double, experts: Int) -> Double {
+    min(Double(k) * capacityFactor, Double(experts))
+  }
 
   func choose(_ input: RouterInput, _ tape: Tape) -> RouterDecision {
     let (tokens, count) = (input.logits.rows, input.logits.columns)

@@ -7,7 +7,8 @@ import MMoETensor
 package protocol Router: AnyObject {
   /// What `moe.router` calls it.
   static var name: String { get }
-  /// The settings that it has a use for, besides those of every router; others are refused.
+  /// The settings that may be other than at their defaults with it; others are refused. A router that only serves timing takes
+  /// them and has no use for them.
   static var settings: Set<RouterSetting> { get }
   /// Whether its choices depend on the logits. Without, the gate is not trained and no auxiliary loss applies.
   static var learns: Bool { get }
@@ -16,8 +17,10 @@ package protocol Router: AnyObject {
   static func validate(_ model: ModelConfig, _ variant: MoEVariant) throws
   /// Rows of experts that a token has on average where nothing is dropped, such as k.
   ///
-  /// - Parameter capacityFactor: of training or of evaluation.
-  static func meanChoices(_ k: Int, capacityFactor: Double) -> Double
+  /// - Parameters:
+  ///   - capacityFactor: of training or of evaluation.
+  ///   - experts: of the bank.
+  static func meanChoices(_ k: Int, capacityFactor: Double, experts: Int) -> Double
 
   /// - Parameters:
   ///   - store: takes the buffers that it saves.
@@ -41,7 +44,7 @@ package protocol Router: AnyObject {
 extension Router {
   package static var learns: Bool { true }
   package static func validate(_ model: ModelConfig, _ variant: MoEVariant) throws {}
-  package static func meanChoices(_ k: Int, capacityFactor: Double) -> Double { Double(k) }
+  package static func meanChoices(_ k: Int, capacityFactor: Double, experts: Int) -> Double { Double(k) }
   package var selectionBias: Tensor? { nil }
   package func observe(_ sums: RoutingSums, allowed: [[Bool]]?) {}
   package func afterStep() {}

@@ -16,9 +16,10 @@ package enum RouterTable {
     return router
   }
 
-  /// Rows of experts that one route of a token asks for on average in training: k, but for routers with another number.
-  package static func meanChoices(_ k: Int, _ config: MoEConfig) -> Double {
-    (try? router(config))?.meanChoices(k, capacityFactor: config.capacityFactor) ?? Double(k)
+  /// Rows of experts that one route of a token asks for on average: k, but for routers with another number.
+  package static func meanChoices(_ k: Int, _ config: MoEConfig, training: Bool) -> Double {
+    let factor = training ? config.capacityFactor : config.evalCapacityFactor
+    return (try? router(config))?.meanChoices(k, capacityFactor: factor, experts: config.experts) ?? Double(k)
   }
 
   /// The routers that have a use for a setting.
@@ -29,11 +30,16 @@ package enum RouterTable {
 
 /// A setting that not every router has a use for.
 package enum RouterSetting: CaseIterable {
-  case selectionBias, expertGroups, neighborGroups, scale, zLoss, identityExperts, batchPriority, exclusion, balance
+  case renormalization, selectionBias, expertGroups, neighborGroups, scale, zLoss, identityExperts, batchPriority,
+    exclusion, balance
 
   /// The key with its value, where the setting is not at its default.
   fileprivate func found(_ moe: MoEConfig, _ variant: MoEVariant) -> (key: String, value: String, off: String)? {
     switch self {
+    case .renormalization:
+      !moe.renormalize
+        ? ("moe.renormalize", "false", "true")
+        : moe.renormalizeSingle ? ("moe.renormalize_single", "true", "false") : nil
     case .selectionBias: moe.biasRate > 0 ? ("moe.bias_rate", "\(moe.biasRate)", "0") : nil
     case .expertGroups: moe.groups.map { ("moe.groups", $0, "none") }
     case .neighborGroups:

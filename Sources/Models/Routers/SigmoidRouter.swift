@@ -9,6 +9,7 @@ import MMoETensor
 final class SigmoidRouter: Router {
   static let name = "sigmoid"
   static let settings: Set<RouterSetting> = [
+    .renormalization,
     .selectionBias, .expertGroups, .neighborGroups, .scale, .identityExperts, .batchPriority, .exclusion, .balance,
   ]
   /// What keeps a sum of scores that are all 0 from dividing 0 by 0, as in DeepSeek's code.
@@ -130,8 +131,9 @@ final class SigmoidRouter: Router {
     for j in 0..<k {
       var best = -1
       for e in selection.indices {
-        // What is not open and what is taken is −∞; a NaN is never better, and chosen where nothing else is left.
-        if selection[e] != -.infinity, best < 0 || selection[e] > selection[best] { best = e }
+        // What is not open and what is taken is −∞; a NaN is chosen where nothing else is left.
+        guard selection[e] != -.infinity else { continue }
+        if best < 0 || selection[best].isNaN || selection[e] > selection[best] { best = e }
       }
       chosen[j] = Int32(max(best, 0))
       selection[max(best, 0)] = -.infinity

@@ -4,7 +4,7 @@ import MMoETensor
 final class SoftmaxRouter: Router {
   static let name = "softmax"
   static let settings: Set<RouterSetting> = [
-    .selectionBias, .expertGroups, .zLoss, .identityExperts, .batchPriority, .exclusion, .balance,
+    .renormalization, .selectionBias, .expertGroups, .zLoss, .identityExperts, .batchPriority, .exclusion, .balance,
   ]
 
   private let k: Int

@@ -4,7 +4,9 @@ import MMoETensor
 /// Round robin with equal weights: perfectly balanced, for debugging and for timing only.
 final class UniformRouter: Router {
   static let name = "uniform"
-  static let settings: Set<RouterSetting> = [.zLoss, .identityExperts, .batchPriority, .exclusion, .balance]
+  static let settings: Set<RouterSetting> = [
+    .renormalization, .zLoss, .identityExperts, .batchPriority, .exclusion, .balance,
+  ]
   static let learns = false
 
   private let k: Int

@@ -100,11 +100,11 @@ public struct DispatchPlan: Sendable {
         let at = Int(rowInExpert[pair])
         let expert = Int(experts[pair])
         if at >= 0 && at < rowLimit && expert < expertCount {
-          var chunk = 0
+          var partIndex = 0
           if parts.count > 1 {
-            while at >= parts.start(chunk + 1, of: expert, rows: kept[expert]) { chunk += 1 }
+            while at >= parts.start(partIndex + 1, of: expert, rows: kept[expert]) { partIndex += 1 }
           }
-          let row = offsets[chunk][expert] + at - parts.start(chunk, of: expert, rows: kept[expert])
+          let row = offsets[partIndex][expert] + at - parts.start(partIndex, of: expert, rows: kept[expert])
           positions[pair] = Int32(row)
           source[row] = Int32(pair / k)
         } else {
@@ -125,8 +125,6 @@ public struct DispatchPlan: Sendable {
       experts: experts, tokens: tokens, k: k, expertCount: expertCount, identities: identities,
       capacityFactor: capacityFactor, priority: priority, parts: parts, queues: nil)
   }
-
-  public var chunks: Int { parts.count }
 
   /// Where each part's rows of each expert stand when queues have these lengths: `[parts][E + 1]`.
   private static func offsets(_ counts: [Int], _ parts: RouteParts) -> [[Int]] {

@@ -75,36 +75,36 @@ private final class ExpertParallelFlight: RouteFlight {
     guard let rows else { preconditionFailure("begun twice") }
     tape.timed("dispatch start") {
       queue.startCounts(layout)
-      for chunk in 0..<plan.chunks { start(.dispatch, chunk, .toExperts, from: rows, into: nil, tape) }
+      for partIndex in 0..<plan.parts.count { start(.dispatch, partIndex, .toExperts, from: rows, into: nil, tape) }
     }
     // The tape keeps the rows for this adjoint; the flight need not.
     self.rows = nil
     tape.recordPassage("dispatch start") { [self] in
       guard let gradient = rowGradients else { preconditionFailure("no gradient was sent back") }
-      for chunk in 0..<plan.chunks { arrive(.dispatch, chunk).unpackForTokens() }
+      for partIndex in 0..<plan.parts.count { arrive(.dispatch, partIndex).unpackForTokens() }
       rowGradients = nil
       tape.accumulate(gradient, into: rows)
     }
   }
 
-  func endDispatch(_ chunk: Int, _ tape: Tape) -> ExpertRows {
-    let arrived = tape.timed("dispatch wait") { arrive(.dispatch, chunk).unpackForExperts() }
+  func endDispatch(_ partIndex: Int, _ tape: Tape) -> ExpertRows {
+    let arrived = tape.timed("dispatch wait") { arrive(.dispatch, partIndex).unpackForExperts() }
     tape.record("dispatch wait", arrived.rows, definedRows: arrived.offsets.last) { [self] dY in
       let target = rowGradients ?? tokenSide()
       rowGradients = target
-      start(.dispatch, chunk, .toTokens, from: dY, into: target, tape)
+      start(.dispatch, partIndex, .toTokens, from: dY, into: target, tape)
     }
     return ExpertRows(rows: arrived.rows, offsets: arrived.offsets)
   }
 
-  func beginCombine(_ expertOutputs: ExpertRows, _ chunk: Int, _ tape: Tape) {
+  func beginCombine(_ expertOutputs: ExpertRows, _ partIndex: Int, _ tape: Tape) {
     let target = outputs ?? tokenSide()
     outputs = target
     tape.timed("combine start") {
-      start(.combine, chunk, .toTokens, from: expertOutputs.rows, into: target, tape)
+      start(.combine, partIndex, .toTokens, from: expertOutputs.rows, into: target, tape)
     }
     tape.recordPassage("combine start") { [self] in
-      tape.accumulate(arrive(.combine, chunk).unpackForExperts().rows, into: expertOutputs.rows)
+      tape.accumulate(arrive(.combine, partIndex).unpackForExperts().rows, into: expertOutputs.rows)
     }
   }
 
@@ -112,11 +112,11 @@ private final class ExpertParallelFlight: RouteFlight {
     guard let result = outputs else { preconditionFailure("no part was sent back") }
     outputs = nil
     tape.timed("combine wait") {
-      for chunk in 0..<plan.chunks { arrive(.combine, chunk).unpackForTokens() }
+      for partIndex in 0..<plan.parts.count { arrive(.combine, partIndex).unpackForTokens() }
     }
     tape.record("combine wait", result, definedRows: plan.rows) { [self] dY in
-      for chunk in (0..<plan.chunks).reversed() {
-        start(.combine, chunk, .toExperts, from: dY, into: nil, tape)
+      for partIndex in (0..<plan.parts.count).reversed() {
+        start(.combine, partIndex, .toExperts, from: dY, into: nil, tape)
       }
     }
     return result
@@ -126,23 +126,23 @@ private final class ExpertParallelFlight: RouteFlight {
   private func tokenSide() -> Tensor { Tensor(uninitialized: [plan.mostRows, width]) }
 
   private func start(
-    _ move: Move, _ chunk: Int, _ direction: RowExchange.Direction, from source: Tensor,
+    _ move: Move, _ partIndex: Int, _ direction: RowExchange.Direction, from source: Tensor,
     into target: Tensor?, _ tape: Tape
   ) {
     // Forward, dispatch goes to the experts and combine back; backward, the other way round.
     let isForward = (move == .dispatch) == (direction == .toExperts)
     queue.beforeStart()
     let exchange = RowExchange(
-      move.rawValue + (isForward ? "" : " ′"), scope: tape.scope, direction, layout, chunk: chunk,
+      move.rawValue + (isForward ? "" : " ′"), scope: tape.scope, direction, layout, partIndex: partIndex,
       wire: wire, from: source, into: target, engine: engine)
-    flying["\(move) \(chunk)"] = exchange
+    flying["\(move) \(partIndex)"] = exchange
     queue.start(exchange)
   }
 
   /// Waits for a part and takes it out of the air.
-  private func arrive(_ move: Move, _ chunk: Int) -> RowExchange {
-    guard let exchange = flying.removeValue(forKey: "\(move) \(chunk)") else {
-      preconditionFailure("\(move.rawValue) \(chunk) awaited before it was started")
+  private func arrive(_ move: Move, _ partIndex: Int) -> RowExchange {
+    guard let exchange = flying.removeValue(forKey: "\(move) \(partIndex)") else {
+      preconditionFailure("\(move.rawValue) \(partIndex) awaited before it was started")
     }
     queue.wait(exchange)
     return exchange

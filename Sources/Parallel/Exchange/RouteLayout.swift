@@ -16,7 +16,7 @@ final class RouteLayout {
     self.rank = rank
     self.ranks = ranks
     experts = plan.kept.count / ranks
-    parts = Array(repeating: nil, count: plan.chunks)
+    parts = Array(repeating: nil, count: plan.parts.count)
   }
 
   /// Rows of this rank for every expert of the group, rank by rank: what the counts' exchange sends.
@@ -27,8 +27,8 @@ final class RouteLayout {
   }
 
   /// Rows of a rank's experts that belong to a part, from their whole queues.
-  private func rows(_ counts: [Int], in chunk: Int) -> [Int] {
-    counts.enumerated().map { plan.parts.rows(in: chunk, of: $0.offset, rows: $0.element) }
+  private func rows(_ counts: [Int], in partIndex: Int) -> [Int] {
+    counts.enumerated().map { plan.parts.rows(in: partIndex, of: $0.offset, rows: $0.element) }
   }
 
   /// One part of the route's rows.
@@ -56,15 +56,15 @@ final class RouteLayout {
     let target: Int
   }
 
-  func part(_ chunk: Int) -> Part {
-    if let part = parts[chunk] { return part }
-    let offsets = plan.offsets[chunk]
+  func part(_ partIndex: Int) -> Part {
+    if let part = parts[partIndex] { return part }
+    let offsets = plan.offsets[partIndex]
     var part = Part()
     for r in 0..<ranks {
       part.sentStarts.append(offsets[r * experts])
       part.sentCounts.append(offsets[(r + 1) * experts] - offsets[r * experts])
     }
-    let arriving = received.map { rows($0, in: chunk) }
+    let arriving = received.map { rows($0, in: partIndex) }
     var sources: [Int] = []
     for r in 0..<ranks {
       let rows = arriving[r].reduce(0, +)
@@ -83,7 +83,7 @@ final class RouteLayout {
       }
       part.offsets.append(target)
     }
-    parts[chunk] = part
+    parts[partIndex] = part
     return part
   }
 }

@@ -14,7 +14,7 @@ final class RowExchange {
   let scope: String
   let direction: Direction
   private let layout: RouteLayout
-  private let chunk: Int
+  private let partIndex: Int
   private let wire: WireFormat
   private let engine: Engine
   private let source: Tensor
@@ -33,14 +33,14 @@ final class RowExchange {
   ///   - source: `[rows, d]`, the token's side in the plan's order, or the expert's side of this part.
   ///   - target: `[rows, d]` of the token's side, for `toTokens`.
   init(
-    _ name: String, scope: String, _ direction: Direction, _ layout: RouteLayout, chunk: Int,
+    _ name: String, scope: String, _ direction: Direction, _ layout: RouteLayout, partIndex: Int,
     wire: WireFormat, from source: Tensor, into target: Tensor?, engine: Engine
   ) {
     self.name = name
     self.scope = scope
     self.direction = direction
     self.layout = layout
-    self.chunk = chunk
+    self.partIndex = partIndex
     self.wire = wire
     self.engine = engine
     self.source = source
@@ -55,7 +55,7 @@ final class RowExchange {
   var isReady: Bool { direction == .toTokens || !layout.received.isEmpty }
 
   private var sentCounts: [Int] {
-    let plan = layout.plan.offsets[chunk]
+    let plan = layout.plan.offsets[partIndex]
     return (0..<layout.ranks).map { plan[($0 + 1) * layout.experts] - plan[$0 * layout.experts] }
   }
 
@@ -66,7 +66,7 @@ final class RowExchange {
     case .toExperts:
       guard wire != .float32 else { return }
       let counts = sentCounts
-      let start = layout.plan.offsets[chunk][0]
+      let start = layout.plan.offsets[partIndex][0]
       let total = counts.reduce(0, +)
       let buffer = Storage(count: (total * rowBytes + 3) / 4)
       sendBuffer = buffer
@@ -77,7 +77,7 @@ final class RowExchange {
           to: out + r.lowerBound * rowBytes)
       }
     case .toTokens:
-      let part = layout.part(chunk)
+      let part = layout.part(partIndex)
       let buffer = Storage(count: (part.foreignRows * rowBytes + 3) / 4)
       sendBuffer = buffer
       let (px, out) = (source.pointer, UnsafeMutableRawPointer(buffer.pointer))
@@ -99,7 +99,7 @@ final class RowExchange {
 
   /// Hands the transfer to MPI. All ranks post in the same order.
   func post(_ rows: Communicator) {
-    let part = layout.part(chunk)
+    let part = layout.part(partIndex)
     let rowBytes = wire.rowBytes(width)
     func withoutOwn(_ counts: [Int]) -> [Int] {
       counts.enumerated().map { $0.offset == layout.rank ? 0 : $0.element }
@@ -146,7 +146,7 @@ final class RowExchange {
 
   /// The rows of the experts here, sorted by expert, once done.
   func unpackForExperts() -> ExpertRowsOfPart {
-    let part = layout.part(chunk)
+    let part = layout.part(partIndex)
     let y = Tensor(uninitialized: [part.offsets.last!, width])
     guard let receiveBuffer else { preconditionFailure("not posted") }
     let (py, px) = (y.pointer, source.pointer)
@@ -173,7 +173,7 @@ final class RowExchange {
   /// Completes this part of the token's side, once done.
   func unpackForTokens() {
     guard let target else { preconditionFailure("no target") }
-    let part = layout.part(chunk)
+    let part = layout.part(partIndex)
     let (py, px) = (target.pointer, source.pointer)
     forTiles(of: part.runs.filter { $0.rank == layout.rank }) { run, rows in
       (py + (run.source + rows.lowerBound) * width).update(

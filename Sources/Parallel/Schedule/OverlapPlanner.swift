@@ -43,7 +43,7 @@ final class OverlapPlanner {
     if let decided = schedules[Key(block: block, route: route)] { return decided }
     let form = strategy.form
     guard isDecided, !form.usesWindow else { return .sequential }
-    return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
+    return RouteSchedule(parts: form.parts, slot: 0, awaitsAtOnce: true)
   }
 
   /// To be called before each step's first pass.
@@ -112,9 +112,9 @@ final class OverlapPlanner {
     let place = names.isEmpty ? "at the departure" : "after " + names.joined(separator: ", ")
     let times = passes[0]
     let exposed = ScheduleSimulator.outcomes(passes, schedule).reduce(0) { $0 + $1.exposed }
-    let parts = schedule.chunks > 1 ? ", \(schedule.chunks) parts" : ""
+    let parts = schedule.parts > 1 ? ", \(schedule.parts) parts" : ""
     return
-      "block \(block) route \(route): experts \(place) (slot \(schedule.slot) of \(operators.count))\(parts); dispatch \(ms(times.dispatch)) ms, combine \(ms(times.combine)), window \(times.window.map(ms).joined(separator: " + ")), experts \(ms(times.experts)); uncovered \(ms(exposed)) ms\(passes.count > 1 ? " forward and backward" : "")"
+      "block \(block) route \(route): experts \(place) (slot \(schedule.slot) of \(operators.count))\(parts); dispatch \(ms(times.dispatch)) ms, combine \(ms(times.combine)), window \(times.window.isEmpty ? "none" : times.window.map(ms).joined(separator: " + ")), experts \(ms(times.experts)); uncovered \(ms(exposed)) ms\(passes.count > 1 ? " forward and backward" : "")"
   }
 }
 

@@ -49,7 +49,7 @@ public enum OverlapStrategy: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Parts of a route, and whether it overlaps the backbone. `auto` is one of the others once it has measured.
-  var form: (chunks: Int, usesWindow: Bool) {
+  var form: (parts: Int, usesWindow: Bool) {
     switch self {
     case .sequential: (1, false)
     case .pipelined(let n): (n, false)

@@ -105,14 +105,14 @@ public enum ScheduleSimulator {
   ///
   /// - Parameter first: number of the route's first transfer.
   public static func steps(_ times: RouteTimes, _ schedule: RouteSchedule, first: Int = 0) -> [Step] {
-    let n = schedule.chunks
+    let n = schedule.parts
     func part(_ exchange: Double) -> Double { (exchange - times.latency) / Double(n) + times.latency }
     var steps: [Step] = (0..<n).map { .start(first + $0, part(times.dispatch)) }
     var experts: [Step] = []
-    for chunk in 0..<n {
+    for partIndex in 0..<n {
       experts += [
-        .wait(first + chunk), .compute(times.experts / Double(n)),
-        .start(first + n + chunk, part(times.combine)),
+        .wait(first + partIndex), .compute(times.experts / Double(n)),
+        .start(first + n + partIndex, part(times.combine)),
       ]
     }
     let waits = (0..<n).map { Step.wait(first + n + $0) }
@@ -155,9 +155,9 @@ extension OverlapStrategy {
   ///   - expertsOfRank: among which `auto` may share out the parts.
   public func schedule(for passes: [RouteTimes], expertsOfRank: Int) -> RouteSchedule {
     guard form.usesWindow else {
-      return RouteSchedule(chunks: form.chunks, slot: 0, awaitsAtOnce: true)
+      return RouteSchedule(parts: form.parts, slot: 0, awaitsAtOnce: true)
     }
-    let counts = self == .auto ? [1, 2, 4].filter { expertsOfRank % $0 == 0 } : [form.chunks]
+    let counts = self == .auto ? [1, 2, 4].filter { expertsOfRank % $0 == 0 } : [form.parts]
     // More parts are more messages and more waits, of which the model knows the latency at most: they must promise 2 % over
     // fewer.
     var choice = OverlapStrategy.best(passes, parts: counts[0])
@@ -172,7 +172,7 @@ extension OverlapStrategy {
   /// the experts of a part cover the exchange of another.
   private static func best(_ passes: [RouteTimes], parts: Int) -> (schedule: RouteSchedule, seconds: Double) {
     func choice(_ slot: Int) -> (schedule: RouteSchedule, seconds: Double) {
-      let schedule = RouteSchedule(chunks: parts, slot: slot, awaitsAtOnce: false)
+      let schedule = RouteSchedule(parts: parts, slot: slot, awaitsAtOnce: false)
       return (schedule, ScheduleSimulator.outcomes(passes, schedule).reduce(0) { $0 + $1.seconds })
     }
     // The paper's slot unless another is faster by more than the noise of the sums.

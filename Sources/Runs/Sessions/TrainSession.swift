@@ -244,9 +244,12 @@ public struct TrainSession {
 
   /// Where a key of the configuration was set.
   private func place(of key: String, preset: String) -> String {
-    if options.settings.contains(where: { $0.hasPrefix(key + "=") }) { return "--set" }
+    let names = options.settings.map { RunConfig.table.presentName(of: String($0.prefix { $0 != "=" })) }
+    if names.contains(key) { return "--set" }
     for document in (try? ProjectHome.presets.preset(preset))?.documents.reversed() ?? [] {
-      if let setting = document.settings.last(where: { $0.key == key }) { return "\(document.file):\(setting.line)" }
+      if let setting = document.settings.last(where: { RunConfig.table.presentName(of: $0.key) == key }) {
+        return "\(document.file):\(setting.line)"
+      }
     }
     return "preset \(preset)"
   }

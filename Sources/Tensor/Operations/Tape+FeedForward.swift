@@ -4,7 +4,7 @@ import CKernels
 /// packing the weights for each tile stays cheap at d = 384.
 private let feedForwardTile = 128
 
-/// What stands between the two products of a perceptron.
+/// What stands between the two products of a MLP.
 public enum Activation: String, CaseIterable, Sendable, Codable {
   /// GELU in its tanh form (GPT-2's `gelu_new`).
   case gelu
@@ -29,7 +29,7 @@ public enum Activation: String, CaseIterable, Sendable, Codable {
 }
 
 extension Tape {
-  /// Two-layer perceptrons over groups of rows, all in one parallel region:
+  /// Two-layer MLPs over groups of rows, all in one parallel region:
   /// `y = act(x · W1ᵀ + b1) · W2ᵀ + b2 (+ residual)`, group `e` with the e-th weights.
   ///
   /// The dense MLP is the case of one group; the experts are the case of one group an expert, their rows sorted

@@ -40,7 +40,7 @@ extension Tape {
     return y
   }
 
-  /// The perceptrons of `feedForward` for few rows in all: only the weights of groups that have rows are read.
+  /// The MLPs of `feedForward` for few rows in all: only the weights of groups that have rows are read.
   func feedForwardFewRows(
     _ x: Tensor, offsets: [Int], w1: TapedParameter, b1: TapedParameter?, w2: TapedParameter, b2: TapedParameter?,
     activation: Activation, residual: Tensor?

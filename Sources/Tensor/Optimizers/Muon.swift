@@ -7,7 +7,7 @@ import CKernels
 ///     p ← p − lr · wd · p − lr · 0.2 · √max(rows, columns) · O
 ///
 /// The factor gives a step about the size of AdamW's, so that both have one learning rate and one decay. Every expert's
-/// matrix of a stack is a matrix of its own; the projections of Q, K and V, and the halves of a gated perceptron's first
+/// matrix of a stack is a matrix of its own; the projections of Q, K and V, and the halves of a gated MLP's first
 /// weight, are one, as they are stored.
 ///
 /// **AdamW's are** by role: `embeddings` and `head`, whose rows are looked up or read one by one, so that a batch says much
@@ -44,7 +44,9 @@ public struct Muon: Optimizer {
   private static func matrix(of parameter: Parameter) -> (rows: Int, columns: Int)? {
     let own = parameter.shape.suffix(parameter.experts == nil ? parameter.shape.count : parameter.shape.count - 1)
     guard own.count == 2, [.attention, .mlp, .experts].contains(parameter.role) else { return nil }
-    return (own[own.startIndex], own[own.startIndex + 1])
+    // A single number has no direction but its sign.
+    let (rows, columns) = (own[own.startIndex], own[own.startIndex + 1])
+    return rows * columns > 1 ? (rows, columns) : nil
   }
 
   public func state(of parameter: Parameter) -> [String] {

@@ -60,15 +60,17 @@ public struct UpdatePlan {
     if parameters.contains(where: { $0.adapter != nil }) { only.append(.pattern(PathPattern("*.lora_*"))) }
     let rates = factors.map { (place: ParameterPlace($0.place), factor: $0.factor) }
     let idle = Set(unreached.flatMap(\.parameters).map { ObjectIdentifier($0) })
+    func isFrozen(_ parameter: Parameter, _ name: String) -> Bool {
+      freeze.contains { $0.contains(parameter, name) }
+        || (!only.isEmpty && !only.contains { $0.contains(parameter, name) })
+    }
+    try UpdatePlan.requireSameArrays(parameters, isFrozen)
     parts = parameters.map { parameter in
       var parts: [Part] = []
       guard !idle.contains(ObjectIdentifier(parameter)) else { return parts }
       for piece in CheckpointLayout.pieces(of: parameter) {
         let name = piece.name
-        let isFrozen =
-          freeze.contains { $0.contains(parameter, name) }
-          || (!only.isEmpty && !only.contains { $0.contains(parameter, name) })
-        guard !isFrozen else { continue }
+        guard !isFrozen(parameter, name) else { continue }
         var factor = UpdatePlan.layerFactor(parameter, decay: config.layerDecay, stacks: stacks)
         if let rate = rates.first(where: { $0.place.contains(parameter, name) }) { factor *= rate.factor }
         let range = piece.offset..<piece.offset + piece.count
@@ -86,6 +88,27 @@ public struct UpdatePlan {
       throw TrainError(
         "finetune", found: "nothing is left to train",
         remedy: "freeze less (finetune.freeze, finetune.train_only)\(reasons)")
+    }
+  }
+
+  /// Ranks exchange and save what the optimizer keeps array by array, so every rank must train some of a stack, or none.
+  ///
+  /// - Throws: `TrainError` where experts of some ranks are trained and all those of another are not.
+  private static func requireSameArrays(
+    _ parameters: [Parameter], _ isFrozen: (Parameter, String) -> Bool
+  ) throws {
+    for parameter in parameters {
+      guard let share = parameter.experts, share.local.count < share.total else { continue }
+      let trained = CheckpointLayout.pieces(of: parameter, allExperts: true).map { !isFrozen(parameter, $0.name) }
+      let ranks = stride(from: 0, to: share.total, by: share.local.count).map { first in
+        trained[first..<min(first + share.local.count, share.total)].contains(true)
+      }
+      guard Set(ranks).count > 1 else { continue }
+      throw TrainError(
+        "finetune", field: parameter.path,
+        found: "trained for some ranks' experts and frozen for all \(share.local.count) of another rank",
+        expected: "some trained on each rank, or none",
+        remedy: "freeze other experts, or start fewer ranks in an expert group (--expert-parallel)")
     }
   }
 

@@ -9,7 +9,7 @@ import MMoETrain
 /// language=G`.
 ///
 /// In late fusion each becomes the tower of its modality. In early fusion their experts become the groups of their
-/// modalities (a group of another size takes them in turn, a dense model's perceptron becomes each of them), everything
+/// modalities (a group of another size takes them in turn, a dense model's MLP becomes each of them), everything
 /// else of the blocks is that of the model named first; gates and shared experts are nobody's.
 final class TowerWeights: WeightSource {
   struct Part {
@@ -118,7 +118,7 @@ final class TowerWeights: WeightSource {
     }
     let mlp = PathPattern("mlp.*").captures(in: words[2])?[0]
     let rest = takesRest && !words[2].hasPrefix("moe.gate") ? [base + words[2]] : []
-    // A dense model's perceptron, where the block now has experts.
+    // A dense model's MLP, where the block now has experts.
     return rest + (target.isMoE(block) ? mlp.map { all({ _ in true }, $0) } ?? [] : [])
   }
 }

@@ -52,15 +52,15 @@ public struct HubConfig: Sendable, Equatable {
   /// Heads of K and V.
   public let keyValueHeads: Int
   public let headWidth: Int
-  /// Hidden width of a block's perceptron, or of an expert.
+  /// Hidden width of a block's MLP, or of an expert.
   public let hidden: Int
   /// As named in the file: `gelu` (exact), `gelu_new` (tanh), `silu`.
   public let activation: String
   public let normEpsilon: Double
   /// Whether Q, K and V have biases.
   public let attentionBias: Bool
-  /// Whether the perceptron has biases.
-  public let perceptronBias: Bool
+  /// Whether the MLP has biases.
+  public let mlpBias: Bool
   public let text: Text?
   public let vision: Vision?
   public let experts: Experts?
@@ -98,7 +98,7 @@ public struct HubConfig: Sendable, Equatable {
       hidden = try images.size("intermediate_size", 3072)
       activation = try images.text("hidden_act", "quick_gelu")
       normEpsilon = try images.number("layer_norm_eps", 1e-5)
-      (attentionBias, perceptronBias) = (true, true)
+      (attentionBias, mlpBias) = (true, true)
       guard try texts.text("hidden_act", "quick_gelu") == activation,
         try texts.number("layer_norm_eps", 1e-5) == normEpsilon
       else {
@@ -130,7 +130,7 @@ public struct HubConfig: Sendable, Equatable {
       hidden = try fields.size("n_inner", 4 * width)
       activation = try fields.text("activation_function", "gelu_new")
       normEpsilon = try fields.number("layer_norm_epsilon", 1e-5)
-      (attentionBias, perceptronBias) = (true, true)
+      (attentionBias, mlpBias) = (true, true)
       text = Text(
         vocabulary: try fields.size("vocab_size", 50_257), context: try fields.size("n_positions", 1024),
         rotaryBase: nil, tiedHead: try fields.flag("tie_word_embeddings", true))
@@ -146,7 +146,7 @@ public struct HubConfig: Sendable, Equatable {
       activation = try fields.text("hidden_act", "silu")
       normEpsilon = try fields.number("rms_norm_eps", isMixtral ? 1e-5 : 1e-6)
       attentionBias = try fields.flag("attention_bias", false)
-      perceptronBias = try fields.flag("mlp_bias", false)
+      mlpBias = try fields.flag("mlp_bias", false)
       text = Text(
         vocabulary: try fields.size("vocab_size", 32_000),
         context: try fields.size("max_position_embeddings", isMixtral ? 131_072 : 2048),
@@ -173,7 +173,7 @@ public struct HubConfig: Sendable, Equatable {
       hidden = try fields.size("intermediate_size", 3072)
       activation = try fields.text("hidden_act", "gelu")
       normEpsilon = try fields.number("layer_norm_eps", 1e-12)
-      (attentionBias, perceptronBias) = (try fields.flag("qkv_bias", true), true)
+      (attentionBias, mlpBias) = (try fields.flag("qkv_bias", true), true)
       let (image, patch) = (try fields.size("image_size", 224), try fields.size("patch_size", 16))
       _ = try fields.divided("image_size", image, "patch_size", patch)
       vision = Vision(

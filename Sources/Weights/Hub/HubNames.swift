@@ -21,9 +21,9 @@ extension HubConfig {
         file, field: "head_dim", found: "\(headWidth)", expected: "\(width / max(heads, 1)), the width over the heads",
         remedy: "such models are not imported")
     }
-    guard attentionBias == perceptronBias else {
+    guard attentionBias == mlpBias else {
       throw TrainError(
-        file, field: "attention_bias", found: "\(attentionBias) and mlp_bias \(perceptronBias)",
+        file, field: "attention_bias", found: "\(attentionBias) and mlp_bias \(mlpBias)",
         expected: "the same for both", remedy: "such models are not imported")
     }
     config.bias = attentionBias

@@ -45,14 +45,14 @@ private final class OffloadFlight: RouteFlight {
 
   var plan: DispatchPlan { flight.plan }
 
-  func endDispatch(_ chunk: Int, _ tape: Tape) -> ExpertRows {
+  func endDispatch(_ partIndex: Int, _ tape: Tape) -> ExpertRows {
     tape.timed("expert loading", .wait) { cache.end(request) }
-    return flight.endDispatch(chunk, tape)
+    return flight.endDispatch(partIndex, tape)
   }
 
-  func beginCombine(_ outputs: ExpertRows, _ chunk: Int, _ tape: Tape) {
+  func beginCombine(_ outputs: ExpertRows, _ partIndex: Int, _ tape: Tape) {
     cache.release(request)
-    flight.beginCombine(outputs, chunk, tape)
+    flight.beginCombine(outputs, partIndex, tape)
   }
 
   func endCombine(_ tape: Tape) -> Tensor { flight.endCombine(tape) }
