@@ -56,7 +56,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
     return """
       \(trainImages) train and \(valImages) val images at \(imageSize) x \(imageSize), chance \(percent(chance))
       linear model on pixels        val \(percent(linear)) (train \(percent(linearTrain)))
-      5 nearest neighbors          val \(percent(nearestNeighbors))
+      5 nearest neighbors           val \(percent(nearestNeighbors))
       """
   }
 }

@@ -141,7 +141,4 @@ public struct MoEVariant: Sendable, Equatable {
 
   /// How many blocks back the furthest source is.
   public var reach: Int { routes.map(\.source.blocksBack).max() ?? 0 }
-
-  /// Expert calls a token makes: routed choices plus the shared expert.
-  public var activeExperts: Int { routes.reduce(sharedExpert ? 1 : 0) { $0 + $1.k } }
 }

@@ -37,9 +37,6 @@ public final class Timeline {
     events.append(
       Event(name: name, scope: scope, kind: kind, start: start, end: end, bytes: bytes))
   }
-
-  /// Forgets everything, such as the steps of a warm-up.
-  public func clear() { events.removeAll(keepingCapacity: true) }
 }
 
 /// Time per operation, forward and backward apart, in the order of first use.
