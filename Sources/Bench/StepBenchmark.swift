@@ -189,6 +189,7 @@ extension StepBenchmark {
           }
         }
       )
+    default: preconditionFailure("no step of the kind \(config.kind.rawValue)")
     }
   }
 }

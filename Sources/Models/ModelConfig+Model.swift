@@ -14,6 +14,7 @@ extension ModelConfig {
     case .vit: try VisionTransformer(self, seed: seed, engine: engine, describes: describes)
     case .gpt: try GPT(self, seed: seed, engine: engine, describes: describes)
     case .multimodal: try MultimodalTransformer(self, seed: seed, engine: engine, describes: describes)
+    default: preconditionFailure("no model of the kind \(kind.rawValue)")
     }
   }
 }

@@ -25,6 +25,7 @@ struct AnalyzeCommand: ParsableCommand {
     var data: [String] = []
     @Option(help: "Images or windows of text, evenly spread over the set.") var samples = 256
     @OptionGroup var compute: ThreadsOption
+    @OptionGroup var team: TeamOption
     @OptionGroup var format: JSONOption
 
     func validate() throws {
@@ -38,34 +39,36 @@ struct AnalyzeCommand: ParsableCommand {
       options.data = data
       options.samples = samples
       options.out = try out.folder("--out")
+      try team.start.launch()
       options.threads = compute.threads
+      options.expertParallel = team.expertParallel ?? 0
       options.printsJSON = format.json
       try AnalysisSession(options).run()
     }
   }
 
-  struct Routing: ParsableCommand {
+  struct Routing: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "Load, entropy, gate scores, what experts specialize in, stability, and what two calls agree in.")
     @OptionGroup var options: AnalysisOptions
     func run() throws { try options.run(.routing) }
   }
 
-  struct Similarity: ParsableCommand {
+  struct Similarity: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "Cosines between the states of the residual stream, and what attention and MLP or MoE change.")
     @OptionGroup var options: AnalysisOptions
     func run() throws { try options.run(.similarity) }
   }
 
-  struct Gradients: ParsableCommand {
+  struct Gradients: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract: "Norms of the loss's gradient in every state, and along every path that reads it.")
     @OptionGroup var options: AnalysisOptions
     func run() throws { try options.run(.gradients) }
   }
 
-  struct Sharing: ParsableCommand {
+  struct Sharing: RunsOnRanks {
     static let configuration = CommandConfiguration(
       abstract:
         "What models gain and lose that share a bank of experts or read several sources, beside those that do not.")

@@ -2,7 +2,7 @@ import ArgumentParser
 import MMoERuns
 import MMoETrain
 
-struct EvalCommand: ParsableCommand {
+struct EvalCommand: RunsOnRanks {
   static let configuration = CommandConfiguration(
     commandName: "eval", abstract: "Evaluate a checkpoint on a validation set.")
 
@@ -10,6 +10,7 @@ struct EvalCommand: ParsableCommand {
   @OptionGroup var source: CheckpointOption
   @OptionGroup var set: DataOption
   @OptionGroup var compute: ThreadsOption
+  @OptionGroup var team: TeamOption
   @OptionGroup var overrides: SettingsOption
   @Option(help: "lm: multiple-choice questions instead, JSONL lines of context, choices, answer.") var choices: String?
   @Option(help: "lm: last words instead, JSONL lines of text (LAMBADA).") var lastWord: String?
@@ -22,13 +23,14 @@ struct EvalCommand: ParsableCommand {
   }
 
   func run() throws {
+    try team.start.launch()
     var options = EvalSession.Options()
     options.task = work.task
     options.checkpoint = source.checkpoint
     options.data = set.data
     options.choices = choices
     options.lastWord = lastWord
-    options.settings = compute.settings + overrides.settings
+    options.settings = compute.settings + team.settings + overrides.settings
     options.printsJSON = format.json
     try EvalSession(options).run()
   }

@@ -5,7 +5,7 @@ import MMoEWeights
 
 extension OffloadMode: ExpressibleByArgument {}
 
-struct GenerateCommand: ParsableCommand {
+struct GenerateCommand: RunsOnRanks {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue texts with a language model.",
     discussion: "--checkpoint may also be a folder with config.json and model.safetensors.")
@@ -26,6 +26,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "With --offload: experts kept in memory, of all layers together; a quarter by default.")
   var expertCache: Int?
   @OptionGroup var compute: ThreadsOption
+  @OptionGroup var team: TeamOption
   @OptionGroup var format: JSONOnlyOption
 
   func validate() throws {
@@ -39,6 +40,7 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
+    try team.start.launch()
     var options = GenerateSession.Options()
     options.checkpoint = source.checkpoint
     options.prompts = prompt.isEmpty ? [""] : prompt
@@ -47,6 +49,7 @@ struct GenerateCommand: ParsableCommand {
       temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed)
     options.stops = stop
     options.threads = compute.threads
+    options.expertParallel = team.expertParallel ?? 0
     options.offload = offload
     options.expertCache = expertCache
     options.printsJSON = format.json

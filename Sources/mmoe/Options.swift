@@ -3,6 +3,7 @@ import MMoEConfig
 import MMoEData
 import MMoEModels
 import MMoERuns
+import MMoETrain
 
 // Options that several commands have: each is declared here, once. `ArchitectureTests` holds this.
 
@@ -32,14 +33,14 @@ struct TaskOption: ParsableArguments {
   @Option(help: "\(TaskOption.names); by default that of the run, preset, checkpoint or initial weights that is named.")
   var task: String?
 
-  static let names = alternatives(TaskKind.allCases.map(\.rawValue))
+  static let names = alternatives(TaskKind.allCases.map(\.name))
 }
 
 struct DataOption: ParsableArguments {
   @Option(
     help: """
-      A folder with train/<class>/*.png and val/<class>/*.png; for lm text, JSONL, or shards; for multimodal a folder with \
-      captions.jsonl; - for the embedded data. By default what the run, checkpoint or study names.
+      For \(TaskKind.allCases.map { "\($0.name) \($0.dataForm)" }.joined(separator: "; for ")); - for the embedded data. By \
+      default what the run, checkpoint or study names.
       """)
   var data: String?
 }
@@ -73,7 +74,22 @@ struct RanksOption: ParsableArguments {
   ///
   /// - Throws: their exit status, since this process is none of them.
   func launch() throws {
-    if let ranks, let status = try TrainSession.launch(ranks: ranks) { throw ExitCode(status) }
+    if let ranks, let status = try CommandRun.launch(ranks: ranks) { throw ExitCode(status) }
+  }
+}
+
+/// Ranks that share out a model's experts.
+struct TeamOption: ParsableArguments {
+  @OptionGroup var start: RanksOption
+  @Option(help: "Ranks that share out the experts; by default as many as divide both.") var expertParallel: Int?
+
+  /// The same as a setting of the configuration.
+  var settings: [String] { expertParallel.map { ["parallel.expert=\($0)"] } ?? [] }
+
+  func validate() throws {
+    if let expertParallel, expertParallel < 1 {
+      throw ValidationError("--expert-parallel is \(expertParallel); at least 1 is needed")
+    }
   }
 }
 

@@ -34,8 +34,7 @@ struct TrainCommand: RunsOnRanks {
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?
   @OptionGroup var compute: ThreadsOption
-  @OptionGroup var start: RanksOption
-  @Option(help: "Ranks that share out the experts; by default as many as divide both.") var expertParallel: Int?
+  @OptionGroup var team: TeamOption
   @Option(help: "How the exchange between ranks overlaps: \(OverlapStrategy.forms).") var overlap: String?
   @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace:
     OutputPath?
@@ -73,7 +72,7 @@ struct TrainCommand: RunsOnRanks {
     }
     if !dryRun { OutputLoss.outlive() }
     let (outFolder, traceFile) = (try out?.folder("--out"), try trace?.file("--trace"))
-    try start.launch()
+    try team.start.launch()
     var options = TrainSession.Options()
     options.trace = traceFile
     options.task = work.task
@@ -92,10 +91,11 @@ struct TrainCommand: RunsOnRanks {
       ("data.on_bad_image", onBadImage),
       ("finetune.freeze", freeze.isEmpty ? nil : freeze.joined(separator: ",")),
       ("finetune.train_only", trainOnly.isEmpty ? nil : trainOnly.joined(separator: ",")),
-      ("parallel.expert", expertParallel.map(String.init)), ("parallel.overlap", overlap),
+      ("parallel.overlap", overlap),
     ]
     options.settings =
-      variant.settings + compute.settings + flags.compactMap { key, value in value.map { "\(key)=\($0)" } }
+      variant.settings + compute.settings + team.settings
+      + flags.compactMap { key, value in value.map { "\(key)=\($0)" } }
       + overrides.settings
     let status = try TrainSession(options).run()
     if status != 0 { throw ExitCode(status) }

@@ -204,7 +204,7 @@ import Testing
       (["lm", "--freeze", "blocks.9.*"], "finetune: 'blocks.9.*' matches no parameter"),
       (
         ["lm", "--set", "train.label_smoothing=0.1"],
-        "--set: train.label_smoothing is 0.1, but --task lm does not use it"
+        "--set: train.label_smoothing is 0.1, but model.kind gpt does not use it"
       ),
       (["imagenet-subset", "--set", "text.order=sequential"], "--set: text.order is sequential"),
       (["multimodal", "--freeze", "head", "--train-only", "attention"], nil),
@@ -223,6 +223,6 @@ import Testing
       toFile: folder("own.yaml"), atomically: true, encoding: .utf8)
     let result = try ProgramRunner.run(["train", "--dry-run", "--task", "lm", "--preset", folder("own.yaml")])
     #expect(result.status == 1)
-    #expect(result.errors.contains("own.yaml:3: train.label_smoothing is 0.1, but --task lm does not use it"))
+    #expect(result.errors.contains("own.yaml:3: train.label_smoothing is 0.1, but model.kind gpt does not use it"))
   }
 }

@@ -267,7 +267,7 @@ private func message(yaml: String) -> String {
         ConfigDifference(key: "moe.experts", first: "8", second: "16")
       ])
     let help = Sample.keys.help(defaults: Sample(), width: 100)
-    #expect(help.contains("moe.experts             8            all    an integer from 1 to 65536"))
+    #expect(help.contains("moe.experts             8            all     an integer from 1 to 65536"))
     #expect(help.split(separator: "\n").count >= Sample.keys.entries.count + 2)
   }
 

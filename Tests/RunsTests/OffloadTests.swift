@@ -31,7 +31,7 @@ import TinyRuns
     options.expertCache = cache
     options.printsJSON = true
     let output = TextBuffer()
-    try GenerateSession(options, output: output, errors: TextBuffer()).run()
+    try GenerateSession(options, CommandSinks(output: output, errors: TextBuffer())).run()
     let lines = try output.text.split(separator: "\n").map {
       try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] ?? [:]
     }

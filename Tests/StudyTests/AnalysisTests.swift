@@ -7,6 +7,7 @@ import Testing
 import TinyRuns
 
 @testable import MMoEReport
+@testable import MMoERuns
 @testable import MMoEStudy
 @testable import MMoETrain
 
@@ -53,7 +54,7 @@ import TinyRuns
 
   @Test func similarityAgainstDirectComputation() throws {
     let (task, config, seen) = try task(["moe.variant=scmoe"])
-    let found = try SimilarityAnalysis.measure(task, config, samples: 20, engine: engine)
+    let found = try SimilarityAnalysis.measure(task, config, Probe(samples: 20, engine: engine))
     let states = StreamState.all(layers: 4).map { rows(seen.states[$0]!, 32) }
     func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
     func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
@@ -80,7 +81,7 @@ import TinyRuns
 
   @Test(arguments: [true, false]) func routingAgainstDirectComputation(constrained: Bool) throws {
     let (task, config, seen) = try task(["moe.variant=dgmoe", "moe.constrained=\(constrained)"])
-    let found = try RoutingAnalysis.measure(task, config, samples: 20, engine: engine)
+    let found = try RoutingAnalysis.measure(task, config, Probe(samples: 20, engine: engine))
     #expect(found.calls.map(\.name) == ["1A→2M", "2A→2M", "3A→4M", "4A→4M"] && found.blocks == [1, 3])
     for block in found.blocks {
       let calls = found.calls(of: block)
@@ -150,7 +151,7 @@ import TinyRuns
     SharingAnalysis.adapt(&config)
     let task = try ImageClassification(run.config, ImageFolder(path: TinyRun.data.path), training: true, engine: engine)
     let all = 10_000
-    let found = try SharingAnalysis.measure(task, config, samples: all, engine: engine)
+    let found = try SharingAnalysis.measure(task, config, Probe(samples: all, engine: engine))
     #expect(abs(found.valLoss - (try task.evaluate(progress: nil)).loss) < 1e-5)
     #expect(found.trainLoss != found.valLoss && abs(found.gap - (found.valLoss - found.trainLoss)) < 1e-15)
     #expect(found.parameters == task.model.parameters.reduce(0) { $0 + $1.value.count })
@@ -206,7 +207,7 @@ import TinyRuns
     (options.kind, options.models, options.data) = (kind, models, data)
     (options.samples, options.out, options.threads, options.printsJSON) = (12, scratch("out"), 2, true)
     let (output, errors) = (TextBuffer(), TextBuffer())
-    try AnalysisSession(options, output: output, errors: errors).run()
+    try AnalysisSession(options, CommandSinks(output: output, errors: errors)).run()
     let json = try #require(try JSONSerialization.jsonObject(with: Data(output.text.utf8)) as? [String: Any])
     return (errors.text, try #require(json["files"] as? [String]))
   }

@@ -11,7 +11,7 @@ import TinyRuns
 @testable import MMoEStudy
 @testable import MMoETrain
 
-/// The table says for which tasks a key does something: shown by running each task with the key at another value.
+/// The table says for which kinds of model a key does something: shown by running each task with the key at another value.
 @Suite struct KeyUseTests {
   /// Another value of a key, and what it takes for the value to matter.
   struct Change: Sendable {
@@ -199,7 +199,7 @@ import TinyRuns
         switch task {
         case .imagenetSubset: (try TinyRun(["data.batch=4"]).config, TinyRun.data.path)
         case .lm: (try TinyTextRun(["data.batch=4", "moe.variant=top2"]).config, text ?? TinyTextRun.data.path)
-        case .multimodal: (try PairLearningTests.config(["data.batch=4"]), PairLearningTests.data.path)
+        default: (try PairLearningTests.config(["data.batch=4"]), PairLearningTests.data.path)
         }
       var config = tiny
       try RunConfig.table.set(settings, in: &config)
@@ -208,7 +208,7 @@ import TinyRuns
         switch task {
         case .imagenetSubset: try ImageData(path)
         case .lm: try TextData(path, config, attachments: nil, cache: TinyTextRun.data.folder("cache"), TextBuffer())
-        case .multimodal:
+        default:
           try PairData(path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
         }
       data.adapt(&config, TextBuffer())
@@ -252,20 +252,20 @@ import TinyRuns
       let setting = "\(change.key)=\(change.value)"
       // What it takes of what the task has.
       let with = (change.with + (task == .multimodal ? change.pairs : [])).filter { needed in
-        RunConfig.table.entries.contains { needed.hasPrefix($0.key + "=") && $0.holds(for: task) }
+        RunConfig.table.entries.contains { needed.hasPrefix($0.key + "=") && $0.holds(for: task.model) }
       }
-      guard entry.holds(for: task) else {
+      guard entry.holds(for: task.model) else {
         // Where it does not hold, it is refused in time or changes no bit.
         let (before, other) = (base(with, nil), results(task, with + [setting], text: nil))
         let isSame = other == before || other.hasPrefix("refused")
-        #expect(isSame && !before.hasPrefix("refused"), "\(change.key) changes --task \(task.rawValue)")
+        #expect(isSame && !before.hasPrefix("refused"), "\(change.key) changes --task \(task.name)")
         continue
       }
       let (before, after) = (base(with, change.text), results(task, with + [setting], text: change.text))
       let isRefused = before.hasPrefix("refused") || after.hasPrefix("refused")
-      #expect(!isRefused, "\(change.key) of --task \(task.rawValue): \(after.prefix(200))")
+      #expect(!isRefused, "\(change.key) of --task \(task.name): \(after.prefix(200))")
       let matters = before != after
-      #expect(matters, "\(change.key) does nothing for --task \(task.rawValue)")
+      #expect(matters, "\(change.key) does nothing for --task \(task.name)")
     }
   }
 
@@ -275,11 +275,11 @@ import TinyRuns
     _ task: TaskKind, _ settings: [String], use: ConfigUse = .training, beyond inherited: RunConfig = RunConfig()
   ) throws -> String? {
     var config = inherited
-    config.model.kind = task.modelKind
+    config.model.kind = task.model
     try RunConfig.table.set(settings, in: &config)
     var base = inherited
-    base.model.kind = task.modelKind
-    do { try config.requireUsed(by: use, task, beyond: base) } catch { return "\(error)" }
+    base.model.kind = task.model
+    do { try config.requireUsed(by: use, beyond: base) } catch { return "\(error)" }
     return nil
   }
 
@@ -289,10 +289,11 @@ import TinyRuns
       let entry = try #require(RunConfig.table.entries.first { $0.key == change.key })
       let kind = change.with.filter { $0.hasPrefix("optimizer.kind=") }
       let found = try refusal(task, kind + ["\(change.key)=\(change.value)"])
-      #expect((found == nil) == entry.holds(for: task), "\(change.key): \(found ?? "taken")")
+      #expect((found == nil) == entry.holds(for: task.model), "\(change.key): \(found ?? "taken")")
       guard let found else { continue }
       #expect(
-        found.hasPrefix("--set: \(change.key) is ") && found.contains("but --task \(task.rawValue) does not use it"))
+        found.hasPrefix("--set: \(change.key) is ")
+          && found.contains("but model.kind \(task.model.rawValue) does not use it"))
       #expect(found.contains("it holds for \((entry.holders ?? []).joined(separator: " and "))"), "\(found)")
     }
   }
@@ -300,7 +301,7 @@ import TinyRuns
   @Test func whatCountsAsSet() throws {
     #expect(
       try refusal(.lm, ["train.label_smoothing=0.1"])
-        == "--set: train.label_smoothing is 0.1, but --task lm does not use it; it holds for imagenet-subset and multimodal, leave it out"
+        == "--set: train.label_smoothing is 0.1, but model.kind gpt does not use it; it holds for vit and multimodal, leave it out"
     )
     // A default does no harm, nor does what a checkpoint of an older version brings along.
     #expect(try refusal(.lm, ["train.label_smoothing=0", "data.flip=true"]) == nil)
@@ -316,15 +317,17 @@ import TinyRuns
       try refusal(.lm, ["train.accumulation=4"], use: .trainingSteps)
         == "--set: train.accumulation is 4, but `mmoe bench train` does not use it; it holds for mmoe train, mmoe model describe, leave it out"
     )
-    #expect(try refusal(.lm, ["model.image=64"], use: .description)?.contains("--task lm does not use it") == true)
+    #expect(try refusal(.lm, ["model.image=64"], use: .description)?.contains("model.kind gpt does not use it") == true)
     for use in [ConfigUse.trainingSteps, .forwardPasses, .generation, .saving, .description] {
       #expect(try refusal(.lm, ["model.layers=2", "moe.variant=scmoe", "lora.rank=2"], use: use) == nil)
       #expect(try refusal(.lm, ["checkpoint.keep=9"], use: use) != nil)
     }
     #expect(try refusal(.imagenetSubset, ["optimizer.clip=9"], use: .forwardPasses) != nil)
-    #expect(ConfigUse.questions.keys(of: .lm) == ["dtype", "tensor.threads", "tensor.blas"])
-    #expect(!ConfigUse.evaluation.keys(of: .imagenetSubset).contains { $0.hasPrefix("text.") })
-    #expect(!ConfigUse.evaluation.keys(of: .lm).contains("data.on_bad_image"))
+    let engine = ["dtype", "tensor.threads", "tensor.blas"]
+    let ranks = ["parallel.expert", "parallel.overlap", "parallel.wire", "parallel.timeout"]
+    #expect(ConfigUse.questions.keys(of: .gpt) == engine + ranks)
+    #expect(!ConfigUse.evaluation.keys(of: .vit).contains { $0.hasPrefix("text.") })
+    #expect(!ConfigUse.evaluation.keys(of: .gpt).contains("data.on_bad_image"))
     #expect(Set(ConfigUse.training.keys(of: .multimodal)).isDisjoint(with: ["model.rotary_base", "text.order"]))
   }
 
@@ -333,10 +336,10 @@ import TinyRuns
     for name in ProjectHome.presets.names {
       var config = RunConfig()
       try RunConfig.table.apply(ProjectHome.presets.preset(name), to: &config)
-      try config.requireUsed(config.task)
+      try config.requireUsed()
       var written = RunConfig()
       try RunConfig.table.apply(yaml: RunConfig.table.yaml(config), file: "config.yaml", to: &written)
-      try written.requireUsed(written.task)
+      try written.requireUsed()
     }
     let studies = ProgramRunner.package + "/configs/studies"
     for file in try FileManager.default.contentsOfDirectory(atPath: studies) where file.hasSuffix(".yaml") {
@@ -346,6 +349,6 @@ import TinyRuns
       try StudyPlan(
         ConfigDocument(
           yaml: "task: lm\npreset: gpt-toy\nvariants:\n  a:\n    train.label_smoothing: 0.1\n", file: "s.yaml"))
-    } throws: { "\($0)".contains("s.yaml:5: train.label_smoothing is 0.1, but --task lm does not use it") }
+    } throws: { "\($0)".contains("s.yaml:5: train.label_smoothing is 0.1, but model.kind gpt does not use it") }
   }
 }

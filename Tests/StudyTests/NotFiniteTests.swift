@@ -156,7 +156,7 @@ import TinyRuns
       var options = EvalSession.Options()
       (options.task, options.checkpoint, options.printsJSON) = ("lm", Self.text.overflowing, true)
       (options.choices, options.lastWord) = (choices, lastWord)
-      let error = message { try EvalSession(options, output: output, errors: TextBuffer()).run() }
+      let error = message { try EvalSession(options, CommandSinks(output: output, errors: TextBuffer())).run() }
       #expect(error.hasPrefix("\(choices ?? lastWord!):1: the log-likelihood of a continuation is nan"), "\(error)")
     }
     #expect(output.text == "")
@@ -168,7 +168,9 @@ import TinyRuns
     options.out = scratch("analysis")
     for kind in AnalysisSession.Kind.allCases where kind != .sharing {
       options.kind = kind
-      let error = message { try AnalysisSession(options, output: TextBuffer(), errors: TextBuffer()).run() }
+      let error = message {
+        try AnalysisSession(options, CommandSinks(output: TextBuffer(), errors: TextBuffer())).run()
+      }
       #expect(error.hasPrefix("the loss of the samples is nan"), "\(kind): \(error)")
     }
   }
@@ -226,14 +228,14 @@ import TinyRuns
   private func evaluate(_ file: String) throws {
     var options = EvalSession.Options()
     (options.checkpoint, options.data) = (file, TinyRun.data.path)
-    try EvalSession(options, output: TextBuffer(), errors: TextBuffer()).run()
+    try EvalSession(options, CommandSinks(output: TextBuffer(), errors: TextBuffer())).run()
   }
 
   private func startFrom(_ file: String) throws {
     var options = TrainSession.Options()
     (options.data, options.initFrom, options.out) = (TinyRun.data.path, [file], scratch("started"))
     options.settings = ["train.steps=1"]
-    _ = try TrainSession(options, output: TextBuffer(), errors: TextBuffer()).run()
+    _ = try TrainSession(options, CommandSinks(output: TextBuffer(), errors: TextBuffer())).run()
   }
 
   /// A folder of Hugging Face's layout with one NaN: file and tensor are named.
@@ -270,7 +272,7 @@ import TinyRuns
           var options = TrainSession.Options()
           (options.task, options.data, options.initFrom) = ("lm", TinyTextRun.data.path, [folder])
           (options.out, options.settings) = (scratch("started"), ["train.steps=1", "data.batch=2"])
-          _ = try TrainSession(options, output: TextBuffer(), errors: TextBuffer()).run()
+          _ = try TrainSession(options, CommandSinks(output: TextBuffer(), errors: TextBuffer())).run()
         }
       ),
     ]

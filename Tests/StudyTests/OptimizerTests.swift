@@ -258,7 +258,7 @@ import TinyRuns
       let before = config.optimizer
       try RunConfig.table.set(text, in: &config)
       try config.forgetSettings(of: before)
-      do { try config.requireUsed(config.task) } catch { return "\(error)" }
+      do { try config.requireUsed() } catch { return "\(error)" }
       return nil
     }
     #expect(
@@ -296,7 +296,7 @@ import TinyRuns
       options.data = TinyRun.data.path
       options.settings = ["optimizer.kind=muon", "train.steps=2", "tensor.threads=1"]
       change(&options)
-      return try TrainSession(options, output: TextBuffer(), errors: TextBuffer()).run()
+      return try TrainSession(options, CommandSinks(output: TextBuffer(), errors: TextBuffer())).run()
     }
     #expect { try run { $0.resume = scratch("adamw") } } throws: {
       "\($0)" == "optimizer.kind is muon, but adamw in \(file); a resumed run cannot change it, start a new one"

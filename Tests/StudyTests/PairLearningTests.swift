@@ -255,7 +255,7 @@ import TinyRuns
       data.adapt(&config, TextBuffer())
       let task = try data.makeJob(config, training: false, loadsWeights: false, engine: Engine(threads: 2), team: nil)
       let probed = try #require(task as? any ProbedTask)
-      let found = try RoutingAnalysis.measure(probed, config.model, samples: 6, engine: Engine(threads: 2))
+      let found = try RoutingAnalysis.measure(probed, config.model, Probe(samples: 6, engine: Engine(threads: 2)))
       let labels = Dictionary(uniqueKeysWithValues: found.labels.map { ($0.name, $0.values) })
       let patches = 16
       let (modality, tokens) = (try #require(labels["modality"]), try #require(labels["token"]))

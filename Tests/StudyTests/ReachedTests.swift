@@ -97,14 +97,12 @@ import TinyRuns
     func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { [] }
     func afterStep() {}
     var name: String { task.name }
-    var unit: String { task.unit }
+    var metrics: TaskMetrics { task.metrics }
     var model: any TrainableModel { self }
     var unitsPerStep: Int { task.unitsPerStep }
     var stepsPerEpoch: Int { task.stepsPerEpoch }
     var flopsPerStep: Double { task.flopsPerStep }
     var vocabulary: [String: [String]] { task.vocabulary }
-    var bestMetric: (name: String, higherIsBetter: Bool, isShare: Bool) { task.bestMetric }
-    var headlines: [Headline] { task.headlines }
     var waitSeconds: Double { 0 }
     var notes: [String] { [] }
     var targetsVary: Bool { task.targetsVary }

@@ -5,6 +5,7 @@ import TinyRuns
 
 @testable import MMoEConfig
 @testable import MMoEReport
+@testable import MMoERuns
 @testable import MMoEStudy
 @testable import MMoETrain
 
@@ -204,7 +205,7 @@ import TinyRuns
     options.onlyReports = report
     options.printsJSON = true
     let output = TextBuffer()
-    return (try StudySession(options, output: output, errors: TextBuffer()), output)
+    return (try StudySession(options, CommandSinks(output: output, errors: TextBuffer())), output)
   }
 
   private static let small =

@@ -30,7 +30,7 @@ import Testing
       switch kind {
       case .vit: [["model.class_token=true"]]
       case .gpt: [["model.tied_head=false"], ["model.positions=rotary", "model.norm=rms"]]
-      case .multimodal:
+      default:
         [
           ["model.tied_head=false", "objective.uncertainty=true", "moe.task_routing=true"],
           [

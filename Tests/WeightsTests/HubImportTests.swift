@@ -69,7 +69,7 @@ import Testing
   func clipVectors() throws {
     let folder = try #require(SharedData.folder("parity/clip-tiny-random"))
     let hub = try HubModel(folder)
-    #expect(hub.task == .multimodal)
+    #expect(hub.model.kind == .multimodal)
     let model = try MultimodalTransformer(hub.model, seed: 0, engine: engine)
     try hub.fill(model.parameters)
     try expectClip(model, folder)

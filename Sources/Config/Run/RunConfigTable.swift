@@ -30,7 +30,7 @@ extension RunConfig {
 
   private static let modelEntries: [ConfigEntry<RunConfig>] = [
     .choice(
-      "model.kind", \.model.kind, "vit = images to classes, gpt = tokens to next tokens, multimodal = images and texts"),
+      "model.kind", \.model.kind, ModelKind.allCases.map { "\($0.rawValue) = \($0.summary)" }.joined(separator: ", ")),
     .int("model.layers", \.model.layers, range: 1...512, "transformer blocks"),
     .int("model.width", \.model.width, range: 1...65536, "model width d"),
     .int("model.heads", \.model.heads, range: 1...1024, "attention heads; must divide the width"),
@@ -45,23 +45,23 @@ extension RunConfig {
     .int(
       "model.vocabulary", \.model.text.vocabulary, range: 1...16_777_216,
       "token ids; follows the tokenizer in training"
-    ).only(.lm, .multimodal),
-    .int("model.context", \.model.text.context, range: 1...1_048_576, "tokens of a window").only(.lm, .multimodal),
-    .choice("model.positions", \.model.text.positions, "learned table, or rotary in Q and K").only(.lm),
+    ).only(.gpt, .multimodal),
+    .int("model.context", \.model.text.context, range: 1...1_048_576, "tokens of a window").only(.gpt, .multimodal),
+    .choice("model.positions", \.model.text.positions, "learned table, or rotary in Q and K").only(.gpt),
     .double(
       "model.rotary_base", \.model.text.rotaryBase, range: 1...1e12, "base of the rotary frequencies"
-    ).only(.lm),
-    .bool("model.tied_head", \.model.text.tiedHead, "the head's weight is the token embedding").only(.lm, .multimodal),
+    ).only(.gpt),
+    .bool("model.tied_head", \.model.text.tiedHead, "the head's weight is the token embedding").only(.gpt, .multimodal),
     .int("model.image", \.model.vision.image, range: 1...4096, "side of the square input in pixels").only(
-      .imagenetSubset, .multimodal),
+      .vit, .multimodal),
     .int("model.patch", \.model.vision.patch, range: 1...4096, "side of a patch; must divide the input").only(
-      .imagenetSubset, .multimodal),
+      .vit, .multimodal),
     .int(
       "model.classes", \.model.vision.classes, range: 0...1_000_000,
       "classes of the head; follows the data in training"
-    ).only(.imagenetSubset, .multimodal),
+    ).only(.vit, .multimodal),
     .bool("model.class_token", \.model.vision.classToken, "learned class token instead of mean pooling").only(
-      .imagenetSubset, .multimodal),
+      .vit, .multimodal),
     .bool("model.pre_norm", \.model.vision.preNorm, "an image tower's norm between positions and blocks (CLIP)").only(
       .multimodal),
     .int(
@@ -177,29 +177,29 @@ extension RunConfig {
 
   private static let textEntries: [ConfigEntry<RunConfig>] = [
     .choice("tokenizer.kind", \.tokenizer.kind, "bytes, a learned or given BPE, or GPT-2's files").only(
-      .lm, .multimodal),
+      .gpt, .multimodal),
     .optionalString(
       "tokenizer.path", \.tokenizer.path, "folder with vocab.json and merges.txt, or a tokenizer.json"
-    ).only(.lm, .multimodal),
+    ).only(.gpt, .multimodal),
     .int(
       "tokenizer.vocabulary", \.tokenizer.vocabulary, range: 257...1_000_000,
       "tokens of a BPE that is learned from the training text"
-    ).only(.lm, .multimodal),
-    .choice("text.order", \.text.order, "windows that begin anywhere, or side by side").only(.lm),
-    .string("text.field", \.text.field, "the text's field in JSONL files").only(.lm, .multimodal),
-    .choice("text.documents", \.text.documents, "what is a document in text files").only(.lm, .multimodal),
+    ).only(.gpt, .multimodal),
+    .choice("text.order", \.text.order, "windows that begin anywhere, or side by side").only(.gpt),
+    .string("text.field", \.text.field, "the text's field in JSONL files").only(.gpt, .multimodal),
+    .choice("text.documents", \.text.documents, "what is a document in text files").only(.gpt, .multimodal),
     .double(
       "text.validation_share", \.text.validationShare, range: 0.0001...0.9,
       "kept for validation where file names do not say it"
-    ).only(.lm, .multimodal),
+    ).only(.gpt, .multimodal),
     .int(
       "text.eval_stride", \.text.evalStride, range: 0...1_048_576,
       "tokens between evaluation windows; 0 = the context"
-    ).only(.lm),
+    ).only(.gpt),
     .int(
       "text.eval_tokens", \.text.evalTokens, range: 0 ... .max,
       "validation tokens used during training; 0 = all"
-    ).only(.lm, .multimodal),
+    ).only(.gpt, .multimodal),
   ]
 
   private static let objectiveEntries: [ConfigEntry<RunConfig>] = [
@@ -254,26 +254,26 @@ extension RunConfig {
       "schedule.minimum", \.schedule.minimum, range: 0...1,
       "last learning rate as a share of the peak (cosine)"),
     .int("data.batch", \.data.batch, range: 1...65536, "images or windows of text of an optimizer step"),
-    .choice("data.crop", \.data.crop, "random crop of training images").only(.imagenetSubset, .multimodal),
+    .choice("data.crop", \.data.crop, "random crop of training images").only(.vit, .multimodal),
     .double(
       "data.crop_minimum", \.data.cropMinimum, range: 0.001...1,
       "smallest share of the area that the resized crop takes"
-    ).only(.imagenetSubset, .multimodal),
+    ).only(.vit, .multimodal),
     .int(
       "data.crop_padding", \.data.cropPadding, range: 0...1024, "border of the padded crop in pixels"
-    ).only(.imagenetSubset, .multimodal),
-    .bool("data.flip", \.data.flip, "mirror half of the training images").only(.imagenetSubset, .multimodal),
+    ).only(.vit, .multimodal),
+    .bool("data.flip", \.data.flip, "mirror half of the training images").only(.vit, .multimodal),
     .double(
       "data.jitter", \.data.jitter, range: 0...1, "largest change of brightness and of contrast"
-    ).only(.imagenetSubset, .multimodal),
+    ).only(.vit, .multimodal),
     .choice("data.normalization", \.data.normalization, "channel means and deviations").only(
-      .imagenetSubset, .multimodal),
+      .vit, .multimodal),
     .int("data.workers", \.data.workers, range: 1...256, "decoding threads"),
     .int(
       "data.cache_mb", \.data.cacheMB, range: 0...1_000_000, "megabytes of decoded images kept"
-    ).only(.imagenetSubset, .multimodal),
+    ).only(.vit, .multimodal),
     .choice("data.on_bad_image", \.data.onBadImage, "at a file that cannot be decoded").only(
-      .imagenetSubset, .multimodal),
+      .vit, .multimodal),
     .int(
       "data.overfit", \.data.overfit, range: 0...1,
       "1 = train on the first batch only, without augmentation"),
@@ -285,14 +285,14 @@ extension RunConfig {
       "micro-batches of a step, a divisor of data.batch; a balance loss adds a forward pass where there are several"),
     .double(
       "train.label_smoothing", \.train.labelSmoothing, range: 0...0.99, "of the cross-entropy of labels"
-    ).only(.imagenetSubset, .multimodal),
+    ).only(.vit, .multimodal),
     .int(
       "train.eval_every", \.train.evalEvery, range: 0 ... .max,
       "steps between evaluations; 0 = once an epoch"),
     .int(
       "train.sample_every", \.train.sampleEvery, range: 0 ... .max,
       "steps between samples of generated text; 0 = none"
-    ).only(.lm, .multimodal),
+    ).only(.gpt, .multimodal),
     .int(
       "checkpoint.every", \.checkpoint.every, range: 0 ... .max,
       "steps between checkpoints; 0 = once an epoch"),

@@ -4,15 +4,15 @@ import MMoEReport
 import MMoETensor
 
 extension ConfigEntry<RunConfig> {
-  /// The same key, for these tasks alone.
-  package func only(_ tasks: TaskKind...) -> Self {
+  /// The same key, for these kinds of model alone.
+  package func only(_ kinds: ModelKind...) -> Self {
     var entry = self
-    entry.holders = tasks.map(\.rawValue)
+    entry.holders = kinds.map(\.rawValue)
     return entry
   }
 
-  /// Whether the key does something for a task.
-  package func holds(for task: TaskKind) -> Bool { holders?.contains(task.rawValue) ?? true }
+  /// Whether the key does something for the task that trains this kind of model.
+  package func holds(for kind: ModelKind) -> Bool { holders?.contains(kind.rawValue) ?? true }
 }
 
 /// What a command does with a configuration, and which keys it uses.
@@ -29,12 +29,13 @@ public enum ConfigUse: String, CaseIterable, Sendable {
   /// Whether the command uses a key for some task.
   package func uses(_ key: String) -> Bool {
     let engine = key == "dtype" || key.hasPrefix("tensor.")
+    let ranks = key.hasPrefix("parallel.") && key != "parallel.zero"
     let model =
       key == "objective.uncertainty" || ["model.", "moe.", "fusion.", "lora."].contains { key.hasPrefix($0) }
     return switch self {
     case .training: true
-    case .evaluation: engine || ConfigUse.evaluated.contains(key)
-    case .questions: engine
+    case .evaluation: engine || ranks || ConfigUse.evaluated.contains(key)
+    case .questions: engine || ranks
     // The learning rate of a benchmark is fixed.
     case .trainingSteps:
       engine || model || key == "data.batch" || (key.hasPrefix("optimizer.") && key != "optimizer.lr")
@@ -51,35 +52,35 @@ public enum ConfigUse: String, CaseIterable, Sendable {
     "text.documents", "text.validation_share",
   ]
 
-  /// The keys that the command uses for a task.
-  package func keys(of task: TaskKind) -> [String] {
-    RunConfig.table.entries.filter { uses($0.key) && $0.holds(for: task) }.map(\.key)
+  /// The keys that the command uses for a kind of model.
+  package func keys(of kind: ModelKind) -> [String] {
+    RunConfig.table.entries.filter { uses($0.key) && $0.holds(for: kind) }.map(\.key)
   }
 }
 
 extension RunConfig {
-  /// Refuses what was set but does nothing: a key that the command does not use for the task, at another value than the
-  /// default and than what the run inherits.
+  /// Refuses what was set but does nothing: a key that the command does not use for the kind of model, at another value than
+  /// the default and than what the run inherits.
   ///
-  /// A checkpoint's configuration holds every key, and an older version may have let it hold more than its task uses;
+  /// A checkpoint's configuration holds every key, and an older version may have let it hold more than its model uses;
   /// nobody sets that again. A preset of defaults does no harm either.
   ///
   /// - Parameters:
   ///   - inherited: what the user has not set: the defaults, or a checkpoint's configuration.
   ///   - place: where a key was set, for the message.
-  /// - Throws: `ConfigError` naming the key, the task and where the key holds.
+  /// - Throws: `ConfigError` naming the key, the kind and where the key holds.
   package func requireUsed(
-    by use: ConfigUse = .training, _ task: TaskKind, beyond inherited: RunConfig = RunConfig(),
+    by use: ConfigUse = .training, beyond inherited: RunConfig = RunConfig(),
     place: (_ key: String) -> String = { _ in "--set" }
   ) throws {
     let defaults = Dictionary(uniqueKeysWithValues: RunConfig.table.resolved(RunConfig()).map { ($0.key, $0.value) })
     for change in RunConfig.table.differences(inherited, self) where change.second != defaults[change.key] {
       guard let entry = RunConfig.table.entries.first(where: { $0.key == change.key }) else { continue }
-      guard entry.holds(for: task) else {
-        let others = TaskKind.allCases.filter(entry.holds).map(\.rawValue).joined(separator: " and ")
+      guard entry.holds(for: model.kind) else {
+        let others = ModelKind.allCases.filter(entry.holds).map(\.rawValue).joined(separator: " and ")
         throw ConfigError(
           "\(place(change.key))", field: "\(change.key)",
-          found: "\(change.second), but --task \(task.rawValue) does not use it",
+          found: "\(change.second), but model.kind \(model.kind.rawValue) does not use it",
           remedy: "it holds for \(others), leave it out")
       }
       guard optimizer.kind.uses(change.key) else {
@@ -120,10 +121,7 @@ extension RunConfig {
     var config = self
     try RunConfig.table.set(settings, in: &config)
     try config.validate()
-    try config.requireUsed(by: use, config.task, beyond: self)
+    try config.requireUsed(by: use, beyond: self)
     return config
   }
-
-  /// The task that trains this kind of model.
-  package var task: TaskKind { TaskKind(training: model.kind) }
 }

@@ -6,7 +6,7 @@ public struct ConfigEntry<Root>: Sendable {
   public let expected: String
   /// What the key means, for the help.
   public let summary: String
-  /// Names of the tasks for which the key does something; nil = all of them.
+  /// Names of the kinds of model for which the key does something; nil = all of them.
   public internal(set) var holders: [String]?
   let write: @Sendable (ConfigInput, inout Root) throws(ConfigMismatch) -> Void
   let read: @Sendable (Root) -> RenderedValue

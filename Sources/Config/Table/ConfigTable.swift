@@ -176,17 +176,17 @@ public struct ConfigTable<Root>: Sendable {
     return text
   }
 
-  /// A table of all keys with their values in `root` (the defaults), the tasks that use them, what they take and mean.
+  /// A table of all keys with their values in `root` (the defaults), the kinds of model that use them, what they take and mean.
   ///
   /// - Parameter width: the width of the terminal, to which the last column is wrapped.
   public func help(defaults root: Root, width: Int? = nil) -> String {
     var table = TextTable(columns: [
-      .left("key"), .left("default"), .left("tasks"), .left("takes"), .left("meaning"),
+      .left("key"), .left("default"), .left("models"), .left("takes"), .left("meaning"),
     ])
     for entry in entries {
       let value = entry.read(root).plain
-      let tasks = entry.holders?.joined(separator: ", ") ?? "all"
-      table.add([entry.key, value.isEmpty ? "\"\"" : value, tasks, entry.expected, entry.summary])
+      let kinds = entry.holders?.joined(separator: ", ") ?? "all"
+      table.add([entry.key, value.isEmpty ? "\"\"" : value, kinds, entry.expected, entry.summary])
     }
     return table.render(width: width)
   }

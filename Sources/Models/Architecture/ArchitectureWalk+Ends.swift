@@ -33,6 +33,7 @@ extension ArchitectureWalk {
       addStack(texts, try variant(texts), first: images.layers, cross: (config.fusion.crossBlocks, images))
       addLastNorm(texts)
       addFusionHeads(config, images: images, texts: texts)
+    default: preconditionFailure("no walk of the kind \(config.kind.rawValue)")
     }
   }
 

@@ -260,12 +260,8 @@ struct ArchitectureWalk {
 extension ModelConfig {
   /// Pairs of a position and one that it sees, in one sample. Causal: position t sees t + 1 of them.
   fileprivate var visiblePairs: Double {
-    let (patches, text) = (Double(vision.tokens), Double(text.context))
-    let causal = text * (text + 1) / 2
-    switch kind {
-    case .vit: return patches * patches
-    case .gpt: return causal
-    case .multimodal: return patches * patches + patches * text + causal
-    }
+    let patches = kind.readsImages ? Double(vision.tokens) : 0
+    let text = kind.readsText ? Double(text.context) : 0
+    return patches * patches + patches * text + text * (text + 1) / 2
   }
 }

@@ -1,20 +1,5 @@
 import MMoETensor
 
-/// The transformers of this module.
-public enum ModelKind: String, CaseIterable, Sendable, Codable {
-  /// Images to classes.
-  case vit
-  /// Tokens to next tokens.
-  case gpt
-  /// Images and texts together.
-  case multimodal
-
-  /// Whether layers that write to the residual stream start smaller the more of them there are.
-  var scalesResidualsByDepth: Bool { self == .gpt }
-  /// Whether the model has rotary positions where its configuration asks for them.
-  var mayRotatePositions: Bool { self == .gpt }
-}
-
 /// What norms compute.
 public enum NormKind: String, CaseIterable, Sendable, Codable {
   /// Layer norm with weight and bias.
@@ -129,11 +114,7 @@ public struct ModelConfig: Sendable, Equatable {
   public var rotatesPositions: Bool { kind.mayRotatePositions && text.positions == .rotary }
   /// Tokens of one sample: an image's patches, a window of text, or an image with the longest text.
   public var tokens: Int {
-    switch kind {
-    case .vit: vision.tokens
-    case .gpt: text.context
-    case .multimodal: vision.tokens + text.context
-    }
+    (kind.readsImages ? vision.tokens : 0) + (kind.readsText ? text.context : 0)
   }
   /// Whether block `index` carries the mixture of experts.
   public func isMoE(_ index: Int) -> Bool {

@@ -17,14 +17,14 @@ extension ModelConfig {
     try require(
       stochasticDepth >= 0 && stochasticDepth < 1,
       "model.stochastic_depth is \(stochasticDepth); it must be at least 0 and below 1")
-    if kind != .gpt {
+    if kind.readsImages {
       try require(
         vision.patch >= 1 && vision.image % vision.patch == 0,
         "model.patch is \(vision.patch), which does not divide model.image \(vision.image); choose a divisor")
       try require(
         vision.classes >= (kind == .multimodal ? 0 : 1), "model.classes is \(vision.classes); at least 1 is needed")
     }
-    if kind != .vit {
+    if kind.readsText {
       try require(text.vocabulary >= 1, "model.vocabulary is \(text.vocabulary); at least 1 is needed")
       try require(text.context >= 1, "model.context is \(text.context); at least 1 is needed")
       try require(

@@ -20,6 +20,9 @@ extension RankTeam {
       "its \(what) has \(line(own)) where rank 0 has \(line(first)); start all ranks with the same command and data")
   }
 
+  /// The first rank's number, on all ranks: where each has computed it, those that differ in a last bit must not part ways.
+  public func agreed(_ value: Int32) -> Int32 { Int32(world.allReduce([world.rank == 0 ? Double(value) : 0])[0]) }
+
   /// Ends the job with the line of that rank whose `position` is the least, the lowest rank among equals.
   public func stopTogether(_ reason: String, position: Int) -> Never {
     let positions = world.allGather(Array(String(position).utf8)).map {

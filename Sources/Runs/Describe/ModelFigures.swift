@@ -34,10 +34,10 @@ struct ModelFigures {
 
   func add(to table: inout TextTable) {
     let (unit, units, samples) =
-      switch kind {
-      case .vit: ("an image", 1.0, "images")
-      case .gpt: ("a token", Double(tokens), "windows of \(tokens) tokens")
-      case .multimodal: ("a pair", 1.0, "pairs of \(tokens) tokens")
+      switch (kind.readsImages, kind.readsText) {
+      case (_, false): ("an image", 1.0, "images")
+      case (false, true): ("a token", Double(tokens), "windows of \(tokens) tokens")
+      case (true, true): ("a pair", 1.0, "pairs of \(tokens) tokens")
       }
     table.add(["parameters", HumanFormat.grouped(costs.parameters)])
     table.add(["active parameters a token", HumanFormat.grouped(costs.activeParameters)])

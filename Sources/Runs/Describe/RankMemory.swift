@@ -102,11 +102,7 @@ struct RankMemory {
   private static func inputBytes(_ model: ModelConfig) -> Double {
     let pixels = Double(model.vision.channels * model.vision.image * model.vision.image * 4)
     let tokens = Double(model.text.context * 8)
-    return switch model.kind {
-    case .vit: pixels
-    case .gpt: tokens
-    case .multimodal: pixels + tokens
-    }
+    return (model.kind.readsImages ? pixels : 0) + (model.kind.readsText ? tokens : 0)
   }
 }
 

@@ -3,6 +3,7 @@ import MMoEConfig
 import MMoEModels
 import MMoEReport
 import MMoETensor
+import MMoETrain
 
 /// `--dry-run`: what a run would take, from its configuration and a look at the data that it names.
 struct DryRun {
@@ -20,7 +21,7 @@ struct DryRun {
   {
     (self.task, self.preset, self.division) = (task, preset, division)
     var config = config
-    data = try path.map { try DataSurvey(task, $0, &config) }
+    data = try path.map { try task.survey($0, &config) }
     self.config = config
   }
 
@@ -35,7 +36,7 @@ struct DryRun {
   func json() throws -> JSONValue {
     let figures = try ModelFigures(config, division)
     var fields: [String: JSONValue] = [
-      "task": .string(task.rawValue), "preset": .string(preset),
+      "task": .string(task.name), "preset": .string(preset),
       "variant": .string(config.model.moe.variant), "parameters": .int(figures.costs.parameters),
       "active_parameters": .int(figures.costs.activeParameters),
       "forward_flops_per_sample": .double(figures.costs.forwardFLOPs),

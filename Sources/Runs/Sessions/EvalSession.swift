@@ -25,88 +25,74 @@ public struct EvalSession {
   }
 
   private let options: Options
-  private let output: any TextSink
-  private let human: any TextSink
+  private let sinks: CommandSinks
 
-  public init(
-    _ options: Options, output: any TextSink = StandardStream.output,
-    errors: any TextSink = StandardStream.error
-  ) {
-    self.options = options
-    self.output = output
-    human = options.printsJSON ? errors : output
-  }
+  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
+    try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, evaluate)
+  }
+
+  private func evaluate(_ run: CommandRun) throws {
     let named = try options.task.map { try TaskKind(named: $0) }
-    let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: options.checkpoint, task: named?.rawValue))
-    if options.checkpoint == nil { human.line("checkpoint \(checkpoint.file)") }
-    if let named { try checkpoint.require(named) }
+    let checkpoint = try LoadedCheckpoint(
+      run.agreed { try RunFolder.checkpoint(at: options.checkpoint, task: named?.name) })
+    if options.checkpoint == nil { run.human.line("checkpoint \(checkpoint.file)") }
+    if let named { try checkpoint.require(task: named.name) }
     let task = try TaskKind(named: checkpoint.info.task)
     var config = checkpoint.info.config
-    config.train.accumulation = 1
     let saved = config
     try RunConfig.table.set(options.settings, in: &config)
     let asks = options.choices != nil || options.lastWord != nil
     // All other keys are the checkpoint's.
-    let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: task)
+    let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: config.model.kind)
     for change in RunConfig.table.differences(saved, config) where !changeable.contains(change.key) {
       throw TrainError(
         field: "\(change.key)", found: "\(change.second), but \(change.first) in \(checkpoint.file)",
         remedy:
-          "evaluation of \(asks ? "questions" : "--task \(task.rawValue)") can set \(changeable.sorted().joined(separator: ", "))"
+          "evaluation of \(asks ? "questions" : "--task \(task.name)") can set \(changeable.sorted().joined(separator: ", "))"
       )
     }
-    let engine = try config.tensor.makeEngine()
     if asks {
-      try zeroShot(checkpoint, engine: engine)
+      try zeroShot(checkpoint, config, run)
       return
     }
-    let choice = try DataChoice(options.data, for: checkpoint)
-    try choice.settle(&config)
-    let data = try task.openData(choice.path, config, checkpoint: checkpoint, human)
-    let parts = try data.parts(training: false)
-    let comparison = choice.compare(parts)
-    let note = try choice.note(comparison, data: data.path)
-    let job = try data.makeJob(config, training: false, loadsWeights: true, engine: engine, team: nil)
-    try checkpoint.restore(job.model)
-
+    let opened = try OpenedTask(checkpoint, config, data: options.data, run)
     let began = monotonicSeconds()
-    let progress = ProgressLine("eval", total: 100, unit: job.unit, sink: human)
+    let progress = ProgressLine("eval", total: 100, unit: opened.job.metrics.unit, sink: run.human)
     var seen = 0
-    let evaluation = try job.evaluate { done, total in
-      if human.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
+    let evaluation = try opened.job.evaluate { done, total in
+      if run.human.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
       seen = done
     }
-    if human.isTerminal { progress.finish() }
-    report(
-      evaluation, job, checkpoint, data: (data.path, parts[.val], comparison, note), seconds: monotonicSeconds() - began
-    )
+    if run.human.isTerminal { progress.finish() }
+    report(evaluation, opened, seconds: monotonicSeconds() - began, run)
     try evaluation.requireFinite(checkpoint.file)
   }
 
   /// Questions instead of a validation set.
-  private func zeroShot(_ checkpoint: LoadedCheckpoint, engine: Engine) throws {
-    let questions = ZeroShot(try LoadedLanguageModel(checkpoint, engine: engine), engine: engine)
+  private func zeroShot(_ checkpoint: LoadedCheckpoint, _ config: RunConfig, _ run: CommandRun) throws {
+    let engine = try run.engine(config.tensor)
+    let team = try run.team(config.parallel, config.model, engine)
+    let questions = ZeroShot(try LoadedLanguageModel(checkpoint, engine: engine, team: team), engine: engine)
     var fields: [String: JSONValue] = ["checkpoint": .string(checkpoint.file)]
     func report(_ kind: String, _ file: String?, _ metrics: (String) throws -> [(name: String, value: Double)]) throws {
       guard let file else { return }
       let found = try metrics(file)
-      human.line(file + found.map { "   \($0.name) \(HumanFormat.fixed($0.value, 4))" }.joined())
+      run.human.line(file + found.map { "   \($0.name) \(HumanFormat.fixed($0.value, 4))" }.joined())
       var values: [String: JSONValue] = ["file": .string(file)]
       for (name, value) in found { values[name] = .double(value) }
       fields[kind] = .object(values)
     }
     try report("choices", options.choices, questions.multipleChoice)
     try report("last_word", options.lastWord, questions.lastWord)
-    if options.printsJSON { output.line(JSONValue.object(fields).line) }
+    if options.printsJSON { run.output.line(JSONValue.object(fields).line) }
   }
 
-  private func report(
-    _ evaluation: Evaluation, _ job: any TrainingTask, _ checkpoint: LoadedCheckpoint,
-    data: (path: String, part: DataPart?, comparison: DataChoice.Comparison, note: String?), seconds: Double
-  ) {
+  private func report(_ evaluation: Evaluation, _ opened: OpenedTask, seconds: Double, _ run: CommandRun) {
+    let (job, checkpoint, human) = (opened.job, opened.checkpoint, run.human)
+    let (data, part) = (opened.data, opened.parts[.val])
     if !evaluation.classes.isEmpty {
       var table = TextTable(columns: [.left("class"), .right("images"), .right("correct"), .right("top-1")])
       for entry in evaluation.classes {
@@ -119,23 +105,23 @@ public struct EvalSession {
       human.write(table.render(for: human))
       human.line()
     }
-    var line = "\(evaluation.count) \(job.unit)   loss \(HumanFormat.fixed(evaluation.loss, 4))"
-    for headline in job.headlines {
+    var line = "\(evaluation.count) \(job.metrics.unit)   loss \(HumanFormat.fixed(evaluation.loss, 4))"
+    for headline in job.metrics.headlines {
       guard let value = evaluation[headline.metric] else { continue }
       line += "   \(headline.label) \(headline.text(value))"
     }
     human.line(line + "   in \(HumanFormat.duration(seconds))")
-    for note in job.notes + [data.note].compactMap({ $0 }) { human.line("note: \(note)") }
-    human.line("evaluated on \(oneLine(data.path)): \(data.part?.summary ?? "")")
+    for note in job.notes + [opened.note].compactMap({ $0 }) { human.line("note: \(note)") }
+    human.line("evaluated on \(oneLine(data.path)): \(part?.summary ?? "")")
     guard options.printsJSON else { return }
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(checkpoint.info.preset),
       "variant": .string(checkpoint.info.config.model.moe.variant),
       "steps": .int(checkpoint.info.step), "seconds": .double(seconds),
-      "val_loss": .double(evaluation.loss), "\(job.unit)": .int(evaluation.count),
+      "val_loss": .double(evaluation.loss), "\(job.metrics.unit)": .int(evaluation.count),
       "skipped": .int(evaluation.skipped), "checkpoint": .string(checkpoint.file),
-      "data": .string(data.path), "data_digest": data.part.map { .string($0.digest) } ?? .null,
-      "matches_training": data.comparison.json,
+      "data": .string(data.path), "data_digest": part.map { .string($0.digest) } ?? .null,
+      "matches_training": opened.comparison.json,
     ]
     for (name, value) in evaluation.metrics { fields[name] = .double(value) }
     if !evaluation.classes.isEmpty {
@@ -144,7 +130,7 @@ public struct EvalSession {
           .object(["name": .string($0.name), "count": .int($0.count), "correct": .int($0.correct)])
         })
     }
-    output.line(JSONValue.object(fields).line)
+    run.output.line(JSONValue.object(fields).line)
   }
 }
 

@@ -1,3 +1,4 @@
+import MMoEConfig
 import MMoEData
 import MMoEModels
 import MMoEReport
@@ -17,6 +18,8 @@ public struct GenerateSession {
     public var sampling = SamplingOptions()
     public var stops: [String] = []
     public var threads: Int?
+    /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
+    public var expertParallel = 0
     /// Where routed experts are.
     public var offload = OffloadMode.none
     /// Experts kept in memory, of all layers together; nil = a quarter of them.
@@ -26,33 +29,43 @@ public struct GenerateSession {
   }
 
   private let options: Options
-  private let output: any TextSink
-  private let errors: any TextSink
+  private let sinks: CommandSinks
 
-  public init(
-    _ options: Options, output: any TextSink = StandardStream.output,
-    errors: any TextSink = StandardStream.error
-  ) {
-    self.options = options
-    self.output = output
-    self.errors = errors
-  }
+  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// Continues every prompt; text goes to the output as it comes, speed to the error stream.
   ///
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
     try options.sampling.validate()
-    let engine = try Engine(threads: options.threads)
-    let checkpoint =
-      try options.checkpoint ?? RunFolder.checkpoint(at: nil, task: LanguageModeling.taskName)
+    try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, generate)
+  }
+
+  private func generate(_ run: CommandRun) throws {
+    let (output, errors) = (run.output, run.errors)
+    var tensor = TensorConfig()
+    tensor.threads = options.threads
+    let engine = try run.engine(tensor)
+    let checkpoint = try run.agreed {
+      try options.checkpoint ?? RunFolder.checkpoint(at: nil, task: TaskKind.lm.name)
+    }
     if options.checkpoint == nil { errors.line("checkpoint \(checkpoint)") }
+    guard options.offload == .none || run.world.size == 1 else {
+      throw TrainError(
+        "--offload", found: "\(options.offload) on \(run.world.size) ranks, which share out the experts",
+        remedy: "use --offload none, or one process")
+    }
     let offloading = try OffloadedModel(
       checkpoint, options.offload, experts: options.expertCache, engine: engine)
-    let language = try offloading?.language ?? LoadedLanguageModel(checkpoint, engine: engine)
+    var parallel = ParallelConfig()
+    parallel.expert = options.expertParallel
+    let language =
+      try offloading?.language
+      ?? LoadedLanguageModel(checkpoint, engine: engine) { try run.team(parallel, $0, engine) }
     defer { offloading?.cache.close() }
     var generator = TextGenerator(
-      language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops)
+      language.model, language.tokenizer, engine: engine, sampling: options.sampling, stops: options.stops,
+      team: language.team)
     var (made, seconds) = (0, 0.0)
     for (index, text) in options.prompts.enumerated() {
       let prompt = try language.promptIDs(text)

@@ -17,7 +17,7 @@ struct LoadedPairModel {
   /// - Parameter checkpoint: a file, a run's folder, or nil for the latest run.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is missing, damaged, or holds another kind of model.
   init(_ checkpoint: String?, threads: Int?) throws {
-    let loaded = try LoadedCheckpoint(RunFolder.checkpoint(at: checkpoint, task: PairLearning.taskName))
+    let loaded = try LoadedCheckpoint(RunFolder.checkpoint(at: checkpoint, task: TaskKind.multimodal.name))
     file = loaded.file
     let config = loaded.info.config
     guard config.model.kind == .multimodal else {

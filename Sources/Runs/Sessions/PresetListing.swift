@@ -9,11 +9,10 @@ public struct PresetListing {
   public init(_ loader: PresetLoader) { self.loader = loader }
 
   private func input(_ model: ModelConfig) -> String {
-    switch model.kind {
-    case .vit: "\(model.vision.image) px"
-    case .gpt: "\(model.text.context) tokens"
-    case .multimodal: "\(model.vision.image) px, \(model.text.context) tokens"
-    }
+    [
+      model.kind.readsImages ? "\(model.vision.image) px" : nil,
+      model.kind.readsText ? "\(model.text.context) tokens" : nil,
+    ].compactMap { $0 }.joined(separator: ", ")
   }
 
   /// - Throws: `ConfigError` or `ModelError` for a preset that is wrong.

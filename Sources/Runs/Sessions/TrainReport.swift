@@ -26,7 +26,7 @@ struct TrainReport {
       human.line("interrupted and saved after step \(outcome.steps)")
     }
     if let evaluation = outcome.evaluation {
-      let shown = job.headlines.compactMap { headline in
+      let shown = job.metrics.headlines.compactMap { headline in
         evaluation[headline.metric].map { "\(headline.label) \(headline.text($0))" }
       }
       human.line(
@@ -35,13 +35,13 @@ struct TrainReport {
     }
     if let best = outcome.best, best.step != outcome.steps {
       let value =
-        job.bestMetric.isShare ? HumanFormat.percent(best.value) : HumanFormat.fixed(best.value, 4)
+        job.metrics.best.isShare ? HumanFormat.percent(best.value) : HumanFormat.fixed(best.value, 4)
       let file = FilePath.join(FilePath.folder(of: outcome.checkpoint), RunFolder.bestName)
       let place = FileManager.default.fileExists(atPath: file) ? " (\(RunFolder.bestName))" : ", before this branch"
       human.line("best        \(value) after step \(best.step)\(place)")
     }
     human.line(
-      "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
+      "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.metrics.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
     )
     let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileName)
     if let history = try? MetricsHistory(file: metrics) {
@@ -67,7 +67,7 @@ struct TrainReport {
       "checkpoint": .string(outcome.checkpoint), "plot": plot.map { .string($0) } ?? .null,
       "interrupted": .bool(outcome.isInterrupted), "threads": .int(engine.threads),
       "backend": .string(engine.backendDescription),
-      "\(job.unit)_per_s": .double(outcome.unitsPerSecond),
+      "\(job.metrics.unit)_per_s": .double(outcome.unitsPerSecond),
       "data_wait_share": .double(outcome.waitShare), "seed": .int(config.seed),
       "peak_rss_mb": .double(peakResidentMegabytes()), "flops_per_step": .double(outcome.flopsPerStep),
     ]

@@ -37,18 +37,9 @@ public struct TrainSession {
   }
 
   private let options: Options
-  private let output: any TextSink
-  /// Human text: beside `--json` it leaves standard output to the JSON line.
-  private let human: any TextSink
+  private let sinks: CommandSinks
 
-  public init(
-    _ options: Options, output: any TextSink = StandardStream.output,
-    errors: any TextSink = StandardStream.error
-  ) {
-    self.options = options
-    self.output = output
-    human = options.printsJSON ? errors : output
-  }
+  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// How a training ended.
   package struct Result {
@@ -64,29 +55,12 @@ public struct TrainSession {
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws -> Int32 { try result().status }
 
-  package func result() throws -> Result {
-    guard ParallelProcess.isLaunched else {
-      try ParallelProcess.requireRanks()
-      return try train(in: Communicator.single())
-    }
-    let world = try Communicator.world(timeout: ParallelConfig().timeout)
-    let result: Result
-    do {
-      // One rank speaks; each says only what is wrong with itself.
-      let session =
-        world.rank == 0
-        ? self : TrainSession(options, output: DiscardedText(), errors: DiscardedText())
-      result = try session.train(in: world)
-    } catch {
-      ParallelProcess.stop(for: error)
-    }
-    ParallelProcess.finish()
-    return result
-  }
+  package func result() throws -> Result { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, train) }
 
-  private func train(in world: Communicator) throws -> Result {
+  private func train(_ run: CommandRun) throws -> Result {
+    let (world, human) = (run.world, run.human)
     let began = monotonicSeconds()
-    let (checkpoint, passedOver) = try checkpointToResume(world)
+    let (checkpoint, passedOver) = try checkpointToResume(run)
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let task = try task(checkpoint, initial)
     let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
@@ -97,24 +71,23 @@ public struct TrainSession {
     try config.validate()
     try task.requireModel(config, preset: preset)
     let inherited = try checkpoint?.info.config ?? inheritedConfig(task, initial)
-    try config.requireUsed(task, beyond: inherited) { place(of: $0, preset: preset) }
+    try config.requireUsed(beyond: inherited) { place(of: $0, preset: preset) }
     try config.requirePlaces()
     let given = options.data == DataChoice.builtIn ? nil : options.data
     let division = RunDivision(world)
     if options.isDryRun {
-      try report(DryRun(task: task, preset: preset, config: config, division: division, data: given))
+      try report(DryRun(task: task, preset: preset, config: config, division: division, data: given), run)
       return Result()
     }
     try MemoryBounds().require(config, division)
-    let engine = try config.tensor.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
+    let engine = try run.engine(config.tensor)
     world.timeout = config.parallel.timeout
     let path = choice.map(\.path) ?? given
-    // The first rank makes what is missing, the others find it.
-    if world.rank > 0 { world.barrier(patiently: true) }
-    let data = try task.openData(
-      path, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings),
-      training: true, human)
-    if world.rank == 0 { world.barrier(patiently: true) }
+    let data = try run.firstRankFirst { [config] in
+      try task.openData(
+        path, config, checkpoint: checkpoint, attachments: initial?.attachments(options.settings), training: true, human
+      )
+    }
     if checkpoint == nil { data.adapt(&config, human) }
     var origin = checkpoint?.info.origin ?? RunOrigin()
     origin.data = try data.parts(training: true)
@@ -126,9 +99,7 @@ public struct TrainSession {
     if world.size > 1 { world.barrier(patiently: true) }
 
     let trace = options.trace.map { TraceRecorder(file: $0, engine: engine, world: world) }
-    let team =
-      world.size > 1
-      ? try RankTeam(world, config.parallel.options(), model: config.model, engine: engine) : nil
+    let team = try run.team(config.parallel, config.model, engine)
     let job = try data.makeJob(config, training: true, loadsWeights: checkpoint != nil, engine: engine, team: team)
     try initial?.fill(
       job, config, map: options.map, alone: team == nil, data: data, engine: engine, human)
@@ -138,7 +109,7 @@ public struct TrainSession {
     var folder: RunFolder?
     if world.rank == 0 {
       let placement = RunPlacement(
-        out: options.out, resume: options.resume, name: RunPlacement.name(task: task, preset: name, config),
+        out: options.out, resume: options.resume, name: RunPlacement.name(task: task.name, preset: name, config),
         sink: human)
       var branch: RunRecord.Branch?
       if let checkpoint {
@@ -147,7 +118,7 @@ public struct TrainSession {
         folder = try placement.begin()
       }
       let training = RunRecord.Training(
-        task: task, preset: name, config: config, named: path, data: data.path, origin: origin, weights: weights,
+        task: task.name, preset: name, config: config, named: path, data: data.path, origin: origin, weights: weights,
         options: (options.data, options.initFrom, options.configuration))
       var record = try RunRecord(training, goingOnFrom: checkpoint, sink: human)
       if branch != nil { record.branch = branch }
@@ -167,7 +138,7 @@ public struct TrainSession {
       )
     }
     human.line(
-      "\(task.rawValue): \(name), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
+      "\(task.name): \(name), \(config.model.moe.variant), \(HumanFormat.count(try ModelCosts(config.model).parameters)) parameters, data \(data.path), \(engine.threads) threads, \(engine.backendDescription), \(engine.dtype.rawValue) products"
     )
     if let folder { human.line("run folder \(folder.path)") }
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
@@ -182,12 +153,12 @@ public struct TrainSession {
       try trace.write(title: title, notes: team?.overlapReport ?? [])
       human.line("trace       \(trace.file)")
     }
-    let plot = folder.flatMap { drawPlot($0, "\(name) \(config.model.moe.variant)") }
+    let plot = folder.flatMap { drawPlot($0, "\(name) \(config.model.moe.variant)", human) }
     let report = TrainReport(
       outcome: outcome, job: job, config: config, preset: name, data: data.path, plot: plot,
       seconds: monotonicSeconds() - began, ready: outcome.began - began, engine: engine)
     report.write(to: human)
-    if options.printsJSON { output.line(report.json.line) }
+    if options.printsJSON { run.output.line(report.json.line) }
     return Result(status: outcome.isInterrupted ? 130 : 0, outcome: outcome)
   }
 
@@ -202,22 +173,6 @@ public struct TrainSession {
       + DatasetSplit.allCases.map { "\($0.rawValue) part: \(origin.data[$0]?.summary ?? "none")" }
       + job.vocabulary.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.joined(separator: " "))" })
       .joined(separator: "\n")
-  }
-
-  /// Runs this command as several ranks under mpirun.
-  ///
-  /// - Returns: the exit status; nil where this process is a rank already.
-  /// - Throws: `ParallelError` when mpirun cannot be started.
-  public static func launch(ranks: Int) throws -> Int32? {
-    guard !ParallelProcess.isLaunched else { return nil }
-    var words = Array(CommandLine.arguments.dropFirst())
-    if let at = words.firstIndex(of: "--ranks") { words.removeSubrange(at...min(at + 1, words.count - 1)) }
-    words.removeAll { $0.hasPrefix("--ranks=") }
-    let output = StandardStream.output
-    return try RankLauncher.launch(
-      ranks: ranks, arguments: words,
-      environment: [LauncherTerminal.variable: "\(LauncherTerminal.of(output).columns)"]
-    ) { output.write(bytes: $0) }
   }
 
   // MARK: Configuration
@@ -260,39 +215,38 @@ public struct TrainSession {
   private func task(_ checkpoint: LoadedCheckpoint?, _ initial: InitialWeights?) throws -> TaskKind {
     if let name = options.task {
       let task = try TaskKind(named: name)
-      try checkpoint?.require(task)
+      try checkpoint?.require(task: task.name)
       return task
     }
     if let checkpoint { return try TaskKind(named: checkpoint.info.task) }
     if let preset = options.preset {
       var config = RunConfig()
       try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
-      return config.task
+      return try TaskKind(training: config.model.kind)
     }
-    if let initial { return TaskKind(training: initial.source.model.kind) }
+    if let initial { return try TaskKind(training: initial.source.model.kind) }
     throw TrainError(
       "--task", found: "not given, and there is no checkpoint yet that says it",
-      remedy: "give --task, one of \(TaskKind.names)")
+      remedy: "give --task, one of \(alternatives(TaskKind.allCases.map(\.name)))")
   }
 
   /// - Returns: nil for a run that begins, also with `--resume` where `--out` has no checkpoint yet; and the later files that
   ///   cannot be loaded, on the first rank.
   private func checkpointToResume(
-    _ world: Communicator
+    _ run: CommandRun
   ) throws -> (checkpoint: LoadedCheckpoint?, passedOver: [String]) {
-    guard let run = options.resume else { return (nil, []) }
+    guard let name = options.resume else { return (nil, []) }
     var chosen: Resumption?
-    if world.rank == 0 {
+    let file = try run.agreed {
       // One command for the first start and for every one after it.
-      if run.isEmpty, let out = options.out {
+      if name.isEmpty, let out = options.out {
         chosen = RunFolder.content(of: out) == .checkpoints ? try RunFolder.latest(in: out, option: "--resume") : nil
       } else {
-        chosen = try RunFolder.resumption(run, task: options.task, under: RunFolder.home)
+        chosen = try RunFolder.resumption(name, task: options.task, under: RunFolder.home)
       }
-      for problem in chosen?.passedOver ?? [] { human.line("passed over \(problem.reason)") }
+      for problem in chosen?.passedOver ?? [] { run.human.line("passed over \(problem.reason)") }
+      return chosen?.file ?? ""
     }
-    let own = Array((chosen?.file ?? "").utf8)
-    let file = String(decoding: world.broadcast(own, patiently: true), as: UTF8.self)
     guard !file.isEmpty else { return (nil, []) }
     return (try LoadedCheckpoint(file), chosen?.passedOver.map(\.file) ?? [])
   }
@@ -330,13 +284,13 @@ public struct TrainSession {
 
   // MARK: Reports
 
-  private func report(_ dryRun: DryRun) throws {
-    human.write(try dryRun.text())
-    if options.printsJSON { output.line(try dryRun.json().line) }
+  private func report(_ dryRun: DryRun, _ run: CommandRun) throws {
+    run.human.write(try dryRun.text())
+    if options.printsJSON { run.output.line(try dryRun.json().line) }
   }
 
   /// A plot is a help, not a result: without gnuplot the run still counts.
-  private func drawPlot(_ folder: RunFolder, _ title: String) -> String? {
+  private func drawPlot(_ folder: RunFolder, _ title: String, _ human: any TextSink) -> String? {
     do {
       let history = try MetricsHistory(file: folder.path + "/" + Recorder.fileName)
       try TrainingPlot.write(history, title: title, to: folder.plotFile)

@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 import MMoETrain
 
@@ -24,9 +25,7 @@ protocol Analysis {
   /// Changes what the model is run with; its weights' shapes must stay.
   static func adapt(_ config: inout ModelConfig)
   /// Measures the model as it is now.
-  static func measure(
-    _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
-  ) throws -> Measurement
+  static func measure(_ task: any ProbedTask, _ config: ModelConfig, _ probe: Probe) throws -> Measurement
   static func report(_ series: [AnalysisSeries<Measurement>]) -> AnalysisOutput
 }
 
@@ -34,6 +33,20 @@ extension Analysis {
   package static var needsExperts: Bool { false }
   package static var needsTrainingPart: Bool { false }
   package static func adapt(_ config: inout ModelConfig) {}
+}
+
+/// How many samples a model is looked at with, and what computes them. Every rank reads all of them.
+struct Probe {
+  /// Images or windows of text.
+  let samples: Int
+  let engine: Engine
+  /// The ranks that share out the model's experts; nil = this process has all.
+  var team: RankTeam?
+
+  /// A pass as in evaluation: no noise, nothing dropped by stochastic depth.
+  func pass(recording: Bool = false, observer: (any PassObserver)? = nil) -> ForwardPass {
+    ForwardPass(Tape(engine, recording: recording), training: false, coordinator: team, observer: observer)
+  }
 }
 
 extension Engine {

@@ -3,6 +3,7 @@ import MMoEConfig
 import MMoEFiles
 import MMoEModels
 import MMoEReport
+import MMoERuns
 import MMoETensor
 import MMoETrain
 
@@ -23,22 +24,16 @@ public struct AnalysisSession {
     public var samples = 256
     public var out = ""
     public var threads: Int?
+    /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
+    public var expertParallel = 0
     public var printsJSON = false
     public init() {}
   }
 
   private let options: Options
-  private let output: any TextSink
-  private let human: any TextSink
+  private let sinks: CommandSinks
 
-  public init(
-    _ options: Options, output: any TextSink = StandardStream.output,
-    errors: any TextSink = StandardStream.error
-  ) {
-    self.options = options
-    self.output = output
-    human = options.printsJSON ? errors : output
-  }
+  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws {
@@ -47,43 +42,47 @@ public struct AnalysisSession {
         "--data", found: "\(options.data.count) given for \(options.models.count) models",
         remedy: "give one for all, or one a model")
     }
-    switch options.kind {
-    case .routing: try run(RoutingAnalysis.self)
-    case .similarity: try run(SimilarityAnalysis.self)
-    case .gradients: try run(GradientAnalysis.self)
-    case .sharing: try run(SharingAnalysis.self)
+    try CommandRun.onRanks(sinks, printsJSON: options.printsJSON) { run in
+      switch options.kind {
+      case .routing: try analyze(RoutingAnalysis.self, run)
+      case .similarity: try analyze(SimilarityAnalysis.self, run)
+      case .gradients: try analyze(GradientAnalysis.self, run)
+      case .sharing: try analyze(SharingAnalysis.self, run)
+      }
     }
   }
 
-  private func run<A: Analysis>(_ analysis: A.Type) throws {
+  private func analyze<A: Analysis>(_ analysis: A.Type, _ run: CommandRun) throws {
     var series: [AnalysisSeries<A.Measurement>] = []
     for (index, model) in options.models.enumerated() {
       let data = options.data.count > 1 ? options.data[index] : options.data.first
-      series.append(try measure(analysis, model, data: data))
+      series.append(try measure(analysis, model, data: data, run))
     }
     for names in [AnalysisSession.distinguishing(options.models.map(AnalysisSession.name)), options.models]
     where Set(series.map(\.label)).count < series.count {
       for index in series.indices { series[index].label = names[index] }
     }
+    // Every rank has measured the same.
+    guard run.world.rank == 0 else { return }
     let found = A.report(series)
     let files = try found.write(to: options.out)
-    human.write(found.text)
-    for file in files { human.line(file) }
+    run.human.write(found.text)
+    for file in files { run.human.line(file) }
     guard options.printsJSON else { return }
     var fields = found.json
     fields["analysis"] = .string(A.name)
     fields["samples"] = .int(options.samples)
     fields["files"] = .array(files.map { .string($0) })
-    output.line(JSONValue.object(fields).line)
+    run.output.line(JSONValue.object(fields).line)
   }
 
   private func measure<A: Analysis>(
-    _ analysis: A.Type, _ model: String, data: String?
+    _ analysis: A.Type, _ model: String, data: String?, _ run: CommandRun
   ) throws -> AnalysisSeries<A.Measurement> {
     let files = try AnalysisSession.checkpoints(of: model)
     let first = try LoadedCheckpoint(files[0])
     var config = first.info.config
-    config.train.accumulation = 1
+    config.parallel.expert = options.expertParallel
     guard !A.needsExperts || config.model.moe.variant != "dense" else {
       throw TrainError(
         "\(files[0]): moe.variant is dense, so nothing is routed; expected a model with experts, or use `mmoe analyze similarity`"
@@ -91,27 +90,23 @@ public struct AnalysisSession {
     }
     A.adapt(&config.model)
     if let threads = options.threads { config.tensor.threads = threads }
-    let engine = try Engine(threads: config.tensor.threads, backend: config.tensor.blas.backend)
-    let choice = try DataChoice(data, for: first)
-    try choice.settle(&config)
-    let opened = try TaskKind(named: first.info.task).openData(
-      choice.path, config, checkpoint: first, training: A.needsTrainingPart, human)
-    let parts = try opened.parts(training: A.needsTrainingPart)
-    if let note = try choice.note(choice.compare(parts), data: opened.path) { human.line("note: \(note)") }
-    let job = try opened.makeJob(config, training: A.needsTrainingPart, loadsWeights: true, engine: engine, team: nil)
-    guard let task = job as? any ProbedTask else {
+    // Figures are of float32 products whatever the run used.
+    config.tensor.dtype = .float32
+    let opened = try OpenedTask(first, config, data: data, training: A.needsTrainingPart, run)
+    if let note = opened.note { run.human.line("note: \(note)") }
+    guard let task = opened.job as? any ProbedTask else {
       throw TrainError("\(model)", found: "a checkpoint of the task \(first.info.task), which cannot be analyzed")
     }
     var series = AnalysisSeries<A.Measurement>(
       label: "\(first.info.preset) \(config.model.moe.variant)", config: config.model)
+    let probe = Probe(samples: options.samples, engine: opened.engine, team: opened.team)
     for (index, file) in files.enumerated() {
       let checkpoint = index == 0 ? first : try LoadedCheckpoint(file)
-      try checkpoint.restore(task.model)
-      series.points.append(
-        (checkpoint.info.step, try A.measure(task, config.model, samples: options.samples, engine: engine)))
-      if human.isTerminal { human.line("\(file) (\(index + 1) of \(files.count))") }
+      if index > 0 { try checkpoint.restore(task.model) }
+      series.points.append((checkpoint.info.step, try A.measure(task, config.model, probe)))
+      if run.human.isTerminal { run.human.line("\(file) (\(index + 1) of \(files.count))") }
     }
-    for note in task.notes { human.line("note: \(note)") }
+    for note in task.notes { run.human.line("note: \(note)") }
     return series
   }
 

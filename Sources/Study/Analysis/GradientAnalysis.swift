@@ -100,13 +100,10 @@ enum GradientAnalysis: Analysis {
     config.moe.zLossWeight = 0
   }
 
-  static func measure(
-    _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
-  ) throws -> GradientMeasurement {
-    let observer = GradientObserver(engine)
-    try task.probe(.val, samples: samples) {
-      // As in evaluation: no noise, nothing dropped by stochastic depth.
-      ForwardPass(Tape(engine, recording: true), training: false, observer: observer)
+  static func measure(_ task: any ProbedTask, _ config: ModelConfig, _ probe: Probe) throws -> GradientMeasurement {
+    let observer = GradientObserver(probe.engine)
+    try task.probe(.val, samples: probe.samples) {
+      probe.pass(recording: true, observer: observer)
     } _: { batch in
       observer.backward(batch.pass.tape, count: batch.counted)
       for parameter in task.model.parameters { parameter.clearGradient() }

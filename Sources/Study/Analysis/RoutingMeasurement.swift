@@ -197,14 +197,12 @@ enum RoutingAnalysis: Analysis {
   /// How many pictures are drawn with their experts.
   private static let drawn = 8
 
-  static func measure(
-    _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
-  ) throws -> RoutingMeasurement {
-    let observer = try RoutingObserver(config, engine: engine)
+  static func measure(_ task: any ProbedTask, _ config: ModelConfig, _ probe: Probe) throws -> RoutingMeasurement {
+    let observer = try RoutingObserver(config, engine: probe.engine)
     var labels: [RowLabels] = []
     var pictures: [ProbedPicture] = []
-    try task.probe(.val, samples: samples, everyTask: true) {
-      ForwardPass(Tape(engine, recording: false), training: false, observer: observer)
+    try task.probe(.val, samples: probe.samples, everyTask: true) {
+      probe.pass(observer: observer)
     } _: { batch in
       let rows = labels.first?.values.count ?? 0
       pictures += batch.pictures(drawn - pictures.count).map {

@@ -67,16 +67,14 @@ enum SharingAnalysis: Analysis {
 
   static func adapt(_ config: inout ModelConfig) { GradientAnalysis.adapt(&config) }
 
-  static func measure(
-    _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
-  ) throws -> SharingMeasurement {
+  static func measure(_ task: any ProbedTask, _ config: ModelConfig, _ probe: Probe) throws -> SharingMeasurement {
     let costs = try ModelCosts(config)
     return SharingMeasurement(
       parameters: costs.parameters, activeParameters: costs.activeParameters,
-      trainLoss: try task.loss(.train, samples: samples, engine: engine),
-      valLoss: try task.loss(.val, samples: samples, engine: engine),
-      similarity: try SimilarityAnalysis.measure(task, config, samples: samples, engine: engine),
-      gradients: try GradientAnalysis.measure(task, config, samples: samples, engine: engine),
-      routing: try RoutingAnalysis.measure(task, config, samples: samples, engine: engine))
+      trainLoss: try task.loss(.train, samples: probe.samples, pass: { probe.pass() }),
+      valLoss: try task.loss(.val, samples: probe.samples, pass: { probe.pass() }),
+      similarity: try SimilarityAnalysis.measure(task, config, probe),
+      gradients: try GradientAnalysis.measure(task, config, probe),
+      routing: try RoutingAnalysis.measure(task, config, probe))
   }
 }

@@ -56,15 +56,13 @@ final class StateCollector: PassObserver {
 enum SimilarityAnalysis: Analysis {
   static let name = "similarity"
 
-  static func measure(
-    _ task: any ProbedTask, _ config: ModelConfig, samples: Int, engine: Engine
-  ) throws -> SimilarityMeasurement {
+  static func measure(_ task: any ProbedTask, _ config: ModelConfig, _ probe: Probe) throws -> SimilarityMeasurement {
     let collector = StateCollector()
     var sums = SimilaritySums(states: 2 * config.layers + 1)
-    try task.probe(.val, samples: samples) {
-      ForwardPass(Tape(engine, recording: false), training: false, observer: collector)
+    try task.probe(.val, samples: probe.samples) {
+      probe.pass(observer: collector)
     } _: { _ in
-      sums.add(collector.states, engine)
+      sums.add(collector.states, probe.engine)
     }
     return sums.measurement
   }

@@ -138,7 +138,7 @@ struct StudyPlan: Sendable {
       do {
         try config.validate()
         try task.requireModel(config, preset: preset)
-        try config.requireUsed(task) { [preset] key in
+        try config.requireUsed { [preset] key in
           let setting = document.settings.last { $0.key.hasSuffix("." + key) }
           return setting.map { "\(document.file):\($0.line)" } ?? "preset \(preset)"
         }

@@ -29,8 +29,8 @@ public struct StudySession {
 
   private let options: Options
   private let plan: StudyPlan
-  private let output: any TextSink
-  private let human: any TextSink
+  private let sinks: CommandSinks
+  private var human: any TextSink { options.printsJSON ? sinks.errors : sinks.output }
   private let folder: String
   private let digests = Digests()
 
@@ -40,15 +40,12 @@ public struct StudySession {
   }
 
   /// - Throws: `ConfigError` or `TrainError` naming file, line and key of what is wrong with the plan.
-  public init(
-    _ options: Options, output: any TextSink = StandardStream.output, errors: any TextSink = StandardStream.error
-  ) throws {
+  public init(_ options: Options, _ sinks: CommandSinks = .standard) throws {
     self.options = options
     var plan = try StudyPlan(options.file)
     if let name = options.against { try plan.compareAll(with: name) }
     self.plan = plan
-    self.output = output
-    human = options.printsJSON ? errors : output
+    self.sinks = sinks
     folder = options.out ?? "\(RunFolder.home)/study-\(plan.name)"
   }
 
@@ -92,7 +89,7 @@ public struct StudySession {
         human.line("no plot: \(error)")
       }
     }
-    if options.printsJSON { output.line(summary.json().line) }
+    if options.printsJSON { sinks.output.line(summary.json().line) }
     return 0
   }
 
@@ -149,7 +146,7 @@ public struct StudySession {
     if isFinished { return true }
     let run = "\(folder)/runs/\(StudySession.folderName(job.purpose, job.variant.name, job.seed, job.learningRate))"
     var training = TrainSession.Options()
-    training.task = plan.task.rawValue
+    training.task = plan.task.name
     training.preset = plan.preset
     training.data = data
     training.configuration = configuration
@@ -172,7 +169,7 @@ public struct StudySession {
       activeParameters: 0, flops: 0)
     let start = processCPUSeconds()
     do {
-      let result = try TrainSession(training, output: human, errors: human).result()
+      let result = try TrainSession(training, CommandSinks(output: human, errors: human)).result()
       guard result.status == 0, let outcome = result.outcome else { return false }
       if !goesOn { row.cpuSeconds = processCPUSeconds() - start }
       try fill(&row, from: outcome)
@@ -235,7 +232,7 @@ public struct StudySession {
     let weights = try digest(weights: job.variant.initFrom)
     let start = weights + job.variant.map.map { "map " + $0 }
     return FileContent.digest(
-      text: ([plan.task.rawValue, try digest(data: job)] + settings + start).joined(separator: "\n"))
+      text: ([plan.task.name, try digest(data: job)] + settings + start).joined(separator: "\n"))
   }
 
   /// The digests of the data of a configuration; opened once for all that read it alike.

@@ -347,10 +347,10 @@ public final class LoadedCheckpoint {
   }
 
   /// - Throws: `TrainError` when it is a checkpoint of another task.
-  package func require(_ task: TaskKind) throws {
-    guard info.task == task.rawValue else {
+  package func require(task: String) throws {
+    guard info.task == task else {
       throw TrainError(
-        file, found: "a checkpoint of the task \(info.task)", expected: "\(task.rawValue)",
+        file, found: "a checkpoint of the task \(info.task)", expected: task,
         remedy: "give --task \(info.task), or none")
     }
   }

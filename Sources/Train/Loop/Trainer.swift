@@ -92,7 +92,7 @@ public final class Trainer {
       task, config: config, engine: engine, team: team, optimizer: optimizer, hasFrozen: hasFrozen, trace: trace,
       recorder: files?.recorder, totalSteps: totalSteps)
     saver = CheckpointSaver(task.model, optimizer, config: config.checkpoint, folder: folder, team: team)
-    progress = ProgressLine("train", total: totalSteps, start: firstStep, unit: task.unit, sink: sink)
+    progress = ProgressLine("train", total: totalSteps, start: firstStep, unit: task.metrics.unit, sink: sink)
   }
 
   // MARK: The loop
@@ -152,7 +152,7 @@ public final class Trainer {
     let seconds = monotonicSeconds() - began
     step += 1
     (stepSeconds, totalFLOPs) = (stepSeconds + seconds, totalFLOPs + takeStep.flops)
-    files?.recorder.record("\(task.unit)_per_s", Double(task.unitsPerStep) / seconds)
+    files?.recorder.record("\(task.metrics.unit)_per_s", Double(task.unitsPerStep) / seconds)
     // A step with frozen parameters has fewer operations than are counted.
     if !hasFrozen { files?.recorder.record("gflops", takeStep.flops / seconds / 1e9) }
     if !hasReportedOverlap, let team, !team.overlapReport.isEmpty {
@@ -160,7 +160,7 @@ public final class Trainer {
       for line in team.overlapReport { progress.note("overlap: " + line) }
     }
     var fields = [(name: "loss", value: HumanFormat.fixed(trainLoss, 4))]
-    for shown in task.progressMetrics {
+    for shown in task.metrics.progress {
       if let value = files?.recorder.current(shown.metric) { fields.append((shown.label, shown.text(value))) }
     }
     progress.update(step: step, items: task.unitsPerStep, fields)
@@ -202,7 +202,7 @@ public final class Trainer {
     guard let evaluation else { return }
     files?.recorder.record(MetricName.validationLoss, evaluation.loss)
     for (name, value) in evaluation.metrics { files?.recorder.record("val_\(name)", value) }
-    let shown = task.headlines.compactMap { headline in
+    let shown = task.metrics.headlines.compactMap { headline in
       evaluation[headline.metric].map { "  \(headline.label) \(headline.text($0))" }
     }
     progress.note("step \(step)  val loss \(HumanFormat.fixed(evaluation.loss, 4))" + shown.joined())
@@ -211,9 +211,9 @@ public final class Trainer {
       try files?.recorder.flush(step: step)
       throw failure("validation loss")
     }
-    if let value = evaluation[task.bestMetric.name], value.isFinite {
+    if let value = evaluation[task.metrics.best.name], value.isFinite {
       let isBetter =
-        best.map { task.bestMetric.higherIsBetter ? value > $0.value : value < $0.value } ?? true
+        best.map { task.metrics.best.higherIsBetter ? value > $0.value : value < $0.value } ?? true
       if isBetter { best = (value, step) }
     }
   }

@@ -7,10 +7,10 @@ import MMoETensor
 ///
 /// The loop is written once; what images, text and pairs differ in is here.
 public protocol TrainingTask: AnyObject {
-  /// The name on the command line, such as `imagenet-subset`.
+  /// What `--task` names.
   var name: String { get }
-  /// What throughput counts, such as `images`.
-  var unit: String { get }
+  /// What a validation is judged and shown by.
+  var metrics: TaskMetrics { get }
   var model: any TrainableModel { get }
   /// Units of one optimizer step.
   var unitsPerStep: Int { get }
@@ -22,12 +22,6 @@ public protocol TrainingTask: AnyObject {
   var vocabulary: [String: [String]] { get }
   /// Files that a checkpoint must carry so that it can be used alone, such as the tokenizer's, by name.
   var attachments: [String: [UInt8]] { get }
-  /// The validation metric that decides which checkpoint is the best, how to compare and to show it.
-  var bestMetric: (name: String, higherIsBetter: Bool, isShare: Bool) { get }
-  /// Validation metrics that the terminal shows, with the words that stand before them.
-  var headlines: [Headline] { get }
-  /// Metrics of the step that the progress line shows beside the loss.
-  var progressMetrics: [Headline] { get }
   /// Time spent waiting for data so far, in seconds.
   var waitSeconds: Double { get }
   /// What happened with the data and should be said at the end, such as skipped files; of all ranks, each of which must
@@ -53,8 +47,26 @@ public protocol TrainingTask: AnyObject {
 
 extension TrainingTask {
   public var attachments: [String: [UInt8]] { [:] }
-  public var progressMetrics: [Headline] { [] }
   public func sample() throws -> String? { nil }
+}
+
+/// What a validation is judged and shown by.
+public struct TaskMetrics: Sendable {
+  /// What throughput counts, such as `images`.
+  public let unit: String
+  /// The metric that decides which checkpoint is the best, how to compare and to show it.
+  public let best: (name: String, higherIsBetter: Bool, isShare: Bool)
+  /// What the terminal shows of a validation, in this order.
+  public let headlines: [Headline]
+  /// What the progress line shows beside the loss.
+  public let progress: [Headline]
+
+  public init(
+    unit: String, best: (name: String, higherIsBetter: Bool, isShare: Bool), headlines: [Headline],
+    progress: [Headline] = []
+  ) {
+    (self.unit, self.best, self.headlines, self.progress) = (unit, best, headlines, progress)
+  }
 }
 
 /// A metric that the terminal shows, with the word that stands before it.

@@ -91,7 +91,7 @@ extension RunFolder {
       let folder = FilePath.join(root, name)
       var status = stat()
       guard let step = steps(in: folder).last, stat(checkpointFile(step: step, in: folder), &status) == 0,
-        task == nil || task == RunFolder.task(of: folder)
+        task.map { RunFolder.isRun(of: $0, folder) } ?? true
       else { return nil }
       return (status.st_mtim, folder)
     }
@@ -106,10 +106,10 @@ extension RunFolder {
     return newest.folder
   }
 
-  /// The task of a run: as its record says, otherwise the one that its name begins with.
-  private static func task(of folder: String) -> String? {
-    if let record = try? RunRecord.read(folder) { return record.task }
-    return TaskKind.allCases.map(\.rawValue).first { FilePath.name(of: folder).hasPrefix($0 + "-") }
+  /// Whether a run is of a task: as its record says, otherwise as its name begins.
+  private static func isRun(of task: String, _ folder: String) -> Bool {
+    guard let record = try? RunRecord.read(folder) else { return FilePath.name(of: folder).hasPrefix(task + "-") }
+    return record.task == task
   }
 
   /// Takes over a run's metrics up to a step, where it has any.

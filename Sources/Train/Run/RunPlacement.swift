@@ -21,12 +21,12 @@ package struct RunPlacement {
   }
 
   /// The name of a new run: its task, the time, the preset and the variant.
-  package static func name(task: TaskKind, preset: String, _ config: RunConfig) -> String {
+  package static func name(task: String, preset: String, _ config: RunConfig) -> String {
     let formatter = DateFormatter()
     formatter.locale = Locale(identifier: "en_US_POSIX")
     formatter.dateFormat = "yyyyMMdd-HHmmss"
     return
-      "\(RunFolder.home)/\(task.rawValue)-\(formatter.string(from: Date()))-\(preset)-\(config.model.moe.variant)"
+      "\(RunFolder.home)/\(task)-\(formatter.string(from: Date()))-\(preset)-\(config.model.moe.variant)"
   }
 
   /// The folder of a new run.

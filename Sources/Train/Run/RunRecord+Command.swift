@@ -7,7 +7,7 @@ import MMoEReport
 extension RunRecord {
   /// What a command that trains knows of its run.
   package struct Training {
-    let task: TaskKind
+    let task: String
     let preset: String
     let config: RunConfig
     /// What `--data` names; nil for the data that comes with the project.
@@ -21,7 +21,7 @@ extension RunRecord {
 
     /// - Parameter options: what the command line says of data and initial weights, and what a study knows the run by.
     package init(
-      task: TaskKind, preset: String, config: RunConfig, named: String?, data: String, origin: RunOrigin,
+      task: String, preset: String, config: RunConfig, named: String?, data: String, origin: RunOrigin,
       weights: [Weights], options: (data: String?, initFrom: [String], configuration: String?)
     ) {
       (self.task, self.preset, self.config, self.named) = (task, preset, config, named)
@@ -38,7 +38,7 @@ extension RunRecord {
     }
     let parts = training.origin.data.map { ($0.key.rawValue, $0.value) }
     let data = source(training.named, at: training.data, parts: Dictionary(uniqueKeysWithValues: parts))
-    self.init(task: training.task.rawValue, preset: training.preset, data: data)
+    self.init(task: training.task, preset: training.preset, data: data)
     if let checkpoint {
       let run = FilePath.folder(of: checkpoint.file)
       // Where `--data` names it, a record that cannot be read is made anew.

@@ -8,10 +8,8 @@ import MMoETensor
 
 /// `imagenet-subset`: classification of the images of a folder by a vision transformer.
 public final class ImageClassification: TrainingTask {
-  public static let taskName = "imagenet-subset"
-
-  public let name = ImageClassification.taskName
-  public let unit = "images"
+  public let name = TaskKind.imagenetSubset.name
+  public let metrics = TaskKind.imagenetSubset.metrics
   public var model: any TrainableModel { vision }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
@@ -19,11 +17,6 @@ public final class ImageClassification: TrainingTask {
   public let targetsVary = false
   public let flopsPerStep: Double
   public var vocabulary: [String: [String]] { ["classes": folder.classes] }
-  public let bestMetric = (name: "top1", higherIsBetter: true, isShare: true)
-  public let headlines = [
-    Headline("top1", "top-1", isShare: true), Headline("top5", "top-5", isShare: true),
-  ]
-  public let progressMetrics = [Headline(MetricName.trainTop1, "top-1", isShare: true)]
 
   private let vision: VisionTransformer
   private let config: RunConfig
@@ -203,8 +196,10 @@ extension ImageClassification: ProbedTask {
     }
     let set = ImageSet(
       split: all.split, classes: all.classes, images: spread(samples, over: all.count).map { all.images[$0] })
+    var options = options(.none)
+    (options.rank, options.ranks) = (0, 1)
     let loader = try ImageLoader(
-      ImageSource(set, policy: config.data.onBadImage), options: options(.none), order: .evaluation)
+      ImageSource(set, policy: config.data.onBadImage), options: options, order: .evaluation)
     let size = config.model.vision
     let (classes, side, first) = (folder.classes, size.image / size.patch, size.classToken ? 1 : 0)
     while let batch = try loader.next() {

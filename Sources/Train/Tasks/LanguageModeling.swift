@@ -9,10 +9,8 @@ import MMoETensor
 
 /// `lm`: next-token prediction on a corpus by a causal transformer.
 public final class LanguageModeling: TrainingTask {
-  public static let taskName = "lm"
-
-  public let name = LanguageModeling.taskName
-  public let unit = "tokens"
+  public let name = TaskKind.lm.name
+  public let metrics = TaskKind.lm.metrics
   public var model: any TrainableModel { language }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
@@ -21,11 +19,6 @@ public final class LanguageModeling: TrainingTask {
   public let flopsPerStep: Double
   public let vocabulary: [String: [String]]
   public let attachments: [String: [UInt8]]
-  public let bestMetric = (name: "loss", higherIsBetter: false, isShare: false)
-  public let headlines = [
-    Headline("perplexity", "perplexity", isShare: false),
-    Headline("bits_per_byte", "bits a byte", isShare: false),
-  ]
   public let notes: [String] = []
 
   private let language: GPT
@@ -139,7 +132,8 @@ public final class LanguageModeling: TrainingTask {
     let prompt = try validation.ids(0..<min(16, context / 2, validation.tokens))
     guard !prompt.isEmpty else { return nil }
     var generator = TextGenerator(
-      language, tokenizer, engine: engine, sampling: SamplingOptions(temperature: 0.8, seed: UInt64(config.seed)))
+      language, tokenizer, engine: engine, sampling: SamplingOptions(temperature: 0.8, seed: UInt64(config.seed)),
+      team: team)
     var text = ""
     _ = try generator.run(prompt, tokens: 96) { text += $0 }
     let start = String(decoding: try tokenizer.decode(prompt), as: UTF8.self)

@@ -12,10 +12,8 @@ import MMoETensor
 /// A step reads every image with its caption, and every caption alone: the first for the caption's next tokens, the image's
 /// vector and its label (patches never see the text), the second for the text's vector and language modeling.
 public final class PairLearning: TrainingTask {
-  public static let taskName = "multimodal"
-
-  public let name = PairLearning.taskName
-  public let unit = "pairs"
+  public let name = TaskKind.multimodal.name
+  public let metrics = TaskKind.multimodal.metrics
   public var model: any TrainableModel { fused }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
@@ -23,13 +21,6 @@ public final class PairLearning: TrainingTask {
   public let flopsPerStep: Double
   public let vocabulary: [String: [String]]
   public let attachments: [String: [UInt8]]
-  public let bestMetric = (name: "recall_at_10", higherIsBetter: true, isShare: true)
-  public let headlines = [
-    Headline("image_to_text_recall_at_10", "image to text recall@10", isShare: true),
-    Headline("text_to_image_recall_at_10", "text to image", isShare: true),
-    Headline("caption_f1", "caption F1", isShare: false),
-  ]
-  public let progressMetrics = [Headline(MetricName.trainTop1, "top-1", isShare: true)]
 
   /// A split's pairs.
   package struct Part {

@@ -1,6 +1,7 @@
 import MMoEData
 import MMoEFiles
 import MMoEModels
+import MMoEParallel
 import MMoEReport
 import MMoETensor
 
@@ -26,17 +27,21 @@ public struct TextGenerator {
   private let engine: Engine
   private let sampling: SamplingOptions
   private let stops: [String]
+  private let team: RankTeam?
   private var sequence: UInt64 = 0
 
+  /// - Parameter team: the ranks that share out the model's experts, all of which must make the same text; nil = this process
+  ///   has all experts.
   public init(
     _ model: GPT, _ tokenizer: any Tokenizer, engine: Engine, sampling: SamplingOptions = .init(),
-    stops: [String] = []
+    stops: [String] = [], team: RankTeam? = nil
   ) {
     self.model = model
     self.tokenizer = tokenizer
     self.engine = engine
     self.sampling = sampling
     self.stops = stops
+    self.team = team
   }
 
   /// Continues one prompt.
@@ -63,14 +68,17 @@ public struct TextGenerator {
     var (stream, stopper) = (UTF8Stream(), StopStrings(stops))
     var caches = model.makeCaches()
     func advance(_ ids: [Int32]) -> Tensor {
-      model.next(ids, caches: caches, ForwardPass(Tape(engine, recording: false), training: false))
+      model.next(
+        ids, caches: caches, ForwardPass(Tape(engine, recording: false), training: false, coordinator: team))
     }
     let began = monotonicSeconds()
     var logits = advance(prompt)
     let ready = monotonicSeconds()
     var reason = Outcome.Reason.tokens
     for position in 0..<tokens {
-      let id = try sampler.next(logits, history: history, position: position)
+      let own = try sampler.next(logits, history: history, position: position)
+      // One rank draws for all: ranks that went on with different tokens would wait for each other.
+      let id = team?.agreed(own) ?? own
       if id == tokenizer.endOfText {
         reason = .endOfText
         break

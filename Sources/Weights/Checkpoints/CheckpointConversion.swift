@@ -77,7 +77,7 @@ public enum CheckpointConversion {
   /// What a checkpoint of these weights says of itself.
   private static func info(_ initial: InitialWeights) throws -> CheckpointInfo {
     if let info = initial.checkpoint?.info { return info }
-    let task = TaskKind(training: initial.source.model.kind)
+    let task = try TaskKind(training: initial.source.model.kind)
     var config = RunConfig()
     try initial.apply(to: &config, task: task, hasPreset: true)
     var vocabulary: [String: [String]] = [:]
@@ -85,7 +85,7 @@ public enum CheckpointConversion {
     let tokenizer = try initial.source.tokenizer()
     if let tokenizer { vocabulary["tokenizer"] = [tokenizer.fingerprint] }
     return CheckpointInfo(
-      task: task.rawValue, preset: "imported", config: config, step: 0, best: nil, vocabulary: vocabulary,
+      task: task.name, preset: "imported", config: config, step: 0, best: nil, vocabulary: vocabulary,
       attachments: try tokenizer.map(TokenizerAttachments.make) ?? [:], backend: "imported from \(initial.source.path)")
   }
 }

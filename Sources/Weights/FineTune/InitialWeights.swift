@@ -67,14 +67,14 @@ package struct InitialWeights {
 
   /// The preset of a new run that names none.
   package func preset(for task: TaskKind) -> String? {
-    checkpoint?.info.task == task.rawValue ? checkpoint?.info.preset : nil
+    checkpoint?.info.task == task.name ? checkpoint?.info.preset : nil
   }
 
   /// Lets a configuration start from the source: all of it where the command names no preset, else the model alone, and
   /// nothing where the source is another kind of model.
   package func apply(to config: inout RunConfig, task: TaskKind, hasPreset: Bool) throws {
-    guard source.model.kind == task.modelKind, source.bringsForm else { return }
-    if let checkpoint, !hasPreset, checkpoint.info.task == task.rawValue {
+    guard source.model.kind == task.model, source.bringsForm else { return }
+    if let checkpoint, !hasPreset, checkpoint.info.task == task.name {
       config = checkpoint.info.config
       // How it was computed, and what it was itself started from, are not inherited.
       (config.tensor, config.parallel, config.finetune) = (TensorConfig(), ParallelConfig(), FineTuneConfig())
@@ -85,7 +85,7 @@ package struct InitialWeights {
 
   /// The tokenizer's files for a new run that chooses none itself.
   package func attachments(_ settings: [String]) -> [String: [UInt8]]? {
-    if settings.contains(where: { $0.hasPrefix("tokenizer.") }) || source.model.kind == .vit { return nil }
+    if settings.contains(where: { $0.hasPrefix("tokenizer.") }) || !source.model.kind.readsText { return nil }
     return source.tokenizerFiles
   }
 
@@ -100,7 +100,7 @@ package struct InitialWeights {
   ) throws {
     let target = WeightTransfer.Target(
       model: config.model, classes: job.vocabulary["classes"],
-      tokenizer: config.model.kind == .vit ? nil : try TokenizerAttachments.load(job.attachments))
+      tokenizer: !config.model.kind.readsText ? nil : try TokenizerAttachments.load(job.attachments))
     try source.fit(config.model)
     let transfer = try WeightTransfer(
       source, rules: TransferRules(map), target: target, noise: config.finetune.noise, seed: UInt64(config.seed))

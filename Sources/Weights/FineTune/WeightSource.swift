@@ -56,7 +56,7 @@ struct CheckpointWeights: WeightSource {
   func tokenizer() throws -> (any Tokenizer)? {
     // One that was imported without a tokenizer has none.
     let files = checkpoint.info.attachments
-    return model.kind != .vit && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
+    return model.kind.readsText && !files.isEmpty ? try TokenizerAttachments.load(files) : nil
   }
 
   var tokenizerFiles: [String: [UInt8]]? { checkpoint.info.attachments }

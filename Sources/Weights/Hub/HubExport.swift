@@ -92,6 +92,8 @@ struct HubExport {
       guard model.activation != .swiglu else { throw refuse("model.activation", "swiglu", "quick_gelu") }
       guard model.keyValueHeads == model.heads else { throw refuse("model.kv_heads", "\(model.kvHeads)", "0") }
       return .clip
+    default:
+      throw refuse("model.kind", model.kind.rawValue, "vit, gpt or multimodal")
     }
   }
 

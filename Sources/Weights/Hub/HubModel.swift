@@ -34,9 +34,6 @@ public struct HubModel {
   /// The files that the model is in.
   package var files: [String] { [folder + "/config.json"] + weights.paths }
 
-  /// The task that models of this kind are for.
-  public var task: TaskKind { TaskKind(training: model.kind) }
-
   /// The tokenizer beside the weights, where there is one.
   ///
   /// - Throws: `DataError` for a tokenizer that is broken or of another kind than byte-level BPE.

@@ -1,6 +1,7 @@
 import MMoEData
 import MMoEFiles
 import MMoEModels
+import MMoEParallel
 import MMoEReport
 import MMoETensor
 import MMoETrain
@@ -9,13 +10,22 @@ import MMoETrain
 package struct LoadedLanguageModel {
   package let model: GPT
   package let tokenizer: any Tokenizer
+  /// The ranks that share out its experts; every one computes the same. Nil = this process has all.
+  package let team: RankTeam?
 
+  /// - Parameter makeTeam: the ranks of a model; it may be asked once.
   /// - Throws: what is wrong with the file or folder, in one line.
-  package init(_ path: String, engine: Engine) throws {
-    guard HubFolder.isOne(path) else {
-      try self.init(LoadedCheckpoint(RunFolder.checkpoint(at: path)), engine: engine)
-      return
+  package init(_ path: String, engine: Engine, makeTeam: (ModelConfig) throws -> RankTeam? = { _ in nil }) throws {
+    if HubFolder.isOne(path) {
+      try self.init(hub: path, engine: engine, makeTeam: makeTeam)
+    } else {
+      let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
+      let model = checkpoint.info.config.model
+      try self.init(checkpoint, engine: engine, team: model.kind == .gpt ? makeTeam(model) : nil)
     }
+  }
+
+  private init(hub path: String, engine: Engine, makeTeam: (ModelConfig) throws -> RankTeam?) throws {
     let hub = try HubModel(path)
     guard hub.model.kind == .gpt else {
       throw TrainError(path, found: "a model of images", expected: "a language model", remedy: "give a folder of one")
@@ -25,21 +35,19 @@ package struct LoadedLanguageModel {
         path, found: "no tokenizer", expected: "tokenizer.json, or vocab.json with merges.txt, beside config.json",
         remedy: "fetch it too")
     }
-    self.init(model: try GPT(hub.model, seed: nil, engine: engine), tokenizer: tokenizer)
+    team = try makeTeam(hub.model)
+    self.tokenizer = tokenizer
+    model = try GPT(hub.model, seed: nil, engine: engine, dispatcher: team?.dispatcher ?? LocalDispatcher())
     try hub.fill(model.parameters)
   }
 
-  private init(model: GPT, tokenizer: any Tokenizer) {
-    self.model = model
-    self.tokenizer = tokenizer
-  }
-
   /// - Parameters:
-  ///   - dispatcher: how rows and experts come together.
+  ///   - team: the ranks that share out the experts.
+  ///   - dispatcher: how rows and experts come together; nil = as the team does, or here.
   ///   - leaves: which parameters stay in the file.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is damaged or holds another kind of model.
   package init(
-    _ checkpoint: LoadedCheckpoint, engine: Engine, dispatcher: any Dispatcher = LocalDispatcher(),
+    _ checkpoint: LoadedCheckpoint, engine: Engine, team: RankTeam? = nil, dispatcher: (any Dispatcher)? = nil,
     leaving leaves: (Parameter) -> Bool = { _ in false }
   ) throws {
     let file = checkpoint.file
@@ -48,10 +56,11 @@ package struct LoadedLanguageModel {
         file, found: "a checkpoint of the task \(checkpoint.info.task)", expected: "a language model",
         remedy: "give one made by `mmoe train --task lm`")
     }
-    let tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
-    self.init(
-      model: try GPT(checkpoint.info.config.model, seed: nil, engine: engine, dispatcher: dispatcher),
-      tokenizer: tokenizer)
+    self.team = team
+    tokenizer = try TokenizerAttachments.load(checkpoint.info.attachments)
+    model = try GPT(
+      checkpoint.info.config.model, seed: nil, engine: engine,
+      dispatcher: dispatcher ?? team?.dispatcher ?? LocalDispatcher())
     try checkpoint.restore(model, leaving: leaves)
     // One weight is read faster than three, and a token at a time is bound by reading.
     for parameter in model.parameters { parameter.mergeAdapter(engine) }

@@ -95,7 +95,8 @@ package struct ZeroShot {
     let inputs = Array(whole.dropLast().suffix(limit))
     let counted = min(targets.count, inputs.count)
     let tape = Tape(engine, recording: false)
-    let rows = language.model(inputs, sequence: inputs.count, ForwardPass(tape, training: false))
+    let rows = language.model(
+      inputs, sequence: inputs.count, ForwardPass(tape, training: false, coordinator: language.team))
     let last = Tensor(uninitialized: [counted, rows.columns])
     last.pointer.update(from: rows.pointer + (inputs.count - counted) * rows.columns, count: last.count)
     let logits = language.model.logits(last, tape)

@@ -53,7 +53,8 @@ package struct ProbedBatch {
 
 /// A task whose model can be looked at.
 package protocol ProbedTask: TrainingTask {
-  /// Runs the model on samples that are spread evenly over a part of the data, without augmentation.
+  /// Runs the model on samples that are spread evenly over a part of the data, without augmentation. Of several ranks each
+  /// reads all samples.
   ///
   /// - Parameters:
   ///   - part: the training part only where the task was opened with it.
@@ -76,11 +77,9 @@ extension ProbedTask {
   }
 
   /// - Returns: the mean cross-entropy in nats over the samples of a part, nothing dropped.
-  package func loss(_ part: DatasetSplit, samples: Int, engine: Engine) throws -> Double {
+  package func loss(_ part: DatasetSplit, samples: Int, pass: () -> ForwardPass) throws -> Double {
     var (sum, count) = (0.0, 0)
-    try probe(part, samples: samples) {
-      ForwardPass(Tape(engine, recording: false), training: false)
-    } _: { batch in
+    try probe(part, samples: samples, pass: pass) { batch in
       sum += batch.loss * Double(batch.counted)
       count += batch.counted
     }

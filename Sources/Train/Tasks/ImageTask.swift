@@ -1,0 +1,28 @@
+import MMoEData
+import MMoEReport
+
+extension TaskKind {
+  /// Classification of the images of a folder by a vision transformer.
+  public static let imagenetSubset = TaskKind(
+    name: "imagenet-subset", summary: "classes of images",
+    dataForm: "a folder with train/<class>/*.png and val/<class>/*.png",
+    model: .vit, defaultPreset: "vit-shapes",
+    metrics: TaskMetrics(
+      unit: "images", best: ("top1", higherIsBetter: true, isShare: true),
+      headlines: [Headline("top1", "top-1", isShare: true), Headline("top5", "top-5", isShare: true)],
+      progress: [Headline(MetricName.trainTop1, "top-1", isShare: true)]),
+    open: { request in
+      try ImageData(
+        request.path ?? BuiltInImages.prepare(imageSize: request.config.model.vision.image, sink: request.sink),
+        known: request.known?["classes"])
+    },
+    survey: { path, config in
+      let folder = try ImageFolder(path: path)
+      config.model.vision.classes = folder.classes.count
+      var survey = DataSurvey(path)
+      survey.count("classes", folder.classes.count)
+      for split in DatasetSplit.allCases { survey.count("\(split.rawValue) images", try folder[split].count) }
+      survey.note(folder.notes)
+      return survey
+    })
+}
