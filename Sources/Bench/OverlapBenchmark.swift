@@ -11,7 +11,7 @@ public final class OverlapBenchmark {
   public struct Options: Sendable {
     public var width = 1024
     /// Tokens of a rank, in one sequence.
-    public var tokens = 512
+    public var tokens = 256
     public var experts = 4
     public var training = false
     public var rounds = 5
@@ -37,6 +37,17 @@ public final class OverlapBenchmark {
       self.position = position
       self.overlap = overlap
       self.wire = wire
+    }
+
+    /// Whether a picture of all cases shows it: of the strategies of one architecture the better one.
+    var isDrawn: Bool {
+      ["top-2 sequential", "top-2 pipelined:4", "shared expert", "DGMoE", "ScMoE Pos-2", "ScMoE Pos-2 auto"].contains(
+        label)
+    }
+
+    /// The file of its trace.
+    func trace(in folder: String) -> String {
+      "\(folder)/\(label.replacing(" ", with: "-").replacing(":", with: "-")).json"
     }
 
     /// The table of the paper's section 4, and what else is compared.
@@ -194,9 +205,8 @@ public final class OverlapBenchmark {
           exchangeSeconds: exchange, bytes: routes.reduce(0) { $0 + $1.bytes },
           predictedSeconds: localSeconds + exposed, plan: linked[i].team.overlapReport.first))
       if let folder = options.traces {
-        let name = test.label.replacing(" ", with: "-").replacing(":", with: "-")
         let trace = TraceRecorder(
-          file: "\(folder)/\(name).json", engine: engine, world: world, warmUp: 0, recorded: 2)
+          file: test.trace(in: folder), engine: engine, world: world, warmUp: 0, recorded: 2)
         for _ in 0..<2 {
           trace.beginStep(hasDecided: true)
           step(linked[i])

@@ -1,3 +1,4 @@
+import Foundation
 import MMoEFiles
 import MMoEParallel
 import MMoEReport
@@ -6,10 +7,12 @@ import MMoETrain
 
 /// Benchmarks that several ranks run together; the first one reports.
 public enum RankBenchmarks {
+  /// - Parameter link: the model of a link, in place of the one that the ranks have.
   private static func withRanks(
-    _ body: (Communicator, Engine, any TextSink) throws -> Void
+    _ link: LinkModel?, _ body: (Communicator, Engine, any TextSink) throws -> Void
   ) throws {
     let world = try Communicator.world(timeout: 120)
+    if let link { world.pace(by: link) }
     do {
       guard world.size > 1 else {
         throw TrainError("one rank has nobody to exchange with; give --ranks 2, or start it with mpirun -n 2")
@@ -24,8 +27,9 @@ public enum RankBenchmarks {
   }
 
   /// - Throws: `TrainError` on one rank.
-  public static func exchange(largest: Int, repetitions: Int, printsJSON: Bool) throws {
-    try withRanks { world, engine, output in
+  public static func exchange(largest: Int, repetitions: Int, link: LinkModel?, printsJSON: Bool) throws {
+    try withRanks(link) { world, engine, output in
+      if let link { output.line(OverlapReport.words(link)) }
       var table = TextTable(columns: [
         .right("bytes a rank"), .right("ms"), .right("MB/s a rank"), .right("CPU ns/byte"), .right("hidden"),
       ])
@@ -47,11 +51,12 @@ public enum RankBenchmarks {
     }
   }
 
-  /// - Throws: `TrainError` on one rank or when no case is left.
+  /// - Parameter plot: a PNG file for a picture of the cases, one under the other; traces are recorded for it.
+  /// - Throws: `TrainError` on one rank or when no case is left; `ReportError` when the picture cannot be drawn.
   public static func overlap(
-    _ options: OverlapBenchmark.Options, only: String?, printsJSON: Bool
+    _ options: OverlapBenchmark.Options, only: String?, link: LinkModel?, plot: String?, printsJSON: Bool
   ) throws {
-    try withRanks { world, engine, output in
+    try withRanks(link) { world, engine, output in
       let labels = OverlapBenchmark.Case.all.map(\.label)
       let chosen = only?.split(separator: ",").flatMap { word in
         // A whole label is that case alone.
@@ -63,12 +68,28 @@ public enum RankBenchmarks {
           "--only \(only ?? "")", found: "no case has such a label",
           remedy: "there are \(labels.joined(separator: ", "))")
       }
+      var options = options
+      let scratch = FileManager.default.temporaryDirectory.appendingPathComponent("mmoe-traces-\(UUID().uuidString)")
+      defer { try? FileManager.default.removeItem(at: scratch) }
+      if plot != nil, options.traces == nil {
+        try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
+        options.traces = scratch.path
+      }
+      if let link { output.line(OverlapReport.words(link)) }
       let results = try OverlapBenchmark(options, world: world, engine: engine).run(cases) { _ in }
       // The cost of copying, at the size of one exchange.
       let size = options.tokens * options.width * 4 * (world.size - 1) / world.size
       let copy = ExchangeBenchmark.measure(world, bytes: size, repetitions: 15, engine: engine)
-      let report = OverlapReport(options: options, results: results, copySecondsPerByte: copy.cpuSecondsPerByte)
+      let report = OverlapReport(
+        options: options, results: results, copySecondsPerByte: copy.cpuSecondsPerByte, link: link)
       output.write(report.text())
+      if let plot, world.rank == 0, let folder = options.traces {
+        let drawn = cases.filter(\.isDrawn)
+        try PairTimelinePlot(
+          files: (drawn.isEmpty ? cases : drawn).map { $0.trace(in: folder) }, backward: false
+        ).write(to: plot)
+        output.line(plot)
+      }
       if printsJSON { output.line(JSONValue.line(report)) }
     }
   }
@@ -81,11 +102,22 @@ public struct OverlapReport: Codable, Sendable {
   public let results: [OverlapBenchmark.Result]
   /// Computing time that a byte in the background takes away.
   public let copySecondsPerByte: Double
+  /// The model of a link that held rows back; nil where they went as fast as the ranks' own link lets them.
+  public let modeledLink: LinkModel?
 
-  package init(options: OverlapBenchmark.Options, results: [OverlapBenchmark.Result], copySecondsPerByte: Double) {
+  package init(
+    options: OverlapBenchmark.Options, results: [OverlapBenchmark.Result], copySecondsPerByte: Double,
+    link: LinkModel? = nil
+  ) {
+    modeledLink = link
     (width, tokens, isTraining) = (options.width, options.tokens, options.training)
     self.results = results
     self.copySecondsPerByte = copySecondsPerByte
+  }
+
+  /// What a modeled link is.
+  static func words(_ link: LinkModel) -> String {
+    "a MODEL of a link, not a network: \(HumanFormat.fixed(link.bytesPerSecond * 8 / 1e6, 0)) Mbit/s for what each rank sends\(link.latency > 0 ? ", \(HumanFormat.fixed(link.latency * 1e3, 2)) ms latency" : ""); rows are real messages, held back in user space"
   }
 
   package func text() -> String {
@@ -123,8 +155,18 @@ public struct OverlapReport: Codable, Sendable {
     if let base {
       let rate = Double(base.bytes) / base.exchangeSeconds
       let limit = base.localSeconds + 1.1 * base.exchangeSeconds
+      let share = base.exchangeSeconds / (base.localSeconds + base.exchangeSeconds)
       text +=
-        "link \(HumanFormat.fixed(rate / 1e6, 1)) MB/s a rank; top-2's exchange is \(HumanFormat.percent(base.exchangeSeconds / (base.localSeconds + base.exchangeSeconds))) of its pair; sequential top-2 \(ms(base.seconds)) ms, \(base.seconds <= limit ? "within" : "ABOVE") its limit \(ms(limit))\n"
+        "link \(HumanFormat.fixed(rate / 1e6, 1)) MB/s a rank; top-2's exchange is \(HumanFormat.percent(share)) of its pair; sequential top-2 \(ms(base.seconds)) ms, \(base.seconds <= limit ? "within" : "ABOVE") its limit \(ms(limit))\n"
+      if share < 0.1 {
+        text +=
+          "there is next to nothing to hide: ranks of one host copy rows through its memory, and ScMoE gains nothing from overlap there; --link 100mbit models a link between hosts\n"
+      }
+    }
+    if let base, let shortcut = results.first(where: { $0.label == "ScMoE Pos-2" }) {
+      let speedUp = OverlapBenchmark.median(zip(base.rounds, shortcut.rounds).map { $0 / $1 })
+      text +=
+        "over this link ScMoE takes \(ms(shortcut.seconds)) ms where sequential top-2 takes \(ms(base.seconds)): \(HumanFormat.fixed(speedUp, 2)) times as fast\n"
     }
     for r in results { if let plan = r.plan { text += "\(r.label): \(plan)\n" } }
     return text

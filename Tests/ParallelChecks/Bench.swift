@@ -124,7 +124,7 @@ final class Bench {
 
   func team(
     _ config: ModelConfig, _ overlap: OverlapStrategy, group: Int = 0,
-    wire: WireFormat = .float32
+    wire: WireFormat = .float32, over ranks: Communicator? = nil
   ) throws -> RankTeam {
     var options = ParallelOptions()
     options.overlap = overlap
@@ -133,7 +133,7 @@ final class Bench {
     options.timeout = 60
     // Every gradient leaves as soon as it may: one that leaves too early shows.
     options.bucket = 1
-    return try RankTeam(world, options, model: config, engine: engine)
+    return try RankTeam(ranks ?? world, options, model: config, engine: engine)
   }
 }
 

@@ -128,3 +128,20 @@ func checkStrategies(_ bench: Bench) throws {
     }
   }
 }
+
+/// The same losses and gradients over a link that holds rows back, under strategies that leave rows in flight for long.
+func checkPaced(_ bench: Bench) throws {
+  let paced = bench.world.duplicate()
+  paced.pace(by: try LinkModel(rate: "50mbit", latency: "200us"))
+  for (variant, overlap) in [
+    ("top2", OverlapStrategy.sequential), ("top2", .pipelined(2)), ("scmoe", .shortcut), ("dgmoe", .shortcut),
+  ] {
+    let config = bench.config(variant)
+    let reference = try bench.train(config, team: bench.team(config, overlap), steps: 3)
+    let run = try bench.train(config, team: bench.team(config, overlap, over: paced), steps: 3)
+    bench.require(run.losses == reference.losses, "\(variant) \(overlap): other losses over a paced link")
+    for (a, b) in zip(run.gradients, reference.gradients) {
+      bench.require(a.values == b.values, "\(variant) \(overlap): gradient of \(a.parameter.path) has other bits")
+    }
+  }
+}

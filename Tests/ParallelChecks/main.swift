@@ -9,7 +9,7 @@ import MMoETrain
 let checks: [String: (Bench) throws -> Void] = [
   "adjoint": checkAdjoint, "wire": checkWire, "ranks": checkRanks, "strategies": checkStrategies,
   "uneven": checkUneven, "collectives": checkCollectives, "stall": checkStall, "die": checkDeath, "hang": checkHang,
-  "accumulation": checkAccumulation, "banks": checkBanksAndSources, "routers": checkRouters,
+  "accumulation": checkAccumulation, "banks": checkBanksAndSources, "routers": checkRouters, "paced": checkPaced,
 ]
 
 let name = CommandLine.arguments.dropFirst().first ?? ""

@@ -31,6 +31,9 @@ import Testing
   /// Overlap changes time, never results.
   @Test(arguments: [2, 4]) func strategies(ranks: Int) throws { try check("strategies", ranks: ranks) }
 
+  /// A link that holds rows back changes when they come, nothing else.
+  @Test(arguments: [2, 4]) func pacedLink(ranks: Int) throws { try check("paced", ranks: ranks) }
+
   @Test func deadRankEndsTheJob() throws {
     // Time for the other rank to see it, on a busy machine too, before mpirun ends that one.
     let result = try RankRunner.run(

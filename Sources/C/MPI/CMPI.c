@@ -9,9 +9,16 @@ struct mmoe_comm {
   MPI_Comm comm;
 };
 
+typedef struct {
+  const void *bytes;
+  int count, to;
+} message;
+
 struct mmoe_request {
-  // Requests before `first` are done.
-  int first, count;
+  // Requests before `first` are done, those before `posted` are with MPI. The others are the messages of `held` from `sent` on.
+  int first, posted, count, sent;
+  MPI_Comm comm;
+  message *held;
   MPI_Request requests[];
 };
 
@@ -104,13 +111,14 @@ static MPI_Op operation(enum mmoe_reduction reduction) {
 
 static mmoe_request *new_request(int count) {
   mmoe_request *r = malloc(sizeof *r + (size_t)count * sizeof(MPI_Request));
-  if (r) *r = (mmoe_request){.count = count};
+  if (r) *r = (mmoe_request){.posted = count, .count = count};
   for (int i = 0; r && i < count; i++) r->requests[i] = MPI_REQUEST_NULL;
   return r;
 }
 
 static int started(int code, mmoe_request *request, mmoe_request **out) {
   if (code) {
+    free(request->held);
     free(request);
     return code;
   }
@@ -181,18 +189,26 @@ static int pieces(int64_t rows, int rowsOfPiece) { return (int)((rows + rowsOfPi
 
 int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int64_t *sendCounts,
                          const int64_t *sendStarts, void *receive, const int64_t *receiveCounts,
-                         const int64_t *receiveStarts, int rowBytes, mmoe_request **out) {
+                         const int64_t *receiveStarts, int rowBytes, bool hold, mmoe_request **out) {
   int ranks = mmoe_comm_size(comm), rank = mmoe_comm_rank(comm);
   int step = rowBytes < PIECE ? PIECE / rowBytes : 1;
-  int count = 0, rounds = 0;
+  int sends = 0, count = 0, rounds = 0;
   for (int p = 0; p < ranks; p++) {
     int sent = pieces(sendCounts[p], step), received = pieces(receiveCounts[p], step);
+    sends += sent;
     count += sent + received;
     if (sent > rounds) rounds = sent;
     if (received > rounds) rounds = received;
   }
   mmoe_request *r = new_request(count);
   if (!r) return MPI_ERR_NO_MEM;
+  message *held = NULL;
+  if (hold && sends > 0) {
+    held = r->held = malloc((size_t)sends * sizeof *held);
+    if (!held) return started(MPI_ERR_NO_MEM, r, out);
+    r->comm = comm->comm;
+    r->posted = count - sends;
+  }
   MPI_Request *next = r->requests;
   int code = MPI_SUCCESS;
   // Receives first, so that what comes finds its place. In turn over the ranks, each rank beginning with another.
@@ -204,10 +220,20 @@ int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int64_t *sendC
         if (rows <= 0) continue;
         if (rows > step) rows = step;
         size_t at = ((size_t)(sending ? sendStarts : receiveStarts)[p] + (size_t)i * (size_t)step) * (size_t)rowBytes;
-        code = sending ? MPI_Isend((const char *)send + at, (int)rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++)
-                       : MPI_Irecv((char *)receive + at, (int)rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++);
+        if (sending && held) *held++ = (message){(const char *)send + at, (int)rows * rowBytes, p};
+        else code = sending ? MPI_Isend((const char *)send + at, (int)rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++)
+                            : MPI_Irecv((char *)receive + at, (int)rows * rowBytes, MPI_BYTE, p, ROWS, comm->comm, next++);
       }
   return started(code, r, out);
+}
+
+int mmoe_request_held(const mmoe_request *request) { return request->count - request->posted; }
+
+int mmoe_request_held_bytes(const mmoe_request *request, int index) { return request->held[request->sent + index].count; }
+
+int mmoe_request_send_next(mmoe_request *request) {
+  message next = request->held[request->sent++];
+  return MPI_Isend(next.bytes, next.count, MPI_BYTE, next.to, ROWS, request->comm, request->requests + request->posted++);
 }
 
 int mmoe_isend(mmoe_comm *comm, const void *bytes, int count, int to, int tag, mmoe_request **out) {
@@ -224,14 +250,16 @@ int mmoe_ireceive(mmoe_comm *comm, void *bytes, int count, int from, int tag, mm
 
 int mmoe_request_test(mmoe_request *request, bool *done) {
   // In their order, in which most of them end: a poll looks at those that are through and at one more.
-  for (int flag = 1; request->first < request->count; request->first++) {
+  for (int flag = 1; request->first < request->posted; request->first++) {
     int code = MPI_Test(&request->requests[request->first], &flag, MPI_STATUS_IGNORE);
     if (code || !flag) {
       *done = false;
       return code;
     }
   }
-  *done = true;
+  *done = request->posted == request->count;
+  if (!*done) return MPI_SUCCESS;
+  free(request->held);
   free(request);
   return MPI_SUCCESS;
 }

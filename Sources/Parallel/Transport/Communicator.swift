@@ -25,6 +25,8 @@ public final class Communicator {
   private let handle: OpaquePointer?
   /// Called while waiting, so that everything else in flight advances too.
   var whileWaiting: (() -> Void)?
+  /// The model of a link that holds this rank's rows back; copies made later share it.
+  private var pacer: LinkPacer?
   /// The ranks on this host, whose deaths are noticed at once.
   private var neighbors: Neighbors?
 
@@ -54,6 +56,10 @@ public final class Communicator {
     return world
   }
 
+  /// Sends rows and their counts from now on as fast as a link lets them, here and in copies made later. Sums, gathers and
+  /// barriers are not held back. Every rank must call.
+  public func pace(by link: LinkModel) { pacer = size > 1 ? LinkPacer(link) : nil }
+
   /// The ranks with the same color, in the order of their keys.
   public func split(color: Int, key: Int) -> Communicator {
     guard let handle else { return Communicator.single() }
@@ -73,6 +79,7 @@ public final class Communicator {
   private func inheriting(_ handle: OpaquePointer?) -> Communicator {
     let child = Communicator(handle, timeout: timeout)
     child.neighbors = neighbors
+    child.pacer = pacer
     return child
   }
 
@@ -119,9 +126,15 @@ public final class Communicator {
     if size == 1 {
       receive.pointer.update(from: send.pointer, count: count)
     }
-    return start(what, keeping: [send, receive]) {
-      mmoe_ialltoall_int($0, send.pointer, receive.pointer, Int32(count), $1)
+    func begin() -> PendingOperation {
+      start(what, keeping: [send, receive]) {
+        mmoe_ialltoall_int($0, send.pointer, receive.pointer, Int32(count), $1)
+      }
     }
+    guard let pacer else { return begin() }
+    let operation = PendingOperation(nil, what, [], pacer, isHeld: true)
+    pacer.hold(bytes: 4 * count * (size - 1)) { operation.become(begin()) }
+    return operation
   }
 
   /// Moves rows of `rowBytes` bytes between all ranks; counts and starts in rows.
@@ -130,11 +143,13 @@ public final class Communicator {
     receiveCounts: [Int], receiveStarts: [Int], rowBytes: Int, keeping buffers: [AnyObject],
     _ what: String
   ) -> PendingOperation {
-    start(what, keeping: buffers) {
+    let operation = start(what, keeping: buffers) {
       mmoe_ialltoallv_rows(
         $0, send, counts.map(Int64.init), starts.map(Int64.init), receive,
-        receiveCounts.map(Int64.init), receiveStarts.map(Int64.init), Int32(rowBytes), $1)
+        receiveCounts.map(Int64.init), receiveStarts.map(Int64.init), Int32(rowBytes), pacer != nil, $1)
     }
+    if let pacer { operation.hold(by: pacer) }
+    return operation
   }
 
   /// Largest message, in bytes: MPI counts in 32 bits.
@@ -177,6 +192,7 @@ public final class Communicator {
     var tests = 0
     while !operation.test() {
       whileWaiting?()
+      pacer?.rest()
       tests += 1
       if tests & 63 == 0 {
         yieldProcessor()
@@ -259,16 +275,41 @@ public final class PendingOperation {
   let what: String
   private var request: OpaquePointer?
   private var buffers: [AnyObject]
+  /// What holds messages of it back, and whether none of it has begun.
+  private var pacer: LinkPacer?
+  private var isHeld: Bool
 
-  init(_ request: OpaquePointer?, _ what: String, _ buffers: [AnyObject]) {
+  init(
+    _ request: OpaquePointer?, _ what: String, _ buffers: [AnyObject], _ pacer: LinkPacer? = nil, isHeld: Bool = false
+  ) {
     self.request = request
     self.what = what
     self.buffers = buffers
+    self.pacer = pacer
+    self.isHeld = isHeld
+  }
+
+  /// Begins what was held back.
+  fileprivate func become(_ begun: PendingOperation) {
+    (request, buffers, isHeld) = (begun.request, begun.buffers, false)
+  }
+
+  /// Hands its held messages to a link.
+  fileprivate func hold(by pacer: LinkPacer) {
+    guard let request else { return }
+    self.pacer = pacer
+    for index in 0..<mmoe_request_held(request) {
+      pacer.hold(bytes: Int(mmoe_request_held_bytes(request, index))) { [what] in
+        Communicator.check(mmoe_request_send_next(request), what)
+      }
+    }
+    pacer.release()
   }
 
   /// Advances all communication and says whether this operation is done.
   public func test() -> Bool {
-    guard let request else { return true }
+    pacer?.release()
+    guard let request else { return !isHeld }
     var done = false
     Communicator.check(mmoe_request_test(request, &done), what)
     if done {

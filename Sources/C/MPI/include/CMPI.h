@@ -47,10 +47,16 @@ int mmoe_ialltoall_int(mmoe_comm *comm, const int32_t *send, int32_t *receive, i
                        mmoe_request **out);
 /// Rows of `rowBytes` bytes: `sendCounts[p]` rows from row `sendStarts[p]` of `send` go to rank p, and the same for
 /// what is received, in messages of at most 64 KiB (or one row) from rank to rank. Several on one communicator arrive in
-/// the order in which all ranks start them. The buffers must live until the operation is done.
+/// the order in which all ranks start them. The buffers must live until the operation is done. With `hold`, messages leave
+/// one by one, by `mmoe_request_send_next`.
 int mmoe_ialltoallv_rows(mmoe_comm *comm, const void *send, const int64_t *sendCounts,
                          const int64_t *sendStarts, void *receive, const int64_t *receiveCounts,
-                         const int64_t *receiveStarts, int rowBytes, mmoe_request **out);
+                         const int64_t *receiveStarts, int rowBytes, bool hold, mmoe_request **out);
+/// Messages that are held back, and the bytes of one of them.
+int mmoe_request_held(const mmoe_request *request);
+int mmoe_request_held_bytes(const mmoe_request *request, int index);
+/// Sends the first message that is held back.
+int mmoe_request_send_next(mmoe_request *request);
 int mmoe_isend(mmoe_comm *comm, const void *bytes, int count, int to, int tag, mmoe_request **out);
 int mmoe_ireceive(mmoe_comm *comm, void *bytes, int count, int from, int tag, mmoe_request **out);
 
