@@ -113,6 +113,8 @@ INLINE void activate_backward_block(int kind, int half, void *pre, const float *
   long width = kind == MMOE_SWIGLU ? 2 * hidden : hidden;
   f16 total[4] = {splat(0), splat(0), splat(0), splat(0)}, totalUp[4] = {splat(0), splat(0), splat(0), splat(0)};
   for (long r = 0; r < rows; r++) {
+    // Or the totals would be in memory.
+#pragma clang loop unroll(full)
     for (int j = 0; j < blocks; j++) {
       long at = r * width + c + 16 * j, own = r * hidden + c + 16 * j;
       f16 x = get16(pre, at, n, half), d = get16(grad, own, n, 0);

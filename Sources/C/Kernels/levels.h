@@ -7,6 +7,12 @@
 
 #include "CKernels.h"
 
+// Contraction into FMA is allowed: results may differ between CPU levels, never between thread counts, since tiles and
+// lanes are fixed.
+#pragma clang fp contract(fast)
+// Vectors are passed between inlined functions of one file alone, so how a caller elsewhere would pass them says nothing.
+#pragma clang diagnostic ignored "-Wpsabi"
+
 #include "vector.h"
 
 #include "activation.inl"

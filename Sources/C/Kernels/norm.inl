@@ -18,7 +18,7 @@ void KERNEL(mmoe_layer_norm)(float *y, const float *x, const float *gamma, const
       f16 d = load_tail(in + whole, rest, m) - m;
       square += d * d;
     }
-    float s = 1.0f / sqrtf(sum16(square) / (float)columns + eps);
+    float s = 1.0f / square_root(sum16(square) / (float)columns + eps);
     for (long c = 0; c < whole; c += 16)
       store16(out + c, (load16(in + c) - m) * s * load16(gamma + c) + load16(beta + c));
     for (long c = whole; c < columns; c++) out[c] = (in[c] - m) * s * gamma[c] + beta[c];
@@ -82,7 +82,7 @@ void KERNEL(mmoe_rms_norm)(float *y, const float *x, const float *gamma, float *
       f16 v = load_tail(in + whole, rest, 0);
       square += v * v;
     }
-    float s = 1.0f / sqrtf(sum16(square) / (float)columns + eps);
+    float s = 1.0f / square_root(sum16(square) / (float)columns + eps);
     for (long c = 0; c < whole; c += 16)
       store16(out + c, load16(in + c) * s * load16(gamma + c));
     for (long c = whole; c < columns; c++) out[c] = in[c] * s * gamma[c];

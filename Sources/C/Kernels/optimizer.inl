@@ -8,6 +8,6 @@ void KERNEL(mmoe_adamw)(float *p, const float *g, float *m, float *v, float grad
     float second = beta2 * v[i] + (1.0f - beta2) * grad * grad;
     m[i] = first;
     v[i] = second;
-    p[i] = shrink * p[i] - step * first / (sqrtf(second * inverse2) + eps);
+    p[i] = shrink * p[i] - step * first / (square_root(second * inverse2) + eps);
   }
 }

@@ -11,10 +11,10 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
     float m = z[0];
     for (long e = 1; e < E; e++) m = z[e] > m ? z[e] : m;
     float sum = 0;
-    for (long e = 0; e < E; e++) sum += p[e] = expf(z[e] - m);
+    for (long e = 0; e < E; e++) sum += p[e] = exponential(z[e] - m);
     float inverse = 1.0f / sum;
     for (long e = 0; e < E; e++) p[e] *= inverse;
-    logSumExp[t] = m + logf(sum);
+    logSumExp[t] = m + logarithm(sum);
 
     for (long j = 0; j < k; j++) {
       long best = -1;
@@ -45,7 +45,7 @@ void KERNEL(mmoe_route)(const float *logits, const float *selectionBias,
     // From the logits: with a bias all chosen probabilities may be too small for a float.
     float top = z[experts[t * k]], chosenSum = 0;
     for (long j = 1; j < k; j++) top = z[experts[t * k + j]] > top ? z[experts[t * k + j]] : top;
-    for (long j = 0; j < k; j++) chosenSum += g[j] = expf(z[experts[t * k + j]] - top);
+    for (long j = 0; j < k; j++) chosenSum += g[j] = exponential(z[experts[t * k + j]] - top);
     for (long j = 0; j < k; j++) g[j] = g[j] / chosenSum + undecided;
   }
 }
@@ -168,7 +168,10 @@ void KERNEL(mmoe_route_backward)(float *dLogits, const float *probabilities,
     if (dp)
       for (long e = 0; e < E; e++) inner += dp[e] * p[e];
     float common = (dLogSumExp ? dLogSumExp[t] : 0) - inner;
-    for (long e = 0; e < E; e++) dz[e] += p[e] * (dp ? dp[e] + common : common);
+    if (dp)
+      for (long e = 0; e < E; e++) dz[e] += p[e] * (dp[e] + common);
+    else
+      for (long e = 0; e < E; e++) dz[e] += p[e] * common;
     for (long j = 0; j < k && dg; j++) dz[own[j]] += renormalize ? g[j] * (dg[j] - chosen) : g[j] * dg[j];
   }
 }

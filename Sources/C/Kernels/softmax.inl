@@ -27,7 +27,7 @@ void KERNEL(mmoe_softmax_rows)(float *x, float *logSumExp, long rows, long colum
     float sum = sum16(total) + tail, inverse = 1.0f / sum;
     for (long c = 0; c < n; c++) row[c] *= inverse;
     for (long c = n; c < columns; c++) row[c] = 0;
-    logSumExp[r] = m + logf(sum);
+    logSumExp[r] = m + logarithm(sum);
   }
 }
 
@@ -98,10 +98,10 @@ void KERNEL(mmoe_cross_entropy)(float *logits, const int32_t *targets, float *lo
     }
     float tail = 0;
     for (long c = whole; c < columns; c++) {
-      row[c] = expf(row[c] - m);
+      row[c] = exponential(row[c] - m);
       tail += row[c];
     }
-    float sum = sum16(total) + tail, logSum = m + logf(sum);
+    float sum = sum16(total) + tail, logSum = m + logarithm(sum);
     losses[r] = logSum - (1 - smoothing) * target - smoothing * (float)mean;
     // Nothing is larger than NaN: such a target would be the first.
     ranks[r] = sum == sum ? rank : INT32_MAX;

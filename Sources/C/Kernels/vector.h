@@ -70,6 +70,13 @@ INLINE f16 max16(f16 a, f16 b) { return select16(a > b, a, b); }
 
 INLINE f16 min16(f16 a, f16 b) { return select16(a < b, a, b); }
 
+// Those of math.h set errno, which keeps the loops around them from being vectorized or reordered.
+INLINE float square_root(float x) { return __builtin_elementwise_sqrt(x); }
+
+INLINE float exponential(float x) { return __builtin_elementwise_exp(x); }
+
+INLINE float logarithm(float x) { return __builtin_elementwise_log(x); }
+
 // Pairwise sum of the lanes: a fixed tree.
 INLINE float sum16(f16 v) {
   float a[16];

@@ -33,8 +33,12 @@ void KERNEL(mmoe_encode_int8)(uint8_t *y, const float *x, long rows, long column
     if (!(inverse <= 3.0e38f)) inverse = 0;
     memcpy(out, &scale, 4);
     int8_t *bytes = (int8_t *)(out + 4);
+    if (!finite) {
+      memset(bytes, 0, (size_t)columns);
+      continue;
+    }
     for (long c = 0; c < columns; c++) {
-      float v = finite ? in[c] * inverse : 0.0f;
+      float v = in[c] * inverse;
       bytes[c] = (int8_t)(int32_t)(v + (v >= 0 ? 0.5f : -0.5f));
     }
   }
