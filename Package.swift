@@ -1,5 +1,5 @@
 // swift-tools-version: 6.0
-// Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
+// No unsafe flags: SwiftPM refuses a package that has them as a dependency by version. Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
 // C libraries and their Debian packages: OpenBLAS libopenblas-dev, oneDNN libdnnl-dev (optional),
 // libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
 // libopenmpi-dev, FreeType libfreetype-dev, HarfBuzz libharfbuzz-dev. `scripts/mmoe` installs them.
@@ -16,21 +16,22 @@ let blasLinks: [LinkerSetting] =
   [.linkedLibrary("openblas")]
   + (oneDNN ? [.linkedLibrary("dnnl"), .linkedLibrary("gomp")] : [])
 
-// Contraction into FMA is allowed: results may differ between CPU levels, never between thread
-// counts, since tiles and lanes are fixed.
-let kernelFlags: [CSetting] = [
-  .unsafeFlags(["-O3", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi"])
+// What a program of one's own imports, each with the modules below it; the program is another product.
+let libraries = [
+  "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "MMoEParallel", "MMoEReport", "MMoEConfig",
+  "MMoETrain",
+  "MMoEWeights", "MMoERuns",
 ]
 
 let package = Package(
   name: "mmoe",
-  products: [.executable(name: "mmoe", targets: ["mmoe"])],
+  products: [.executable(name: "mmoe", targets: ["mmoe"])] + libraries.map { .library(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
-    .target(name: "CKernels", path: "Sources/C/Kernels", cSettings: kernelFlags),
+    .target(name: "CKernels", path: "Sources/C/Kernels"),
     .target(
       name: "CBLAS", path: "Sources/C/BLAS", cSettings: blasSettings, linkerSettings: blasLinks),
     .systemLibrary(
