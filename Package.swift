@@ -73,7 +73,7 @@ let package = Package(
       name: "MMoEParallel", dependencies: ["CMPI", "CKernels", "MMoEFiles", "MMoETensor", "MMoEModels"],
       path: "Sources/Parallel"),
     .target(
-      name: "MMoEReport", dependencies: ["MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel"],
+      name: "MMoEReport", dependencies: ["MMoEFiles", "MMoETensor", "MMoEModels", "MMoEParallel"],
       path: "Sources/Report"),
     .target(
       name: "MMoEConfig",

@@ -44,7 +44,7 @@ import Testing
         "Parallel", ground.union(["CMPI", "CKernels", "MMoEModels"]),
         ["Transport", "Trace", "Exchange", "Schedule", "Team"]),
       Module(
-        "Report", ground.union(["MMoEData", "MMoEModels", "MMoEParallel"]), ["Process", "Output", "Metrics", "Plot"]),
+        "Report", ground.union(["MMoEModels", "MMoEParallel"]), ["Process", "Output", "Metrics", "Plot"]),
       Module(
         "Config", ground.union(["MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport"]), ["Table", "Run"]),
       Module(
