@@ -71,9 +71,9 @@ public enum RankBenchmarks {
       var options = options
       let scratch = FileManager.default.temporaryDirectory.appendingPathComponent("mmoe-traces-\(UUID().uuidString)")
       defer { try? FileManager.default.removeItem(at: scratch) }
-      if plot != nil, options.traces == nil {
-        try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
-        options.traces = scratch.path
+      if plot != nil, options.traces == nil { options.traces = scratch.path }
+      if let folder = options.traces, world.rank == 0 {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
       }
       if let link { output.line(OverlapReport.words(link)) }
       let results = try OverlapBenchmark(options, world: world, engine: engine).run(cases) { _ in }
