@@ -169,23 +169,33 @@ extension StepBenchmark {
       )
     case .multimodal:
       let model = try MultimodalTransformer(config, seed: 1, engine: engine)
-      let (vision, text) = (config.vision, config.text)
-      let images = Tensor(uninitialized: [batch, vision.channels, vision.image, vision.image])
-      for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
+      let (modalities, text) = (config.sampledModalities, config.text)
+      let samples = Dictionary(
+        uniqueKeysWithValues: modalities.map { modality in
+          let values = Tensor(uninitialized: [batch] + modality.shape(config))
+          for i in 0..<values.count { values.pointer[i] = random.normal(UInt64(i)) }
+          return (modality.name, values)
+        })
       let ids = (0..<text.context).map { Int32(random.integer(UInt64($0), below: text.vocabulary)) }
-      let sequences = (0..<batch).map { PackedSequences.Sequence(image: $0, text: ids) }
+      let sequences = (0..<batch).map { index in
+        PackedSequences.Sequence(modalities.map { .sample($0.name, index) } + [.text(ids)])
+      }
       return (
         model,
         { pass in
           let tape = pass.tape
-          let states = model(PackedSequences(images: images, sequences), pass)
+          let states = model(PackedSequences(samples, sequences), pass)
           _ = model.nextTokenLoss(states, targets: sequences.map(\.text), weight: 1, tape)
-          let pictures = model.imageRows(states, tape)
-          _ = model.contrastiveLoss(
-            images: model.imageEmbeddings(pictures, tape),
-            texts: model.textEmbeddings(states, of: Array(sequences.indices), tape), weight: 1, tape)
-          if let logits = model.classLogits(pictures, tape) {
-            _ = tape.crossEntropy(logits, targets: sequences.indices.map { Int32($0 % vision.classes) })
+          let pooled = modalities.map { model.pooledRows(states, of: $0.name, tape) }
+          let compared =
+            zip(modalities, pooled).map { model.embeddings($1, of: $0.name, tape) }
+            + [model.textEmbeddings(states, of: Array(sequences.indices), tape)]
+          for a in compared.indices {
+            for b in compared.indices where b > a { _ = model.contrastiveLoss(compared[a], compared[b], weight: 1, tape) }
+          }
+          for (modality, rows) in zip(modalities, pooled) {
+            guard let logits = model.classLogits(rows, of: modality.name, tape) else { continue }
+            _ = tape.crossEntropy(logits, targets: sequences.indices.map { Int32($0 % modality.classes(config)) })
           }
         }
       )

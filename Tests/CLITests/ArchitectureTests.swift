@@ -36,8 +36,8 @@ import Testing
       Module(
         "Models", ground,
         [
-          "Config", "Routing", "Pass", "Layers", "Routers", "Balance", "MoE", "Backbone", "Vision", "Language",
-          "Multimodal", ".", "Architecture",
+          "Config", "Costs", "Routing", "Pass", "Layers", "Routers", "Balance", "MoE", "Backbone", "Modality", "Vision",
+          "Language", "Audio", "Multimodal", ".", "Architecture",
         ]),
       Module("HDF5", ["CHDF5", "MMoEFiles"]),
       Module(

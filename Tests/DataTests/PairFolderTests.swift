@@ -21,15 +21,15 @@ import Testing
       [
         #"{"image": "b.png", "caption": "a dog", "label": "animal", "group": "g", "split": "train"}"#, "",
         #"{"image": "a.png", "caption": "one", "captions": ["one", "two"], "split": "val", "gallery": "small"}"#,
-        #"{"image": "b.png", "caption": "the dog", "label": "animal", "group": "g", "split": "train", "other": [1]}"#,
+        #"{"image": "b.png", "caption": "the dog", "label": "animal", "group": "g", "split": "train", "other": [1], "license": "CC-BY-4.0", "url": "https://example.org/b.png"}"#,
         #"{"image": "c.png", "caption": "left out", "label": "thing", "split": "none"}"#,
       ], images: ["a.png", "b.png", "c.png"])
     let pairs = try PairFolder(path: folder.path)
     #expect(pairs.labels == ["animal", "thing"])
-    #expect(pairs[.train].images.map(\.captions) == [["a dog", "the dog"]])
-    #expect(pairs[.train].images[0].label == 0)
-    #expect(pairs[.val].images.map(\.captions) == [["one", "two"]])
-    #expect(pairs[.val].images[0].label == -1)
+    #expect(pairs[.train].items.map(\.captions) == [["a dog", "the dog"]])
+    #expect(pairs[.train].items[0].label == 0)
+    #expect(pairs[.val].items.map(\.captions) == [["one", "two"]])
+    #expect(pairs[.val].items[0].label == -1)
     #expect(pairs[.val].galleries.map(\.name) == ["small"])
   }
 
@@ -39,7 +39,7 @@ import Testing
     let lines = names.enumerated().map { #"{"image": "\#($1)", "caption": "x", "group": "g\#($0 / 3)"}"# }
     let folder = try folder(lines, images: names)
     let pairs = try PairFolder(path: folder.path, validationShare: 0.3)
-    let (train, val) = (Set(pairs[.train].images.map(\.group)), Set(pairs[.val].images.map(\.group)))
+    let (train, val) = (Set(pairs[.train].items.map(\.group)), Set(pairs[.val].items.map(\.group)))
     #expect(train.isDisjoint(with: val))
     #expect(pairs[.train].count + pairs[.val].count == 60)
     #expect(pairs[.train].groups.allSatisfy { $0.count == 3 })
@@ -65,6 +65,15 @@ import Testing
       #"{"image": "out.png", "caption": "x"}"#, ["captions.jsonl:2", "out.png is a link to /etc/host", "copy it there"]
     ),
     (#"{"image": ".", "caption": "x"}"#, ["captions.jsonl:2", "copy it there"]),
+    (
+      #"{"image": "b.png", "caption": "x", "video": "a.mp4"}"#,
+      ["captions.jsonl:2", "field video", "a.mp4", "image or audio"]
+    ),
+    (
+      #"{"image": "b.png", "caption": "x", "Image": ["a.png"]}"#, ["captions.jsonl:2", "field Image", "image or audio"]
+    ),
+    (#"{"image": ["a.png", "b.png"], "caption": "x"}"#, ["captions.jsonl:2", "field image", "list of 2", "one file"]),
+    (#"{"image": [], "caption": "x"}"#, ["captions.jsonl:2", "no field image or audio"]),
   ])
   func wrongLines(line: String, words: [String]) throws {
     let folder = try folder(
@@ -97,7 +106,7 @@ import Testing
     }
     for seed in 0..<3 {
       let pairs = try PairFolder(path: folder.path, validationShare: 0.4, seed: UInt64(seed))
-      let (train, val) = (try Set(pairs[.train].pictureHashes()), try Set(pairs[.val].pictureHashes()))
+      let (train, val) = (try Set(pairs[.train].identities()), try Set(pairs[.val].identities()))
       #expect(train.isDisjoint(with: val) && train.count + val.count == 20)
       #expect(pairs[.train].count + pairs[.val].count == 40 && pairs.groupNote == nil)
     }
@@ -106,8 +115,8 @@ import Testing
     }
     try folder.write(PairFolder.fileName, [UInt8](said.joined(separator: "\n").utf8))
     let pairs = try PairFolder(path: folder.path)
-    #expect(pairs[.val].images.contains { $0.path.hasSuffix("/23.png") })
-    #expect(pairs[.train].images.contains { $0.path.hasSuffix("/10.png") })
+    #expect(pairs[.val].items.contains { $0["image"][0].hasSuffix("/23.png") })
+    #expect(pairs[.train].items.contains { $0["image"][0].hasSuffix("/10.png") })
     try folder.write(
       PairFolder.fileName,
       [UInt8](
@@ -140,8 +149,8 @@ import Testing
     try folder.write("notes.txt", [0x61])
     symlink("sub", folder.path + "/again")
     let pairs = try PairFolder(path: folder.path)
-    #expect(FileManager.default.fileExists(atPath: pairs[.val].images[0].path))
-    #expect(pairs[.train].images.map(\.path) == ["sub/b.png", "c.png"].map { folder.path + "/" + $0 })
+    #expect(FileManager.default.fileExists(atPath: pairs[.val].items[0]["image"][0]))
+    #expect(pairs[.train].items.map { $0["image"] } == ["sub/b.png", "c.png"].map { [folder.path + "/" + $0] })
     #expect(pairs.notes == ["\(folder.path): left out: files that are no PNG by their names (1, notes.txt)"])
     #expect(
       pairs.groupNote
@@ -154,7 +163,7 @@ import Testing
     }
     let folder = try folder(lines, images: ["0.png", "1.png"])
     let pairs = try PairFolder(path: folder.path, known: ["l1", "other", "l0"])
-    #expect(pairs[.train].images[0].label == 2 && pairs[.val].images[0].label == 0)
+    #expect(pairs[.train].items[0].label == 2 && pairs[.val].items[0].label == 0)
     #expect(pairs.notes == ["\(folder.path) has no images of 1 of 3 labels (other), which count 0"])
     #expect(
       message { _ = try PairFolder(path: folder.path, known: ["l0"]) }?.contains(
@@ -173,10 +182,11 @@ import Testing
     func batches(threads: Int, from step: Int) throws -> [(indices: [Int], captions: [[Int32]])] {
       let options = LoaderOptions(batchSize: 3, imageSize: 4, seed: 5, threads: threads)
       let loader = try PairLoader(
-        ImageSource(set.imageSet), captions: captions, options: options, order: .training(startStep: step))
+        PairSource(set, shapes: ["image": [3, 4, 4]]), captions: captions, options: options,
+        order: .training(startStep: step))
       return try (step..<40).map { _ in
         let batch = try #require(try loader.next())
-        return (batch.images.indices, batch.captions)
+        return (batch.indices, batch.captions)
       }
     }
     let all = try batches(threads: 1, from: 0)
@@ -189,9 +199,10 @@ import Testing
     // In micro-batches of one pair, the same members with the same captions.
     let options = LoaderOptions(batchSize: 1, imageSize: 4, seed: 5, threads: 1, accumulation: 3)
     let loader = try PairLoader(
-      ImageSource(set.imageSet), captions: captions, options: options, order: .training(startStep: 0))
+      PairSource(set, shapes: ["image": [3, 4, 4]]), captions: captions, options: options,
+      order: .training(startStep: 0))
     let parts = try (0..<60).map { _ in try #require(try loader.next()) }
-    #expect(parts.flatMap(\.images.indices) == all[..<20].flatMap(\.indices))
+    #expect(parts.flatMap(\.indices) == all[..<20].flatMap(\.indices))
     #expect(parts.flatMap(\.captions) == all[..<20].flatMap(\.captions))
     let later = try batches(threads: 3, from: 7)
     #expect(later.map(\.indices) == all[7...].map(\.indices))

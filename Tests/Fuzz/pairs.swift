@@ -14,16 +14,17 @@ func fuzzPairs(_ input: UnsafeBufferPointer<UInt8>) {
     for split in DatasetSplit.allCases {
       let set = folder[split]
       precondition(set.count > 0 && set.groups.joined().sorted() == Array(0..<set.count))
-      for image in set.images {
-        precondition(FileManager.default.fileExists(atPath: image.path) && !image.captions.isEmpty)
+      for image in set.items {
+        precondition(image["image"].count == 1 && FileManager.default.fileExists(atPath: image["image"][0]))
+        precondition(!image.captions.isEmpty)
         precondition(image.captions.allSatisfy { $0.contains { !$0.isWhitespace } })
         precondition(image.label == -1 || folder.labels.indices.contains(Int(image.label)))
       }
-      groups.append(Set(set.images.map(\.group)))
+      groups.append(Set(set.items.map(\.group)))
       for (name, other) in [("b.png", "c.raw"), ("c.raw", "b.png")] {
-        guard set.images.contains(where: { $0.path.hasSuffix("/" + name) }) else { continue }
+        guard set.items.contains(where: { $0["image"][0].hasSuffix("/" + name) }) else { continue }
         let opposite = folder[split == .train ? .val : .train]
-        precondition(!opposite.images.contains { $0.path.hasSuffix("/" + other) })
+        precondition(!opposite.items.contains { $0["image"][0].hasSuffix("/" + other) })
       }
     }
     precondition(groups[0].isDisjoint(with: groups[1]))

@@ -32,7 +32,7 @@ import Testing
 
   private func rows(_ model: MultimodalTransformer, _ batch: PackedSequences) -> [[Float]] {
     let states = model(batch, pass())
-    let (values, d) = (states.images.rows!.values, model.config.width)
+    let (values, d) = (states.samples["vision"]!.rows.values, model.config.width)
     return (0..<values.count / d).map { Array(values[$0 * d..<($0 + 1) * d]) }
   }
 
@@ -78,11 +78,11 @@ import Testing
     let model = try MultimodalTransformer(config, seed: 3, engine: engine)
     func rows(_ batch: PackedSequences) -> (images: [[Float]], texts: [[Float]]) {
       let states = model(batch, pass())
-      func cut(_ part: PackedStates.Part) -> [[Float]] {
-        let (values, d) = (part.rows!.values, part.rows!.columns)
+      func cut(_ rows: Tensor) -> [[Float]] {
+        let (values, d) = (rows.values, rows.columns)
         return (0..<values.count / d).map { Array(values[$0 * d..<($0 + 1) * d]) }
       }
-      return (cut(states.images), cut(states.texts))
+      return (cut(states.samples["vision"]!.rows), cut(states.textRows!))
     }
     let before = rows(MultimodalTests.batch())
     #expect(before.images.count == 10 && before.texts.count == 11)
@@ -109,11 +109,10 @@ import Testing
         [.init(image: 0, text: [3, 4]), .init(image: 1, text: [3]), .init(text: [3, 4]), .init(text: [3, 8, 9])]),
       pass)
     _ = model.nextTokenLoss(states, targets: [[4, 3], [-1], [-1, 3], [8, 9, -1]], weight: 0.8, tape)
-    let rows = model.imageRows(states, tape)
+    let rows = model.pooledRows(states, of: "vision", tape)
     _ = model.contrastiveLoss(
-      images: model.imageEmbeddings(rows, tape), texts: model.textEmbeddings(states, of: [2, 3], tape), weight: 0.7,
-      tape)
-    _ = tape.crossEntropy(model.classLogits(rows, tape)!, targets: [2, 0])
+      model.embeddings(rows, of: "vision", tape), model.textEmbeddings(states, of: [2, 3], tape), weight: 0.7, tape)
+    _ = tape.crossEntropy(model.classLogits(rows, of: "vision", tape)!, targets: [2, 0])
     return pass.routings.map(\.load)
   }
 
@@ -198,7 +197,7 @@ import Testing
     let model = try MultimodalTransformer(config, seed: 3, engine: engine)
     let cache = model.makeCache()
     let image = Tensor(Array(MultimodalTests.images.values[192...]), shape: [1, 3, 8, 8])
-    model.read(image, cache, pass())
+    model.read(image, of: "vision", cache, pass())
     let whole = pass()
     let states = model(PackedSequences(images: image, [.init(image: 0, text: MultimodalTests.text)]), whole)
     for (position, id) in MultimodalTests.text.enumerated() {
@@ -311,7 +310,7 @@ import Testing
         [.init(image: 0, text: [3, 4]), .init(image: 1, task: 2), .init(text: [3, 4], task: 3)]),
       ForwardPass(tape, training: true))
     _ = model.nextTokenLoss(states, targets: [[4, 3], [], [4, 3]], weight: 1, tape)
-    _ = tape.crossEntropy(model.classLogits(model.imageRows(states, tape), tape)!, targets: [2, 0])
+    _ = tape.crossEntropy(model.classLogits(model.pooledRows(states, of: "vision", tape), of: "vision", tape)!, targets: [2, 0])
     tape.uncertaintyTerm(model.logVariances!, weighted: [(0, 0.25), (3, 3)])
     tape.backward()
     #expect(model.logVariances!.gradient.values == [0.75, 0, 0, -2])

@@ -81,7 +81,8 @@ import Testing
     func value(_ row: Int, _ column: Int) -> Double { Double(qkv.pointer[row * 3 * d + column]) }
     for span in layout.spans {
       for t in 0..<span.length {
-        let seen = 0..<(t < span.prefix ? span.prefix : t + 1)
+        let prefix = span.segments[0].isCausal ? 0 : span.segments[0].length
+        let seen = 0..<max(prefix, t + 1)
         for h in 0..<heads {
           let weights = seen.map { s in
             exp(

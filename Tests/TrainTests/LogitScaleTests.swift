@@ -72,7 +72,7 @@ import Testing
       parameter.value.pointer[0] = value
       let rows = Tensor([1, 0, 0, 1], shape: [2, 2])
       let turned = Tensor([0, 1, 1, 0], shape: [2, 2])
-      let loss = model.contrastiveLoss(images: rows, texts: turned, weight: 1, Tape(engine, recording: false)).loss
+      let loss = model.contrastiveLoss(rows, turned, weight: 1, Tape(engine, recording: false)).loss
       // Every row prefers the other one by the whole scale.
       #expect(abs(loss - Double(model.similarityScale)) < 1e-3 * loss)
     }

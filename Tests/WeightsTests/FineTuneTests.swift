@@ -220,7 +220,7 @@ import TinyRuns
     func fill(_ kind: FusionConfig.Kind) throws -> (MultimodalTransformer, TransferReport) {
       both.fusion.kind = kind
       let towers = try TowerWeights([
-        .init(modality: "vision", source: images), .init(modality: "language", source: words),
+        .init(modality: VisionModality(), source: images), .init(modality: LanguageModality(), source: words),
       ])
       try towers.fit(both)
       let target = WeightTransfer.Target(model: both, classes: images.classes, tokenizer: nil)
@@ -257,7 +257,7 @@ import TinyRuns
     #expect(try expert(early, 1, 0) == words.floats("blocks.1.moe.experts.0000.fc1.weight"))
     #expect(try expert(early, 1, 5) == images.floats("blocks.1.moe.experts.0001.fc1.weight"))
 
-    #expect { try TowerWeights([.init(modality: "vision", source: words)]) } throws: {
+    #expect { try TowerWeights([.init(modality: VisionModality(), source: words)]) } throws: {
       "\($0)".contains("--init-from vision=weights.h5: a model of kind gpt, expected vit")
     }
     for (paths, message) in [

@@ -90,7 +90,7 @@ import Testing
         images: Tensor(pixels.values, shape: pixels.shape),
         (0..<images).map { PackedSequences.Sequence(image: $0) } + texts.map { PackedSequences.Sequence(text: $0) }),
       pass)
-    let image = PairEmbedder.unitRows(model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape))
+    let image = PairEmbedder.unitRows(model.embeddings(model.pooledRows(states, of: "vision", pass.tape), of: "vision", pass.tape))
     let text = PairEmbedder.unitRows(
       model.textEmbeddings(states, of: texts.indices.map { images + $0 }, pass.tape))
     #expect(largest(Array(image.joined()), try NumpyFile(folder + "/expected_image_embeds.npy").values) < 1e-4)
@@ -111,7 +111,7 @@ import Testing
       let pass = ForwardPass(Tape(engine, recording: false), training: false)
       let states = model(
         PackedSequences(images: randomTensor([1, 3, 32, 32], seed: 1), [.init(image: 0)]), pass)
-      return model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape).values
+      return model.embeddings(model.pooledRows(states, of: "vision", pass.tape), of: "vision", pass.tape).values
     }
     let plain = vectors()
     for i in 0..<bias.count { bias.value.pointer[i] = Float(i) * 0.03 }

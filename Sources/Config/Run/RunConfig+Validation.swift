@@ -35,7 +35,7 @@ extension RunConfig {
   package var trainedTasks: Set<FusionConfig.Task> {
     Set(
       FusionConfig.Task.allCases.filter {
-        objective.weight($0) > 0 && ($0 != .classification || model.vision.classes > 0)
+        objective.weight($0) > 0 && ($0 != .classification || model.hasClasses)
       })
   }
 }

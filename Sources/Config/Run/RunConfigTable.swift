@@ -13,7 +13,7 @@ extension RunConfig {
         "tensor.threads", \.tensor.threads, range: 1...1024, "computing threads; none = all cores"),
       .choice(
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
-    ] + modelEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
+    ] + modelEntries + modalityEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
       + parallelEntries,
     retired: retiredKeys, renamed: renamedKeys, listCommand: "mmoe config")
 
@@ -65,16 +65,23 @@ extension RunConfig {
     .bool("model.pre_norm", \.model.vision.preNorm, "an image tower's norm between positions and blocks (CLIP)").only(
       .multimodal),
     .int(
-      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which images and texts are compared"
+      "model.embedding", \.model.fusion.embedding, range: 1...65536, "width in which samples are compared"
     ).only(.multimodal),
     .choice(
-      "fusion.kind", \.model.fusion.kind, "one transformer over images and texts, or a tower for each"
+      "fusion.kind", \.model.fusion.kind, "one transformer over all modalities, or a tower for each"
+    ).only(.multimodal),
+    .strings(
+      "fusion.modalities", \.model.fusion.modalities, example: "vision, language",
+      "what the model reads: language and some of \(ModalityTable.registry.names.filter { $0 != "language" }.joined(separator: ", "))"
+    ).only(.multimodal),
+    .choice(
+      "fusion.captions", \.model.fusion.captions, "a caption is learned after each sample alone, or after all of its item"
     ).only(.multimodal),
     .choice("fusion.text_pooling", \.model.fusion.textPooling, "what stands for a text where it is compared").only(
       .multimodal),
     .int(
       "fusion.cross_blocks", \.model.fusion.crossBlocks, range: 0...512,
-      "late: last blocks of the text tower that read the image"
+      "late: last blocks of the text tower that read the other towers"
     ).only(.multimodal),
     .int(
       "fusion.text_layers", \.model.fusion.textLayers, range: 0...512,
@@ -98,6 +105,11 @@ extension RunConfig {
       "model.init_std", \.model.initStd, range: 0...10,
       "standard deviation of initial weights; 0 = 1/sqrt(fan-in)"),
   ]
+
+  /// The keys that modalities bring.
+  private static let modalityEntries: [ConfigEntry<RunConfig>] = ModalityTable.registry.values.flatMap(\.settings).map {
+    .int($0.key, \.model.modalitySettings[$0], range: $0.range, $0.summary).only(.multimodal)
+  }
 
   private static let moeEntries: [ConfigEntry<RunConfig>] = [
     .string("moe.variant", \.model.moe.variant, MoEVariant.listing),
@@ -204,11 +216,11 @@ extension RunConfig {
 
   private static let objectiveEntries: [ConfigEntry<RunConfig>] = [
     .double(
-      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its image"
+      "objective.caption", \.objective.caption, range: 0...1e6, "weight of next tokens of a caption after its samples"
     ).only(.multimodal),
     .double(
       "objective.contrastive", \.objective.contrastive, range: 0...1e6,
-      "weight of images finding texts and texts images"
+      "weight of samples of every two modalities finding each other"
     ).only(.multimodal),
     .double(
       "objective.classification", \.objective.classification, range: 0...1e6, "weight of the labels of images"

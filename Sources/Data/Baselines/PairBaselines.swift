@@ -29,17 +29,17 @@ public struct PairBaselines: Sendable, Codable {
   public init(path: String) throws {
     let folder = try PairFolder(path: path)
     let (train, val) = (folder[.train], folder[.val])
-    let trainPairs = train.images.enumerated().flatMap { index, image in image.captions.map { (index, $0) } }
+    let trainPairs = train.items.enumerated().flatMap { index, item in item.captions.map { (index, $0) } }
     let words = WordBag(trainPairs.map(\.1))
     let histograms = try ColorRegression.histograms(train, levels: PairBaselines.levels)
     let regression = ColorRegression(
       histograms: trainPairs.map { histograms[$0.0] }, targets: trainPairs.map { words.vector($0.1) },
       columns: words.count)
     let valHistograms = try ColorRegression.histograms(val, levels: PairBaselines.levels)
-    let keys = try val.pictureHashes()
+    let keys = try val.identities()
     self.path = path
     galleries = val.galleries.map { name, members in
-      let texts = members.flatMap { index in val.images[index].captions.map { (image: index, text: $0) } }
+      let texts = members.flatMap { index in val.items[index].captions.map { (image: index, text: $0) } }
       let predicted = members.map { regression.predict(valHistograms[$0]) }
       let bags = texts.map { words.vector($0.text) }
       func similarity(_ image: Int, _ text: Int) -> Float {
@@ -50,7 +50,7 @@ public struct PairBaselines: Sendable, Codable {
         queries: members.count, gallery: texts.count, similarity: similarity, isRight: belong)
       let toImage = RetrievalRanks(
         queries: texts.count, gallery: members.count, similarity: { similarity($1, $0) }, isRight: { belong($1, $0) })
-      let references = members.map { val.images[$0].captions }
+      let references = members.map { val.items[$0].captions }
       let word = words.bestAlone(for: references)
       let scores = CaptionScores(Array(repeating: word, count: members.count), references: references)
       return Gallery(
@@ -78,13 +78,13 @@ public struct PairBaselines: Sendable, Codable {
 }
 
 extension PairSet {
-  /// The images of each gallery, in the order of first appearance.
+  /// The items of each gallery, in the order of first appearance.
   public var galleries: [(name: String, members: [Int])] {
     var order: [String] = []
     var members: [String: [Int]] = [:]
-    for (index, image) in images.enumerated() {
-      if members[image.gallery] == nil { order.append(image.gallery) }
-      members[image.gallery, default: []].append(index)
+    for (index, item) in items.enumerated() {
+      if members[item.gallery] == nil { order.append(item.gallery) }
+      members[item.gallery, default: []].append(index)
     }
     return order.map { ($0, members[$0]!) }
   }
@@ -201,8 +201,13 @@ private struct ColorRegression {
 
   /// The share of pixels of every color.
   static func histograms(_ set: PairSet, levels: Int) throws -> [[Double]] {
-    try set.images.map { entry in
-      let image = try RGBImage(contentsOf: entry.path)
+    try set.items.map { item in
+      guard let path = item["image"].first else {
+        throw DataError(
+          item.place, found: "no field image", expected: "one in every line: the baseline is one of colors and words",
+          remedy: "add it or remove the line")
+      }
+      let image = try RGBImage(contentsOf: path)
       var counts = [Double](repeating: 0, count: levels * levels * levels)
       let share = 1 / Double(image.width * image.height)
       image.pixels.withUnsafeBufferPointer { pixels in

@@ -63,22 +63,29 @@ extension DataPart {
     self.init(digest: hasher.value.name, counts: ["images": set.count, "classes": set.classes.count])
   }
 
-  /// The pairs of a split: names, captions, labels, groups, galleries and pictures.
+  /// The pairs of a split: names, captions, labels, groups, galleries and files.
   ///
   /// - Throws: `DataError` for a file that cannot be read.
   public init(_ set: PairSet, root: String) throws {
-    let files = try DataPart.hashes(set.images.map(\.path), Sampling())
+    let formats = SampleFormat.registry.values
+    let paths = formats.flatMap { format in set.items.flatMap { $0[format.field] } }
+    let hashes = Dictionary(zip(paths, try DataPart.hashes(paths, Sampling()))) { first, _ in first }
     let hasher = ContentHasher()
     for name in set.labels { hasher.add(name) }
-    var captions = 0
-    for (image, file) in zip(set.images, files) {
-      hasher.add(DataPart.relative(image.path, to: root))
-      hasher.add("\(image.label) \(image.group) \(file)")
-      hasher.add(image.gallery)
-      for caption in image.captions { hasher.add(caption) }
-      captions += image.captions.count
+    var counts = ["captions": 0]
+    for item in set.items {
+      let files = formats.flatMap { format in item[format.field].map { (format, $0) } }
+      // Pictures came first, and folders of pictures alone keep the digests that checkpoints have of them.
+      for (number, (format, path)) in files.enumerated() {
+        hasher.add(DataPart.relative(path, to: root))
+        hasher.add(number == 0 ? "\(item.label) \(item.group) \(hashes[path]!)" : "\(format.field) \(hashes[path]!)")
+        counts[format.plural, default: 0] += 1
+      }
+      hasher.add(item.gallery)
+      for caption in item.captions { hasher.add(caption) }
+      counts["captions"]! += item.captions.count
     }
-    self.init(digest: hasher.value.name, counts: ["images": set.count, "captions": captions])
+    self.init(digest: hasher.value.name, counts: counts)
   }
 
   /// The tokens of a split. Shards carry checksums of their content, so nothing is read.

@@ -1,5 +1,3 @@
-import MMoETensor
-
 /// Renders views of images as normalized square float inputs: separable triangle filter, widened when
 /// minifying (antialiased), exact where the scale is one.
 ///
@@ -120,15 +118,6 @@ final class Resampler {
       sum += weights[channel] * rest
     }
     return sum / Float(plane)
-  }
-}
-
-extension RGBImage {
-  /// The largest centered square as evaluation shows it to a model, `[1, 3, S, S]`.
-  public func input(side: Int, normalization: PixelNormalization) -> Tensor {
-    let tensor = Tensor(uninitialized: [1, 3, side, side])
-    Resampler(side: side, normalization: normalization).render(self, ImageView(centerOf: self), into: tensor.pointer)
-    return tensor
   }
 }
 

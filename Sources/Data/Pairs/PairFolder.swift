@@ -1,66 +1,81 @@
 import Foundation
 import MMoEFiles
 
-/// One image of a split with what is said about it.
-public struct PairImage: Sendable, Equatable {
-  public let path: String
+/// One item of a split, such as an image, with what is said about it.
+public struct PairItem: Sendable, Equatable {
+  /// Paths of its files by field (`SampleFormat`); no list is empty. An item may lack fields that others have.
+  public let files: [String: [String]]
   /// At least one, none empty.
   public let captions: [String]
   /// Index into the folder's labels; −1 = none.
   public let label: Int32
-  /// Number of the group: its images stay on one side, and one of them is drawn in a pass over the data.
+  /// Number of the group: its items stay on one side, and one of them is drawn in a pass over the data.
   public let group: Int
-  /// The set of images that it is ranked among in retrieval; empty where the file names none.
+  /// The set of items that it is ranked among in retrieval; empty where the file names none.
   public let gallery: String
   /// `captions.jsonl:12`, for messages.
   public let place: String
+
+  /// Its files of a field.
+  public subscript(field: String) -> [String] { files[field] ?? [] }
 }
 
 /// The pairs of one split, in the order of the file.
 public struct PairSet: Sendable {
   public let split: DatasetSplit
   public let labels: [String]
-  public let images: [PairImage]
+  public let items: [PairItem]
 
-  public var count: Int { images.count }
+  public init(split: DatasetSplit, labels: [String], items: [PairItem]) {
+    (self.split, self.labels, self.items) = (split, labels, items)
+  }
+
+  public var count: Int { items.count }
+  /// Fields that any item has, in the order of their registration.
+  public var fields: [String] {
+    SampleFormat.registry.names.filter { field in items.contains { $0.files[field] != nil } }
+  }
 
   /// Members of every group, in the order of first appearance.
   public var groups: [[Int]] {
     var place: [Int: Int] = [:]
     var groups: [[Int]] = []
-    for (index, image) in images.enumerated() {
-      if let at = place[image.group] {
+    for (index, item) in items.enumerated() {
+      if let at = place[item.group] {
         groups[at].append(index)
       } else {
-        place[image.group] = groups.count
+        place[item.group] = groups.count
         groups.append([index])
       }
     }
     return groups
   }
 
-  /// What tells pictures apart: the hash of each image's file.
+  /// What tells items apart: the hash of each one's picture, or of its first file where it has none.
   ///
   /// - Throws: `DataError` for a file that cannot be read.
-  public func pictureHashes() throws -> [ContentHash] {
-    try images.map { ContentHash(try readFile($0.path, limit: 1 << 30)) }
+  public func identities() throws -> [ContentHash] {
+    let fields = SampleFormat.registry.names
+    return try items.map { item in
+      let path = fields.lazy.compactMap { item.files[$0]?[0] }.first!
+      return ContentHash(try readFile(path, limit: 1 << 30))
+    }
   }
 
-  /// The pictures as the image loaders take them.
-  public var imageSet: ImageSet {
-    ImageSet(
-      split: split, classes: labels, images: images.map { ImageSet.Entry(path: $0.path, label: $0.label) },
-      groups: groups)
+  /// Some of the items, in the order of `places`.
+  public func selecting(_ places: [Int]) -> PairSet {
+    PairSet(split: split, labels: labels, items: places.map { items[$0] })
   }
 }
 
-/// A folder of PNG files with `captions.jsonl`: one line an image or a caption,
-/// `{"image": "images/1f34e.png", "caption": "red apple"}`.
+/// A folder of files with `captions.jsonl`: one line an item or a caption,
+/// `{"image": "images/1f34e.png", "audio": ["audio/1f34e-a.wav", "audio/1f34e-b.wav"], "caption": "red apple"}`.
 ///
-/// Optional fields: `captions` (more of them), `label` (the class of the picture), `group` (images that must stay on one
-/// side: variants, frames of one scene), `split` (`train`, `val`, or `none` for a pair that is left out), `gallery` (images
-/// that are ranked among each other in retrieval). Several lines may name one image; their captions add up. Other fields
-/// are passed over. Without `split` the draw of a group's name, or of the image's, divides them; files of the same content
+/// Every registered `SampleFormat` has a field, which names a file, or a list of files where an item may have several. A line
+/// has at least one of them. Optional fields: `captions` (more of them), `label` (the class of the picture), `group` (items that must stay on one
+/// side: variants, frames of one scene), `split` (`train`, `val`, or `none` for a pair that is left out), `gallery` (items
+/// that are ranked among each other in retrieval). Several lines may name one image; their captions and recordings add up.
+/// Other fields are passed over, unless they name files. Without `split` the draw of a group's name, or of the image's, divides them; files of the same content
 /// stay on one side.
 public struct PairFolder: Sendable {
   public static let fileName = "captions.jsonl"
@@ -87,8 +102,8 @@ public struct PairFolder: Sendable {
   ///   - validationShare: of the groups, where lines do not say it.
   ///   - seed: another one divides otherwise.
   ///   - known: the labels that a model has, by number; nil = those of the lines.
-  /// - Throws: `DataError` naming the line: broken JSON, an image that is missing or outside of the folder, a caption that
-  ///   is missing or empty, a label that is not known, one picture on both sides; a picture without a line; a part without
+  /// - Throws: `DataError` naming the line: broken JSON, a file that is missing or outside of the folder, a field of files that no format reads, a caption that
+  ///   is missing or empty, a label that is not known, one picture on both sides; a file without a line; a part without
   ///   pairs.
   public init(path: String, validationShare: Double = 0.1, seed: UInt64 = 0, known: [String]? = nil) throws {
     let file = path + "/" + PairFolder.fileName
@@ -99,21 +114,23 @@ public struct PairFolder: Sendable {
     }
     var files = PairFiles(try FolderWalk(path), in: path)
     var records: [PairRecord] = []
-    var byImage: [String: Int] = [:]
+    var byMainFile: [String: Int] = [:]
     let lines = try readText(file, limit: 1 << 30).split(separator: 0x0A, omittingEmptySubsequences: false)
     for (number, bytes) in lines.enumerated() {
       guard bytes.contains(where: { $0 > 0x20 }) else { continue }
       var record = try PairRecord(bytes, place: "\(file):\(number + 1)")
-      record.image = try files.find(record.image, place: record.place)
-      guard let known = byImage[record.image] else {
-        byImage[record.image] = records.count
+      record.files = try files.find(record)
+      guard let known = byMainFile[record.mainFile] else {
+        byMainFile[record.mainFile] = records.count
         records.append(record)
         continue
       }
       try records[known].add(record)
     }
     guard !records.isEmpty else { throw DataError(file, found: "no pairs in it", expected: "at least one line") }
-    leftOutFiles = try files.requireCaptions(named: records.map(\.image))
+    leftOutFiles = try files.requireCaptions(
+      named: records.flatMap { $0.files.values.joined() },
+      formats: SampleFormat.registry.values.filter { format in records.contains { $0.files[format.field] != nil } })
     let own = Set(records.compactMap(\.label)).sorted()
     let labels = known ?? own
     if let strange = records.first(where: { $0.label.map { !labels.contains($0) } ?? false }) {
@@ -156,25 +173,25 @@ public struct PairFolder: Sendable {
     let labelNumber = Dictionary(labels.enumerated().map { ($1, Int32($0)) }) { first, _ in first }
     let sides = try PairSides(records, path: path, share: share, seed: seed)
     var groupNumber: [String: Int] = [:]
-    var images: [DatasetSplit: [PairImage]] = [:]
+    var items: [DatasetSplit: [PairItem]] = [:]
     for (index, record) in records.enumerated() {
       let number = groupNumber[record.groupName, default: groupNumber.count]
       groupNumber[record.groupName] = number
       guard let side = sides[index] else { continue }
-      images[side, default: []].append(
-        PairImage(
-          path: FilePath.join(path, record.image), captions: record.captions,
+      items[side, default: []].append(
+        PairItem(
+          files: record.files.mapValues { $0.map { FilePath.join(path, $0) } }, captions: record.captions,
           label: record.label.flatMap { labelNumber[$0] } ?? -1, group: number, gallery: record.gallery ?? "",
           place: record.place))
     }
     return try Dictionary(
       uniqueKeysWithValues: DatasetSplit.allCases.map { split in
-        guard let members = images[split] else {
+        guard let members = items[split] else {
           throw DataError(
             "\(path)/\(fileName)", found: "no pairs for \(split.rawValue)",
             remedy: "name a split in the lines, or set text.validation_share so that both parts get some")
         }
-        return (split, PairSet(split: split, labels: labels, images: members))
+        return (split, PairSet(split: split, labels: labels, items: members))
       })
   }
 }

@@ -1,14 +1,14 @@
 import MMoEFiles
 import MMoETensor
 
-/// Which side every image is on. Images of one group, and files of one content, are on the same side.
+/// Which side every item is on. Items of one group, and files of one content, are on the same side.
 struct PairSides {
   private var sides: [DatasetSplit?]
 
-  /// Nil for an image that is left out.
+  /// Nil for an item that is left out.
   subscript(index: Int) -> DatasetSplit? { sides[index] }
 
-  /// - Throws: `DataError` for a file that cannot be read, and where lines put one group or picture on both sides.
+  /// - Throws: `DataError` for a file that cannot be read, and where lines put one group or file on both sides.
   init(_ records: [PairRecord], path: String, share: Double, seed: UInt64) throws {
     var bonds = Bonds(records.count)
     var byGroup: [String: Int] = [:]
@@ -16,8 +16,13 @@ struct PairSides {
       guard let group = record.group else { continue }
       if let first = byGroup[group] { bonds.tie(first, index) } else { byGroup[group] = index }
     }
-    for equal in try PairSides.equalFiles(records.map { FilePath.join(path, $0.image) }) {
-      for index in equal.dropFirst() { bonds.tie(equal[0], index) }
+    let files = SampleFormat.registry.names.flatMap { field in
+      records.enumerated().flatMap { index, record in
+        (record.files[field] ?? []).map { (index: index, path: FilePath.join(path, $0)) }
+      }
+    }
+    for equal in try PairSides.equalFiles(files.map(\.path)) {
+      for file in equal.dropFirst() { bonds.tie(files[equal[0]].index, files[file].index) }
     }
     // What lines say of any member holds for all that lines say nothing of.
     var said: [Int: (side: DatasetSplit, by: Int)] = [:]
@@ -30,11 +35,12 @@ struct PairSides {
       }
       guard other.side == side else {
         let (first, second) = (records[other.by], record)
-        let bond = first.group != nil && first.group == second.group ? "group" : "picture"
+        let bond =
+          first.group != nil && first.group == second.group ? "group" : first.files["image"] == nil ? "file" : "picture"
         throw DataError(
           "\(second.place)",
           found:
-            "\(second.image) is in \(side.rawValue), but \(first.image), of the same \(bond), is in \(other.side.rawValue) (\(first.place))",
+            "\(second.mainFile) is in \(side.rawValue), but \(first.mainFile), of the same \(bond), is in \(other.side.rawValue) (\(first.place))",
           remedy: "give both lines one split, or none to one of them")
       }
     }

@@ -7,7 +7,7 @@ extension ArchitectureWalk {
     }
     switch (config.kind, config.fusion.kind) {
     case (.vit, _):
-      addPatchEmbedding(config)
+      add(ModelOperation.patchEmbedding(config.vision.grid, width: config.width))
       addStack(config, try variant(config))
       addLastNorm(config)
       addImageHead(config)
@@ -17,40 +17,41 @@ extension ArchitectureWalk {
       addLastNorm(config)
       addLanguageHead(config)
     case (.multimodal, .early):
-      addPatchEmbedding(config)
+      for modality in config.sampledModalities { add(modality.operations(config)) }
       addPlacedTokenEmbedding(config)
       addPackedRows(config)
       addStack(config, try variant(config))
       addLastNorm(config)
-      addFusionHeads(config, images: config, texts: config)
+      addFusionHeads(config, texts: config) { _ in config }
     case (.multimodal, .late):
-      let (images, texts) = (config.visionTower, config.textTower)
-      addPatchEmbedding(images)
-      if images.vision.preNorm { add(.norm(images, rows: images.tokens)) }
-      addStack(images, try variant(images))
-      addLastNorm(images)
+      var (first, read) = (0, 0)
+      for modality in config.sampledModalities {
+        let tower = config.tower(of: modality)
+        add(modality.operations(tower))
+        addStack(tower, try variant(tower), first: first)
+        addLastNorm(tower)
+        (first, read) = (first + tower.layers, read + tower.tokens)
+      }
+      let texts = config.textTower
       addPlacedTokenEmbedding(texts)
-      addStack(texts, try variant(texts), first: images.layers, cross: (config.fusion.crossBlocks, images))
+      let others = config.sampledModalities.map(config.tower)
+      if others.count > 1 && config.fusion.crossBlocks > 0 {
+        for tower in others { add(.packing(rows: tower.tokens, to: read, width: tower.width)) }
+        for tower in others.dropFirst() { add(.sum(rows: read, width: tower.width)) }
+      }
+      addStack(
+        texts, try variant(texts), first: first, cross: (config.fusion.crossBlocks, rows: read, width: others[0].width))
       addLastNorm(texts)
-      addFusionHeads(config, images: images, texts: texts)
+      addFusionHeads(config, texts: texts, tower: config.tower)
     default: preconditionFailure("no walk of the kind \(config.kind.rawValue)")
     }
   }
 
-  private mutating func addLastNorm(_ config: ModelConfig) { add(.norm(config, rows: config.tokens, keeps: true)) }
-
-  private mutating func addPatchEmbedding(_ config: ModelConfig) {
-    let (d, vision) = (config.width, config.vision)
-    let patch = vision.channels * vision.patch * vision.patch
-    let patches = vision.tokens - (vision.classToken ? 1 : 0)
-    add(.moving("patches", rows: patches, width: patch, forward: 2 * patch, backward: 0))
-    add(.product("embedding", rows: patches, in: patch, out: d, bias: true, isInput: true))
-    // Kept are the patches, and their sum with the positions.
-    add(
-      .moving(
-        "positions", rows: vision.tokens, width: d, forward: 2 * d, backward: 2 * d,
-        parameters: vision.tokens * d + (vision.classToken ? d : 0), keeps: patch + d))
+  private mutating func add(_ operations: [ModelOperation]) {
+    for operation in operations { add(operation) }
   }
+
+  private mutating func addLastNorm(_ config: ModelConfig) { add(.norm(config, rows: config.tokens, keeps: true)) }
 
   private mutating func addImageHead(_ config: ModelConfig) {
     let (d, vision) = (config.width, config.vision)
@@ -84,11 +85,12 @@ extension ArchitectureWalk {
     add(.sum(rows: text.context, width: d))
   }
 
-  /// Patches and tokens in the rows of their sequences.
+  /// The rows of samples and tokens in those of their sequences.
   private mutating func addPackedRows(_ config: ModelConfig) {
-    add(.packing(rows: config.vision.tokens, to: config.tokens, width: config.width))
-    add(.packing(rows: config.text.context, to: config.tokens, width: config.width))
-    add(.sum(rows: config.tokens, width: config.width))
+    for modality in config.towerModalities {
+      add(.packing(rows: modality.rows(config), to: config.tokens, width: config.width))
+    }
+    for _ in config.sampledModalities { add(.sum(rows: config.tokens, width: config.width)) }
   }
 
   private mutating func addLanguageHead(_ config: ModelConfig) {
@@ -98,9 +100,13 @@ extension ArchitectureWalk {
         isTied: config.text.tiedHead))
   }
 
-  /// Next tokens, the comparison of images and texts, and classes.
-  private mutating func addFusionHeads(_ config: ModelConfig, images: ModelConfig, texts: ModelConfig) {
-    let (fusion, vision, context) = (config.fusion, config.vision, config.text.context)
+  /// Next tokens, the comparison of samples, and classes.
+  ///
+  /// - Parameter tower: of a modality.
+  private mutating func addFusionHeads(
+    _ config: ModelConfig, texts: ModelConfig, tower: (any Modality) -> ModelConfig
+  ) {
+    let (fusion, context) = (config.fusion, config.text.context)
     add(.packing(rows: context, to: context, width: texts.width))
     addLanguageHead(texts)
     func pool(_ width: Int, _ rows: Int, one isOne: Bool) -> ModelOperation {
@@ -109,21 +115,30 @@ extension ArchitectureWalk {
         ? .packing(rows: 1, to: 1, width: width)
         : .moving("mean", rows: 1, width: width, forward: moved, backward: moved)
     }
-    add(pool(images.width, vision.tokens, one: vision.classToken))
+    for modality in config.sampledModalities {
+      add(pool(tower(modality).width, modality.rows(config), one: modality.pooling(config) == .first))
+    }
     add(pool(texts.width, context, one: fusion.textPooling == .last))
-    add(.product("image projection", rows: 1, in: images.width, out: fusion.embedding, bias: false))
-    add(.product("text projection", rows: 1, in: texts.width, out: fusion.embedding, bias: false))
-    // The products of the batch's images with its texts are no sample's.
-    add(
-      .moving(
-        "contrastive", rows: 1, width: fusion.embedding, forward: 4 * fusion.embedding,
-        backward: 6 * fusion.embedding, parameters: 1))
+    for modality in config.towerModalities {
+      add(
+        .product(
+          "\(modality.sample) projection", rows: 1, in: tower(modality).width, out: fusion.embedding, bias: false))
+    }
+    // The products of the batch's samples of two modalities are no sample's.
+    let count = config.towerModalities.count
+    for pair in 0..<count * (count - 1) / 2 {
+      add(
+        .moving(
+          "contrastive", rows: 1, width: fusion.embedding, forward: 4 * fusion.embedding,
+          backward: 6 * fusion.embedding, parameters: pair == 0 ? 1 : 0))
+    }
     if fusion.uncertainty {
       let tasks = FusionConfig.Task.allCases.count
       add(.moving("uncertainty", rows: 1, width: tasks, forward: 0, backward: 0, parameters: tasks))
     }
-    if vision.classes > 0 {
-      add(.product("classifier", rows: 1, in: images.width, out: vision.classes, bias: true))
+    for modality in config.sampledModalities where modality.classHead != nil && modality.classes(config) > 0 {
+      add(
+        .product("classifier", rows: 1, in: tower(modality).width, out: modality.classes(config), bias: true))
     }
   }
 }

@@ -48,9 +48,9 @@ struct ArchitectureWalk {
 
   /// - Parameters:
   ///   - first: number of the first block, after those of another tower.
-  ///   - cross: how many of the last blocks read another tower, and which.
+  ///   - cross: how many of the last blocks read other towers, and rows and width of these.
   mutating func addStack(
-    _ config: ModelConfig, _ variant: MoEVariant?, first: Int = 0, cross: (blocks: Int, tower: ModelConfig)? = nil
+    _ config: ModelConfig, _ variant: MoEVariant?, first: Int = 0, cross: (blocks: Int, rows: Int, width: Int)? = nil
   ) {
     var departures: [State: [ModelOperation.CallID]] = [:]
     for index in 0..<config.layers where config.isMoE(index) {
@@ -65,7 +65,7 @@ struct ArchitectureWalk {
     for index in 0..<config.layers {
       block = first + index
       depart(stack, index, .input)
-      addAttention(stack, index, cross: index >= config.layers - (cross?.blocks ?? 0) ? cross?.tower : nil)
+      addAttention(stack, index, read: index >= config.layers - (cross?.blocks ?? 0) ? cross?.rows : nil)
       depart(stack, index, .afterAttention)
       if config.isMoE(index), let variant {
         addMoE(stack, variant, index)
@@ -89,7 +89,7 @@ struct ArchitectureWalk {
     add(.sum(rows: config.tokens, width: d))
   }
 
-  private mutating func addAttention(_ stack: Stack, _ index: Int, cross: ModelConfig?) {
+  private mutating func addAttention(_ stack: Stack, _ index: Int, read: Int?) {
     let config = stack.config
     let (d, rows) = (config.width, config.tokens)
     let columns = (config.heads + 2 * config.keyValueHeads) * config.headWidth
@@ -112,34 +112,36 @@ struct ArchitectureWalk {
         "proj", rows: rows, in: d, out: d, bias: config.bias, residual: !isScaled, keeps: d,
         rank: stack.rank(.attention)))
     if isScaled { addScaledBranch(config) }
-    if let cross { addCrossAttention(stack, tower: cross) }
+    if let read { addCrossAttention(stack, read: read) }
     add(.norm(config, rows: rows, keeps: true))
     window = nil
   }
 
-  /// Keys and values of the other tower's rows, for every block that reads them.
-  private mutating func addCrossKeys(_ stack: Stack, _ cross: (blocks: Int, tower: ModelConfig)) {
-    let (config, tower) = (stack.config, cross.tower)
+  /// Keys and values of the other towers' rows, for every block that reads them.
+  private mutating func addCrossKeys(_ stack: Stack, _ cross: (blocks: Int, rows: Int, width: Int)) {
+    let config = stack.config
     for index in config.layers - cross.blocks..<config.layers {
       block = stack.first + index
       add(
         .product(
-          "cross keys", rows: tower.tokens, in: tower.width, out: 2 * config.width, bias: config.bias,
+          "cross keys", rows: cross.rows, in: cross.width, out: 2 * config.width, bias: config.bias,
           keeps: 2 * config.width, rank: stack.rank(.attention)))
     }
     block = nil
   }
 
-  /// A text's look at its image.
-  private mutating func addCrossAttention(_ stack: Stack, tower: ModelConfig) {
+  /// A text's look at the samples before it.
+  ///
+  /// - Parameter read: rows of these.
+  private mutating func addCrossAttention(_ stack: Stack, read: Int) {
     let config = stack.config
     let (d, rows, rank) = (config.width, config.tokens, stack.rank(.attention))
     add(.norm(config, rows: rows, keeps: true))
     add(.product("cross query", rows: rows, in: d, out: d, bias: config.bias, keeps: d, rank: rank))
     add(
       .attention(
-        "cross attention", rows: rows, columns: Double(d) + Double(tower.tokens * 2 * d) / Double(rows), width: d,
-        heads: config.heads, pairs: Double(rows * tower.tokens)))
+        "cross attention", rows: rows, columns: Double(d) + Double(read * 2 * d) / Double(rows), width: d,
+        heads: config.heads, pairs: Double(rows * read)))
     add(.product("proj", rows: rows, in: d, out: d, bias: config.bias, residual: true, keeps: d, rank: rank))
   }
 
@@ -260,8 +262,7 @@ struct ArchitectureWalk {
 extension ModelConfig {
   /// Pairs of a position and one that it sees, in one sample. Causal: position t sees t + 1 of them.
   fileprivate var visiblePairs: Double {
-    let patches = kind.readsImages ? Double(vision.tokens) : 0
     let text = kind.readsText ? Double(text.context) : 0
-    return patches * patches + patches * text + text * (text + 1) / 2
+    return kind.samples(self).reduce(0) { $0 + Double($1) * (Double($1) + text) } + text * (text + 1) / 2
   }
 }

@@ -5,7 +5,7 @@ import MMoEFiles
 ///
 /// The list is open: a further modality is a further name. Groups stand side by side in the bank, so that the ranks of
 /// expert parallelism hold whole groups where the sizes allow it.
-public struct ExpertGroups: Sendable, Equatable {
+public struct ExpertGroups: Sendable, Equatable, CustomStringConvertible {
   public struct Group: Sendable, Equatable {
     public let name: String
     public let experts: Range<Int>
@@ -35,6 +35,21 @@ public struct ExpertGroups: Sendable, Equatable {
     }
     self.groups = groups
   }
+
+  /// As it is written.
+  public var description: String { groups.map { "\($0.name):\($0.experts.count)" }.joined(separator: ",") }
+
+  /// Some of the groups, side by side.
+  func keeping(_ names: [String]) -> ExpertGroups {
+    var count = 0
+    return ExpertGroups(
+      groups: groups.filter { names.contains($0.name) }.map { group in
+        defer { count += group.experts.count }
+        return Group(name: group.name, experts: count..<count + group.experts.count)
+      })
+  }
+
+  private init(groups: [Group]) { self.groups = groups }
 
   /// Whether a token of a modality may take each expert, `[E]`.
   public func allowed(_ modality: String) -> [Bool] {

@@ -97,6 +97,10 @@ public struct ModelConfig: Sendable, Equatable {
   public var vision = VisionConfig()
   public var text = TextConfig()
   public var fusion = FusionConfig()
+  /// What describes the samples of further modalities.
+  public var modalitySettings = ModalitySettings()
+  /// Rows of a sample, for a tower of late fusion; nil = its kind says it.
+  var towerRows: Int?
   public var moe = MoEConfig()
   public var lora = LoRAConfig()
 
@@ -112,9 +116,9 @@ public struct ModelConfig: Sendable, Equatable {
   public var residualScale: Double { kind.scalesResidualsByDepth ? 1 / Double(2 * layers).squareRoot() : 1 }
   /// Whether blocks turn Q and K by their positions.
   public var rotatesPositions: Bool { kind.mayRotatePositions && text.positions == .rotary }
-  /// Tokens of one sample: an image's patches, a window of text, or an image with the longest text.
+  /// Tokens of one sample: an image's patches, a window of text, or one sample of every modality with the longest text.
   public var tokens: Int {
-    (kind.readsImages ? vision.tokens : 0) + (kind.readsText ? text.context : 0)
+    kind.samples(self).reduce(0, +) + (kind.readsText ? text.context : 0)
   }
   /// Whether block `index` carries the mixture of experts.
   public func isMoE(_ index: Int) -> Bool {

@@ -82,7 +82,7 @@ struct SelfAttention {
       if let cache {
         tape.attention(
           projected, heads: heads, keyValueHeads: keyValueHeads, cache: cache,
-          causal: layout.map { $0.spans[0].prefix == 0 } ?? true)
+          causal: layout.map { $0.spans[0].segments[0].isCausal } ?? true)
       } else if let layout {
         tape.attention(projected, layout: layout, heads: heads, keyValueHeads: keyValueHeads)
       } else {

@@ -32,6 +32,7 @@ extension ModelConfig {
         "model.positions is rotary, which turns pairs, but a head is \(headWidth) wide; choose model.heads so that model.width / model.heads is even"
       )
     }
+    if kind == .multimodal { try validateModalities() }
     if kind == .multimodal, fusion.kind == .late { return try validateTowers() }
     if kind == .multimodal {
       try require(
@@ -48,7 +49,7 @@ extension ModelConfig {
     func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
       if !condition { throw ModelError(message()) }
     }
-    let modalities = kind == .multimodal ? FusionConfig.modalities : []
+    let modalities = kind == .multimodal ? fusion.modalities : []
     try require(
       !moe.taskRouting || kind == .multimodal,
       "moe.task_routing is true, but model.kind \(kind.rawValue) has one task; use model.kind=multimodal")
@@ -115,10 +116,10 @@ extension ModelConfig {
     try require(
       text.positions == .learned, "model.positions is \(text.positions.rawValue) with fusion.kind=late; use learned")
     if let groups = try moe.groups.map({ try ExpertGroups($0) }) {
-      let extra = groups.groups.first { !FusionConfig.modalities.contains($0.name) }
+      let extra = groups.groups.first { !fusion.modalities.contains($0.name) }
       try require(
         extra == nil,
-        "moe.groups has the group \(extra?.name ?? ""), but with fusion.kind=late no expert stands in both towers; name vision and language only"
+        "moe.groups has the group \(extra?.name ?? ""), but with fusion.kind=late no expert stands in both towers; name \(fusion.modalities.joined(separator: " and ")) only"
       )
       try require(
         groups.count == moe.experts,
@@ -128,13 +129,21 @@ extension ModelConfig {
       (0...textTower.layers).contains(fusion.crossBlocks),
       "fusion.cross_blocks is \(fusion.crossBlocks), but the text tower has \(textTower.layers) blocks; use at most as many"
     )
-    var images = visionTower
-    // A tower needs no head of its own.
-    (images.vision.classes, images.vision.preNorm) = (max(1, images.vision.classes), false)
-    for (tower, name) in [(images, "image"), (textTower, "text")] {
-      var tower = tower
+    let others = sampledModalities.map { (sample: $0.sample, width: tower(of: $0).width) }
+    if let odd = others.first(where: { $0.width != others[0].width }) {
+      try require(
+        fusion.crossBlocks == 0,
+        "fusion.cross_blocks is \(fusion.crossBlocks), but the \(others[0].sample) tower is \(others[0].width) wide and the \(odd.sample) tower \(odd.width); give them one width or set fusion.cross_blocks=0"
+      )
+    }
+    for modality in towerModalities {
+      var tower = tower(of: modality)
+      // A tower needs no head of its own.
+      (tower.vision.classes, tower.vision.preNorm) = (max(1, tower.vision.classes), false)
       tower.moe.taskRouting = false
-      do { try tower.validate() } catch { throw ModelError("the \(name) tower of fusion.kind=late: \(error)") }
+      do { try tower.validate() } catch {
+        throw ModelError("the \(modality.sample) tower of fusion.kind=late: \(error)")
+      }
     }
   }
 }

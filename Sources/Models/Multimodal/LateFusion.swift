@@ -1,66 +1,61 @@
 import MMoETensor
 
-/// A transformer for images and one for texts, each with its own experts. Tokens of the text tower's last blocks read the
-/// patches of their image by cross-attention (CoCa, arXiv 2205.01917); without such blocks the towers meet only where images
-/// and texts are compared (CLIP, arXiv 2103.00020).
+/// A transformer for each modality, each with its own experts. Tokens of the text tower's last blocks read the samples
+/// before them by cross-attention (CoCa, arXiv 2205.01917); without such blocks the towers meet only where samples are
+/// compared (CLIP, arXiv 2103.00020).
 final class LateFusion: FusionBody {
-  private let config: ModelConfig
   private let text: ModelConfig
-  private let patchEmbedding: PatchEmbedding
-  private let preNorm: Norm?
-  private let imageTower: Backbone
-  private let imageNorm: Norm
+  private let towers: [SampleTower]
   let tokens: TokenEmbedding
   private let textTower: Backbone
   private let textNorm: Norm
   let parts: FusionParts
 
   init(_ store: ParameterStore, _ config: ModelConfig, dispatcher: any Dispatcher) throws {
-    self.config = config
-    let images = config.visionTower
     text = config.textTower
-    patchEmbedding = PatchEmbedding(store, images, positions: "patch_positions")
-    preNorm = images.vision.preNorm ? Norm(store, "image_pre_norm", images) : nil
-    imageTower = try Backbone(store, config: images, causal: false, dispatcher: dispatcher)
-    imageNorm = Norm(store, "image_norm", images)
-    let ofImages = store.parameters
+    var first = 0
+    towers = try config.sampledModalities.map { modality in
+      let tower = try SampleTower(store, modality, of: config, first: first, dispatcher: dispatcher)
+      first += tower.config.layers
+      return tower
+    }
+    let ofSamples = store.parameters.count
     tokens = TokenEmbedding(store, text)
     textTower = try Backbone(
-      store, config: text, causal: true, dispatcher: dispatcher, first: images.layers,
-      cross: (config.fusion.crossBlocks, images.width))
+      store, config: text, causal: true, dispatcher: dispatcher, first: first,
+      cross: (config.fusion.crossBlocks, towers[0].config.width))
     textNorm = Norm(store, "text_norm", text)
-    let ofTexts = store.parameters.dropFirst(ofImages.count)
+    let ofTexts = store.parameters.dropFirst(ofSamples)
     let cross = ofTexts.filter { $0.path.contains(".cross.") }
     parts = FusionParts(
-      images: ofImages, texts: ofTexts.filter { !$0.path.contains(".cross.") }, cross: cross,
-      captionsReadImages: !cross.isEmpty)
+      samples: Dictionary(uniqueKeysWithValues: towers.map { ($0.modality.name, $0.parameters) }),
+      texts: ofTexts.filter { !$0.path.contains(".cross.") }, cross: cross, captionsReadSamples: !cross.isEmpty)
   }
 
-  var imageWidth: Int { config.width }
-  var textWidth: Int { text.width }
-  private var patches: Int { config.vision.tokens }
+  func width(of modality: any Modality) -> Int {
+    towers.first { $0.modality.name == modality.name }?.config.width ?? text.width
+  }
 
   func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates {
-    let images = batch.images?.shape[0] ?? 0
     let places = batch.places(part: pass.part.index)
-    let shown = batch.sequences.indices.filter { batch.sequences[$0].image != nil }.sorted {
-      batch.sequences[$0].image! < batch.sequences[$1].image!
+    var samples: [String: PackedStates.Samples] = [:]
+    for tower in towers {
+      guard let own = batch.samples[tower.modality.name] else { continue }
+      samples[tower.modality.name] = tower(own, in: batch, places: places, pass)
     }
-    let imagePlaces = BatchPlaces(shown.map { places[$0] }, lengths: shown.map { _ in patches }, longest: patches)
-    let imageRows = batch.images.map {
-      readImages($0, tasks: shown.map { batch.sequences[$0].task }, imagePlaces, pass)
-    }
-    var (spans, ranges, pairs): ([SequenceLayout.Span], [Range<Int>], CrossPairs) = ([], [], [])
+    var (spans, ranges): ([SequenceLayout.Span], [[Range<Int>]]) = ([], [])
     var row = 0
     for sequence in batch.sequences {
-      let own = row..<row + sequence.text.count
-      ranges.append(own)
-      row = own.upperBound
-      guard !own.isEmpty else { continue }
-      spans.append(SequenceLayout.Span(start: own.lowerBound, length: own.count, prefix: 0))
-      if let image = sequence.image { pairs.append((own, image * patches..<(image + 1) * patches)) }
+      let start = row
+      ranges.append(
+        sequence.segments.compactMap { segment in
+          guard case .text(let ids) = segment else { return nil }
+          defer { row += ids.count }
+          return row..<row + ids.count
+        })
+      if row > start { spans.append(SequenceLayout.Span(start: start, length: row - start, prefix: 0)) }
     }
-    let cross = pairs.isEmpty ? nil : imageRows.map { CrossInput(keyValues: keyValues($0, pass), pairs: pairs) }
+    let cross = crossInput(batch, samples, texts: ranges, pass)
     var textRows: Tensor?
     if row > 0 {
       let x = tokens(
@@ -73,21 +68,54 @@ final class LateFusion: FusionBody {
         places: BatchPlaces(written.map { places[$0] }, lengths: spans.map(\.length), longest: text.text.context))
       textRows = textNorm(textTower(x, sequence: row, layout: layout, tags: tags, cross: cross, pass), pass.tape)
     }
-    return PackedStates(
-      images: .init(rows: imageRows, ranges: (0..<images).map { $0 * patches..<($0 + 1) * patches }),
-      texts: .init(rows: textRows, ranges: ranges))
+    return PackedStates(samples: samples, textRows: textRows, texts: ranges)
   }
 
-  private func readImages(_ images: Tensor, tasks: [Int32], _ places: BatchPlaces?, _ pass: ForwardPass) -> Tensor {
+  /// What texts read of the samples before them; nil = nothing.
+  ///
+  /// - Parameter texts: rows of each sequence's texts.
+  private func crossInput(
+    _ batch: PackedSequences, _ samples: [String: PackedStates.Samples], texts: [[Range<Int>]], _ pass: ForwardPass
+  ) -> CrossInput? {
+    guard !parts.cross.isEmpty else { return nil }
+    // One modality's samples, at most one in a sequence, stand together as they are; others are put side by side.
+    let isPlain =
+      samples.count <= 1 && batch.sequences.allSatisfy { $0.sampleCount <= 1 }
+    var pairs: CrossPairs = []
+    var places = samples.mapValues { [Int32](repeating: 0, count: $0.rows.rows) }
+    var row = 0
+    for (sequence, own) in zip(batch.sequences, texts) {
+      var (keys, text) = (row..<row, 0)
+      for segment in sequence.segments {
+        switch segment {
+        case .sample(let name, let index):
+          let range = samples[name]!.ranges[index]
+          if isPlain {
+            keys = range
+          } else {
+            for (offset, place) in range.enumerated() { places[name]![place] = Int32(row + offset) }
+            row += range.count
+            keys = keys.lowerBound..<row
+          }
+        case .text:
+          if !keys.isEmpty { pairs.append((own[text], keys)) }
+          text += 1
+        }
+      }
+    }
+    guard !pairs.isEmpty else { return nil }
     let tape = pass.tape
-    let tags = TokenTags(tasks: tasks.flatMap { Array(repeating: $0, count: patches) }, places: places)
-    var x = patchEmbedding(images, tape)
-    if let preNorm { x = preNorm(x, tape) }
-    return imageNorm(imageTower(x, sequence: patches, tags: tags, pass), tape)
+    var joined: Tensor?
+    for tower in towers {
+      guard let own = samples[tower.modality.name] else { continue }
+      let placed = isPlain ? own.rows : tape.placeRows(own.rows, at: places[tower.modality.name]!, of: row)
+      joined = joined.map { tape.add(placed, $0) } ?? placed
+    }
+    return joined.map { CrossInput(keyValues: keyValues($0, pass), pairs: pairs) }
   }
 
-  private func keyValues(_ imageRows: Tensor, _ pass: ForwardPass) -> [Tensor] {
-    textTower.blocks.compactMap { $0.cross?.keyValues(imageRows, pass.tape) }
+  private func keyValues(_ rows: Tensor, _ pass: ForwardPass) -> [Tensor] {
+    textTower.blocks.compactMap { $0.cross?.keyValues(rows, pass.tape) }
   }
 
   func makeCache() -> FusionCache {
@@ -95,21 +123,25 @@ final class LateFusion: FusionBody {
       blocks: text.layers, capacity: text.text.context, columns: text.keyValueHeads * text.headWidth)
   }
 
-  func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass) {
-    cache.keyValues = keyValues(readImages(image, tasks: [0], nil, pass), pass)
+  func read(_ sample: Tensor, of modality: any SampledModality, _ cache: FusionCache, _ pass: ForwardPass) {
+    guard let tower = towers.first(where: { $0.modality.name == modality.name }) else { return }
+    cache.rows.append(tower(sample, tasks: [0], nil, pass))
+    cache.keyValues = keyValues(cache.rows.count > 1 ? Tensor.stacked(cache.rows) : cache.rows[0], pass)
   }
 
   func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
     let x = tokens(ids, positions: ids.indices.map { Int32(position + $0) }, pass.tape)
     let tags = TokenTags(tasks: ids.map { _ in 0 })
-    let cross = cache.keyValues.map { CrossInput(keyValues: $0, pairs: [(0..<ids.count, 0..<patches)]) }
+    let cross = cache.keyValues.first.map {
+      CrossInput(keyValues: cache.keyValues, pairs: [(0..<ids.count, 0..<$0.rows)])
+    }
     return textNorm(textTower(x, sequence: ids.count, tags: tags, caches: cache.blocks, cross: cross, pass), pass.tape)
   }
 
-  var unreached: [UnreachedParameters] { imageTower.unreached + textTower.unreached }
+  var unreached: [UnreachedParameters] { towers.flatMap(\.backbone.unreached) + textTower.unreached }
 
   func afterStep() {
-    imageTower.afterStep()
+    for tower in towers { tower.backbone.afterStep() }
     textTower.afterStep()
   }
 }

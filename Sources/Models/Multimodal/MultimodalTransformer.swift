@@ -1,10 +1,10 @@
 import Foundation
 import MMoETensor
 
-/// Images and texts together: patch and token embeddings → blocks (`EarlyFusion` or `LateFusion`) → heads.
+/// Several modalities together: encoders of samples and tokens → blocks (`EarlyFusion` or `LateFusion`) → heads.
 ///
-/// Heads: next tokens (the embedding, where tied), projections of an image's and of a text's pooled row to where images and
-/// texts are compared (CLIP, arXiv 2103.00020), and classes of the image.
+/// Heads: next tokens (the embedding, where tied), for every modality a projection of a sample's pooled row to where samples
+/// are compared (CLIP, arXiv 2103.00020), and classes of the samples that can have some.
 public final class MultimodalTransformer: TrainableModel {
   public let config: ModelConfig
   public let parameters: [Parameter]
@@ -12,14 +12,14 @@ public final class MultimodalTransformer: TrainableModel {
   public let buffers: [(path: String, value: Tensor)]
   private let body: any FusionBody
   private let languageHead: LanguageHead
-  private let imageProjection: Linear
-  private let textProjection: Linear
+  /// By modality.
+  private let projections: [String: Linear]
   /// Logarithm of the factor on similarities.
   private let logScale: Parameter
   /// Logarithms of the losses' variances, in the order of `FusionConfig.Task`; nil where weights are fixed.
   public let logVariances: Parameter?
-  /// Nil without classes.
-  private let classifier: Linear?
+  /// By modality, of those whose samples have classes.
+  private let classifiers: [String: Linear]
 
   /// - Parameters:
   ///   - seed: of the random weights; nil leaves them unset, for one that is loaded or only looked at.
@@ -32,26 +32,36 @@ public final class MultimodalTransformer: TrainableModel {
     precondition(config.kind == .multimodal, "a model of the kind \(config.kind)")
     try config.validate()
     self.config = config
-    let vision = config.vision
     let store = ParameterStore(
       engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
-    body =
+    let body: any FusionBody =
       switch config.fusion.kind {
       case .early: try EarlyFusion(store, config, dispatcher: dispatcher)
       case .late: try LateFusion(store, config, dispatcher: dispatcher)
       }
-    let shared = config.fusion.embedding
+    self.body = body
     languageHead = LanguageHead(
-      store, "language_head", config.text, width: body.textWidth, embedding: body.tokens)
-    imageProjection = Linear(store, "image_projection", .head, in: body.imageWidth, out: shared, bias: false)
-    textProjection = Linear(store, "text_projection", .head, in: body.textWidth, out: shared, bias: false)
+      store, "language_head", config.text, width: body.width(of: LanguageModality()), embedding: body.tokens)
+    projections = Dictionary(
+      uniqueKeysWithValues: config.towerModalities.map { modality in
+        let projection = Linear(
+          store, "\(modality.sample)_projection", .head, in: body.width(of: modality), out: config.fusion.embedding,
+          bias: false)
+        return (modality.name, projection)
+      })
     // CLIP's start and its bound: a factor of 1 / 0.07, never above 100.
     logScale = store.constant("logit_scale", .head, [1], Float(log(1 / 0.07)), largest: Float(log(100.0)))
     logVariances =
       config.fusion.uncertainty
       ? store.constant("task_log_variance", .lossWeights, [FusionConfig.Task.allCases.count], 0) : nil
-    classifier =
-      vision.classes > 0 ? Linear(store, "classifier", .head, in: body.imageWidth, out: vision.classes) : nil
+    classifiers = Dictionary(
+      uniqueKeysWithValues: config.sampledModalities.compactMap { modality in
+        guard let path = modality.classHead, modality.classes(config) > 0 else { return nil }
+        return (
+          modality.name,
+          Linear(store, path, .head, in: body.width(of: modality), out: modality.classes(config))
+        )
+      })
     parameters = store.parameters
     buffers = store.buffers
   }
@@ -62,70 +72,94 @@ public final class MultimodalTransformer: TrainableModel {
   /// Adds the mean cross-entropy of next tokens to the tape.
   ///
   /// - Parameters:
-  ///   - targets: of every sequence, as many as its text has tokens: the next token at each, −1 where none counts.
+  ///   - targets: of every sequence, as many as its texts have tokens: the next token at each, −1 where none counts.
   ///   - divisor: as in `Tape.crossEntropy`.
   ///   - weight: of this term in the objective.
   /// - Returns: the mean over counted tokens, and each token's loss in the order of the sequences, in nats.
   public func nextTokenLoss(
     _ states: PackedStates, targets: [[Int32]], over divisor: Double? = nil, weight: Float, _ tape: Tape
   ) -> (mean: Double, losses: [Float]) {
-    let chosen = zip(states.texts.ranges, targets).filter { range, own in
-      precondition(range.count == own.count, "\(own.count) targets for \(range.count) tokens")
+    let chosen = zip(states.texts, targets).filter { ranges, own in
+      let count = ranges.reduce(0) { $0 + $1.count }
+      precondition(count == own.count, "\(own.count) targets for \(count) tokens")
       return own.contains { $0 >= 0 }
     }
     // The head is read where no token counts too: what a step trains does not follow from what its batch holds.
-    guard let texts = states.texts.rows else { return (0, []) }
-    let rows = tape.selectRows(texts, chosen.flatMap { $0.0.map(Int32.init) })
+    guard let texts = states.textRows else { return (0, []) }
+    let rows = tape.selectRows(texts, chosen.flatMap { $0.0.flatMap { $0.map(Int32.init) } })
     return languageHead.loss(rows, targets: chosen.flatMap { $0.1 }, over: divisor, weight: weight, tape)
   }
 
-  /// What stands for every image, `[I, d]`: its class token where there is one, else its mean patch.
-  public func imageRows(_ states: PackedStates, _ tape: Tape) -> Tensor {
-    guard let rows = states.images.rows else { preconditionFailure("a pass without images") }
-    return config.vision.classToken
-      ? tape.selectRows(rows, states.images.ranges.map { Int32($0.lowerBound) })
-      : tape.meanRows(rows, of: states.images.ranges)
+  /// What stands for every sample of a modality, `[n, d]`: its class token where there is one, else its mean row.
+  public func pooledRows(_ states: PackedStates, of modality: String, _ tape: Tape) -> Tensor {
+    guard let own = states.samples[modality], let kind = sampled(modality) else {
+      preconditionFailure("a pass without \(modality)")
+    }
+    return switch kind.pooling(config) {
+    case .first: tape.selectRows(own.rows, own.ranges.map { Int32($0.lowerBound) })
+    case .mean: tape.meanRows(own.rows, of: own.ranges)
+    }
   }
 
-  /// Where images are compared with texts, `[I, embedding]`; not normalized.
-  public func imageEmbeddings(_ images: Tensor, _ tape: Tape) -> Tensor {
-    imageProjection(images, tape, name: "image projection")
+  private func sampled(_ name: String) -> (any SampledModality)? {
+    config.sampledModalities.first { $0.name == name }
   }
 
-  /// Where the texts of some sequences without an image are compared with images, `[sequences, embedding]`.
+  /// Where samples of a modality are compared, `[n, embedding]`; not normalized.
+  ///
+  /// - Parameter pooled: of `pooledRows`.
+  public func embeddings(_ pooled: Tensor, of modality: String, _ tape: Tape) -> Tensor {
+    guard let projection = projections[modality], let kind = sampled(modality) else {
+      preconditionFailure("a model without \(modality)")
+    }
+    return projection(pooled, tape, name: "\(kind.sample) projection")
+  }
+
+  /// Where the texts of some sequences without a sample are compared, `[sequences, embedding]`.
   public func textEmbeddings(_ states: PackedStates, of sequences: [Int], _ tape: Tape) -> Tensor {
-    guard let rows = states.texts.rows else { preconditionFailure("a pass without texts") }
-    let ranges = sequences.map { states.texts.ranges[$0] }
+    guard let rows = states.textRows else { preconditionFailure("a pass without texts") }
+    let ranges = sequences.map { sequence in
+      let texts = states.texts[sequence]
+      precondition(texts.count == 1, "sequence \(sequence) has \(texts.count) texts")
+      return texts[0]
+    }
     let pooled =
       switch config.fusion.textPooling {
       case .mean: tape.meanRows(rows, of: ranges)
       case .last: tape.selectRows(rows, ranges.map { Int32($0.upperBound - 1) })
       }
-    return textProjection(pooled, tape, name: "text projection")
+    return projections[LanguageModality.name]!(pooled, tape, name: "text projection")
   }
 
-  /// Factor on the cosine of an image and a text, the one that the contrastive loss uses.
+  /// Factor on the cosine of two samples, the one that the contrastive loss uses.
   public var similarityScale: Float { exp(logScale.value.item) }
 
-  /// Adds the contrastive loss of images and their texts to the tape.
+  /// Adds the contrastive loss of two modalities to the tape.
+  ///
+  /// - Parameters: a, b: `[n, embedding]`; rows of one number belong together.
   public func contrastiveLoss(
-    images: Tensor, texts: Tensor, weight: Float, _ tape: Tape
+    _ a: Tensor, _ b: Tensor, weight: Float, _ tape: Tape
   ) -> (loss: Double, accuracy: Double) {
-    tape.contrastiveLoss(images, texts, logScale: logScale, weight: weight)
+    tape.contrastiveLoss(a, b, logScale: logScale, weight: weight)
   }
 
-  /// Logits `[I, classes]`; nil without classes.
-  public func classLogits(_ images: Tensor, _ tape: Tape) -> Tensor? {
-    classifier?(images, tape, name: "classifier")
+  /// Logits `[n, classes]` of samples of a modality; nil where they have no classes.
+  ///
+  /// - Parameter pooled: of `pooledRows`.
+  public func classLogits(_ pooled: Tensor, of modality: String, _ tape: Tape) -> Tensor? {
+    classifiers[modality]?(pooled, tape, name: "classifier")
   }
 
-  /// For one image and its text.
+  /// For some samples and their text.
   public func makeCache() -> FusionCache { body.makeCache() }
 
-  /// Reads one image `[1, channels, S, S]` into an empty cache.
-  public func read(_ image: Tensor, _ cache: FusionCache, _ pass: ForwardPass) { body.read(image, cache, pass) }
+  /// Reads one sample `[1, …]` of a modality after what a cache has; before its text.
+  public func read(_ sample: Tensor, of modality: String, _ cache: FusionCache, _ pass: ForwardPass) {
+    guard let kind = sampled(modality) else { preconditionFailure("a model without \(modality)") }
+    body.read(sample, of: kind, cache, pass)
+  }
 
-  /// Continues the text after an image: the logits `[V]` after its next tokens.
+  /// Continues the text after samples: the logits `[V]` after its next tokens.
   ///
   /// - Parameters:
   ///   - ids: the tokens that follow those in the cache.
@@ -136,13 +170,20 @@ public final class MultimodalTransformer: TrainableModel {
 
   public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] {
     let parts = body.parts
-    let images: [FusionConfig.Task] = (parts.captionsReadImages ? [.caption] : []) + [.contrastive, .classification]
-    let needs: [(parameters: [Parameter?], tasks: [FusionConfig.Task])] = [
+    var needs: [(parameters: [Parameter?], tasks: [FusionConfig.Task])] = [
       (languageHead.parameters, [.caption, .language]),
-      ([imageProjection.weight, textProjection.weight, logScale], [.contrastive]),
-      ([classifier?.weight, classifier?.bias], [.classification]),
-      (parts.images, images), (parts.texts, [.caption, .contrastive, .language]), (parts.cross, [.caption]),
+      (config.towerModalities.map { projections[$0.name]?.weight } + [logScale], [.contrastive]),
     ]
+    needs += classifiers.values.map { ([$0.weight, $0.bias], [.classification]) }
+    for modality in config.sampledModalities {
+      let labels: [FusionConfig.Task] = modality.classHead == nil ? [] : [.classification]
+      needs.append(
+        (
+          parts.samples[modality.name] ?? [],
+          (parts.captionsReadSamples ? [.caption] : []) + [.contrastive] + labels
+        ))
+    }
+    needs += [(parts.texts, [.caption, .contrastive, .language]), (parts.cross, [.caption])]
     return body.unreached
       + needs.compactMap { parameters, users in
         let parameters = parameters.compactMap { $0 }

@@ -1,40 +1,94 @@
 import MMoETensor
 
-/// What a multimodal model reads in one pass: sequences of an image's patches, a text, or both, side by side without
+/// What a multimodal model reads in one pass: sequences of samples and texts, in any order and number, side by side without
 /// padding.
+///
+/// The rows of a sample see one another and nothing else; a token sees everything before it in its sequence. So a sample is
+/// read the same in any sequence.
 public struct PackedSequences {
-  /// One sequence: patches first, then the text.
+  /// A part of a sequence.
+  public enum Segment: Sendable, Equatable {
+    /// One of a modality's samples, by the modality's name and its place in the tensor of `samples`.
+    case sample(String, Int)
+    /// Ids that are read, such as the begin token and a caption. Their positions go on from one text of a sequence to the next.
+    case text([Int32])
+  }
+
   public struct Sequence: Sendable, Equatable {
-    /// Which of the images stands at its beginning; nil = none. Each image stands in one sequence.
-    public let image: Int?
-    /// Ids that are read, such as the begin token and a caption; may be empty after an image.
-    public let text: [Int32]
+    /// At least one, no text empty.
+    public let segments: [Segment]
     /// What it is read for, a `FusionConfig.Task`; gates that know tasks are told.
     public let task: Int32
-    /// Which reading of the batch's samples this belongs to, such as 0 = images with captions and 1 = captions alone; every
-    /// part of a batch has as many sequences of each.
+    /// Which reading of the batch's samples this belongs to, such as 0 = images with captions and 1 = captions alone.
     public let reading: Int
+    /// Which of its reading in this part of the batch, where parts may lack some of it; nil = the sequences are counted, of
+    /// which every part has as many.
+    public let place: Place?
 
+    /// A number, below how many there are in a part of a batch.
+    public struct Place: Sendable, Equatable {
+      let index, count: Int
+      public init(_ index: Int, of count: Int) { (self.index, self.count) = (index, count) }
+    }
+
+    /// - Parameter segments: empty texts are left out.
+    public init(_ segments: [Segment], task: Int32 = 0, reading: Int = 0, place: Place? = nil) {
+      self.segments = segments.filter { $0 != .text([]) }
+      precondition(!self.segments.isEmpty, "a sequence of nothing")
+      (self.task, self.reading, self.place) = (task, reading, place)
+    }
+
+    /// An image, a text, or a text after an image.
     public init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0, reading: Int = 0) {
-      precondition(image != nil || !text.isEmpty, "a sequence of nothing")
-      (self.image, self.text, self.task, self.reading) = (image, text, task, reading)
+      let images = image.map { [Segment.sample(VisionModality.name, $0)] } ?? []
+      self.init(images + [.text(text)], task: task, reading: reading)
+    }
+
+    /// The ids of all its texts.
+    public var text: [Int32] {
+      segments.flatMap { segment -> [Int32] in
+        if case .text(let ids) = segment { return ids }
+        return []
+      }
+    }
+
+    /// Samples of all modalities.
+    var sampleCount: Int {
+      segments.count { segment in
+        if case .sample = segment { return true }
+        return false
+      }
+    }
+
+    /// The samples of a modality.
+    public func samples(of modality: String) -> [Int] {
+      segments.compactMap { segment in
+        if case .sample(modality, let index) = segment { return index }
+        return nil
+      }
     }
   }
 
-  /// `[I, channels, S, S]`, normalized; nil = no images.
-  public let images: Tensor?
+  /// By modality: `[n]` and the shape of a sample, normalized.
+  public let samples: [String: Tensor]
   public let sequences: [Sequence]
 
-  /// - Parameter sequences: each image stands in exactly one of them: gradients of its patches are not added up.
-  public init(images: Tensor?, _ sequences: [Sequence]) {
-    var places = [Int](repeating: 0, count: images?.shape[0] ?? 0)
-    for image in sequences.lazy.compactMap(\.image) {
-      precondition(places.indices.contains(image), "image \(image) of \(places.count)")
-      places[image] += 1
-      precondition(places[image] == 1, "image \(image) stands in two sequences")
+  /// - Parameter sequences: each sample stands in exactly one of them: gradients of its rows are not added up.
+  public init(_ samples: [String: Tensor], _ sequences: [Sequence]) {
+    var places = samples.mapValues { [Int](repeating: 0, count: $0.shape[0]) }
+    for case .sample(let name, let index) in sequences.lazy.flatMap(\.segments) {
+      let count = places[name]?.count ?? 0
+      precondition((0..<count).contains(index), "\(name) \(index) of \(count)")
+      places[name]![index] += 1
+      precondition(places[name]![index] == 1, "\(name) \(index) stands in two sequences")
     }
-    precondition(places.allSatisfy { $0 == 1 }, "an image that no sequence shows")
-    (self.images, self.sequences) = (images, sequences)
+    precondition(places.values.joined().allSatisfy { $0 == 1 }, "a sample that no sequence shows")
+    (self.samples, self.sequences) = (samples, sequences)
+  }
+
+  /// - Parameter images: `[I, channels, S, S]`, normalized; nil = no images.
+  public init(images: Tensor?, _ sequences: [Sequence]) {
+    self.init(images.map { [VisionModality.name: $0] } ?? [:], sequences)
   }
 
   /// The place of every sequence in the whole batch, of which this is one of several parts.
@@ -43,80 +97,101 @@ public struct PackedSequences {
     var seen: [Int: Int] = [:]
     return sequences.map { sequence in
       let reading = sequence.reading
-      let own = seen[reading, default: 0]
-      seen[reading] = own + 1
-      return UInt64(reading) * BatchPlaces.samples + UInt64(part * counts[reading]! + own)
+      let counted = seen[reading, default: 0]
+      seen[reading] = counted + 1
+      let (own, count) = (sequence.place?.index ?? counted, sequence.place?.count ?? counts[reading]!)
+      return UInt64(reading) * BatchPlaces.samples + UInt64(part * count + own)
     }
+  }
+
+  /// Where each sample of a modality stands: the number of its sequence, and how many of its modality stand there before it.
+  func holders(of modality: String) -> [(sequence: Int, turn: Int)] {
+    var holders = Array(repeating: (sequence: 0, turn: 0), count: samples[modality]?.shape[0] ?? 0)
+    for (number, sequence) in sequences.enumerated() {
+      for (turn, sample) in sequence.samples(of: modality).enumerated() { holders[sample] = (number, turn) }
+    }
+    return holders
   }
 }
 
-/// Where the parts of packed sequences stand among the rows.
+/// Where the parts of packed sequences stand among the rows of one transformer.
 struct PackedPlan {
   let layout: SequenceLayout
-  /// Row of every patch, in the order of the images.
-  let patchRows: [Int32]
+  /// Rows of each sample of a modality, in the order of the samples.
+  private(set) var samples: [String: [Range<Int>]]
+  /// Rows of each sequence's texts.
+  private(set) var texts: [[Range<Int>]] = []
   /// Row, id and position of every token of text, in the order of the sequences.
-  let textRows: [Int32]
-  let ids: [Int32]
-  let positions: [Int32]
-  /// Rows of each image, in the order of the images.
-  let imageRanges: [Range<Int>]
-  /// Rows of each sequence's text; empty ones of images alone included.
-  let textRanges: [Range<Int>]
-  /// 0 = a patch, 1 = a token of text: `FusionConfig.modalities`.
-  let modalities: [Int32]
+  private(set) var textRows: [Int32] = []
+  private(set) var ids: [Int32] = []
+  private(set) var positions: [Int32] = []
+  /// Of every row, an index into the model's modalities.
+  private(set) var modalities: [Int32] = []
   /// Of every row.
-  let tasks: [Int32]
+  private(set) var tasks: [Int32] = []
 
-  /// - Parameter patches: of an image.
-  init(_ sequences: [PackedSequences.Sequence], images: Int, patches: Int) {
+  init(_ batch: PackedSequences, _ config: ModelConfig) {
+    samples = batch.samples.mapValues { [Range<Int>](repeating: 0..<0, count: $0.shape[0]) }
+    let known = Dictionary(
+      uniqueKeysWithValues: config.modalities.enumerated().map { ($1.name, (number: Int32($0), rows: $1.rows(config))) })
     var spans: [SequenceLayout.Span] = []
-    var imageRanges = [Range<Int>](repeating: 0..<0, count: images)
-    var (textRanges, textRows, ids, positions): ([Range<Int>], [Int32], [Int32], [Int32]) = ([], [], [], [])
-    var (modalities, tasks): ([Int32], [Int32]) = ([], [])
     var row = 0
-    for sequence in sequences {
-      let prefix = sequence.image == nil ? 0 : patches
-      if let image = sequence.image {
-        imageRanges[image] = row..<row + patches
+    for sequence in batch.sequences {
+      let start = row
+      var (texts, position): ([Range<Int>], Int) = ([], 0)
+      var segments: [SequenceLayout.Segment] = []
+      for segment in sequence.segments {
+        switch segment {
+        case .sample(let name, let index):
+          guard let (number, rows) = known[name] else { preconditionFailure("a model without \(name)") }
+          samples[name]![index] = row..<row + rows
+          modalities += Array(repeating: number, count: rows)
+          segments.append(.init(length: rows, isCausal: false))
+          row += rows
+        case .text(let own):
+          let range = row..<row + own.count
+          texts.append(range)
+          textRows += range.map(Int32.init)
+          ids += own
+          positions += own.indices.map { Int32(position + $0) }
+          modalities += Array(repeating: known[LanguageModality.name]!.number, count: own.count)
+          segments.append(.init(length: own.count, isCausal: true))
+          position += own.count
+          row = range.upperBound
+        }
       }
-      let text = row + prefix..<row + prefix + sequence.text.count
-      textRanges.append(text)
-      textRows += text.map(Int32.init)
-      ids += sequence.text
-      positions += sequence.text.indices.map(Int32.init)
-      modalities += Array(repeating: 0, count: prefix) + Array(repeating: 1, count: text.count)
-      tasks += Array(repeating: sequence.task, count: prefix + text.count)
-      spans.append(SequenceLayout.Span(start: row, length: prefix + text.count, prefix: prefix))
-      row = text.upperBound
+      self.texts.append(texts)
+      tasks += Array(repeating: sequence.task, count: row - start)
+      spans.append(SequenceLayout.Span(start: start, segments))
     }
     layout = SequenceLayout(spans)
-    patchRows = imageRanges.flatMap { $0.map(Int32.init) }
-    (self.imageRanges, self.textRanges, self.textRows) = (imageRanges, textRanges, textRows)
-    (self.ids, self.positions, self.modalities, self.tasks) = (ids, positions, modalities, tasks)
   }
 }
 
 /// What the blocks made of packed sequences.
 public struct PackedStates {
-  /// Rows of one modality, after the last norm, and those of each image or sequence.
-  struct Part {
-    /// `[rows, d]`; nil where the pass had none.
-    let rows: Tensor?
+  /// The rows of a modality's samples, after the last norm, and those of each.
+  struct Samples {
+    /// `[rows, d]`.
+    let rows: Tensor
     let ranges: [Range<Int>]
   }
 
-  /// One range an image, and one a sequence; empty where it has no text.
-  let images: Part
-  let texts: Part
+  /// By modality, of those that the pass had.
+  let samples: [String: Samples]
+  /// `[rows, d]`; nil where the pass had no text.
+  let textRows: Tensor?
+  /// One list for each sequence.
+  let texts: [[Range<Int>]]
 }
 
-/// What a model remembers while it writes about one image.
+/// What a model remembers while it writes about samples.
 public final class FusionCache {
   /// One a block that reads text.
   let blocks: [BlockCache]
-  /// Keys and values of the image, one a block with cross-attention; nil = no image yet.
-  var keyValues: [Tensor]?
+  /// The other towers' rows so far, and keys and values of them, one a block with cross-attention.
+  var rows: [Tensor] = []
+  var keyValues: [Tensor] = []
 
   init(blocks: Int, capacity: Int, columns: Int) {
     self.blocks = (0..<blocks).map { _ in BlockCache(capacity: capacity, columns: columns) }

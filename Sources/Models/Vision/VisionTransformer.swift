@@ -25,7 +25,8 @@ public final class VisionTransformer: TrainableModel {
     self.config = config
     let store = ParameterStore(
       engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
-    embedding = PatchEmbedding(store, config, positions: "position_embedding")
+    embedding = PatchEmbedding(
+      store, "patch_embedding", positions: "position_embedding", config.vision.grid, width: config.width)
     backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
     head = Linear(store, "head", .head, in: config.width, out: config.vision.classes)

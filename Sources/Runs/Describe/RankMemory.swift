@@ -98,11 +98,12 @@ struct RankMemory {
     return parameter.role == .head || parameter.path.hasPrefix("norm.") ? .max : 0
   }
 
-  /// Pixels in float32, tokens and targets in 32 bits.
+  /// Samples in float32, tokens and targets in 32 bits.
   private static func inputBytes(_ model: ModelConfig) -> Double {
     let pixels = Double(model.vision.channels * model.vision.image * model.vision.image * 4)
     let tokens = Double(model.text.context * 8)
-    return (model.kind.readsImages ? pixels : 0) + (model.kind.readsText ? tokens : 0)
+    let samples = model.kind == .multimodal ? model.sampledModalities.reduce(0) { $0 + Double($1.shape(model).reduce(4, *)) } : pixels
+    return (model.kind.readsImages ? samples : 0) + (model.kind.readsText ? tokens : 0)
   }
 }
 

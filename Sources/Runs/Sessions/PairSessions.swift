@@ -62,7 +62,7 @@ public struct CaptionSession {
     let loaded = try LoadedPairModel(options.checkpoint, threads: options.threads)
     let generator = CaptionGenerator(model: loaded.model, tokens: loaded.tokens, engine: loaded.engine)
     for path in options.images {
-      let text = try generator.caption(loaded.input(RGBImage(contentsOf: path)))
+      let text = try generator.caption([(VisionModality.name, loaded.input(RGBImage(contentsOf: path)))])
       output.line(
         options.printsJSON
           ? JSONValue.object(["image": .string(path), "caption": .string(text)]).line : "\(path)  \(text)")
@@ -114,7 +114,8 @@ public struct RetrieveSession {
     var found: [(file: String, similarity: Float)] = []
     for start in stride(from: 0, to: files.count, by: embedder.batch) {
       let part = files[start..<min(start + embedder.batch, files.count)]
-      let vectors = embedder.images(Tensor.stacked(try part.map { loaded.input(try RGBImage(contentsOf: $0)) }))
+      let pixels = Tensor.stacked(try part.map { loaded.input(try RGBImage(contentsOf: $0)) })
+      let vectors = embedder.samples(pixels, of: VisionModality.name)
       found += zip(part, vectors).map { ($0, PairEmbedder.similarity(query, $1)) }
     }
     if let bad = found.first(where: { !$0.similarity.isFinite }) {

@@ -23,6 +23,7 @@ public struct CounterRandom: Sendable {
     case window = 12
     case groupMember = 13
     case caption = 14
+    case recording = 15
   }
 
   private let key0: UInt32

@@ -36,7 +36,7 @@ extension Tape {
     let spans = layout.spans
     let blocks = spans.map(AttentionBlock.blocks)
     let longest = blocks.reduce(0) { max($0, $1.map(\.rows.count).max() ?? 0) }
-    let scores = blocks.reduce(0) { most, own in max(most, own.map { $0.rows.count * $0.keys }.max() ?? 0) }
+    let scores = blocks.reduce(0) { most, own in max(most, own.map { $0.rows.count * $0.keys.count }.max() ?? 0) }
     let y = Tensor(uninitialized: Array(qkv.shape.dropLast()) + [d])
     // Heads of a sequence one after the other.
     let logSumExp = Tensor(uninitialized: [heads * layout.rows])
@@ -54,15 +54,15 @@ extension Tape {
         let sums = pl + span.start * heads + h * span.length
         let scores = scratch[worker]
         for block in blocks[b] {
-          let (r, keys) = (block.rows, block.keys)
+          let (r, keys, first) = (block.rows, block.keys.count, block.keys.lowerBound * ld)
           engine.product(
-            false, true, r.count, keys, width, alpha: scale, q + r.lowerBound * ld, ld, k, ld,
+            false, true, r.count, keys, width, alpha: scale, q + r.lowerBound * ld, ld, k + first, ld,
             scores, keys)
           mmoe_softmax_rows(
             scores, sums + r.lowerBound, r.count, keys, keys, block.isCausal ? 1 : 0, r.lowerBound)
           engine.product(
             false, false, r.count, width, keys,
-            engine.operand(scores, r.count * keys, scratch: rounded[worker]), keys, v, ld,
+            engine.operand(scores, r.count * keys, scratch: rounded[worker]), keys, v + first, ld,
             out + r.lowerBound * d, d)
         }
       }
@@ -87,6 +87,14 @@ extension Tape {
         let (row, dRow) = (pq + span.start * ld, pg + span.start * ld)
         let (k, v) = (row + form.key(first), row + form.value(first))
         let (dK, dV) = (dRow + form.key(first), dRow + form.value(first))
+        // Where the last block reaches every key, it writes all with beta = 0.
+        let reachesAll = blocks[b].last.map { $0.keys == 0..<span.length } ?? true
+        if !reachesAll {
+          for t in 0..<span.length {
+            (dK + t * ld).update(repeating: 0, count: width)
+            (dV + t * ld).update(repeating: 0, count: width)
+          }
+        }
         let (probabilities, dScores, dots, rounded) = (
           scratch[0][worker], scratch[1][worker], scratch[2][worker], scratch[3][worker]
         )
@@ -94,15 +102,14 @@ extension Tape {
           let (q, dQ) = (row + h * width, dRow + h * width)
           let startOut = span.start * d + h * width
           let sums = pl + span.start * heads + h * span.length
-          // From the last block, which reaches every key, so that its beta = 0 writes all.
           for (turn, block) in blocks[b].reversed().enumerated() {
-            let (r, keys) = (block.rows, block.keys)
+            let (r, keys, at) = (block.rows, block.keys.count, block.keys.lowerBound * ld)
             let isCausal: Int32 = block.isCausal ? 1 : 0
-            let beta: Float = turn == 0 && h == first ? 0 : 1
+            let beta: Float = turn == 0 && h == first && reachesAll ? 0 : 1
             let rowQ = r.lowerBound * ld
             let dO = pd + (startOut + r.lowerBound * d)
             engine.product(
-              false, true, r.count, keys, width, alpha: scale, q + rowQ, ld, k, ld,
+              false, true, r.count, keys, width, alpha: scale, q + rowQ, ld, k + at, ld,
               probabilities, keys)
             mmoe_softmax_recompute(
               probabilities, sums + r.lowerBound, r.count, keys, keys, isCausal, r.lowerBound)
@@ -111,15 +118,15 @@ extension Tape {
             engine.product(
               true, false, keys, width, r.count,
               engine.operand(probabilities, r.count * keys, scratch: rounded), keys, dO, d,
-              beta: beta, dV, ld)
-            engine.product(false, true, r.count, keys, width, dO, d, v, ld, dScores, keys)
+              beta: beta, dV + at, ld)
+            engine.product(false, true, r.count, keys, width, dO, d, v + at, ld, dScores, keys)
             mmoe_softmax_backward(dScores, probabilities, dots, r.count, keys, keys)
             let dS = engine.operand(dScores, r.count * keys, scratch: rounded)
             engine.product(
-              false, false, r.count, width, keys, alpha: scale, dS, keys, k, ld, dQ + rowQ, ld)
+              false, false, r.count, width, keys, alpha: scale, dS, keys, k + at, ld, dQ + rowQ, ld)
             engine.product(
-              true, false, keys, width, r.count, alpha: scale, dS, keys, q + rowQ, ld, beta: beta, dK,
-              ld)
+              true, false, keys, width, r.count, alpha: scale, dS, keys, q + rowQ, ld, beta: beta,
+              dK + at, ld)
           }
         }
       }
@@ -132,7 +139,7 @@ extension Tape {
   /// - Parameters:
   ///   - qkv: `[t, (heads + 2 keyValueHeads) · w]` of the next t positions; their K and V are added to the cache.
   ///   - cache: what earlier calls added; it must have room for t more.
-  ///   - causal: whether the new positions see only those before them; not so those of an image.
+  ///   - causal: whether the new positions see all up to themselves; else they see one another and nothing else.
   /// - Returns: `[t, heads · w]`.
   public func attention(
     _ qkv: Tensor, heads: Int, keyValueHeads: Int, cache: KeyValueCache, causal: Bool = true
@@ -142,7 +149,8 @@ extension Tape {
     let (rows, width, d, ld) = (qkv.rows, form.width, form.queryColumns, form.columns)
     let start = cache.count
     cache.append(qkv, from: d)
-    let keys = cache.count
+    let first = causal ? 0 : start
+    let keys = cache.count - first
     let scale = 1 / Float(width).squareRoot()
     let y = Tensor(uninitialized: [rows, d])
     timed("attention") {
@@ -151,7 +159,7 @@ extension Tape {
       let scratch = engine.scratch(slot: 0, count: (rows + 1) * cache.capacity)
       engine.pool.run(heads) { h, worker in
         let scores = scratch[worker]
-        let offset = form.group(h) * width
+        let offset = first * kvColumns + form.group(h) * width
         engine.product(
           false, true, rows, keys, width, alpha: scale, pq + h * width, ld, pk + offset, kvColumns,
           scores, keys)

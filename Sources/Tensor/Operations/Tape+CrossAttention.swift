@@ -7,7 +7,8 @@ extension Tape {
   /// - Parameters:
   ///   - q: `[rows, heads · w]`.
   ///   - keyValues: `[others, 2 · heads · w]`: in every row the heads of K, then of V.
-  ///   - pairs: which rows of `q` read which of `keyValues`; ranges of either are apart from each other.
+  ///   - pairs: which rows of `q` read which of `keyValues`. Ranges of `q` are apart from each other; those of `keyValues` may
+  ///     overlap between neighboring pairs.
   /// - Returns: `[rows, heads · w]`; zero where a row reads nothing.
   public func crossAttention(
     _ q: Tensor, keyValues: Tensor, pairs: [(queries: Range<Int>, keys: Range<Int>)], heads: Int
@@ -41,6 +42,15 @@ extension Tape {
       return (queries, others)
     }
     let (slot, otherSlot) = (q.slot, keyValues.slot)
+    // Pairs that read the same keys add to the same gradients, so they share a task.
+    var groups: [Range<Int>] = []
+    for (index, pair) in pairs.enumerated() {
+      if let last = groups.last, last.contains(where: { pairs[$0].keys.overlaps(pair.keys) }) {
+        groups[groups.count - 1] = last.lowerBound..<index + 1
+      } else {
+        groups.append(index..<index + 1)
+      }
+    }
     record("cross attention", y) { [self] dY in
       // Rows that read nothing, or that nobody reads, have the gradient 0.
       let (dQ, dKV) = (Tensor.zeros(slot.shape), Tensor.zeros(otherSlot.shape))
@@ -50,8 +60,10 @@ extension Tape {
         engine.scratch(slot: 0, count: scores), engine.scratch(slot: 1, count: scores),
         engine.scratch(slot: 2, count: longest), engine.scratch(slot: 3, count: scores),
       ]
-      engine.pool.run(pairs.count * heads) { task, worker in
-        let (own, h) = (pairs[task / heads], task % heads)
+      engine.pool.run(groups.count * heads) { task, worker in
+        let (group, h) = (groups[task / heads], task % heads)
+        for index in group {
+        let (own, beta): (_, Float) = (pairs[index], index == group.lowerBound ? 0 : 1)
         let (rows, keys) = (own.queries.count, own.keys.count)
         let at = own.queries.lowerBound * d + h * width
         let atKeys = own.keys.lowerBound * 2 * d + h * width
@@ -63,12 +75,13 @@ extension Tape {
         mmoe_row_dots(dots, dY.pointer + at, y.pointer + at, rows, width, d, d)
         engine.product(
           true, false, keys, width, rows,
-          engine.operand(probabilities, rows * keys, scratch: scratch[3][worker]), keys, pd + at, d, dK + d, 2 * d)
+          engine.operand(probabilities, rows * keys, scratch: scratch[3][worker]), keys, pd + at, d, beta: beta, dK + d, 2 * d)
         engine.product(false, true, rows, keys, width, pd + at, d, k + d, 2 * d, dScores, keys)
         mmoe_softmax_backward(dScores, probabilities, dots, rows, keys, keys)
         let dS = engine.operand(dScores, rows * keys, scratch: scratch[3][worker])
         engine.product(false, false, rows, width, keys, alpha: scale, dS, keys, k, 2 * d, dQ.pointer + at, d)
-        engine.product(true, false, keys, width, rows, alpha: scale, dS, keys, pq + at, d, dK, 2 * d)
+        engine.product(true, false, keys, width, rows, alpha: scale, dS, keys, pq + at, d, beta: beta, dK, 2 * d)
+      }
       }
       accumulate(dQ, into: slot)
       accumulate(dKV, into: otherSlot)

@@ -3,23 +3,25 @@ import CKernels
 extension Tape {
   /// Cuts images into patches, row-major, each flattened as (channel, row, column). Has no gradient: images are data.
   ///
-  /// - Parameters: images: `[B, channels, S, S]`; patch: must divide S.
-  /// - Returns: `[B · (S / patch)², channels · patch²]`.
-  public func patches(_ images: Tensor, patch: Int) -> Tensor {
-    let (batch, channels, size) = (images.shape[0], images.shape[1], images.shape[2])
-    let (side, width) = (size / patch, channels * patch * patch)
-    let y = Tensor(uninitialized: [batch * side * side, width])
+  /// - Parameters: images: `[B, channels, H, W]`; patch: height and width, which must divide H and W.
+  /// - Returns: `[B · (H / height) · (W / width), channels · height · width]`.
+  public func patches(_ images: Tensor, patch: (height: Int, width: Int)) -> Tensor {
+    let (batch, channels, height, width) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
+    precondition(height % patch.height == 0 && width % patch.width == 0, "patches: \(images.shape) in \(patch)")
+    let (rows, columns) = (height / patch.height, width / patch.width)
+    let size = channels * patch.height * patch.width
+    let y = Tensor(uninitialized: [batch * rows * columns, size])
     timed("patches") {
       let (pi, py) = (images.pointer, y.pointer)
       engine.pool.run(batch) { b, _ in
-        for row in 0..<side {
-          for column in 0..<side {
-            var out = py + (b * side * side + row * side + column) * width
+        for row in 0..<rows {
+          for column in 0..<columns {
+            var out = py + (b * rows * columns + row * columns + column) * size
             for c in 0..<channels {
-              for i in 0..<patch {
-                let line = ((b * channels + c) * size + row * patch + i) * size + column * patch
-                out.update(from: pi + line, count: patch)
-                out += patch
+              for i in 0..<patch.height {
+                let line = ((b * channels + c) * height + row * patch.height + i) * width + column * patch.width
+                out.update(from: pi + line, count: patch.width)
+                out += patch.width
               }
             }
           }

@@ -13,15 +13,18 @@ package struct CaptionGenerator {
     self.engine = engine
   }
 
-  /// What the model says about an image `[1, channels, S, S]`.
+  /// What the model says about samples.
   ///
+  /// - Parameter samples: modalities, and of each a sample `[1, …]`.
   /// - Throws: `DataError` when the tokenizer does not know an id of the model; `TrainError` for logits that are not finite.
-  package func caption(_ image: Tensor, coordinator: (any PassCoordinator)? = nil) throws -> String {
+  package func caption(
+    _ samples: [(modality: String, values: Tensor)], coordinator: (any PassCoordinator)? = nil
+  ) throws -> String {
     let cache = model.makeCache()
     func pass() -> ForwardPass {
       ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
     }
-    model.read(image, cache, pass())
+    for sample in samples { model.read(sample.values, of: sample.modality, cache, pass()) }
     let sampler = TokenSampler(SamplingOptions(temperature: 0))
     var ids: [Int32] = []
     var next = tokens.border

@@ -32,8 +32,8 @@ package struct CaptionTokens: Sendable {
   /// - Parameter context: the longest text that the model reads; the border before the caption counts.
   /// - Throws: `TrainError` naming the line of a caption that the tokenizer has no tokens for.
   package func encode(_ set: PairSet, context: Int) throws -> [[[Int32]]] {
-    try set.images.map { image in
-      try image.captions.map { Array(try encode($0, at: image.place).prefix(context - 1)) }
+    try set.items.map { item in
+      try item.captions.map { Array(try encode($0, at: item.place).prefix(context - 1)) }
     }
   }
 
@@ -50,9 +50,9 @@ package struct CaptionTokens: Sendable {
   /// - Throws: as `encode`.
   func cutNote(_ sets: [PairSet], context: Int) throws -> String? {
     var cut: [(place: String, tokens: Int)] = []
-    for image in sets.flatMap(\.images) {
-      cut += try image.captions.map { try encode($0, at: image.place).count }.filter { $0 >= context }
-        .map { (image.place, $0) }
+    for item in sets.flatMap(\.items) {
+      cut += try item.captions.map { try encode($0, at: item.place).count }.filter { $0 >= context }
+        .map { (item.place, $0) }
     }
     guard let first = cut.first else { return nil }
     return

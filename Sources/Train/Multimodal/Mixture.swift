@@ -71,6 +71,11 @@ final class Mixture {
     engine: Engine, share: (rank: Int, ranks: Int, passes: Int)
   ) throws {
     guard data.images != nil || data.shards != nil else { return nil }
+    guard data.images == nil || config.model.fusion.modalities.contains(VisionModality.name) else {
+      throw TrainError(
+        field: "mixture.images", found: "images for a model without \(VisionModality.name)",
+        expected: "none, or a model of them", remedy: "add \(VisionModality.name) to fusion.modalities")
+    }
     (self.config, self.engine, self.share) = (config, engine, share)
     let cache = config.data.cacheBytes / 2
     func source(_ set: ImageSet, _ bytes: Int) -> ImageSource {
@@ -168,7 +173,8 @@ final class Mixture {
           PackedSequences.Sequence(image: $0, task: PairPass.Task.classification.rawValue)
         }
         let states = model(PackedSequences(images: batch.pixels, sequences), pass)
-        guard let logits = model.classLogits(model.imageRows(states, pass.tape), pass.tape) else { break }
+        let pooled = model.pooledRows(states, of: VisionModality.name, pass.tape)
+        guard let logits = model.classLogits(pooled, of: VisionModality.name, pass.tape) else { break }
         let result = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] })
         correct += result.correct(top: 1)
         count += result.counted

@@ -2,7 +2,7 @@ import Foundation
 import MMoEModels
 import MMoETensor
 
-/// Images and texts where a model compares them, as unit vectors.
+/// Samples and texts where a model compares them, as unit vectors.
 package struct PairEmbedder {
   package let model: MultimodalTransformer
   package let tokens: CaptionTokens
@@ -47,13 +47,17 @@ package struct PairEmbedder {
     return (vectors, loss, count)
   }
 
-  /// `[I, embedding]` of images `[I, channels, S, S]`.
-  package func images(_ pixels: Tensor) -> [[Float]] {
-    let pass = ForwardPass(Tape(engine, recording: false), training: false)
+  /// `[n, embedding]` of samples `[n, …]` of a modality.
+  package func samples(
+    _ values: Tensor, of modality: String, coordinator: (any PassCoordinator)? = nil
+  ) -> [[Float]] {
+    let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
     let states = model(
       PackedSequences(
-        images: pixels, (0..<pixels.shape[0]).map { .init(image: $0, task: PairPass.Task.contrastive.rawValue) }), pass)
-    return PairEmbedder.unitRows(model.imageEmbeddings(model.imageRows(states, pass.tape), pass.tape))
+        [modality: values],
+        (0..<values.shape[0]).map { .init([.sample(modality, $0)], task: PairPass.Task.contrastive.rawValue) }), pass)
+    let pooled = model.pooledRows(states, of: modality, pass.tape)
+    return PairEmbedder.unitRows(model.embeddings(pooled, of: modality, pass.tape))
   }
 
   static func unitRows(_ x: Tensor) -> [[Float]] {

@@ -9,7 +9,7 @@ import MMoETensor
 /// `imagenet-subset`: classification of the images of a folder by a vision transformer.
 public final class ImageClassification: TrainingTask {
   public let name = TaskKind.imagenetSubset.name
-  public let metrics = TaskKind.imagenetSubset.metrics
+  public let metrics: TaskMetrics
   public var model: any TrainableModel { vision }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
@@ -53,6 +53,7 @@ public final class ImageClassification: TrainingTask {
       ? ImageSource(
         try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage) : nil
     self.config = config
+    metrics = TaskKind.imagenetSubset.metrics(config.model)
     self.engine = engine
     guard config.model.kind == .vit else {
       throw TrainError(
@@ -168,20 +169,42 @@ public final class ImageClassification: TrainingTask {
   }
 }
 
+extension RankTeam {
+  /// The numbers that any rank has, where each has some of `0..<count`. Every rank must ask.
+  func union(_ own: some Sequence<Int>, below count: Int) -> [Int] {
+    let own = Array(own)
+    guard world.allReduce([Double(own.count)])[0] > 0 else { return [] }
+    var met = [Double](repeating: 0, count: count)
+    for index in own { met[index] = 1 }
+    return world.allReduce(met).enumerated().filter { $0.element > 0 }.map(\.offset)
+  }
+}
+
 extension ImageSource {
   /// What was left out as unreadable by any rank; nil = nothing. Every rank must ask: each reads other files, and a file
   /// that several ranks met counts once.
   func badImagesNote(_ team: RankTeam?) -> String? {
-    var bad = Set(statistics.bad.keys)
-    if let team, team.world.allReduce([Double(bad.count)])[0] > 0 {
-      var met = [Double](repeating: 0, count: set.count)
-      for index in bad { met[index] = 1 }
-      bad = Set(team.world.allReduce(met).enumerated().filter { $0.element > 0 }.map(\.offset))
-    }
+    let own = statistics.bad.keys
+    let bad = team?.union(own, below: set.count) ?? Array(own)
     guard let first = bad.min() else { return nil }
     // Another rank may have met it; the reason is the same here.
     _ = try? image(at: first)
     let reason = statistics.bad[first] ?? set.images[first].path
+    return "\(bad.count) unreadable \(set.split.rawValue) images skipped, such as \(reason)"
+  }
+}
+
+extension PairSource {
+  /// What was left out as unreadable by any rank; nil = nothing. Every rank must ask.
+  func badItemsNote(_ team: RankTeam?) -> String? {
+    let own = bad.keys
+    let bad = team?.union(own, below: set.count) ?? Array(own)
+    guard let first = bad.min() else { return nil }
+    // Another rank may have met it; the reason is the same here.
+    for field in shapes.keys.sorted() {
+      for file in set.items[first][field].indices { _ = try? sample(field, of: first, file: file) }
+    }
+    let reason = self.bad[first] ?? set.items[first].place
     return "\(bad.count) unreadable \(set.split.rawValue) images skipped, such as \(reason)"
   }
 }

@@ -10,7 +10,7 @@ import MMoETensor
 /// `lm`: next-token prediction on a corpus by a causal transformer.
 public final class LanguageModeling: TrainingTask {
   public let name = TaskKind.lm.name
-  public let metrics = TaskKind.lm.metrics
+  public let metrics: TaskMetrics
   public var model: any TrainableModel { language }
   public let unitsPerStep: Int
   public let stepsPerEpoch: Int
@@ -48,6 +48,7 @@ public final class LanguageModeling: TrainingTask {
     try config.requireDivisible(by: team?.world.size ?? 1)
     self.team = team
     self.config = config
+    metrics = TaskKind.lm.metrics(config.model)
     self.engine = engine
     tokenizer = data.tokenizer
     vocabulary = data.vocabulary

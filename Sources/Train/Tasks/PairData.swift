@@ -42,7 +42,7 @@ package struct PairData: TaskData {
   package static func tokenizer(_ config: TokenizerConfig, captions: PairSet) throws -> any Tokenizer {
     guard config.kind == .bpe, config.path == nil else { return try TextData.tokenizer(config) }
     // With a space before it a word is the same token wherever it stands.
-    let text = captions.images.flatMap(\.captions).map { CaptionTokens.text(of: $0) + "\n" }.joined()
+    let text = captions.items.flatMap(\.captions).map { CaptionTokens.text(of: $0) + "\n" }.joined()
     var trainer = BytePairTrainer([UInt8](text.utf8))
     return try trainer.train(vocabularySize: config.vocabulary)
   }

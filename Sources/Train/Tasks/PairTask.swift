@@ -1,5 +1,6 @@
 import MMoEConfig
 import MMoEData
+import MMoEModels
 import MMoEReport
 
 extension TaskKind {
@@ -7,14 +8,15 @@ extension TaskKind {
   public static let multimodal = TaskKind(
     name: "multimodal", summary: "captions, retrieval and labels of images with texts",
     dataForm: "a folder with captions.jsonl", model: .multimodal, defaultPreset: "pairs-emoji",
-    metrics: TaskMetrics(
-      unit: "pairs", best: ("recall_at_10", higherIsBetter: true, isShare: true),
-      headlines: [
-        Headline("image_to_text_recall_at_10", "image to text recall@10", isShare: true),
-        Headline("text_to_image_recall_at_10", "text to image", isShare: true),
-        Headline("caption_f1", "caption F1", isShare: false),
-      ],
-      progress: [Headline(MetricName.trainTop1, "top-1", isShare: true)]),
+    metrics: { model in
+      let recalls = Retrieval.directions(model).enumerated().map { number, direction in
+        Headline(direction.metric(at: 10), "\(direction.words)\(number == 0 ? " recall@10" : "")", isShare: true)
+      }
+      return TaskMetrics(
+        unit: "pairs", best: ("recall_at_10", higherIsBetter: true, isShare: true),
+        headlines: recalls + [Headline("caption_f1", "caption F1", isShare: false)],
+        progress: [Headline(MetricName.trainTop1, "top-1", isShare: true)])
+    },
     open: { request in
       try PairData(
         request.path ?? BuiltInPairs.prepare(sink: request.sink), request.config, attachments: request.attachments,
@@ -29,8 +31,11 @@ extension DataSurvey {
     let folder = try PairFolder(path: path, validationShare: config.text.validationShare)
     for split in DatasetSplit.allCases {
       let set = folder[split]
-      survey.count("\(split.rawValue) images", set.count)
-      survey.count("\(split.rawValue) captions", set.images.reduce(0) { $0 + $1.captions.count })
+      for field in set.fields {
+        guard let format = SampleFormat.registry[field] else { continue }
+        survey.count("\(split.rawValue) \(format.plural)", set.items.reduce(0) { $0 + $1[field].count })
+      }
+      survey.count("\(split.rawValue) captions", set.items.reduce(0) { $0 + $1.captions.count })
       survey.count("\(split.rawValue) groups", set.groups.count)
     }
     let tokenizer = try PairData.tokenizer(config.tokenizer, captions: folder[.train])

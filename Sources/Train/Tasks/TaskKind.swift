@@ -29,7 +29,8 @@ public struct TaskKind: Sendable {
   public let model: ModelKind
   /// What `mmoe train --task …` uses without `--preset`.
   public let defaultPreset: String
-  public let metrics: TaskMetrics
+  /// What a validation of a model is judged and shown by.
+  public let metrics: @Sendable (ModelConfig) -> TaskMetrics
   private let opener: @Sendable (DataRequest) throws -> any TaskData
   private let surveyor: @Sendable (String, inout RunConfig) throws -> DataSurvey
 
@@ -37,8 +38,7 @@ public struct TaskKind: Sendable {
   ///   - open: looks at the data of a run.
   ///   - survey: what `--dry-run` says of data at a path; it makes nothing and lets the model's ends follow the data.
   public init(
-    name: String, summary: String, dataForm: String, model: ModelKind, defaultPreset: String, metrics: TaskMetrics,
-    open: @escaping @Sendable (DataRequest) throws -> any TaskData,
+    name: String, summary: String, dataForm: String, model: ModelKind, defaultPreset: String, metrics: @escaping @Sendable (ModelConfig) -> TaskMetrics, open: @escaping @Sendable (DataRequest) throws -> any TaskData,
     survey: @escaping @Sendable (_ path: String, _ config: inout RunConfig) throws -> DataSurvey
   ) {
     (self.name, self.summary, self.dataForm, self.model) = (name, summary, dataForm, model)

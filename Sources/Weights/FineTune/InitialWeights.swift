@@ -18,7 +18,7 @@ package struct InitialWeights {
   /// - Throws: as `init(_ path:)`, and `TrainError` for several without a modality, or two of one.
   package init(_ paths: [String]) throws {
     let named = paths.map { path in
-      (modality: FusionConfig.modalities.first { path.hasPrefix($0 + "=") }, path: path)
+      (modality: ModalityTable.registry.values.first { path.hasPrefix($0.name + "=") }, path: path)
     }
     guard named.contains(where: { $0.modality != nil }) else {
       guard paths.count == 1 else {
@@ -28,13 +28,13 @@ package struct InitialWeights {
       try self.init(paths[0])
       return
     }
-    guard named.allSatisfy({ $0.modality != nil }), Set(named.map(\.modality)).count == paths.count else {
+    guard named.allSatisfy({ $0.modality != nil }), Set(named.map { $0.modality?.name }).count == paths.count else {
       throw TrainError(
         "--init-from \(paths.joined(separator: ", ")): expected each of vision=PATH and language=PATH once")
     }
     let parts = try named.map { name, path in
       TowerWeights.Part(
-        modality: name!, source: try InitialWeights(String(path.dropFirst(name!.count + 1))).source)
+        modality: name!, source: try InitialWeights(String(path.dropFirst(name!.name.count + 1))).source)
     }
     self.init(towers: try TowerWeights(parts))
   }

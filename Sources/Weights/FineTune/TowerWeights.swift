@@ -5,16 +5,14 @@ import MMoEModels
 import MMoEReport
 import MMoETrain
 
-/// An image model's and a language model's weights as those of one model of both: `--init-from vision=F --init-from
-/// language=G`.
+/// Weights of models of one modality each as those of one model of several: `--init-from vision=F --init-from language=G`.
 ///
 /// In late fusion each becomes the tower of its modality. In early fusion their experts become the groups of their
 /// modalities (a group of another size takes them in turn, a dense model's MLP becomes each of them), everything
 /// else of the blocks is that of the model named first; gates and shared experts are nobody's.
 final class TowerWeights: WeightSource {
   struct Part {
-    /// Of `FusionConfig.modalities`.
-    let modality: String
+    let modality: any Modality
     let source: any WeightSource
   }
 
@@ -28,25 +26,25 @@ final class TowerWeights: WeightSource {
     self.parts = parts
     model.kind = .multimodal
     for part in parts {
-      let expected = part.modality == "vision" ? ModelKind.vit : .gpt
+      guard let expected = part.modality.single?.kind else {
+        throw TrainError(
+          "--init-from \(part.modality.name)=\(part.source.path): there is no model of \(part.modality.name) alone; leave it out"
+        )
+      }
       guard part.source.model.kind == expected else {
         throw TrainError(
-          "--init-from \(part.modality)=\(part.source.path): a model of kind \(part.source.model.kind.rawValue), expected \(expected.rawValue)"
+          "--init-from \(part.modality.name)=\(part.source.path): a model of kind \(part.source.model.kind.rawValue), expected \(expected.rawValue)"
         )
       }
     }
   }
 
-  var path: String { parts.map { "\($0.modality)=\($0.source.path)" }.joined(separator: ", ") }
+  var path: String { parts.map { "\($0.modality.name)=\($0.source.path)" }.joined(separator: ", ") }
   var files: [String] { parts.flatMap(\.source.files) }
-  var classes: [String]? { part("vision")?.classes }
+  var classes: [String]? { parts.lazy.compactMap(\.source.classes).first }
   var bringsForm: Bool { false }
-  var tokenizerFiles: [String: [UInt8]]? { part("language")?.tokenizerFiles }
-  func tokenizer() throws -> (any Tokenizer)? { try part("language")?.tokenizer() }
-
-  private func part(_ modality: String) -> (any WeightSource)? {
-    parts.first { $0.modality == modality }?.source
-  }
+  var tokenizerFiles: [String: [UInt8]]? { parts.lazy.compactMap(\.source.tokenizerFiles).first }
+  func tokenizer() throws -> (any Tokenizer)? { try parts.lazy.compactMap { try $0.source.tokenizer() }.first }
 
   func floats(_ name: String) throws -> [Float] {
     guard let place = places[name] else { preconditionFailure("no array \(name)") }
@@ -60,20 +58,22 @@ final class TowerWeights: WeightSource {
     (arrays, places, model) = ([], [:], target)
     let groups = try target.moe.groups.map { try ExpertGroups($0) }
     for (number, part) in parts.enumerated() {
-      let own = part.source.model
-      if part.modality == "vision" { model.vision = own.vision } else { model.text = own.text }
+      let (own, name) = (part.source.model, part.modality.name)
+      part.modality.single?.adopt(&model, own)
       let isLate = target.fusion.kind == .late
-      let first = isLate && part.modality == "language" ? target.layers : 0
-      let experts = groups?.groups.first { $0.name == part.modality }?.experts ?? 0..<target.moe.experts
-      for (name, shape) in part.source.arrays {
+      let first =
+        isLate
+        ? zip(target.towerModalities, target.stacks).prefix { $0.0.name != name }.reduce(0) { $0 + $1.1 } : 0
+      let experts = groups?.groups.first { $0.name == name }?.experts ?? 0..<target.moe.experts
+      for (array, shape) in part.source.arrays {
         var found = TowerWeights.names(
-          of: name, part.modality, isLate: isLate, first: first, experts: isLate ? nil : experts, in: own,
+          of: array, part.modality, isLate: isLate, first: first, experts: isLate ? nil : experts, in: own,
           takesRest: isLate || number == 0, target)
         // What becomes nothing is named in the report.
-        if found.isEmpty { found = ["\(part.modality):\(name)"] }
+        if found.isEmpty { found = ["\(name):\(array)"] }
         for renamed in found where places[renamed] == nil {
           arrays.append((renamed, shape))
-          places[renamed] = (part.source, name)
+          places[renamed] = (part.source, array)
         }
       }
     }
@@ -86,23 +86,12 @@ final class TowerWeights: WeightSource {
   ///   - experts: those of its group; nil where it keeps its own numbers.
   ///   - takesRest: whether what is of no modality is its own.
   private static func names(
-    of name: String, _ modality: String, isLate: Bool, first: Int, experts: Range<Int>?, in own: ModelConfig,
+    of name: String, _ modality: any Modality, isLate: Bool, first: Int, experts: Range<Int>?, in own: ModelConfig,
     takesRest: Bool, _ target: ModelConfig
   ) -> [String] {
-    let ends =
-      modality == "vision"
-      ? [
-        "position_embedding": "patch_positions", "head.weight": "classifier.weight", "head.bias": "classifier.bias",
-        "class_token": "class_token", "patch_embedding.weight": "patch_embedding.weight",
-        "patch_embedding.bias": "patch_embedding.bias",
-      ]
-      : [
-        "position_embedding": "position_embedding", "token_embedding": "token_embedding",
-        "head.weight": "language_head.weight",
-      ]
-    if let end = ends[name] { return [end] }
+    if let end = modality.single?.arrays[name] { return [end] }
     if let rest = PathPattern("norm.*").captures(in: name)?[0] {
-      return takesRest ? [isLate ? "\(modality == "vision" ? "image" : "text")_norm.\(rest)" : name] : []
+      return takesRest ? [isLate ? "\(modality.sample)_norm.\(rest)" : name] : []
     }
     let words = name.split(separator: ".", maxSplits: 2).map(String.init)
     guard words.count == 3, words[0] == "blocks", let block = Int(words[1]) else { return [] }

@@ -11,7 +11,7 @@ extension ModelOperation {
   ///   - sharesWeights: whether an operation before it has the same parameters.
   ///   - keeps: numbers per row that the backward pass needs.
   ///   - rank: of its adapter; 0 = none.
-  static func product(
+  public static func product(
     _ name: String, rows: Int, in inner: Int, out: Int, bias: Bool, residual: Bool = false, isInput: Bool = false,
     isFloat32: Bool = false, sharesWeights: Bool = false, keeps: Int = 0, rank: Int = 0
   ) -> ModelOperation {
@@ -120,7 +120,7 @@ extension ModelOperation {
   }
 
   /// What multiplies no matrices: numbers per row that are read and written.
-  static func moving(
+  public static func moving(
     _ name: String, rows: Int, width: Int, forward: Int, backward: Int, parameters: Int = 0, active: Int? = nil,
     keeps: Int = 0
   ) -> ModelOperation {

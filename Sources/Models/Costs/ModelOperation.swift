@@ -15,7 +15,7 @@ public struct WindowOperator: Sendable, Hashable {
 
 /// One operation of a model: its sizes, and everything that is counted of it. All numbers are those of one sample (an image, a
 /// window of text, a pair) unless they say otherwise.
-package struct ModelOperation: Sendable {
+public struct ModelOperation: Sendable {
   /// Numbers that move: for each row, for each passage of a row, and once per step however many rows there are.
   struct Amount: Sendable, Equatable {
     var row = 0.0

@@ -1,0 +1,61 @@
+import MMoEModels
+import MMoEParallel
+import MMoETensor
+
+extension PairLearning {
+  /// The mean of the contrastive losses of every two modalities: of the global batch, in which every sample finds its item's
+  /// other one among those of all ranks.
+  func compare(
+    _ read: PairPass, _ states: PackedStates, items: Int, weight: Float, _ tape: Tape
+  ) -> (loss: Double, accuracy: Double) {
+    let modalities = config.model.towerModalities
+    let partial = training?.partial ?? []
+    var rows = modalities.map { modality in
+      guard let own = read.compared[modality.name] else {
+        return fused.textEmbeddings(states, of: read.comparedTexts.map(\.sequence), tape)
+      }
+      let found = fused.embeddings(
+        fused.pooledRows(states, of: modality.name, own.numbers, tape), of: modality.name, tape)
+      guard partial.contains(modality.name) else { return found }
+      // Every rank gathers as many rows: those of an item, and one behind them where blank samples go.
+      return tape.placeRows(found, at: own.items.map { Int32($0 < 0 ? items : $0) }, of: items + 1)
+    }
+    if let team { rows = rows.map { team.gatherRows($0, tape) } }
+    /// Of every rank's items, whether they have each modality.
+    func presence() -> [Float] {
+      let own = Tensor.zeros([items, modalities.count])
+      for (column, modality) in modalities.enumerated() {
+        for item in read.compared[modality.name]?.items ?? Array(0..<items) where item >= 0 {
+          own.pointer[item * modalities.count + column] = 1
+        }
+      }
+      return (team?.gatherRows(own, Tape(engine, recording: false)) ?? own).values
+    }
+    let has = partial.isEmpty ? [] : presence()
+    var pairs: [(loss: Double, accuracy: Double)] = []
+    let share = weight / Float(modalities.count * (modalities.count - 1) / 2)
+    for a in modalities.indices {
+      for b in modalities.indices where b > a {
+        var (x, y) = (rows[a], rows[b])
+        if partial.contains(modalities[a].name) || partial.contains(modalities[b].name) {
+          let count = modalities.count
+          let both = (0..<has.count / count).filter { has[$0 * count + a] > 0 && has[$0 * count + b] > 0 }
+          /// Rows of these items among those that were gathered.
+          func chosen(_ rows: Tensor, _ modality: any Modality) -> Tensor {
+            let stride = partial.contains(modality.name) ? items + 1 : items
+            return tape.selectRows(rows, both.map { Int32($0 / items * stride + $0 % items) })
+          }
+          (x, y) = (chosen(x, modalities[a]), chosen(y, modalities[b]))
+        }
+        guard x.rows > 0 || partial.isEmpty else {
+          // Of no pair: gradients of zero, so that a step trains what it always trains.
+          _ = fused.contrastiveLoss(x, y, weight: share, tape)
+          continue
+        }
+        pairs.append(fused.contrastiveLoss(x, y, weight: share, tape))
+      }
+    }
+    let count = Double(max(pairs.count, 1))
+    return (pairs.reduce(0) { $0 + $1.loss } / count, pairs.reduce(0) { $0 + $1.accuracy } / count)
+  }
+}
