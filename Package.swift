@@ -1,7 +1,7 @@
 // swift-tools-version: 6.0
 // No unsafe flags: SwiftPM refuses a package that has them as a dependency by version. Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
 // C libraries and their Debian packages: OpenBLAS libopenblas-dev, oneDNN libdnnl-dev (optional),
-// libpng libpng-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
+// libpng libpng-dev, libsndfile libsndfile1-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
 // libopenmpi-dev, FreeType libfreetype-dev, HarfBuzz libharfbuzz-dev. `scripts/mmoe` installs them.
 import Foundation
 import PackageDescription
@@ -51,6 +51,10 @@ let package = Package(
       name: "CLibHarfBuzz", path: "Sources/C/LibHarfBuzz", pkgConfig: "harfbuzz",
       providers: [.apt(["libharfbuzz-dev"])]),
     .target(name: "CGlyphs", dependencies: ["CLibFreeType", "CLibHarfBuzz"], path: "Sources/C/Glyphs"),
+    .systemLibrary(
+      name: "CLibSndFile", path: "Sources/C/LibSndFile", pkgConfig: "sndfile",
+      providers: [.apt(["libsndfile1-dev"])]),
+    .target(name: "CSound", dependencies: ["CLibSndFile"], path: "Sources/C/Sound"),
     .target(name: "CHash", path: "Sources/C/Hash", linkerSettings: [.linkedLibrary("xxhash")]),
     .target(
       name: "CCompress", path: "Sources/C/Compress",
@@ -65,7 +69,7 @@ let package = Package(
     .target(name: "MMoEFiles", path: "Sources/Files"),
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS", "MMoEFiles"], path: "Sources/Tensor"),
     .target(
-      name: "MMoEData", dependencies: ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CHash", "CCompress"],
+      name: "MMoEData", dependencies: ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CSound", "CHash", "CCompress"],
       path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoEFiles", "MMoETensor"], path: "Sources/Models"),
     .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),

@@ -29,7 +29,7 @@ import Testing
       Module(
         "Data", ground.union(["CPNG", "CGlyphs", "CHash", "CCompress"]),
         [
-          "Files", "JSON", "Safetensors", "Images", "Text/Tokenizers", "Text/Reading", "Text/Shards", "Pairs",
+          "Files", "JSON", "Safetensors", "Images", "Audio", "Text/Tokenizers", "Text/Reading", "Text/Shards", "Pairs",
           "Digests",
           "Loading", "Synthesis", "Baselines", "Inspection",
         ]),

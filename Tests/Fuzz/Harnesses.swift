@@ -3,7 +3,7 @@ import Foundation
 /// All harnesses by the names that `scripts/fuzz` takes. One program holds them all, so that what they share is compiled once.
 private let harnesses: [String: @Sendable (UnsafeBufferPointer<UInt8>) -> Void] = [
   "checkpoint": fuzzCheckpoint, "config": fuzzConfig, "names": fuzzNames, "pairs": fuzzPairs, "png": fuzzPNG,
-  "safetensors": fuzzSafetensors, "shard": fuzzShard, "text": fuzzText, "tokenizer": fuzzTokenizer,
+  "safetensors": fuzzSafetensors, "shard": fuzzShard, "text": fuzzText, "tokenizer": fuzzTokenizer, "wav": fuzzWAV,
 ]
 
 /// The harness that `MMOE_FUZZ` names.

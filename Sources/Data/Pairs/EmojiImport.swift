@@ -19,6 +19,8 @@ public struct EmojiImport {
     public var heldOutFlags = 60
     /// Another seed holds out other families.
     public var seed: UInt64 = 0
+    /// Who speaks the names; nil = pictures and names alone.
+    public var speech: EmojiSpeech?
     public init() {}
   }
 
@@ -32,6 +34,7 @@ public struct EmojiImport {
     public let train: Int
     public let val: Int
     public let leftOut: Int
+    public let recordings: Int
   }
 
   public static let packages = "fonts-noto-color-emoji unicode-data"
@@ -40,9 +43,12 @@ public struct EmojiImport {
 
   public init(_ options: Options = Options()) { self.options = options }
 
-  /// Writes `DIR/images/*.png` and `DIR/captions.jsonl`; the folder appears under its name only when it is complete.
+  /// Whether names are spoken.
+  public var speaks: Bool { options.speech != nil }
+
+  /// Writes `DIR/images/*.png`, `DIR/captions.jsonl` and with speech `DIR/audio/*.wav`; the folder appears under its name only when it is complete.
   ///
-  /// - Throws: `DataError` for a missing or broken font or list, too few families, or a folder that cannot be written.
+  /// - Throws: `DataError` for a missing or broken font, list or program, too few families, or a folder that cannot be written.
   public func write(to directory: String) throws -> Summary {
     for file in [options.font, options.list] where !FileManager.default.fileExists(atPath: file) {
       throw DataError(
@@ -50,6 +56,7 @@ public struct EmojiImport {
         remedy:
           "emoji come from Debian packages: sudo apt-get install -y --no-install-recommends \(EmojiImport.packages)")
     }
+    try options.speech?.validate()
     let entries = try EmojiList(options.list).entries
     let font = try EmojiFont(options.font)
     let folder = try StagedFolder(for: directory)
@@ -70,9 +77,10 @@ public struct EmojiImport {
       files.append(fileOf[hash]!)
     }
     let division = try Division(entries, hashes, options)
+    let spoken = try options.speech?.write(entries, division.sides, seed: options.seed, to: folder.path)
     var lines: [UInt8] = []
     for (index, entry) in entries.enumerated() {
-      lines += try division.line(index, entry, file: files[index])
+      lines += try division.line(index, entry, file: files[index], recordings: spoken?[index] ?? [])
       lines.append(0x0A)
     }
     try writeFile(folder.path + "/" + PairFolder.fileName, lines)
@@ -81,7 +89,8 @@ public struct EmojiImport {
       sequences: entries.count, pictures: fileOf.count, families: division.families,
       train: Set(entries.indices.filter { division.sides[$0] == .train }.map { files[$0] }).count,
       val: Set(entries.indices.filter { division.sides[$0] == .val }.map { files[$0] }).count,
-      leftOut: Set(entries.indices.filter { division.sides[$0] == nil }.map { files[$0] }).count)
+      leftOut: Set(entries.indices.filter { division.sides[$0] == nil }.map { files[$0] }).count,
+      recordings: spoken?.joined().count ?? 0)
   }
 
   /// Which emoji stands where.
@@ -132,6 +141,7 @@ public struct EmojiImport {
     }
 
     private struct Line: Encodable {
+      let audio: [String]?
       let image: String
       let caption: String
       let label: String
@@ -142,14 +152,15 @@ public struct EmojiImport {
     }
 
     /// The line of `captions.jsonl`.
-    func line(_ index: Int, _ entry: EmojiList.Entry, file: String) throws -> [UInt8] {
+    func line(_ index: Int, _ entry: EmojiList.Entry, file: String, recordings: [String] = []) throws -> [UInt8] {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
       let side = sides[index]
       return [UInt8](
         try encoder.encode(
           Line(
-            image: file, caption: entry.name, label: entry.group, subgroup: entry.subgroup,
+            audio: recordings.isEmpty ? nil : recordings, image: file, caption: entry.name, label: entry.group,
+            subgroup: entry.subgroup,
             group: "family \(roots[index])", split: side?.rawValue ?? PairFolder.leftOut,
             gallery: side == .val ? roleOfRoot[roots[index]] : nil)))
     }

@@ -56,7 +56,7 @@ public struct SampleFormat: Sendable {
   }
 
   /// By field. What an item is known by is its first field in this order.
-  public static let registry = Registry("field of a pair", [image].map { ($0.field, $0) })
+  public static let registry = Registry("field of a pair", [image, audio].map { ($0.field, $0) })
 
   /// Pictures, `[3, side, side]`.
   static let image = SampleFormat(

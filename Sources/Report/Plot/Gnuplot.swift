@@ -11,7 +11,7 @@ public struct Gnuplot: Sendable {
   ///
   /// - Parameter searchPath: the folders to look in, as in `PATH`, which is the default.
   public init?(searchPath: String? = nil) {
-    guard let found = DrawingProgram.find("gnuplot", searchPath: searchPath) else { return nil }
+    guard let found = SearchPath.find("gnuplot", searchPath: searchPath) else { return nil }
     executable = found
   }
 

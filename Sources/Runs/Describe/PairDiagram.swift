@@ -83,7 +83,7 @@ struct PairDiagram {
   ///
   /// - Throws: `ReportError` when Graphviz is not installed or fails, or the file cannot be written.
   func writeSVG(to file: String) throws {
-    guard let program = DrawingProgram.find("dot") else {
+    guard let program = SearchPath.find("dot") else {
       throw ReportError(
         file, found: "dot is not installed", remedy: "install it with: sudo apt-get install -y graphviz")
     }

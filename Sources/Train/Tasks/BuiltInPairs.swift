@@ -30,10 +30,11 @@ public enum BuiltInPairs {
   ///
   /// - Throws: `DataError` for a missing or broken font or list, or a folder that cannot be written.
   public static func write(_ work: EmojiImport, to path: String, sink: any TextSink) throws {
-    sink.line("drawing emoji to \(path)")
+    sink.line("drawing emoji \(work.speaks ? "and speaking their names " : "")to \(path)")
     let summary = try work.write(to: path)
     sink.line(
       "\(HumanFormat.grouped(summary.sequences)) emoji, \(HumanFormat.grouped(summary.pictures)) pictures of \(HumanFormat.grouped(summary.families)) families: \(HumanFormat.grouped(summary.train)) to learn from, \(summary.val) held out, \(summary.leftOut) variants of these left out"
     )
+    if summary.recordings > 0 { sink.line("\(HumanFormat.grouped(summary.recordings)) recordings of their names") }
   }
 }
