@@ -22,23 +22,44 @@ struct CaptionCommand: ParsableCommand {
 
 struct RetrieveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "retrieve", abstract: "Find the pictures of a folder that fit a text, and draw them on one sheet.")
+    commandName: "retrieve", abstract: "Find what fits a text, a picture or a recording, of every other modality.",
+    discussion: """
+      Looks among the pictures of --images, or among what is held out of a folder of pairs: pictures, recordings and \
+      captions. Pictures that were found are drawn on one sheet.
+      """)
 
-  @Argument(help: "A text, such as \"a red apple\".") var query: String
-  @Option(help: "A folder of PNG files.") var images: String
+  @Argument(help: "A text, such as \"a red apple\".") var query: String?
+  @Option(help: "A PNG file, instead of a text.") var image: String?
+  @Option(help: "A WAV file, instead of a text.") var audio: String?
+  @Option(help: "A folder of PNG files to look among; by default the held-out part of the data.") var images: String?
+  @Option(help: "A folder with captions.jsonl; - for the embedded data. By default what the run was trained on.")
+  var data: String?
   @OptionGroup var source: CheckpointOption
-  @Option(help: "Pictures to show.") var count = 10
+  @Option(help: "Answers to show of each modality.") var count = 10
   @Option(help: "The contact sheet, a PNG file.") var out = OutputPath(RetrieveSession.Options().sheet)
   @OptionGroup var compute: ThreadsOption
   @OptionGroup var format: JSONOption
 
   func validate() throws {
+    if [query, image, audio].count(where: { $0 != nil }) != 1 {
+      throw ValidationError("one of a text, --image and --audio is looked for; give one of them")
+    }
+    if images != nil, data != nil {
+      throw ValidationError("--images and --data both say where to look; give one of them")
+    }
+    if image != nil, images != nil {
+      throw ValidationError("--images has pictures alone, and a picture finds what is none; leave --images out")
+    }
     if !(1...1000).contains(count) { throw ValidationError("--count is \(count), expected 1 to 1000") }
   }
 
   func run() throws {
     var options = RetrieveSession.Options()
-    (options.checkpoint, options.query, options.images) = (source.checkpoint, query, images)
+    (options.checkpoint, options.images, options.data) = (source.checkpoint, images, data)
+    for (field, path) in [("image", image), ("audio", audio)] {
+      if let path { options.query = .file(field: field, path: path) }
+    }
+    if let query { options.query = .text(query) }
     (options.count, options.sheet) = (count, try out.file("--out"))
     (options.threads, options.printsJSON) = (compute.threads, format.json)
     try RetrieveSession(options).run()

@@ -238,7 +238,7 @@ import TinyRuns
     try CaptionSession(options, output: output).run()
     #expect(output.text.contains("\"caption\""))
     var query = RetrieveSession.Options()
-    (query.checkpoint, query.query, query.images) = (scratch("run"), "red and blue", PairLearningTests.data.path)
+    (query.checkpoint, query.query, query.images) = (scratch("run"), .text("red and blue"), PairLearningTests.data.path)
     (query.sheet, query.count) = (scratch("sheet.png"), 3)
     let lines = TextBuffer()
     try RetrieveSession(query, output: lines).run()

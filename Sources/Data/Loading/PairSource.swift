@@ -111,13 +111,7 @@ public final class PairSource: Sendable {
     }
     let decoded = try files.mapInParallel(grain: 4) { try self.sample(field, of: $0.item, file: $0.file) }
     let places = decoded.indices.filter { decoded[$0] != nil }
-    let values = Tensor(uninitialized: [places.count] + shape)
-    let writer = format.writer(
-      shape, SampleSettings(augmentation: .none, normalization: normalization, varies: false))
-    let length = shape.reduce(1, *)
-    for (row, place) in places.enumerated() {
-      writer(decoded[place]!, CounterRandom(seed: 0, purpose: .augmentation), values.pointer + row * length)
-    }
+    let values = format.write(places.map { decoded[$0]! }, shape: shape, normalization: normalization)
     return (values, places)
   }
 }

@@ -2,23 +2,31 @@ import Foundation
 import MMoEConfig
 import MMoEData
 import MMoEFiles
+import MMoEModels
 import MMoEReport
 
-/// The pairs that `multimodal` uses without `--data`: emoji of Debian's Noto font with the names of Unicode's list.
+/// The pairs that `multimodal` uses without `--data`: emoji of Debian's Noto font with the names of Unicode's list, which are
+/// spoken where the model hears them.
 public enum BuiltInPairs {
   /// Another division or form of the pictures needs another version here, or an old folder would be taken for a new one.
-  package static let folderName = "emoji-1"
+  private static func folderName(speaks: Bool) -> String { speaks ? "emoji-speech-1" : "emoji-1" }
 
   /// The folder's path; it is made first where it is missing.
   ///
+  /// - Parameters:
+  ///   - config: whose model reads recordings or does not.
+  ///   - cache: where the folder is; nil = where those of the project are.
   /// - Throws: `DataError` with the command that installs the packages, or when the folder cannot be written.
-  package static func prepare(
-    cache: String = FilePath.folder(of: ProjectHome.cached(folderName)), sink: any TextSink
-  ) throws -> String {
-    let path = cache + "/" + folderName
+  package static func prepare(for config: RunConfig, cache: String? = nil, sink: any TextSink) throws -> String {
+    var options = EmojiImport.Options()
+    if config.model.modalities.contains(where: { $0.sample == AudioModality().sample }) {
+      options.speech = EmojiSpeech()
+    }
+    let name = folderName(speaks: options.speech != nil)
+    let path = (cache ?? FilePath.folder(of: ProjectHome.cached(name))) + "/" + name
     guard !PairFolder.isOne(path) else { return path }
     do {
-      try write(EmojiImport(), to: path, sink: sink)
+      try write(EmojiImport(options), to: path, sink: sink)
     } catch {
       // Another process may have made the same folder meanwhile.
       guard PairFolder.isOne(path) else { throw error }

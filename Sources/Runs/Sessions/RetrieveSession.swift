@@ -1,0 +1,192 @@
+import Foundation
+import MMoEConfig
+import MMoEData
+import MMoEFiles
+import MMoEModels
+import MMoEReport
+import MMoETensor
+import MMoETrain
+
+/// `mmoe retrieve`: what fits a text, a picture or a recording best, of every other modality.
+public struct RetrieveSession {
+  /// What is looked for.
+  public enum Query: Sendable {
+    case text(String)
+    /// A file of a field of pairs, such as `image`.
+    case file(field: String, path: String)
+  }
+
+  public struct Options: Sendable {
+    /// A file or a run's folder; nil = the latest run.
+    public var checkpoint: String?
+    public var query = Query.text("")
+    /// A folder of pictures to look among; nil = the validation part of pairs.
+    public var images: String?
+    /// A folder of pairs; `-` for those that come with the project; nil for those of the run.
+    public var data: String?
+    /// Answers of each modality.
+    public var count = 10
+    /// Where the contact sheet of pictures goes.
+    public var sheet = "retrieved.png"
+    public var threads: Int?
+    public var printsJSON = false
+    public init() {}
+  }
+
+  /// What is looked among: files of one modality, or texts.
+  private struct Gallery {
+    /// What its members are called in the output, such as `images`.
+    let plural: String
+    /// What one of them is called, such as `image`.
+    let field: String
+    let members: [String]
+    let vectors: [[Float]]
+  }
+
+  private let options: Options
+  private let output: any TextSink
+  private let human: any TextSink
+
+  public init(
+    _ options: Options, output: any TextSink = StandardStream.output, errors: any TextSink = StandardStream.error
+  ) {
+    (self.options, self.output) = (options, output)
+    human = options.printsJSON ? errors : output
+  }
+
+  /// Prints the best answers of every modality, and draws pictures among them on one.
+  ///
+  /// - Throws: the first thing that is wrong, one line each.
+  public func run() throws {
+    let loaded = try LoadedPairModel(options.checkpoint, threads: options.threads)
+    let embedder = PairEmbedder(model: loaded.model, tokens: loaded.tokens, engine: loaded.engine, batch: 64)
+    let query = try vector(of: options.query, loaded, embedder)
+    var fields: [String: JSONValue] = [:]
+    var total = 0
+    let galleries = try self.galleries(loaded, embedder)
+    for gallery in galleries {
+      let found = zip(gallery.members, gallery.vectors).map {
+        (member: $0, similarity: PairEmbedder.similarity(query, $1))
+      }
+      if let bad = found.first(where: { !$0.similarity.isFinite }) {
+        throw TrainError(
+          loaded.file, field: "the similarity of \(bad.member)", found: "\(HumanFormat.exact(bad.similarity))",
+          expected: "a finite number", remedy: "the model has diverged, use an earlier checkpoint")
+      }
+      let best = found.sorted { ($1.similarity, $0.member) < ($0.similarity, $1.member) }.prefix(options.count)
+      if galleries.count > 1 { human.line("\(gallery.plural) (of \(gallery.members.count))") }
+      for (place, one) in best.enumerated() {
+        human.line("\(place + 1)  \(HumanFormat.fixed(Double(one.similarity), 3))  \(one.member)")
+      }
+      if gallery.field == VisionModality().sample {
+        let sheet = try ContactSheet().image(best.map { try RGBImage(contentsOf: $0.member) }).png()
+        try DurableFile.write(sheet, to: options.sheet)
+        human.line("\(options.sheet): the best \(best.count) of \(gallery.members.count) pictures")
+        fields["sheet"] = .string(options.sheet)
+      }
+      fields[gallery.plural] = .array(
+        best.map { .object([gallery.field: .string($0.member), "similarity": .double(Double($0.similarity))]) })
+      total += gallery.members.count
+    }
+    guard options.printsJSON else { return }
+    switch options.query {
+    case .text(let text): fields["query"] = .string(text)
+    case .file(_, let path): fields["query"] = .string(path)
+    }
+    (fields["gallery"], fields["checkpoint"]) = (.int(total), .string(loaded.file))
+    output.line(JSONValue.object(fields).line)
+  }
+
+  private func vector(of query: Query, _ loaded: LoadedPairModel, _ embedder: PairEmbedder) throws -> [Float] {
+    switch query {
+    case .text(let text):
+      let ids = try loaded.tokens.encode(text)
+      guard !ids.isEmpty, ids.count < loaded.model.config.text.context else {
+        throw TrainError(
+          "'\(text.prefix(40))': \(ids.count) tokens, expected 1 to \(loaded.model.config.text.context - 1); write another text"
+        )
+      }
+      return embedder.texts([ids], beforeBatch: {}).vectors[0]
+    case .file(let field, let path):
+      let config = loaded.model.config
+      guard let modality = config.sampledModalities.first(where: { $0.sample == field }) else {
+        throw TrainError(
+          loaded.file, found: "a model of \(config.fusion.modalities.joined(separator: " and "))",
+          expected: "one that reads \(field)", remedy: "train one with fusion.modalities, or ask otherwise")
+      }
+      return try vectors(of: [path], modality, loaded, embedder)[0]
+    }
+  }
+
+  /// Vectors of files of a modality.
+  private func vectors(
+    of files: [String], _ modality: any SampledModality, _ loaded: LoadedPairModel, _ embedder: PairEmbedder
+  ) throws -> [[Float]] {
+    guard let format = SampleFormat.registry[modality.sample] else {
+      throw TrainError(
+        loaded.file, found: "samples called \(modality.sample)", expected: SampleFormat.registry.listing,
+        remedy: "register how their files are read")
+    }
+    let shape = modality.shape(loaded.model.config)
+    return try stride(from: 0, to: files.count, by: embedder.batch).flatMap { start in
+      let part = Array(files[start..<min(start + embedder.batch, files.count)])
+      return embedder.samples(
+        try format.samples(part, shape: shape, normalization: loaded.normalization), of: modality.name)
+    }
+  }
+
+  /// All that can answer: the pictures of a folder, or what the validation part of pairs has of the other modalities.
+  private func galleries(_ loaded: LoadedPairModel, _ embedder: PairEmbedder) throws -> [Gallery] {
+    let config = loaded.model.config
+    let asked: String? = if case .file(let field, _) = options.query { field } else { nil }
+    func gallery(_ modality: any SampledModality, _ files: [String]) throws -> Gallery {
+      Gallery(
+        plural: SampleFormat.registry[modality.sample]?.plural ?? modality.sample, field: modality.sample,
+        members: files, vectors: try vectors(of: files, modality, loaded, embedder))
+    }
+    if let images = options.images {
+      guard let vision = config.sampledModalities.first(where: { $0.name == VisionModality.name }) else {
+        throw TrainError(
+          loaded.file, found: "a model of \(config.fusion.modalities.joined(separator: " and "))",
+          expected: "one that reads pictures", remedy: "leave --images out")
+      }
+      return [try gallery(vision, RetrieveSession.pictures(in: images))]
+    }
+    let set = try pairs(loaded)
+    var galleries = try config.sampledModalities.filter { $0.sample != asked }.compactMap { modality -> Gallery? in
+      let files = set.items.flatMap { $0[modality.sample] }
+      return files.isEmpty ? nil : try gallery(modality, files)
+    }
+    if asked != nil {
+      var known: Set<String> = []
+      let texts = set.items.flatMap(\.captions).filter { known.insert($0).inserted }
+      let ids = try texts.map { Array(try loaded.tokens.encode($0).prefix(config.text.context - 1)) }
+      galleries.append(
+        Gallery(plural: "texts", field: "text", members: texts, vectors: embedder.texts(ids, beforeBatch: {}).vectors))
+    }
+    guard !galleries.isEmpty else {
+      throw TrainError(
+        set.items[0].place, found: "nothing of another modality in the held-out pairs", remedy: "name another --data")
+    }
+    return galleries
+  }
+
+  private func pairs(_ loaded: LoadedPairModel) throws -> PairSet {
+    let config = loaded.checkpoint.info.config
+    let choice = try DataChoice(options.data, for: loaded.checkpoint)
+    let path = try choice.path ?? ProjectHome.filling { try BuiltInPairs.prepare(for: config, sink: human) }
+    return try PairFolder(path: path, validationShare: config.text.validationShare)[.val]
+  }
+
+  /// All PNG files below a folder, sorted.
+  private static func pictures(in folder: String) throws -> [String] {
+    let files = try FolderWalk(folder).files.filter(ImageFormat.reads).sorted()
+      .map { FilePath.join(folder, $0) }
+    guard !files.isEmpty else {
+      throw TrainError(
+        folder, found: "no \(ImageFormat.names) files in it", expected: "a folder of pictures",
+        remedy: "name another one")
+    }
+    return files
+  }
+}
