@@ -191,7 +191,9 @@ extension StepBenchmark {
             zip(modalities, pooled).map { model.embeddings($1, of: $0.name, tape) }
             + [model.textEmbeddings(states, of: Array(sequences.indices), tape)]
           for a in compared.indices {
-            for b in compared.indices where b > a { _ = model.contrastiveLoss(compared[a], compared[b], weight: 1, tape) }
+            for b in compared.indices where b > a {
+              _ = model.contrastiveLoss(compared[a], compared[b], weight: 1, tape)
+            }
           }
           for (modality, rows) in zip(modalities, pooled) {
             guard let logits = model.classLogits(rows, of: modality.name, tape) else { continue }

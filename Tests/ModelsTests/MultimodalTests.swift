@@ -310,7 +310,8 @@ import Testing
         [.init(image: 0, text: [3, 4]), .init(image: 1, task: 2), .init(text: [3, 4], task: 3)]),
       ForwardPass(tape, training: true))
     _ = model.nextTokenLoss(states, targets: [[4, 3], [], [4, 3]], weight: 1, tape)
-    _ = tape.crossEntropy(model.classLogits(model.pooledRows(states, of: "vision", tape), of: "vision", tape)!, targets: [2, 0])
+    _ = tape.crossEntropy(
+      model.classLogits(model.pooledRows(states, of: "vision", tape), of: "vision", tape)!, targets: [2, 0])
     tape.uncertaintyTerm(model.logVariances!, weighted: [(0, 0.25), (3, 3)])
     tape.backward()
     #expect(model.logVariances!.gradient.values == [0.75, 0, 0, -2])

@@ -7,11 +7,15 @@ import Testing
 @Suite struct PackedOperationTests {
   let engine = try! Engine(threads: 2)
 
-  /// An image alone, an image with a text, a text, and one over several blocks.
+  /// An image alone, an image with a text, a text, one over several blocks, and segments in any order.
   static let spans: [SequenceLayout.Span] = [
     .init(start: 0, length: 5, prefix: 5), .init(start: 5, length: 9, prefix: 5),
     .init(start: 14, length: 4, prefix: 0),
     .init(start: 18, length: 290, prefix: 140),
+    .init(
+      start: 308,
+      [(3, true), (150, false), (2, false), (140, true), (4, false)].map { .init(length: $0, isCausal: $1) }),
+    .init(start: 607, [(2, false), (3, true), (1, false), (2, true)].map { .init(length: $0, isCausal: $1) }),
   ]
 
   func expectGradients(
@@ -42,7 +46,8 @@ import Testing
   @Test(arguments: [1, 3]) func crossAttention(heads: Int) {
     let (q, keyValues) = (randomTensor([9, 6], seed: 1), randomTensor([8, 12], seed: 2))
     let factors = randomTensor([9, 6], seed: 3)
-    let pairs = [(queries: 4..<9, keys: 0..<3), (queries: 0..<2, keys: 3..<7)]
+    // Two of them read the same rows.
+    let pairs = [(queries: 4..<7, keys: 0..<2), (queries: 7..<9, keys: 0..<3), (queries: 0..<2, keys: 3..<7)]
     let width = 6 / heads
     let y = Tape(engine, recording: false).crossAttention(q, keyValues: keyValues, pairs: pairs, heads: heads).values
     var expected = [Double](repeating: 0, count: 54)
@@ -81,8 +86,11 @@ import Testing
     func value(_ row: Int, _ column: Int) -> Double { Double(qkv.pointer[row * 3 * d + column]) }
     for span in layout.spans {
       for t in 0..<span.length {
-        let prefix = span.segments[0].isCausal ? 0 : span.segments[0].length
-        let seen = 0..<max(prefix, t + 1)
+        // Its own segment, or all up to itself.
+        var (first, segments) = (0, span.segments[...])
+        while first + segments.first!.length <= t { first += segments.removeFirst().length }
+        let own = segments.first!
+        let seen = own.isCausal ? 0..<t + 1 : first..<first + own.length
         for h in 0..<heads {
           let weights = seen.map { s in
             exp(
@@ -127,7 +135,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 6]) func contrastiveLoss(rows: Int) {
+  @Test(arguments: [0, 1, 6]) func contrastiveLoss(rows: Int) {
     let a = randomTensor([rows, 7], seed: 1)
     let b = randomTensor([rows, 7], seed: 2)
     let scale = Parameter(path: "scale", value: Tensor([1.3], shape: [1]), decays: false)

@@ -18,7 +18,8 @@ import Testing
       ("*.attention.*", .attention),
       ("*.cross.*", .attention), ("*.mlp.*", .mlp), ("*.moe.shared.*", .mlp), ("*.moe.experts.*", .experts),
       ("*.moe.gate*", .router), ("*.moe.coefficient.*", .router), ("patch_embedding.*", .embeddings),
-      ("class_token", .embeddings), ("*_positions", .embeddings), ("*_embedding", .embeddings), ("audio_embedding.*", .embeddings), ("head.*", .head),
+      ("class_token", .embeddings), ("*_positions", .embeddings), ("*_embedding", .embeddings),
+      ("audio_embedding.*", .embeddings), ("head.*", .head),
       ("language_head.*", .head), ("*_projection.*", .head), ("classifier.*", .head), ("logit_scale", .head),
       ("task_log_variance", .lossWeights),
     ]

@@ -90,7 +90,8 @@ import Testing
         images: Tensor(pixels.values, shape: pixels.shape),
         (0..<images).map { PackedSequences.Sequence(image: $0) } + texts.map { PackedSequences.Sequence(text: $0) }),
       pass)
-    let image = PairEmbedder.unitRows(model.embeddings(model.pooledRows(states, of: "vision", pass.tape), of: "vision", pass.tape))
+    let image = PairEmbedder.unitRows(
+      model.embeddings(model.pooledRows(states, of: "vision", pass.tape), of: "vision", pass.tape))
     let text = PairEmbedder.unitRows(
       model.textEmbeddings(states, of: texts.indices.map { images + $0 }, pass.tape))
     #expect(largest(Array(image.joined()), try NumpyFile(folder + "/expected_image_embeds.npy").values) < 1e-4)

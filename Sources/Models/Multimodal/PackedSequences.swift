@@ -133,7 +133,8 @@ struct PackedPlan {
   init(_ batch: PackedSequences, _ config: ModelConfig) {
     samples = batch.samples.mapValues { [Range<Int>](repeating: 0..<0, count: $0.shape[0]) }
     let known = Dictionary(
-      uniqueKeysWithValues: config.modalities.enumerated().map { ($1.name, (number: Int32($0), rows: $1.rows(config))) })
+      uniqueKeysWithValues: config.modalities.enumerated().map { ($1.name, (number: Int32($0), rows: $1.rows(config))) }
+    )
     var spans: [SequenceLayout.Span] = []
     var row = 0
     for sequence in batch.sequences {

@@ -63,25 +63,26 @@ extension Tape {
       engine.pool.run(groups.count * heads) { task, worker in
         let (group, h) = (groups[task / heads], task % heads)
         for index in group {
-        let (own, beta): (_, Float) = (pairs[index], index == group.lowerBound ? 0 : 1)
-        let (rows, keys) = (own.queries.count, own.keys.count)
-        let at = own.queries.lowerBound * d + h * width
-        let atKeys = own.keys.lowerBound * 2 * d + h * width
-        let (k, dK) = (pk + atKeys, dKV.pointer + atKeys)
-        let (probabilities, dScores, dots) = (scratch[0][worker], scratch[1][worker], scratch[2][worker])
-        engine.product(false, true, rows, keys, width, alpha: scale, pq + at, d, k, 2 * d, probabilities, keys)
-        mmoe_softmax_recompute(
-          probabilities, pl + own.queries.lowerBound * heads + h * rows, rows, keys, keys, 0, 0)
-        mmoe_row_dots(dots, dY.pointer + at, y.pointer + at, rows, width, d, d)
-        engine.product(
-          true, false, keys, width, rows,
-          engine.operand(probabilities, rows * keys, scratch: scratch[3][worker]), keys, pd + at, d, beta: beta, dK + d, 2 * d)
-        engine.product(false, true, rows, keys, width, pd + at, d, k + d, 2 * d, dScores, keys)
-        mmoe_softmax_backward(dScores, probabilities, dots, rows, keys, keys)
-        let dS = engine.operand(dScores, rows * keys, scratch: scratch[3][worker])
-        engine.product(false, false, rows, width, keys, alpha: scale, dS, keys, k, 2 * d, dQ.pointer + at, d)
-        engine.product(true, false, keys, width, rows, alpha: scale, dS, keys, pq + at, d, beta: beta, dK, 2 * d)
-      }
+          let (own, beta): (_, Float) = (pairs[index], index == group.lowerBound ? 0 : 1)
+          let (rows, keys) = (own.queries.count, own.keys.count)
+          let at = own.queries.lowerBound * d + h * width
+          let atKeys = own.keys.lowerBound * 2 * d + h * width
+          let (k, dK) = (pk + atKeys, dKV.pointer + atKeys)
+          let (probabilities, dScores, dots) = (scratch[0][worker], scratch[1][worker], scratch[2][worker])
+          engine.product(false, true, rows, keys, width, alpha: scale, pq + at, d, k, 2 * d, probabilities, keys)
+          mmoe_softmax_recompute(
+            probabilities, pl + own.queries.lowerBound * heads + h * rows, rows, keys, keys, 0, 0)
+          mmoe_row_dots(dots, dY.pointer + at, y.pointer + at, rows, width, d, d)
+          engine.product(
+            true, false, keys, width, rows,
+            engine.operand(probabilities, rows * keys, scratch: scratch[3][worker]), keys, pd + at, d, beta: beta,
+            dK + d, 2 * d)
+          engine.product(false, true, rows, keys, width, pd + at, d, k + d, 2 * d, dScores, keys)
+          mmoe_softmax_backward(dScores, probabilities, dots, rows, keys, keys)
+          let dS = engine.operand(dScores, rows * keys, scratch: scratch[3][worker])
+          engine.product(false, false, rows, width, keys, alpha: scale, dS, keys, k, 2 * d, dQ.pointer + at, d)
+          engine.product(true, false, keys, width, rows, alpha: scale, dS, keys, pq + at, d, beta: beta, dK, 2 * d)
+        }
       }
       accumulate(dQ, into: slot)
       accumulate(dKV, into: otherSlot)

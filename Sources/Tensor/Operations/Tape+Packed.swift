@@ -122,7 +122,7 @@ extension Tape {
   /// `exp(logScale)`, and every row of one side must find its row of the other side among all.
   ///
   /// - Parameters:
-  ///   - a, b: `[B, d]`; row `i` of one belongs to row `i` of the other.
+  ///   - a, b: `[B, d]`; row `i` of one belongs to row `i` of the other. Of no rows the loss and its gradients are 0.
   ///   - logScale: `[1]`; bounded by the optimizer (`Parameter.largest`), not here, so that it always has a gradient.
   ///   - weight: of this term in the objective.
   /// - Returns: the mean of both sides' cross-entropy, in nats, and the share of rows of both sides that found theirs.
@@ -139,6 +139,7 @@ extension Tape {
     let dCosines = Tensor(uninitialized: [n, n])
     var (loss, right) = (0.0, 0.0)
     timed("contrastive") {
+      guard n > 0 else { return }
       let (pc, pg) = (cosines.pointer, dCosines.pointer)
       engine.product(false, true, n, n, d, u.rows.pointer, d, v.rows.pointer, d, pc, n)
       let side = Tensor(uninitialized: [n, n])
@@ -172,6 +173,10 @@ extension Tape {
       mmoe_scale(pg, pg, scale, n * n)
       for (isTransposed, x, own, other) in [(false, a, u, v), (true, b, v, u)] where x.needsGradient {
         let gradient = Tensor(uninitialized: [n, d])
+        guard n > 0 else {
+          accumulate(gradient, into: x)
+          continue
+        }
         engine.product(isTransposed, false, n, d, n, pg, n, other.rows.pointer, d, gradient.pointer, d)
         // Through y = x / |x|: dx = (dy − y (y · dy)) / |x|.
         for row in 0..<n {

@@ -43,8 +43,10 @@ final class TowerWeights: WeightSource {
   var files: [String] { parts.flatMap(\.source.files) }
   var classes: [String]? { parts.lazy.compactMap(\.source.classes).first }
   var bringsForm: Bool { false }
-  var tokenizerFiles: [String: [UInt8]]? { parts.lazy.compactMap(\.source.tokenizerFiles).first }
-  func tokenizer() throws -> (any Tokenizer)? { try parts.lazy.compactMap { try $0.source.tokenizer() }.first }
+  var tokenizerFiles: [String: [UInt8]]? { text?.tokenizerFiles }
+  func tokenizer() throws -> (any Tokenizer)? { try text?.tokenizer() }
+
+  private var text: (any WeightSource)? { parts.first { $0.modality.name == LanguageModality.name }?.source }
 
   func floats(_ name: String) throws -> [Float] {
     guard let place = places[name] else { preconditionFailure("no array \(name)") }
