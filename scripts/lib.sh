@@ -14,10 +14,13 @@ run_packages=(gnuplot-nox fonts-dejavu-core openmpi-bin)
 language_packages=(wordnet-base)
 # The pictures and names that --task multimodal learns without --data.
 emoji_packages=(fonts-noto-color-emoji unicode-data)
+# Who speaks the names where a model of --task multimodal hears them.
+speech_packages=(espeak-ng)
 # The independent float64 reference of the tests is written in Python; zstd packs text for them; iproute2 limits links.
 # shellcheck disable=SC2034 # used by the scripts
 test_packages=(
   python3-numpy python3-h5py zstd iproute2 shellcheck "${language_packages[@]}" "${emoji_packages[@]}"
+  "${speech_packages[@]}"
 )
 
 # One set of flags for program and tests, so that one build serves both.
@@ -101,6 +104,12 @@ packages_for() {
     *" --data "* | *" --data="*) ;;
     *" --task lm "* | *" --task=lm "*) printf '%s\n' "${language_packages[@]}" ;;
     *" --task multimodal "* | *" --task=multimodal "* | *" data import emoji "*) printf '%s\n' "${emoji_packages[@]}" ;;
+  esac
+  case $line in
+    *" --data "* | *" --data="*) ;;
+    *" data import emoji "*" --speech "* | *pairs-emoji-speech* | *" fusion.modalities="*audio*)
+      printf '%s\n' "${speech_packages[@]}"
+      ;;
   esac
   case $line in *" --svg "* | *" --svg="*) printf 'graphviz\n' ;; esac
 }

@@ -36,6 +36,8 @@ import Testing
     ("train --task lm --data=book.txt", ""),
     ("eval --task multimodal", "fonts-noto-color-emoji unicode-data"),
     ("data import emoji --out x", "fonts-noto-color-emoji unicode-data"),
+    ("data import emoji --speech --out x", "fonts-noto-color-emoji unicode-data espeak-ng"),
+    ("train --task multimodal --preset pairs-emoji-speech", "fonts-noto-color-emoji unicode-data espeak-ng"),
     ("model describe --data x --svg pair.svg", "graphviz"), ("train --task imagenet-subset", ""),
   ]) func installsWhatACommandNeeds(command: String, packages: String) throws {
     let checkout = try ScratchCheckout()

@@ -43,6 +43,30 @@ import Testing
     #expect(try DataPart(PairFolder(path: folder.path)[.train], root: folder.path).digest != part.digest)
   }
 
+  /// Recordings that are longer than a model reads are counted: 0.05 s are 4 frames, behind 8 of silence.
+  @Test func cutRecordingsAreSaid() throws {
+    try write(
+      [
+        #"{"audio": ["0.wav", "1.wav"], "caption": "a", "split": "train"}"#,
+        #"{"audio": "2.wav", "caption": "c", "split": "val"}"#,
+      ], recordings: 3)
+    try folder.write(
+      "1.wav", WAVWriter(form: .float, channels: 2, rate: 8000, note: [1]).bytes([Float](repeating: 0.5, count: 2000)))
+    let pairs = try PairFolder(path: folder.path)
+    func notes(_ frames: Int) throws -> [String] {
+      try PairSet.cutNotes([pairs[.train], pairs[.val]], shapes: ["audio": [1, 8, frames], "image": [3, 4, 4]])
+    }
+    #expect(
+      try notes(12).map { $0.replacing(folder.path, with: "") } == [
+        "recordings cut after 0.06 s: 1 of 3, the first /1.wav"
+      ])
+    #expect(try notes(11)[0].contains("3 of 3") && notes(30).isEmpty)
+    let first = LogMel(try Recording(contentsOf: folder.path + "/0.wav"), bands: 8)
+    #expect(first.frames == 4)
+    try folder.write("1.wav", [1, 2, 3])
+    #expect(try notes(12).isEmpty)
+  }
+
   /// Recordings without a line are passed over with a word where no line has any, and refused where some have.
   @Test func recordingsWithoutLines() throws {
     let lines = ["train", "val"].enumerated().map { #"{"image": "\#($0).png", "caption": "x", "split": "\#($1)"}"# }

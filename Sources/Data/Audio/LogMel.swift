@@ -19,6 +19,11 @@ public struct LogMel: Sendable, Equatable {
   public static let silence: Float = -1
   static let transform = 512
 
+  /// Frames of a recording.
+  ///
+  /// - Parameter samples: at `rate`.
+  static func frames(of samples: Int) -> Int { max(0, samples - window + hop - 1) / hop + 1 }
+
   /// Bands from low to high.
   public let bands: Int
   public let frames: Int
@@ -29,7 +34,7 @@ public struct LogMel: Sendable, Equatable {
   public init(_ recording: Recording, bands: Int) {
     precondition(bands > 0, "\(bands) bands")
     let samples = recording.converted(to: LogMel.rate).samples
-    let frames = max(0, samples.count - LogMel.window + LogMel.hop - 1) / LogMel.hop + 1
+    let frames = LogMel.frames(of: samples.count)
     let bank = MelBank.of(bands)
     var sums = [Double](repeating: 0, count: bands * frames)
     var spectrum = PowerSpectrum()

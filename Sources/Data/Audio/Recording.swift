@@ -1,4 +1,5 @@
 import CSound
+import Foundation
 import MMoEFiles
 
 /// A decoded recording: one channel of samples.
@@ -135,5 +136,31 @@ public struct Recording: Sendable, Equatable {
       throw DataError(
         name, found: "damaged (\(text))", expected: "a WAV recording", remedy: "copy it again from where it came")
     }
+  }
+}
+
+extension Recording {
+  /// Whether a file is so long that a model with `frames` frames of `LogMel` does not hear its end. Only its header is read; a
+  /// file that cannot be decoded, or whose samples are compressed, is not.
+  static func isLonger(_ path: String, thanFrames frames: Int) throws -> Bool {
+    guard let file = FileHandle(forReadingAtPath: path) else { return false }
+    defer { try? file.close() }
+    let bytes = [UInt8]((try? file.read(upToCount: 4096)) ?? Data())
+    func number(_ place: Int, _ count: Int) -> Int { (0..<count).reduce(0) { $0 | Int(bytes[place + $1]) << (8 * $1) } }
+    var (place, rate, frameBytes) = (12, 0, 0)
+    while place + 8 <= bytes.count {
+      let (kind, size) = (bytes[place..<place + 4], number(place + 4, 4))
+      if kind.elementsEqual("fmt ".utf8), place + 24 <= bytes.count {
+        guard [1, 3, 0xFFFE].contains(number(place + 8, 2)) else { return false }
+        (rate, frameBytes) = (number(place + 12, 4), number(place + 20, 2))
+      }
+      if kind.elementsEqual("data".utf8) {
+        guard rate > 0, frameBytes > 0 else { return false }
+        let samples = min(size, try fileSize(path) - place - 8) / frameBytes
+        return LogMel.frames(of: samples * LogMel.rate / rate) > frames
+      }
+      place += 8 + size + size % 2
+    }
+    return false
   }
 }

@@ -62,6 +62,21 @@ public struct PairSet: Sendable {
     }
   }
 
+  /// How many files have more than a model reads of them, such as recordings that are longer; one line for each field with such
+  /// files.
+  ///
+  /// - Parameter shapes: by field, of a model's samples.
+  /// - Throws: `DataError` for a file that cannot be looked at.
+  public static func cutNotes(_ sets: [PairSet], shapes: [String: [Int]]) throws -> [String] {
+    try SampleFormat.registry.values.compactMap { format in
+      guard let room = shapes[format.field].flatMap({ format.room?($0) }) else { return nil }
+      let files = sets.flatMap { $0.items.flatMap { $0[format.field] } }
+      let cut = zip(files, try files.mapInParallel { try room.isCut($0) }).filter(\.1)
+      guard let first = cut.first else { return nil }
+      return "\(format.plural) cut after \(room.text): \(cut.count) of \(files.count), the first \(first.0)"
+    }
+  }
+
   /// Some of the items, in the order of `places`.
   public func selecting(_ places: [Int]) -> PairSet {
     PairSet(split: split, labels: labels, items: places.map { items[$0] })

@@ -8,6 +8,11 @@ extension SampleFormat {
   static let audio = SampleFormat(
     field: "audio", plural: "recordings", kinds: "WAV", allowsSeveral: true, reads: Recording.reads,
     decode: { path, shape in LogMel(try Recording(contentsOf: path), bands: shape[1]) },
+    room: { shape in
+      let frames = shape[2] - Int(LogMelView(bands: 1).onset)
+      let seconds = Double(frames * LogMel.hop + LogMel.window) / Double(LogMel.rate)
+      return ("\((100 * seconds).rounded(.down) / 100) s", { try Recording.isLonger($0, thanFrames: frames) })
+    },
     writer: { shape, settings in
       { sample, random, output in
         guard let mel = sample as? LogMel else { preconditionFailure("a sample of another format") }

@@ -43,16 +43,20 @@ public struct SampleFormat: Sendable {
   public let reads: @Sendable (_ file: String) -> Bool
   /// Decodes a file for a model whose samples have this shape, `[channels, height, width]`. Throws `DataError` naming the file.
   public let decode: @Sendable (_ path: String, _ shape: [Int]) throws -> any DecodedSample
+  /// What a sample of a shape has room for, such as `1.85 s`, and whether a file has more and is cut. Throws `DataError` for a
+  /// file that cannot be looked at. Nil where nothing is cut.
+  public let room: (@Sendable (_ shape: [Int]) -> (text: String, isCut: @Sendable (_ path: String) throws -> Bool))?
   /// Makes a thread's writer of samples of a shape.
   public let writer: @Sendable (_ shape: [Int], _ settings: SampleSettings) -> Writer
 
   public init(
     field: String, plural: String, kinds: String, allowsSeveral: Bool, reads: @escaping @Sendable (String) -> Bool,
     decode: @escaping @Sendable (_ path: String, _ shape: [Int]) throws -> any DecodedSample,
+    room: (@Sendable (_ shape: [Int]) -> (text: String, isCut: @Sendable (_ path: String) throws -> Bool))? = nil,
     writer: @escaping @Sendable (_ shape: [Int], _ settings: SampleSettings) -> Writer
   ) {
     (self.field, self.plural, self.kinds, self.allowsSeveral) = (field, plural, kinds, allowsSeveral)
-    (self.reads, self.decode, self.writer) = (reads, decode, writer)
+    (self.reads, self.decode, self.room, self.writer) = (reads, decode, room, writer)
   }
 
   /// By field. What an item is known by is its first field in this order.

@@ -47,13 +47,15 @@ package struct PairData: TaskData {
     return try trainer.train(vocabularySize: config.vocabulary)
   }
 
-  /// Files that are left out, groups, and captions that are cut.
+  /// Files that are left out, groups, and captions and files that are cut.
   package static func notes(
     _ folder: PairFolder, _ tokenizer: any Tokenizer, _ config: RunConfig, evaluated: Bool
   ) throws -> [String] {
     let sets = evaluated ? [folder[.val]] : DatasetSplit.allCases.map { folder[$0] }
     let cut = try CaptionTokens(tokenizer).cutNote(sets, context: config.model.text.context)
-    return folder.notes + [evaluated ? nil : folder.groupNote, cut].compactMap { $0 }
+    let shapes = config.model.sampledModalities.map { ($0.sample, $0.shape(config.model)) }
+    return try folder.notes + [evaluated ? nil : folder.groupNote, cut].compactMap { $0 }
+      + PairSet.cutNotes(sets, shapes: Dictionary(uniqueKeysWithValues: shapes))
   }
 
   /// The pairs' labels, and after them those that only labeled images have.
