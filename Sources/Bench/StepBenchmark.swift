@@ -78,7 +78,7 @@ public struct StepBenchmark {
   /// - Parameter profiled: whether every operation of the measured steps is timed.
   /// - Throws: `ModelError` for an impossible configuration.
   public func run(engine: Engine, profiled: Bool = false) throws -> Result {
-    let (model, forward) = try subject(engine)
+    let (model, forward) = try config.family.randomStep(config, batch: batch, engine: engine)
     let updater = mode == .train ? Updater(model.parameters, config: optimizer, engine: engine) : nil
 
     let timeline = profiled ? Timeline() : nil
@@ -140,69 +140,6 @@ public struct StepBenchmark {
           computed: choices > 0 ? Double(expertRows) / Double(choices) : 1, steps: steps,
           stepSeconds: times.reduce(0, +) / Double(steps))
       })
-  }
-}
-
-extension StepBenchmark {
-  /// The preset's model, and what runs it with its loss on a batch of random numbers.
-  private func subject(_ engine: Engine) throws -> (any TrainableModel, (ForwardPass) -> Void) {
-    let random = CounterRandom(seed: 1, purpose: .benchmark)
-    switch config.kind {
-    case .vit:
-      let model = try VisionTransformer(config, seed: 1, engine: engine)
-      let vision = config.vision
-      let images = Tensor(uninitialized: [batch, vision.channels, vision.image, vision.image])
-      for i in 0..<images.count { images.pointer[i] = random.normal(UInt64(i)) }
-      let labels = (0..<batch).map { Int32($0 % vision.classes) }
-      return (model, { pass in _ = pass.tape.crossEntropy(model(images, pass), targets: labels) })
-    case .gpt:
-      let model = try GPT(config, seed: 1, engine: engine)
-      let (sequence, vocabulary) = (config.text.context, config.text.vocabulary)
-      let ids = (0...batch * sequence).map {
-        min(Int32(random.uniform(UInt64($0)) * Float(vocabulary)), Int32(vocabulary - 1))
-      }
-      return (
-        model,
-        { pass in
-          _ = model.loss(Array(ids.dropLast()), targets: Array(ids.dropFirst()), sequence: sequence, pass)
-        }
-      )
-    case .multimodal:
-      let model = try MultimodalTransformer(config, seed: 1, engine: engine)
-      let (modalities, text) = (config.sampledModalities, config.text)
-      let samples = Dictionary(
-        uniqueKeysWithValues: modalities.map { modality in
-          let values = Tensor(uninitialized: [batch] + modality.shape(config))
-          for i in 0..<values.count { values.pointer[i] = random.normal(UInt64(i)) }
-          return (modality.name, values)
-        })
-      let ids = (0..<text.context).map { Int32(random.integer(UInt64($0), below: text.vocabulary)) }
-      let sequences = (0..<batch).map { index in
-        PackedSequences.Sequence(modalities.map { .sample($0.name, index) } + [.text(ids)])
-      }
-      return (
-        model,
-        { pass in
-          let tape = pass.tape
-          let states = model(PackedSequences(samples, sequences), pass)
-          _ = model.nextTokenLoss(states, targets: sequences.map(\.text), weight: 1, tape)
-          let pooled = modalities.map { model.pooledRows(states, of: $0.name, tape) }
-          let compared =
-            zip(modalities, pooled).map { model.embeddings($1, of: $0.name, tape) }
-            + [model.textEmbeddings(states, of: Array(sequences.indices), tape)]
-          for a in compared.indices {
-            for b in compared.indices where b > a {
-              _ = model.contrastiveLoss(compared[a], compared[b], weight: 1, tape)
-            }
-          }
-          for (modality, rows) in zip(modalities, pooled) {
-            guard let logits = model.classLogits(rows, of: modality.name, tape) else { continue }
-            _ = tape.crossEntropy(logits, targets: sequences.indices.map { Int32($0 % modality.classes(config)) })
-          }
-        }
-      )
-    default: preconditionFailure("no step of the kind \(config.kind.rawValue)")
-    }
   }
 }
 

@@ -3,24 +3,27 @@ import MMoEReport
 import MMoERuns
 import MMoETrain
 
-struct CaptionCommand: ParsableCommand {
+struct CaptionCommand: RunsOnRanks {
   static let configuration = CommandConfiguration(
-    commandName: "caption", abstract: "Say what pictures show, with a model of images and texts.")
+    commandName: "caption", abstract: "Say what pictures show and recordings hold, with a multimodal model.")
 
-  @Argument(help: "PNG files.") var images: [String]
+  @Argument(help: "PNG or WAV files.") var files: [String]
   @OptionGroup var source: CheckpointOption
   @OptionGroup var compute: ThreadsOption
+  @OptionGroup var team: TeamOption
   @OptionGroup var format: JSONOnlyOption
 
   func run() throws {
+    try team.start.launch()
     var options = CaptionSession.Options()
-    (options.checkpoint, options.images) = (source.checkpoint, images)
+    (options.checkpoint, options.files) = (source.checkpoint, files)
     (options.threads, options.printsJSON) = (compute.threads, format.json)
+    options.expertParallel = team.expertParallel ?? 0
     try CaptionSession(options).run()
   }
 }
 
-struct RetrieveCommand: ParsableCommand {
+struct RetrieveCommand: RunsOnRanks {
   static let configuration = CommandConfiguration(
     commandName: "retrieve", abstract: "Find what fits a text, a picture or a recording, of every other modality.",
     discussion: """
@@ -38,6 +41,7 @@ struct RetrieveCommand: ParsableCommand {
   @Option(help: "Answers to show of each modality.") var count = 10
   @Option(help: "The contact sheet, a PNG file.") var out = OutputPath(RetrieveSession.Options().sheet)
   @OptionGroup var compute: ThreadsOption
+  @OptionGroup var team: TeamOption
   @OptionGroup var format: JSONOption
 
   func validate() throws {
@@ -62,6 +66,8 @@ struct RetrieveCommand: ParsableCommand {
     if let query { options.query = .text(query) }
     (options.count, options.sheet) = (count, try out.file("--out"))
     (options.threads, options.printsJSON) = (compute.threads, format.json)
+    options.expertParallel = team.expertParallel ?? 0
+    try team.start.launch()
     try RetrieveSession(options).run()
   }
 }

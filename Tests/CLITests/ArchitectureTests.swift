@@ -37,7 +37,7 @@ import Testing
         "Models", ground,
         [
           "Config", "Costs", "Routing", "Pass", "Layers", "Routers", "Balance", "MoE", "Backbone", "Modality", "Vision",
-          "Language", "Audio", "Multimodal", ".", "Architecture",
+          "Language", "Audio", "Multimodal", "Architecture",
         ]),
       Module("HDF5", ["CHDF5", "MMoEFiles"]),
       Module(

@@ -168,7 +168,7 @@ import TinyRuns
   @Test func isAnalyzedAndCounted() throws {
     let (task, config) = try task([])
     let probed = try #require(task as? any ProbedTask)
-    let found = try RoutingAnalysis.measure(probed, config.model, samples: 6, engine: Engine(threads: 2))
+    let found = try RoutingAnalysis.measure(probed, config.model, Probe(samples: 6, engine: Engine(threads: 2)))
     let modality = try #require(found.labels.first { $0.name == "modality" })
     #expect(modality.count == 3 && modality.describe(2) == "touch")
     #expect(modality.values.count { $0 == 2 } > 0)

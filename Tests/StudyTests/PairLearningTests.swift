@@ -233,15 +233,15 @@ import TinyRuns
     let output = TextBuffer()
     var options = CaptionSession.Options()
     options.checkpoint = outcome.checkpoint
-    options.images = [PairLearningTests.data.folder("0.png")]
+    options.files = [PairLearningTests.data.folder("0.png")]
     options.printsJSON = true
-    try CaptionSession(options, output: output).run()
+    try CaptionSession(options, CommandSinks(output: output, errors: TextBuffer())).run()
     #expect(output.text.contains("\"caption\""))
     var query = RetrieveSession.Options()
     (query.checkpoint, query.query, query.images) = (scratch("run"), .text("red and blue"), PairLearningTests.data.path)
     (query.sheet, query.count) = (scratch("sheet.png"), 3)
     let lines = TextBuffer()
-    try RetrieveSession(query, output: lines).run()
+    try RetrieveSession(query, CommandSinks(output: lines, errors: TextBuffer())).run()
     #expect(lines.text.contains("best 3 of 24"))
     #expect(try RGBImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
   }

@@ -75,7 +75,8 @@ extension RunConfig {
       "what the model reads: language and some of \(ModalityTable.registry.names.filter { $0 != "language" }.joined(separator: ", "))"
     ).only(.multimodal),
     .choice(
-      "fusion.captions", \.model.fusion.captions, "a caption is learned after each sample alone, or after all of its item"
+      "fusion.captions", \.model.fusion.captions,
+      "a caption is learned after each sample alone, or after all of its item"
     ).only(.multimodal),
     .choice("fusion.text_pooling", \.model.fusion.textPooling, "what stands for a text where it is compared").only(
       .multimodal),

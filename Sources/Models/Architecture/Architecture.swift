@@ -21,7 +21,7 @@ package struct Architecture: Sendable {
   package init(_ config: ModelConfig, training: Bool = true) throws {
     try config.validate()
     var walk = ArchitectureWalk(training: training)
-    try walk.addModel(config)
+    try config.family.add(config, to: &walk)
     self.init(walk)
   }
 

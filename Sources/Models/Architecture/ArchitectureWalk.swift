@@ -1,7 +1,7 @@
 /// The walk over a model's blocks that makes its list of operations. It goes as a forward pass does: a route departs the moment
 /// its source exists (`Backbone`), its experts run at the end of its block (`MoELayer`). What stands before and after the blocks
-/// is in `ArchitectureWalk+Ends.swift`.
-struct ArchitectureWalk {
+/// is in the families (`ModelFamily`).
+package struct ArchitectureWalk {
   private struct State: Hashable {
     let block: Int
     let site: RouteSource.Site

@@ -3,7 +3,8 @@ import MMoEFiles
 /// Every modality there is.
 public enum ModalityTable {
   /// What `fusion.modalities` takes.
-  public static let registry = Registry<any Modality>("modality", [VisionModality(), LanguageModality(), AudioModality()])
+  public static let registry = Registry<any Modality>(
+    "modality", [VisionModality(), LanguageModality(), AudioModality()])
 }
 
 extension Registry where Value == any Modality {

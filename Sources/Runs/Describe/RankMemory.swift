@@ -102,7 +102,9 @@ struct RankMemory {
   private static func inputBytes(_ model: ModelConfig) -> Double {
     let pixels = Double(model.vision.channels * model.vision.image * model.vision.image * 4)
     let tokens = Double(model.text.context * 8)
-    let samples = model.kind == .multimodal ? model.sampledModalities.reduce(0) { $0 + Double($1.shape(model).reduce(4, *)) } : pixels
+    let samples =
+      model.kind == .multimodal
+      ? model.sampledModalities.reduce(0) { $0 + Double($1.shape(model).reduce(4, *)) } : pixels
     return (model.kind.readsImages ? samples : 0) + (model.kind.readsText ? tokens : 0)
   }
 }

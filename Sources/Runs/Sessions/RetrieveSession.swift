@@ -29,6 +29,8 @@ public struct RetrieveSession {
     /// Where the contact sheet of pictures goes.
     public var sheet = "retrieved.png"
     public var threads: Int?
+    /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
+    public var expertParallel = 0
     public var printsJSON = false
     public init() {}
   }
@@ -44,26 +46,25 @@ public struct RetrieveSession {
   }
 
   private let options: Options
-  private let output: any TextSink
-  private let human: any TextSink
+  private let sinks: CommandSinks
 
-  public init(
-    _ options: Options, output: any TextSink = StandardStream.output, errors: any TextSink = StandardStream.error
-  ) {
-    (self.options, self.output) = (options, output)
-    human = options.printsJSON ? errors : output
-  }
+  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// Prints the best answers of every modality, and draws pictures among them on one.
   ///
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws {
-    let loaded = try LoadedPairModel(options.checkpoint, threads: options.threads)
-    let embedder = PairEmbedder(model: loaded.model, tokens: loaded.tokens, engine: loaded.engine, batch: 64)
+  public func run() throws { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, retrieve) }
+
+  private func retrieve(_ run: CommandRun) throws {
+    let human = run.human
+    let loaded = try LoadedPairModel(
+      options.checkpoint, threads: options.threads, expertParallel: options.expertParallel, run)
+    let embedder = PairEmbedder(
+      model: loaded.model, tokens: loaded.tokens, engine: loaded.engine, batch: 64, team: loaded.team)
     let query = try vector(of: options.query, loaded, embedder)
     var fields: [String: JSONValue] = [:]
     var total = 0
-    let galleries = try self.galleries(loaded, embedder)
+    let galleries = try self.galleries(loaded, embedder, run)
     for gallery in galleries {
       let found = zip(gallery.members, gallery.vectors).map {
         (member: $0, similarity: PairEmbedder.similarity(query, $1))
@@ -79,8 +80,10 @@ public struct RetrieveSession {
         human.line("\(place + 1)  \(HumanFormat.fixed(Double(one.similarity), 3))  \(one.member)")
       }
       if gallery.field == VisionModality().sample {
-        let sheet = try ContactSheet().image(best.map { try RGBImage(contentsOf: $0.member) }).png()
-        try DurableFile.write(sheet, to: options.sheet)
+        if run.world.rank == 0 {
+          let sheet = try ContactSheet().image(best.map { try RGBImage(contentsOf: $0.member) }).png()
+          try DurableFile.write(sheet, to: options.sheet)
+        }
         human.line("\(options.sheet): the best \(best.count) of \(gallery.members.count) pictures")
         fields["sheet"] = .string(options.sheet)
       }
@@ -94,7 +97,7 @@ public struct RetrieveSession {
     case .file(_, let path): fields["query"] = .string(path)
     }
     (fields["gallery"], fields["checkpoint"]) = (.int(total), .string(loaded.file))
-    output.line(JSONValue.object(fields).line)
+    run.output.line(JSONValue.object(fields).line)
   }
 
   private func vector(of query: Query, _ loaded: LoadedPairModel, _ embedder: PairEmbedder) throws -> [Float] {
@@ -122,21 +125,14 @@ public struct RetrieveSession {
   private func vectors(
     of files: [String], _ modality: any SampledModality, _ loaded: LoadedPairModel, _ embedder: PairEmbedder
   ) throws -> [[Float]] {
-    guard let format = SampleFormat.registry[modality.sample] else {
-      throw TrainError(
-        loaded.file, found: "samples called \(modality.sample)", expected: SampleFormat.registry.listing,
-        remedy: "register how their files are read")
-    }
-    let shape = modality.shape(loaded.model.config)
-    return try stride(from: 0, to: files.count, by: embedder.batch).flatMap { start in
+    try stride(from: 0, to: files.count, by: embedder.batch).flatMap { start in
       let part = Array(files[start..<min(start + embedder.batch, files.count)])
-      return embedder.samples(
-        try format.samples(part, shape: shape, normalization: loaded.normalization), of: modality.name)
+      return try embedder.samples(loaded.samples(part, of: modality), of: modality.name)
     }
   }
 
   /// All that can answer: the pictures of a folder, or what the validation part of pairs has of the other modalities.
-  private func galleries(_ loaded: LoadedPairModel, _ embedder: PairEmbedder) throws -> [Gallery] {
+  private func galleries(_ loaded: LoadedPairModel, _ embedder: PairEmbedder, _ run: CommandRun) throws -> [Gallery] {
     let config = loaded.model.config
     let asked: String? = if case .file(let field, _) = options.query { field } else { nil }
     func gallery(_ modality: any SampledModality, _ files: [String]) throws -> Gallery {
@@ -152,7 +148,7 @@ public struct RetrieveSession {
       }
       return [try gallery(vision, RetrieveSession.pictures(in: images))]
     }
-    let set = try pairs(loaded)
+    let set = try pairs(loaded, run)
     var galleries = try config.sampledModalities.filter { $0.sample != asked }.compactMap { modality -> Gallery? in
       let files = set.items.flatMap { $0[modality.sample] }
       return files.isEmpty ? nil : try gallery(modality, files)
@@ -171,10 +167,12 @@ public struct RetrieveSession {
     return galleries
   }
 
-  private func pairs(_ loaded: LoadedPairModel) throws -> PairSet {
+  private func pairs(_ loaded: LoadedPairModel, _ run: CommandRun) throws -> PairSet {
     let config = loaded.checkpoint.info.config
     let choice = try DataChoice(options.data, for: loaded.checkpoint)
-    let path = try choice.path ?? ProjectHome.filling { try BuiltInPairs.prepare(for: config, sink: human) }
+    let path = try run.firstRankFirst {
+      try choice.path ?? ProjectHome.filling { try BuiltInPairs.prepare(for: config, sink: run.human) }
+    }
     return try PairFolder(path: path, validationShare: config.text.validationShare)[.val]
   }
 

@@ -1,4 +1,5 @@
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// Captions, token by token: always the most probable one.
@@ -7,22 +8,21 @@ package struct CaptionGenerator {
   package let tokens: CaptionTokens
   package let engine: Engine
 
-  package init(model: MultimodalTransformer, tokens: CaptionTokens, engine: Engine) {
-    self.model = model
-    self.tokens = tokens
-    self.engine = engine
+  /// The ranks that share out the model's experts, all of which say the same; nil = this process has all experts.
+  package let team: RankTeam?
+
+  package init(model: MultimodalTransformer, tokens: CaptionTokens, engine: Engine, team: RankTeam? = nil) {
+    (self.model, self.tokens, self.engine, self.team) = (model, tokens, engine, team)
   }
 
   /// What the model says about samples.
   ///
   /// - Parameter samples: modalities, and of each a sample `[1, …]`.
   /// - Throws: `DataError` when the tokenizer does not know an id of the model; `TrainError` for logits that are not finite.
-  package func caption(
-    _ samples: [(modality: String, values: Tensor)], coordinator: (any PassCoordinator)? = nil
-  ) throws -> String {
+  package func caption(_ samples: [(modality: String, values: Tensor)]) throws -> String {
     let cache = model.makeCache()
     func pass() -> ForwardPass {
-      ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+      ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
     }
     for sample in samples { model.read(sample.values, of: sample.modality, cache, pass()) }
     let sampler = TokenSampler(SamplingOptions(temperature: 0))
@@ -30,7 +30,9 @@ package struct CaptionGenerator {
     var next = tokens.border
     while ids.count < model.config.text.context - 1 {
       let logits = model.next([next], position: ids.count, cache, pass())
-      next = try sampler.next(logits, history: [], position: ids.count)
+      let own = try sampler.next(logits, history: [], position: ids.count)
+      // One rank decides for all: ranks that went on with different tokens would wait for each other.
+      next = team?.agreed(own) ?? own
       if next == tokens.border || Int(next) >= tokens.tokenizer.vocabularySize { break }
       ids.append(next)
     }

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEModels
+import MMoEParallel
 import MMoETensor
 
 /// Samples and texts where a model compares them, as unit vectors.
@@ -10,11 +11,13 @@ package struct PairEmbedder {
   /// Sequences of a pass.
   package let batch: Int
 
-  package init(model: MultimodalTransformer, tokens: CaptionTokens, engine: Engine, batch: Int) {
-    self.model = model
-    self.tokens = tokens
-    self.engine = engine
-    self.batch = batch
+  /// The ranks that share out the model's experts; every one embeds all. Nil = this process has all experts.
+  package let team: RankTeam?
+
+  package init(
+    model: MultimodalTransformer, tokens: CaptionTokens, engine: Engine, batch: Int, team: RankTeam? = nil
+  ) {
+    (self.model, self.tokens, self.engine, self.batch, self.team) = (model, tokens, engine, batch, team)
   }
 
   /// A pass's task for gates that know one: comparing, or the next tokens of texts.
@@ -24,7 +27,7 @@ package struct PairEmbedder {
   ///
   /// - Throws: what `beforeBatch` throws, such as for a signal.
   package func texts(
-    _ ids: [[Int32]], coordinator: (any PassCoordinator)? = nil, beforeBatch: () throws -> Void
+    _ ids: [[Int32]], beforeBatch: () throws -> Void
   ) rethrows -> (vectors: [[Float]], loss: Double, count: Int) {
     var vectors: [[Float]] = []
     var (loss, count) = (0.0, 0)
@@ -32,7 +35,7 @@ package struct PairEmbedder {
       try beforeBatch()
       let part = ids[start..<min(start + batch, ids.count)]
       for task in tasks {
-        let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+        let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
         let states = model(
           PackedSequences(images: nil, part.map { .init(text: [tokens.border] + $0, task: task.rawValue) }), pass)
         if task == tasks[0] {
@@ -48,10 +51,8 @@ package struct PairEmbedder {
   }
 
   /// `[n, embedding]` of samples `[n, …]` of a modality.
-  package func samples(
-    _ values: Tensor, of modality: String, coordinator: (any PassCoordinator)? = nil
-  ) -> [[Float]] {
-    let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+  package func samples(_ values: Tensor, of modality: String) -> [[Float]] {
+    let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
     let states = model(
       PackedSequences(
         [modality: values],

@@ -16,10 +16,10 @@ extension PairLearning {
         loss: found.captionLoss, metrics: [("caption_loss", found.captionLoss)], count: found.indices.count,
         skipped: validation.set.count - found.indices.count)
     }
-    let embedder = PairEmbedder(model: fused, tokens: tokens, engine: engine, batch: microBatch)
+    let embedder = PairEmbedder(model: fused, tokens: tokens, engine: engine, batch: microBatch, team: team)
     // The losses of texts are those of the first captions, as with images.
     let alone = try embedder.texts(
-      found.indices.map { validation.captions[$0][0] }, coordinator: team, beforeBatch: { try Interrupt.check(team) })
+      found.indices.map { validation.captions[$0][0] }, beforeBatch: { try Interrupt.check(team) })
     var metrics: [(name: String, value: Double)] = [
       ("caption_loss", found.captionLoss), ("language_loss", alone.loss / Double(max(alone.count, 1))),
     ]
@@ -95,11 +95,11 @@ extension PairLearning {
   }
 
   private func addCaptions(_ batch: PairBatch, to found: inout Found) throws {
-    let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine)
+    let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine, team: team)
     for (name, places) in captionSources(batch) {
       for (place, samples) in places {
         found.captions[name, default: []].append(
-          (item: batch.indices[place], text: try generator.caption(samples, coordinator: team)))
+          (item: batch.indices[place], text: try generator.caption(samples)))
       }
     }
   }
@@ -133,7 +133,7 @@ extension PairLearning {
       let inside = Set(members)
       let texts = members.flatMap { index in validation.captions[index].map { (item: index, ids: $0) } }
       let textVectors = try embedder.texts(
-        texts.map(\.ids), coordinator: team, beforeBatch: { try Interrupt.check(team) }
+        texts.map(\.ids), beforeBatch: { try Interrupt.check(team) }
       ).vectors
       var sides = vectors.mapValues { side in side.filter { inside.contains($0.item) } }
       sides[LanguageModality.name] = zip(texts, textVectors).map { (item: $0.item, vector: $1) }
@@ -177,7 +177,7 @@ extension PairLearning {
         let read = try validation.source.samples(
           modality.sample, part, normalization: config.data.pixelNormalization)
         guard !read.places.isEmpty else { continue }
-        let own = embedder.samples(read.values, of: modality.name, coordinator: team)
+        let own = embedder.samples(read.values, of: modality.name)
         vectors[modality.name, default: []] += zip(read.places, own).map { (item: part[$0].item, vector: $1) }
       }
     }
@@ -208,9 +208,9 @@ extension PairLearning {
     (options.rank, options.ranks, options.batchSize) = (0, 1, min(4, validation.set.count))
     let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)
     guard let batch = try loader.next(), let source = captionSources(batch).first else { return nil }
-    let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine)
+    let generator = CaptionGenerator(model: fused, tokens: tokens, engine: engine, team: team)
     return try source.places.map { place, samples in
-      let said = try generator.caption(samples, coordinator: team)
+      let said = try generator.caption(samples)
       let known = validation.set.items[batch.indices[place]].captions[0]
       return "\(String(reflecting: known)) → \(String(reflecting: said))"
     }.joined(separator: ", ")

@@ -17,9 +17,11 @@ extension PairLearning: ProbedTask {
       )
     }
     let places = spread(samples, over: part.set.count)
+    var options = options(.none)
+    (options.rank, options.ranks) = (0, 1)
     let loader = try PairLoader(
       PairSource(part.set.selecting(places), shapes: part.source.shapes, policy: config.data.onBadImage),
-      captions: places.map { part.captions[$0] }, options: options(.none), order: .evaluation)
+      captions: places.map { part.captions[$0] }, options: options, order: .evaluation)
     let vision = config.model.vision
     let side = vision.image / vision.patch
     let modalities = Dictionary(

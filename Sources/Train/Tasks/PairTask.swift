@@ -19,7 +19,8 @@ extension TaskKind {
     },
     open: { request in
       try PairData(
-        request.path ?? BuiltInPairs.prepare(for: request.config, sink: request.sink), request.config, attachments: request.attachments,
+        request.path ?? BuiltInPairs.prepare(for: request.config, sink: request.sink), request.config,
+        attachments: request.attachments,
         known: request.known?["labels"], request.sink)
     },
     survey: { path, config in try DataSurvey.pairs(path, &config) })

@@ -38,7 +38,9 @@ public struct TaskKind: Sendable {
   ///   - open: looks at the data of a run.
   ///   - survey: what `--dry-run` says of data at a path; it makes nothing and lets the model's ends follow the data.
   public init(
-    name: String, summary: String, dataForm: String, model: ModelKind, defaultPreset: String, metrics: @escaping @Sendable (ModelConfig) -> TaskMetrics, open: @escaping @Sendable (DataRequest) throws -> any TaskData,
+    name: String, summary: String, dataForm: String, model: ModelKind, defaultPreset: String,
+    metrics: @escaping @Sendable (ModelConfig) -> TaskMetrics,
+    open: @escaping @Sendable (DataRequest) throws -> any TaskData,
     survey: @escaping @Sendable (_ path: String, _ config: inout RunConfig) throws -> DataSurvey
   ) {
     (self.name, self.summary, self.dataForm, self.model) = (name, summary, dataForm, model)

@@ -11,7 +11,8 @@ extension TaskKind {
       TaskMetrics(
         unit: "tokens", best: ("loss", higherIsBetter: false, isShare: false),
         headlines: [
-          Headline("perplexity", "perplexity", isShare: false), Headline("bits_per_byte", "bits a byte", isShare: false),
+          Headline("perplexity", "perplexity", isShare: false),
+          Headline("bits_per_byte", "bits a byte", isShare: false),
         ])
     },
     open: { request in
