@@ -79,6 +79,7 @@ import TinyRuns
     moe.sources=1:attention | moe.variant=hierarchical
     moe.experts=8 | | moe.groups=none
     moe.groups=vision:1,language:1,shared:2
+    moe.gate=modality
     moe.identity_experts=1
     moe.hidden=24
     moe.every=1
@@ -175,6 +176,9 @@ import TinyRuns
     "model.vocabulary", "model.classes",
     // They never change a result; image tasks alone decode files, of which some may be broken.
     "data.workers", "data.cache_mb", "data.on_bad_image",
+    // These pairs have images and captions alone; `NewModalityTests` and `ModalityTests` show what others do.
+    "fusion.modalities", "fusion.captions", "model.audio_mels", "model.audio_frames", "model.audio_patch_mels",
+    "model.audio_patch_frames",
   ]
 
   /// Groups that the loop and the engine read, none of which depends on the task.

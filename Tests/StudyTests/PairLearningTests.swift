@@ -128,6 +128,7 @@ import TinyRuns
   /// The same bits for any number of threads, and after an interruption.
   @Test(arguments: [
     [], PairLearningTests.towers, ["moe.task_routing=true", "objective.uncertainty=true"],
+    ["moe.groups=vision:2@24,language:1,shared:1@40", "moe.gate=modality", "lora.rank=2"],
   ]) func resumesWithTheSameBits(settings: [String]) throws {
     let scratch = ScratchFolder()
     try train(settings, into: scratch("whole"))

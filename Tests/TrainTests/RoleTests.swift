@@ -36,7 +36,7 @@ import Testing
           ["model.tied_head=false", "objective.uncertainty=true", "moe.task_routing=true"],
           [
             "fusion.kind=late", "model.pre_norm=true", "model.class_token=true", "fusion.cross_blocks=2",
-            "moe.groups=vision:4,language:4", "moe.balance=none",
+            "moe.groups=none", "moe.balance=none",
           ],
         ]
       }

@@ -124,8 +124,10 @@ extension RunConfig {
     .int("moe.experts", \.model.moe.experts, range: 1...16384, "routed experts of a layer"),
     .optionalString(
       "moe.groups", \.model.moe.groups,
-      "named groups of the experts, such as vision:4,language:2,shared:2; a token enters its modality's and shared"
+      "named groups of the experts, such as vision:4@96,language:2,shared:2; a token enters its modality's and shared; @ = their hidden width"
     ).only(.multimodal),
+    .choice("moe.gate", \.model.moe.gate, "weights of a gate for all tokens, or for each modality its own").only(
+      .multimodal),
     .int(
       "moe.identity_experts", \.model.moe.identityExperts, range: 0...16384,
       "choices beside the experts that return their input and cost nothing"),

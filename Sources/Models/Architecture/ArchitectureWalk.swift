@@ -177,12 +177,18 @@ package struct ArchitectureWalk {
     }
     let isShared = call.route > 0 && moe.oneGate
     let choices = RouterTable.meanChoices(route.k, moe, training: isTraining)
-    var gate = ModelOperation.product(
-      "gate", rows: rows, in: d, out: moe.choices, bias: false, isFloat32: true, sharesWeights: isShared,
-      keeps: 2 * moe.choices + route.k)
-    gate.forward.floats.row += Double(2 * moe.choices) + 2 * choices
-    gate.backward.floats.row += Double(3 * moe.choices) + choices
-    add(gate, of: call)
+    let kinds = moe.gate == .modality ? config.modalities.map { $0.rows(config) } : [rows]
+    for own in kinds {
+      if kinds.count > 1 { add(.packing(rows: own, to: own, width: d), of: call) }
+      var gate = ModelOperation.product(
+        "gate", rows: own, in: d, out: moe.choices, bias: false, isFloat32: true, sharesWeights: isShared,
+        keeps: 2 * moe.choices + route.k)
+      gate.forward.floats.row += Double(2 * moe.choices) + 2 * choices
+      gate.backward.floats.row += Double(3 * moe.choices) + choices
+      add(gate, of: call)
+      if kinds.count > 1 { add(.packing(rows: own, to: rows, width: moe.choices), of: call) }
+    }
+    for _ in kinds.dropFirst() { add(.sum(rows: rows, width: moe.choices), of: call) }
     if moe.taskRouting {
       let table = isShared ? 0 : FusionConfig.Task.allCases.count * moe.choices
       let moved = 2 * moe.choices
@@ -224,14 +230,21 @@ package struct ArchitectureWalk {
     let isFirstOfBank = index == moe.firstBlock || config.bank(of: index) != config.bank(of: index - moe.every)
     for call in own {
       let k = variant.routes[call.route].k
-      // A choice may be an identity: counted is the most a token can meet.
-      add(
-        .mlp(
-          "experts", rows: rows, width: d, hidden: config.expertHidden, activation: config.activation,
-          bias: config.bias, residual: false, stored: isFirstOfBank && call.route == 0 ? moe.experts : 0,
-          groups: moe.experts, k: k, choices: RouterTable.meanChoices(k, moe, training: isTraining), keeps: d,
-          rank: stack.rank(.experts)),
-        of: call)
+      // A choice may be an identity: counted is the most a token can meet, of several widths the largest.
+      let choices = RouterTable.meanChoices(k, moe, training: isTraining)
+      let widest = config.expertStacks.map(\.hidden).max()
+      for own in config.expertStacks {
+        if own.name != nil { add(.packing(rows: rows, to: rows, width: 2 * d), of: call) }
+        add(
+          .mlp(
+            "experts", rows: rows, width: d, hidden: own.hidden, activation: config.activation,
+            bias: config.bias, residual: false,
+            stored: isFirstOfBank && call.route == 0 ? own.experts.count : 0, groups: own.experts.count,
+            k: own.hidden == widest ? k : 0, choices: choices * config.share(of: own), keeps: d,
+            rank: stack.rank(.experts)),
+          of: call)
+        if own.name != nil && own.experts.lowerBound > 0 { add(.sum(rows: rows, width: d), of: call) }
+      }
     }
     for call in own {
       // The last sum is the block's output, which is kept.
@@ -260,6 +273,18 @@ package struct ArchitectureWalk {
 }
 
 extension ModelConfig {
+  /// Share of a sample's choices that go to a stack of experts, where every token takes the widest that it may.
+  fileprivate func share(of stack: (name: String?, experts: Range<Int>, hidden: Int)) -> Double {
+    guard stack.name != nil, let groups = moe.groups.flatMap({ try? ExpertGroups($0) }) else { return 1 }
+    let stacks = expertStacks
+    let own = modalities.filter { modality in
+      let allowed = groups.allowed(modality.name)
+      let open = stacks.filter { $0.experts.contains { allowed[$0] } }
+      return open.max { $0.hidden < $1.hidden }?.experts == stack.experts
+    }
+    return Double(own.reduce(0) { $0 + $1.rows(self) }) / Double(tokens)
+  }
+
   /// Pairs of a position and one that it sees, in one sample. Causal: position t sees t + 1 of them.
   fileprivate var visiblePairs: Double {
     let text = kind.readsText ? Double(text.context) : 0

@@ -16,6 +16,14 @@ public enum CoefficientInput: String, CaseIterable, Sendable, Codable {
   case current
 }
 
+/// Whose tokens a gate's weights serve.
+public enum GateKind: String, CaseIterable, Sendable, Codable {
+  /// All tokens'.
+  case shared
+  /// Those of one modality: each has weights of its own (ERNIE 4.5's modality-isolated routing).
+  case modality
+}
+
 /// The mixture-of-experts part of a model.
 public struct MoEConfig: Sendable, Equatable {
   /// A name of the variant table: dense, top1, top2, …, shared, scmoe, scmoe2, dgmoe, hierarchical.
@@ -27,7 +35,10 @@ public struct MoEConfig: Sendable, Equatable {
   /// Routed experts of a layer.
   public var experts = 8
   /// Named groups of the experts, such as `vision:4,language:2,shared:2`; nil = every token may take every expert.
+  /// `vision:4@96` says how wide a group's experts are.
   public var groups: String?
+  /// Whether all modalities share the weights of a gate.
+  public var gate = GateKind.shared
   /// Further choices of the gate that return their input, weighted: tokens that need no expert cost none
   /// (LongCat-Flash's zero-computation experts). Numbered after the experts.
   public var identityExperts = 0

@@ -111,6 +111,12 @@ public struct ModelConfig: Sendable, Equatable {
   public var headWidth: Int { width / heads }
   public var mlpHidden: Int { hidden == 0 ? 4 * width : hidden }
   public var expertHidden: Int { moe.hidden == 0 ? mlpHidden : moe.hidden }
+  /// The experts of a bank as stacks of one width each; one, without a name, where all are as wide.
+  package var expertStacks: [(name: String?, experts: Range<Int>, hidden: Int)] {
+    let stacks = moe.groups.flatMap { try? ExpertGroups($0) }?.stacks(standard: expertHidden) ?? []
+    guard stacks.count > 1 else { return [(nil, 0..<moe.experts, stacks.first?.hidden ?? expertHidden)] }
+    return stacks.map { ($0.name, $0.experts, $0.hidden ?? expertHidden) }
+  }
   /// Factor on the initial deviation of layers that write to the residual stream: 1 / √(2 layers) in language models,
   /// so that its variance does not grow with depth (GPT-2).
   public var residualScale: Double { kind.scalesResidualsByDepth ? 1 / Double(2 * layers).squareRoot() : 1 }

@@ -3,7 +3,9 @@ import MMoETensor
 
 /// A linear gate in float32 and the router that chooses by its logits.
 package final class Gate {
-  package let weight: Parameter
+  package var weight: Parameter { weights[0] }
+  /// One for all tokens, or one for those of each modality, in the order of the model's.
+  private let weights: [Parameter]
   /// `[tasks, choices]`; nil where a gate does not know its task.
   private let taskTable: Parameter?
   private let router: any Router
@@ -14,9 +16,14 @@ package final class Gate {
   /// Nil = every token may take every expert.
   private let groups: ExpertGroups?
 
-  /// - Parameter config: validated with the model.
-  package init(_ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int) {
-    weight = store.weight(path + ".weight", .router, [config.choices, width])
+  /// - Parameters:
+  ///   - config: validated with the model.
+  ///   - modalities: of the model, where it has several.
+  package init(
+    _ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int, modalities: [String] = []
+  ) {
+    let names = config.gate == .modality ? modalities.map { ".\($0)" } : [""]
+    weights = names.map { store.weight(path + $0 + ".weight", .router, [config.choices, width]) }
     taskTable =
       config.taskRouting
       ? store.table(
@@ -51,7 +58,7 @@ package final class Gate {
     tags: TokenTags = TokenTags(), _ pass: ForwardPass
   ) -> Routing {
     let tape = pass.tape
-    let logits = tape.linear(x, weight: weight, dtype: .float32, name: "gate")
+    let logits = logits(x, tags.modalities, tape)
     if let taskTable, let tasks = tags.tasks { tape.addTableRows(logits, taskTable, rows: tasks) }
     let allowed = tags.modalities.map { modalities in modalities.names.map(allowedExperts) }
     if groups != nil, let allowed, let modalities = tags.modalities {
@@ -82,6 +89,20 @@ package final class Gate {
     return Routing(choice: choice, plan: plan)
   }
 
+  private func logits(_ x: Tensor, _ modalities: TokenModalities?, _ tape: Tape) -> Tensor {
+    func product(_ x: Tensor, _ weight: Parameter) -> Tensor {
+      tape.linear(x, weight: weight, dtype: .float32, name: "gate")
+    }
+    guard weights.count > 1, let modalities else { return product(x, weight) }
+    var sum: Tensor?
+    for (kind, weight) in weights.enumerated() {
+      let rows = modalities.of.indices.filter { modalities.of[$0] == kind }.map(Int32.init)
+      let own = tape.placeRows(product(tape.selectRows(x, rows), weight), at: rows, of: x.rows)
+      sum = sum.map { tape.add($0, own) } ?? own
+    }
+    return sum!
+  }
+
   /// Adds the balance and z-losses of one call to the objective.
   ///
   /// - Parameter sums: of the step's whole batch.
@@ -101,11 +122,11 @@ package final class Gate {
   fileprivate func observe(_ sums: RoutingSums, allowed: [[Bool]]?) { router.observe(sums, allowed: allowed) }
 
   /// Parameters on which nothing depends.
-  var unreached: [Parameter] { learns ? [] : [weight] + [taskTable].compactMap { $0 } }
+  var unreached: [Parameter] { learns ? [] : weights + [taskTable].compactMap { $0 } }
 
   /// Moves the router's state. Called once after each optimizer step.
   package func afterStep() {
-    if !weight.isFrozen { router.afterStep() }
+    if weights.contains(where: { !$0.isFrozen }) { router.afterStep() }
   }
 
   /// Whether tokens of a modality may take each choice.

@@ -53,7 +53,8 @@ package final class MoELayer {
         gates.append(gates[0])
       } else {
         let name = index == 0 ? ".gate" : ".gate\(index + 1)"
-        gates.append(Gate(store, path + name, width: width, config: config, k: route.k))
+        gates.append(
+          Gate(store, path + name, width: width, config: config, k: route.k, modalities: model.fusion.modalities))
       }
     }
     self.gates = gates

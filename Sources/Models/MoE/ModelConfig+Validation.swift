@@ -56,6 +56,9 @@ extension ModelConfig {
     try require(
       !modalities.isEmpty || moe.groups == nil,
       "moe.groups is \(moe.groups ?? ""), but model.kind \(kind.rawValue) has one modality; use model.kind=multimodal")
+    try require(
+      moe.gate == .shared || !modalities.isEmpty,
+      "moe.gate is \(moe.gate.rawValue), but model.kind \(kind.rawValue) has one modality; use moe.gate=shared")
     guard moe.variant != "dense" else { return }
     let variant = try MoEVariant.resolve(moe)
     try require(moe.experts >= 1, "moe.experts is \(moe.experts); at least 1 is needed")
@@ -115,6 +118,10 @@ extension ModelConfig {
     }
     try require(
       text.positions == .learned, "model.positions is \(text.positions.rawValue) with fusion.kind=late; use learned")
+    try require(
+      moe.gate == .shared,
+      "moe.gate is \(moe.gate.rawValue), but with fusion.kind=late every tower has gates of its own; use moe.gate=shared"
+    )
     if let groups = try moe.groups.map({ try ExpertGroups($0) }) {
       let extra = groups.groups.first { !fusion.modalities.contains($0.name) }
       try require(

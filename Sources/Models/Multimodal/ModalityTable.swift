@@ -33,7 +33,9 @@ extension ModelConfig {
     tower.kind = modality is any SampledModality ? .vit : .gpt
     (tower.fusion, tower.moe.groups) = (FusionConfig(), nil)
     if let groups = moe.groups.flatMap({ try? ExpertGroups($0) }) {
-      tower.moe.experts = groups.groups.first { $0.name == modality.name }?.experts.count ?? 0
+      let own = groups.groups.first { $0.name == modality.name }
+      tower.moe.experts = own?.experts.count ?? 0
+      if let hidden = own?.hidden { tower.moe.hidden = hidden }
     }
     modality.shape(tower: &tower, of: self)
     if tower.kind == .vit { tower.towerRows = modality.rows(self) }

@@ -46,6 +46,12 @@ public final class RankTeam: PassCoordinator {
       throw ParallelError(
         field: "parallel.expert", found: "\(group), which does not divide \(name)", remedy: "choose a divisor")
     }
+    guard group == 1 || model.towers.allSatisfy({ $0.expertStacks.count == 1 }) else {
+      throw ParallelError(
+        field: "parallel.expert", found: "\(group) for moe.groups \(model.moe.groups ?? ""), of several widths",
+        expected: "1: experts of several widths are not shared out",
+        remedy: "set parallel.expert=1, give all groups one width, or use fusion.kind=late")
+    }
     grid = try ProcessGrid(world, expertParallel: group)
     queue = ExchangeQueue(grid.expertGroup, engine: engine)
     dispatcher = ExpertParallelDispatcher(queue, wire: options.wire, engine: engine)
@@ -65,7 +71,8 @@ public final class RankTeam: PassCoordinator {
   public static func expertRanks(_ wanted: Int, of ranks: Int, _ model: ModelConfig) -> Int {
     guard wanted == 0 else { return wanted }
     // Of every tower's bank each rank has as many.
-    let shareable = model.moe.variant == "dense" ? 1 : model.towers.map(\.moe.experts).reduce(0, greatestCommonDivisor)
+    let isWhole = model.moe.variant == "dense" || model.towers.contains { $0.expertStacks.count > 1 }
+    let shareable = isWhole ? 1 : model.towers.map(\.moe.experts).reduce(0, greatestCommonDivisor)
     return ProcessGrid.largestGroup(ranks: ranks, experts: shareable)
   }
 

@@ -31,10 +31,13 @@ public struct ExpertShare: Sendable, Equatable {
   public let local: Range<Int>
   /// Experts of the whole bank.
   public let total: Int
+  /// Those of the bank that the array is of: all, or neighbors of one width.
+  public let stack: Range<Int>
 
-  public init(local: Range<Int>, of total: Int) {
+  public init(local: Range<Int>, of total: Int, stack: Range<Int>? = nil) {
     self.local = local
     self.total = total
+    self.stack = stack ?? 0..<total
   }
 }
 

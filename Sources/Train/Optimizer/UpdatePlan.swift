@@ -98,7 +98,7 @@ public struct UpdatePlan {
     _ parameters: [Parameter], _ isFrozen: (Parameter, String) -> Bool
   ) throws {
     for parameter in parameters {
-      guard let share = parameter.experts, share.local.count < share.total else { continue }
+      guard let share = parameter.experts, share.local.count < share.stack.count else { continue }
       let trained = CheckpointLayout.pieces(of: parameter, allExperts: true).map { !isFrozen(parameter, $0.name) }
       let ranks = stride(from: 0, to: share.total, by: share.local.count).map { first in
         trained[first..<min(first + share.local.count, share.total)].contains(true)

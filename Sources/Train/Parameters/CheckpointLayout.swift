@@ -39,10 +39,12 @@ package struct CheckpointLayout {
       ]
     }
     let count = parameter.count / parameter.shape[0]
-    let experts = allExperts ? 0..<share.total : share.local
+    let experts = allExperts ? share.stack : share.local
+    // Of several stacks each has a name, which an expert's number makes needless.
+    let rest = path[marker.upperBound...].split(separator: "/").suffix(2).joined(separator: "/")
     return experts.map { expert in
       Piece(
-        path: path[..<marker.upperBound] + number(expert) + "/" + path[marker.upperBound...],
+        path: path[..<marker.upperBound] + number(expert) + "/" + rest,
         shape: Array(parameter.shape.dropFirst()), offset: (expert - experts.lowerBound) * count, count: count,
         expert: expert)
     }

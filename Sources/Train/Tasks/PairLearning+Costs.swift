@@ -8,7 +8,7 @@ extension PairLearning {
     pair.text.context = max(1, 1 + captions.reduce(0) { $0 + $1.count } / max(captions.count, 1))
     var text = pair.textTower
     if pair.fusion.kind == .early { text = pair }
-    (text.kind, text.moe.groups, text.moe.taskRouting) = (.gpt, nil, false)
+    (text.kind, text.moe.groups, text.moe.taskRouting, text.moe.gate) = (.gpt, nil, false, .shared)
     if text.moe.balance == "entropy" { text.moe.balance = "none" }
     func step(_ config: ModelConfig) throws -> Double { try ModelCosts(config).trainingFLOPs }
     /// A sample of each of these modalities, with texts of a length.

@@ -106,8 +106,10 @@ final class ExpertFile: @unchecked Sendable {
       guard let marker = parameter.path.range(of: ".experts.") else { continue }
       let bank = parameter.path[..<marker.lowerBound] + ".experts"
       let pieces = CheckpointLayout.pieces(of: parameter)
-      var places = banks[String(bank)] ?? pieces.map { _ in ExpertPlace() }
-      for (expert, piece) in pieces.enumerated() {
+      let count = parameter.experts?.total ?? pieces.count
+      var places = banks[String(bank)] ?? Array(repeating: ExpertPlace(), count: count)
+      for piece in pieces {
+        guard let expert = piece.expert else { continue }
         let offset = try checkpoint.fileOffset(of: piece)
         places[expert].slices.append(
           .init(
