@@ -57,7 +57,8 @@ extension ConfigEntry {
 
   /// One of a registry's names.
   public static func name(
-    _ key: String, _ path: WritableKeyPath<Root, String> & Sendable, of names: [String], _ summary: String
+    _ key: String, _ path: WritableKeyPath<Root, String> & Sendable,
+    of names: @autoclosure @escaping @Sendable () -> [String], _ summary: String
   ) -> Self { Self(key, path, .name(of: names), summary) }
 
   /// A whole number, or `none`.

@@ -1,9 +1,21 @@
 /// One type of value: how it is described, read from what the user wrote, and written back.
 package struct ConfigKind<Value: Sendable>: Sendable {
   /// Completes "expected …", such as "an integer from 1 to 8".
-  let expected: String
+  var expected: String { describe() }
+  /// Asked each time: a registry's names may have become more.
+  private let describe: @Sendable () -> String
   let parse: @Sendable (ConfigInput) throws(ConfigMismatch) -> Value
   let render: @Sendable (Value) -> RenderedValue
+}
+
+extension ConfigKind {
+  init(
+    expected: @autoclosure @escaping @Sendable () -> String,
+    parse: @escaping @Sendable (ConfigInput) throws(ConfigMismatch) -> Value,
+    render: @escaping @Sendable (Value) -> RenderedValue
+  ) {
+    (describe, self.parse, self.render) = (expected, parse, render)
+  }
 }
 
 /// A value as text: `plain` is what `--set key=…` takes, `yaml` what stands in a YAML file.
@@ -110,10 +122,10 @@ extension ConfigKind where Value == String {
 
 extension ConfigKind where Value == String {
   /// One of these names.
-  package static func name(of names: [String]) -> Self {
+  package static func name(of names: @escaping @Sendable () -> [String]) -> Self {
     ConfigKind(
-      expected: alternatives(names),
-      parse: { input throws(ConfigMismatch) in try chosen(input, among: names) },
+      expected: alternatives(names()),
+      parse: { input throws(ConfigMismatch) in try chosen(input, among: names()) },
       render: { RenderedValue($0, yaml: yamlText($0)) })
   }
 }
@@ -121,10 +133,10 @@ extension ConfigKind where Value == String {
 extension ConfigKind
 where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
   package static var choice: Self {
-    let names = Value.allCases.map(\.rawValue)
-    return ConfigKind(
-      expected: alternatives(names),
+    ConfigKind(
+      expected: alternatives(Value.allCases.map(\.rawValue)),
       parse: { input throws(ConfigMismatch) in
+        let names = Value.allCases.map(\.rawValue)
         guard let value = Value(rawValue: try chosen(input, among: names)) else { throw ConfigMismatch() }
         return value
       },

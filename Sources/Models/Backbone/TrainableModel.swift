@@ -12,6 +12,13 @@ public protocol TrainableModel: AnyObject {
   func afterStep()
 }
 
+/// What a network without routers and without state of its own has nothing to say to.
+extension TrainableModel {
+  public var buffers: [(path: String, value: Tensor)] { [] }
+  public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { [] }
+  public func afterStep() {}
+}
+
 /// Parameters on which no loss of a configuration depends.
 public struct UnreachedParameters {
   public let parameters: [Parameter]

@@ -1,10 +1,11 @@
+import MMoEFiles
 import MMoETensor
 
 /// A loss that judges how one gate's tokens are spread over the experts, of the step's whole batch.
 ///
-/// A balance loss is one file with one conformer, and a line in `BalanceTable`. What it needs added up over ranks and
+/// A balance loss is one file with one conformer, and a line in `BalanceTable`, or a registration from outside of the package. What it needs added up over ranks and
 /// micro-batches it gives as a vector, which travels with the other sums of the gate's call.
-package protocol BalanceLoss {
+public protocol BalanceLoss: SendableMetatype {
   /// What `moe.balance` calls it.
   static var name: String { get }
   /// Checks that a model can have it.
@@ -29,40 +30,52 @@ package protocol BalanceLoss {
 }
 
 extension BalanceLoss {
-  package static func validate(_ model: ModelConfig) throws {}
-  package static func judgesWholeBatches(unevenParts: Bool) -> Bool { true }
-  package func measure(_ call: GatedCall, _ engine: Engine) -> [Double] { [] }
+  public static func validate(_ model: ModelConfig) throws {}
+  public static func judgesWholeBatches(unevenParts: Bool) -> Bool { true }
+  public func measure(_ call: GatedCall, _ engine: Engine) -> [Double] { [] }
 }
 
 /// One call of a gate on one part of the batch, as losses see it.
-package struct GatedCall {
-  let choice: GateChoice
+public struct GatedCall {
+  public let choice: GateChoice
   /// `[T, choices]` before and after noise.
-  let logits, noisyLogits: Tensor
+  public let logits, noisyLogits: Tensor
   /// Standard deviation of the noise; 0 = none.
-  let noise: Float
-  let tags: TokenTags
+  public let noise: Float
+  public let tags: TokenTags
   /// Which experts tokens of each modality may take; nil = of one modality.
-  let allowed: [[Bool]]?
+  public let allowed: [[Bool]]?
 }
 
 /// Every balance loss there is.
-package enum BalanceTable {
-  private static var all: [any BalanceLoss.Type] {
-    [
+public enum BalanceTable {
+  private static let registry: Registry<any BalanceLoss.Type> = {
+    let types: [any BalanceLoss.Type] = [
       AllChoicesBalance.self, FirstChoiceBalance.self, ImportanceLoadBalance.self, EntropyBalance.self,
       SequenceBalance.self,
     ]
+    return Registry("balance loss", types.map { ($0.name, $0) })
+  }()
+
+  /// Adds a balance loss of one's own, before a configuration that names it is read.
+  ///
+  /// - Throws: `RegistryError` for a name that is taken or that a configuration cannot have.
+  public static func register(_ loss: any BalanceLoss.Type) throws(RegistryError) {
+    guard loss.name != "none" else {
+      throw RegistryError(
+        field: "the balance loss none", found: "the word for no loss", expected: "another name")
+    }
+    try registry.register(loss.name, loss)
   }
 
   /// What `moe.balance` takes.
-  package static var names: [String] { all.map { $0.name } + ["none"] }
+  package static var names: [String] { registry.names + ["none"] }
 
   /// The loss that a configuration names; nil = none.
   /// - Throws: `ModelError` for an unknown name.
   package static func loss(_ config: MoEConfig) throws -> (any BalanceLoss.Type)? {
     guard config.balance != "none" else { return nil }
-    guard let loss = all.first(where: { $0.name == config.balance }) else {
+    guard let loss = registry[config.balance] else {
       throw ModelError("moe.balance is '\(config.balance)'; valid are \(names.joined(separator: ", "))")
     }
     return loss

@@ -74,17 +74,60 @@ public struct Route: Sendable, Equatable {
 /// `out = h + [shared expert](norm(h)) + Σ_routes Σ_{e ∈ top-k(gate(source))} p_e · Expert_e(norm(source))`.
 ///
 /// Every architecture of arXiv 2404.05019 is one value. Forward and backward pass, the moment at which a route may
-/// start and must be back, checkpoints and logs follow from it. A new variant is a new line in `table`.
+/// start and must be back, checkpoints and logs follow from it. A new variant is a new line in `shipped`; a program outside
+/// of the package registers its own.
 public struct MoEVariant: Sendable, Equatable {
   public let name: String
   public let summary: String
   public let sharedExpert: Bool
   public let routes: [Route]
 
+  public init(name: String, summary: String, sharedExpert: Bool, routes: [Route]) {
+    (self.name, self.summary, self.sharedExpert, self.routes) = (name, summary, sharedExpert, routes)
+  }
+
+  /// What a configuration makes of a name; `shortcut` is the source that `moe.position` names.
+  private typealias Form = @Sendable (_ config: MoEConfig, _ shortcut: RouteSource) -> MoEVariant
+
   /// Every fixed variant; `top<k>` with another k is made by `resolve`.
+  private static let registry: Registry<Form> = {
+    let names = shipped(MoEConfig(), shortcut: .position2).map(\.name)
+    return Registry(
+      "variant",
+      names.enumerated().map { index, name in (name, { shipped($0, shortcut: $1)[index] }) })
+  }()
+
+  /// Adds a variant of one's own, before a configuration that names it is read.
   ///
-  /// - Parameter shortcut: the source that `moe.position` names.
-  static func table(_ config: MoEConfig, shortcut: RouteSource) -> [MoEVariant] {
+  /// - Throws: `RegistryError` for a name that is taken; `ModelError` for routes that no block can have.
+  public static func register(_ variant: MoEVariant) throws {
+    func require(_ condition: Bool, _ field: String, _ found: String, _ expected: String) throws {
+      guard !condition else { return }
+      throw ModelError(field: "\(field) of the variant \(variant.name)", found: found, expected: expected)
+    }
+    let routes = variant.routes
+    try require((1...8).contains(routes.count), "the routes", "\(routes.count)", "1 to 8 of them")
+    try require(
+      Set(routes.map(\.source)).count == routes.count, "the sources", "\(routes.map(\.source.description))",
+      "each of them once")
+    for route in routes {
+      try require(route.k >= 1, "the choices of the route from \(route.source)", "\(route.k)", "at least 1")
+      try require(
+        route.source.blocksBack >= 0 && (route.source.blocksBack > 0 || route.source == .current), "a source",
+        "\(route.source)", "a state that comes before the block's experts")
+    }
+    for (index, route) in routes.enumerated() where route.avoidsPreviousRoute {
+      try require(
+        index > 0 && routes[index - 1].source < route.source, "route \(index)",
+        "one that avoids the choice of the route before it", "such a route with an earlier source before it")
+    }
+    try require(
+      variant.name != "dense" && !(variant.name.hasPrefix("top") && Int(variant.name.dropFirst(3)) != nil), "the name",
+      "'\(variant.name)'", "another one than dense and top<k>")
+    try registry.register(variant.name) { _, _ in variant }
+  }
+
+  private static func shipped(_ config: MoEConfig, shortcut: RouteSource) -> [MoEVariant] {
     [
       MoEVariant(
         name: "top1", summary: "one routed expert a token", sharedExpert: false,
@@ -115,11 +158,11 @@ public struct MoEVariant: Sendable, Equatable {
   }
 
   /// All variants with the default options, for listings and tests.
-  public static var all: [MoEVariant] { table(MoEConfig(), shortcut: .position2) }
+  public static var all: [MoEVariant] { registry.values.map { $0(MoEConfig(), .position2) } }
 
   /// The names that `moe.variant` takes, for help and errors.
   public static var listing: String {
-    (["dense", "top<k>"] + all.map(\.name).filter { !$0.hasPrefix("top") }).joined(separator: ", ")
+    (["dense", "top<k>"] + registry.names.filter { !["top1", "top2", "top3"].contains($0) }).joined(separator: ", ")
   }
 
   /// The value that a configuration names.
@@ -129,8 +172,7 @@ public struct MoEVariant: Sendable, Equatable {
     guard (1...3).contains(config.position) else {
       throw ModelError(field: "moe.position", found: "\(config.position)", remedy: "use 1, 2 or 3")
     }
-    let variants = table(config, shortcut: positions[config.position - 1])
-    if let variant = variants.first(where: { $0.name == config.variant }) { return variant }
+    if let form = registry[config.variant] { return form(config, positions[config.position - 1]) }
     if config.variant.hasPrefix("top"), let k = Int(config.variant.dropFirst(3)), k >= 1 {
       return MoEVariant(
         name: config.variant, summary: "\(k) routed experts a token", sharedExpert: false,

@@ -37,7 +37,7 @@ public final class GPT: TrainableModel {
   ///
   /// - Parameters: ids: B · T of them, below the vocabulary; sequence: T, at most the context.
   /// - Returns: `[B · T, d]`, what the head reads.
-  public func callAsFunction(_ ids: [Int32], sequence: Int, _ pass: ForwardPass) -> Tensor {
+  package func callAsFunction(_ ids: [Int32], sequence: Int, _ pass: ForwardPass) -> Tensor {
     let x = embedding(ids, sequence: sequence, pass.tape)
     return norm(backbone(x, sequence: sequence, pass), pass.tape)
   }
@@ -48,7 +48,7 @@ public final class GPT: TrainableModel {
   ///   - ids: B · T tokens; targets: as many next tokens, −1 where none counts.
   ///   - divisor: as in `Tape.crossEntropy`.
   /// - Returns: the mean loss over counted tokens, and each token's loss, in nats.
-  public func loss(
+  package func loss(
     _ ids: [Int32], targets: [Int32], over divisor: Double? = nil, sequence: Int, _ pass: ForwardPass
   ) -> (mean: Double, losses: [Float]) {
     head.loss(
@@ -56,10 +56,10 @@ public final class GPT: TrainableModel {
   }
 
   /// Logits `[rows, V]` of rows that `callAsFunction` gave.
-  public func logits(_ rows: Tensor, _ tape: Tape) -> Tensor { head.logits(rows, tape) }
+  package func logits(_ rows: Tensor, _ tape: Tape) -> Tensor { head.logits(rows, tape) }
 
   /// Caches for one sequence of at most the context.
-  public func makeCaches() -> [BlockCache] {
+  package func makeCaches() -> [BlockCache] {
     (0..<config.layers).map { _ in
       BlockCache(
         capacity: config.text.context, columns: config.keyValueHeads * config.headWidth)
@@ -71,9 +71,48 @@ public final class GPT: TrainableModel {
   /// - Parameters:
   ///   - ids: the tokens that follow those in the caches; together at most the context.
   ///   - caches: of `makeCaches()`; the tokens are added.
-  public func next(_ ids: [Int32], caches: [BlockCache], _ pass: ForwardPass) -> Tensor {
+  package func next(_ ids: [Int32], caches: [BlockCache], _ pass: ForwardPass) -> Tensor {
     let x = embedding(ids, sequence: ids.count, first: caches[0].count, pass.tape)
     return head.lastLogits(norm(backbone(x, sequence: ids.count, caches: caches, pass), pass.tape), pass.tape)
+  }
+
+  /// Adds the mean cross-entropy of the next tokens to the pass's objective, for programs outside of the package.
+  ///
+  /// - Parameters:
+  ///   - ids: B windows of `sequence` tokens; targets: as many next tokens, −1 where none counts.
+  /// - Returns: the mean loss over counted tokens, in nats.
+  /// - Throws: `ModelError` for numbers that do not fit; what a router outside of the package throws.
+  public func loss(of ids: [Int32], targets: [Int32], sequence: Int, pass: ForwardPass) throws -> Double {
+    try requireIDs(ids, sequence: sequence)
+    guard targets.count == ids.count, targets.allSatisfy({ $0 >= -1 && $0 < config.text.vocabulary }) else {
+      throw ModelError(
+        field: "the targets of \(ids.count) tokens", found: "\(targets.count) numbers",
+        expected: "as many, each from -1 to \(config.text.vocabulary - 1)")
+    }
+    let mean = loss(ids, targets: targets, sequence: sequence, pass).mean
+    try pass.tape.requireNoFailure()
+    return mean
+  }
+
+  /// Logits `[B · T, V]` of the tokens that follow each of B windows' tokens, for programs outside of the package.
+  ///
+  /// - Throws: as `loss(of:targets:sequence:pass:)`.
+  public func logits(of ids: [Int32], sequence: Int, pass: ForwardPass) throws -> Tensor {
+    try requireIDs(ids, sequence: sequence)
+    let result = logits(self(ids, sequence: sequence, pass), pass.tape)
+    try pass.tape.requireNoFailure()
+    return result
+  }
+
+  private func requireIDs(_ ids: [Int32], sequence: Int) throws {
+    guard sequence >= 1, sequence <= config.text.context, !ids.isEmpty, ids.count % sequence == 0 else {
+      throw ModelError(
+        field: "the windows of a language model", found: "\(ids.count) tokens in windows of \(sequence)",
+        expected: "whole windows of at most the context, \(config.text.context)")
+    }
+    if let odd = ids.first(where: { $0 < 0 || $0 >= config.text.vocabulary }) {
+      throw ModelError(field: "a token", found: "\(odd)", expected: "0 to \(config.text.vocabulary - 1)")
+    }
   }
 
   public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { backbone.unreached }

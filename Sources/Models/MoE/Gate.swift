@@ -13,6 +13,7 @@ package final class Gate {
   /// Nil = none.
   private let balance: (any BalanceLoss)?
   let config: MoEConfig
+  private let k: Int
   /// Nil = every token may take every expert.
   private let groups: ExpertGroups?
 
@@ -38,7 +39,7 @@ package final class Gate {
     } catch {
       preconditionFailure("a gate whose configuration was not validated: \(error)")
     }
-    self.config = config
+    (self.config, self.k) = (config, k)
     groups = config.groups.flatMap { try? ExpertGroups($0) }
   }
 
@@ -66,10 +67,10 @@ package final class Gate {
     }
     let noise = gateNoise(shape: logits.shape, block: block, route: route, tags, pass)
     let noisy = noise.map { tape.add(logits, $0) } ?? logits
-    let decision = router.choose(
-      RouterInput(
-        logits: noisy, exclude: exclude,
-        capacityFactor: pass.isTraining ? config.capacityFactor : config.evalCapacityFactor), tape)
+    let input = RouterInput(
+      logits: noisy, exclude: exclude,
+      capacityFactor: pass.isTraining ? config.capacityFactor : config.evalCapacityFactor)
+    let decision = decide(input, tape)
     let choice = decision.choice
     let plan = tape.timed("plan") {
       DispatchPlan(
@@ -127,6 +128,18 @@ package final class Gate {
   /// Moves the router's state. Called once after each optimizer step.
   package func afterStep() {
     if weights.contains(where: { !$0.isFrozen }) { router.afterStep() }
+  }
+
+  private func decide(_ input: RouterInput, _ tape: Tape) -> RouterDecision {
+    do {
+      let decision = try router.choose(input, tape)
+      try decision.require(input.logits, router: config.router)
+      return decision
+    } catch {
+      // A router from outside of the package: the pass goes on, and whoever began it throws.
+      tape.fail(error)
+      return .void(input.logits, k: k)
+    }
   }
 
   /// Whether tokens of a modality may take each choice.

@@ -26,10 +26,11 @@ final class RouteInFlight {
 /// The mixture-of-experts part of a block: gates, experts, shared expert and how they are joined, as the variant's
 /// value says. The shortcut is visible as call order: `begin` runs when a route's source exists, `operatorDone` after
 /// every operator of the backbone until the route's slot has come, `finish` at the end of the block.
-package final class MoELayer {
+public final class MoELayer {
   package let variant: MoEVariant
   let config: MoEConfig
   let block: Int
+  let width: Int
   private let gates: [Gate]
   package let experts: Experts
   private let shared: FeedForward?
@@ -46,7 +47,7 @@ package final class MoELayer {
     config = model.moe
     self.variant = variant
     self.block = block
-    let width = model.width
+    width = model.width
     var gates: [Gate] = []
     for (index, route) in variant.routes.enumerated() {
       if index > 0 && config.oneGate {
@@ -197,7 +198,7 @@ package final class MoELayer {
   var unreached: [Parameter] { gates.flatMap(\.unreached) }
 
   /// Moves the routers' state; called after each optimizer step.
-  func afterStep() {
+  public func afterStep() {
     for (index, gate) in gates.enumerated() where index == 0 || !config.oneGate { gate.afterStep() }
   }
 

@@ -15,14 +15,65 @@ public final class ParameterStore {
   /// Whether parameters are shapes alone, without memory.
   private let describes: Bool
 
-  package init(
-    engine: Engine, seed: UInt64?, initStd: Double, lora: LoRAConfig = LoRAConfig(), describes: Bool = false
+  /// - Parameters:
+  ///   - seed: of the random values; nil leaves weights unset.
+  ///   - initStd: standard deviation of weights; 0 = 1 / √(fan-in).
+  ///   - describes: parameters are shapes alone, without memory.
+  public init(
+    engine: Engine, seed: UInt64?, initStd: Double = 0.02, lora: LoRAConfig = LoRAConfig(), describes: Bool = false
   ) {
     self.lora = lora
     self.describes = describes
     self.engine = engine
     self.seed = seed
     self.initStd = initStd
+  }
+
+  /// What a parameter of one's own starts from.
+  public enum InitialValues {
+    /// Normal with the store's standard deviation times `scale`; with weight decay.
+    case normal(scale: Double)
+    /// One value, such as a bias's; without weight decay.
+    case constant(Float)
+  }
+
+  /// A parameter of a layer outside of the package.
+  ///
+  /// - Parameter path: in the model and in checkpoints, such as `blocks.1.scale`.
+  /// - Throws: `ModelError` for a path that is taken, or axes below 1.
+  public func parameter(
+    _ path: String, _ role: ParameterRole, _ shape: [Int], _ initial: InitialValues
+  ) throws(ModelError) -> Parameter {
+    try requireNew(path, shape)
+    return switch initial {
+    case .normal(let scale): weight(path, role, shape, scale: scale)
+    case .constant(let value): constant(path, role, shape, value)
+    }
+  }
+
+  /// - Throws: `ModelError` for a path that something has, or that could not be one.
+  func requireFree(_ path: String) throws(ModelError) {
+    let parts = path.split(separator: ".", omittingEmptySubsequences: false)
+    guard
+      parts.allSatisfy({ part in
+        !part.isEmpty && part.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+      })
+    else {
+      throw ModelError(
+        field: "the path of a parameter", found: "'\(path)'", expected: "letters, digits and '_' between dots")
+    }
+    let taken = parameters.map(\.path) + buffers.map(\.path)
+    guard !taken.contains(where: { $0 == path || $0.hasPrefix(path + ".") || path.hasPrefix($0 + ".") }) else {
+      throw ModelError(
+        field: "the path '\(path)'", found: "taken, or part of another one's", expected: "one of its own")
+    }
+  }
+
+  private func requireNew(_ path: String, _ shape: [Int]) throws(ModelError) {
+    try requireFree(path)
+    guard !shape.isEmpty, shape.allSatisfy({ $0 >= 1 }) else {
+      throw ModelError(field: "the shape of \(path)", found: "\(shape)", expected: "axes of at least 1")
+    }
   }
 
   /// A weight with normal values, `[…, out, in]`; decays.
@@ -82,8 +133,8 @@ public final class ParameterStore {
         decays: false, largest: largest))
   }
 
-  /// Untrained state of one axis.
-  func buffer(_ path: String, count: Int) -> Tensor {
+  /// Untrained state of one axis: zeros that are saved with the model. A router's path is below that of its gate.
+  public func buffer(_ path: String, count: Int) -> Tensor {
     let tensor = Tensor.zeros([count])
     buffers.append((path, tensor))
     return tensor

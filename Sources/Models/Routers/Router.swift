@@ -2,9 +2,9 @@ import MMoETensor
 
 /// How tokens and experts find each other: scores from the gate's logits, and a choice by them.
 ///
-/// A router is one file with one conformer, and a line in `RouterTable`. What a choice becomes — queues, rows, exchanges,
+/// A router is one file with one conformer, and a line in `RouterTable`, or a registration from outside of the package. What a choice becomes — queues, rows, exchanges,
 /// experts read from a file, losses, reports — is the same for all of them.
-package protocol Router: AnyObject {
+public protocol Router: AnyObject, SendableMetatype {
   /// What `moe.router` calls it.
   static var name: String { get }
   /// The settings that may be other than at their defaults with it; others are refused. A router that only serves timing takes
@@ -27,8 +27,8 @@ package protocol Router: AnyObject {
   ///   - path: of the gate.
   ///   - k: choices of a token.
   init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int)
-  /// Chooses; differentiable in the logits.
-  func choose(_ input: RouterInput, _ tape: Tape) -> RouterDecision
+  /// Chooses; differentiable in the logits. Throws where it cannot; the pass is then void.
+  func choose(_ input: RouterInput, _ tape: Tape) throws -> RouterDecision
   /// `[choices]`, added to the scores for the choice alone; nil where there is none.
   var selectionBias: Tensor? { get }
   /// Notes what one training call chose.
@@ -42,26 +42,26 @@ package protocol Router: AnyObject {
 }
 
 extension Router {
-  package static var learns: Bool { true }
-  package static func validate(_ model: ModelConfig, _ variant: MoEVariant) throws {}
-  package static func meanChoices(_ k: Int, capacityFactor: Double, experts: Int) -> Double { Double(k) }
-  package var selectionBias: Tensor? { nil }
-  package func observe(_ sums: RoutingSums, allowed: [[Bool]]?) {}
-  package func afterStep() {}
+  public static var learns: Bool { true }
+  public static func validate(_ model: ModelConfig, _ variant: MoEVariant) throws {}
+  public static func meanChoices(_ k: Int, capacityFactor: Double, experts: Int) -> Double { Double(k) }
+  public var selectionBias: Tensor? { nil }
+  public func observe(_ sums: RoutingSums, allowed: [[Bool]]?) {}
+  public func afterStep() {}
 }
 
 /// What a router decides from.
-package struct RouterInput {
+public struct RouterInput {
   /// `[T, choices]`, with noise in training; `Tape.foreignLogit` where a token may not take an expert.
-  let logits: Tensor
+  public let logits: Tensor
   /// `[T]`, one expert that each token may not take.
-  let exclude: [Int32]?
+  public let exclude: [Int32]?
   /// Of this pass, training or evaluation; 0 = none.
-  let capacityFactor: Double
+  public let capacityFactor: Double
 }
 
 /// What a router decided for one batch.
-package struct RouterDecision {
+public struct RouterDecision {
   let choice: GateChoice
   /// Of the experts' queues that the choices go through; 0 = all choices are kept.
   let capacityFactor: Double
@@ -69,6 +69,37 @@ package struct RouterDecision {
   var mostRows: Int? = nil
   /// Entropy of the tokens' distributions over experts, summed, in nats.
   let entropy: Double
+}
+
+extension RouterDecision {
+  /// A choice whose probabilities are a softmax of logits, through queues of the pass's capacity.
+  ///
+  /// - Parameter logits: those of the softmax; nil = the input's.
+  public init(_ choice: GateChoice, of input: RouterInput, logits: Tensor? = nil, _ tape: Tape) {
+    self.init(
+      choice: choice, capacityFactor: input.capacityFactor,
+      entropy: choice.softmaxEntropy(logits ?? input.logits, tape))
+  }
+
+  /// - Throws: `ModelError` unless it is one for these logits.
+  func require(_ logits: Tensor, router: String) throws {
+    guard choice.tokens == logits.rows, choice.expertCount == logits.columns else {
+      throw ModelError(
+        field: "the choice of the router \(router)",
+        found: "one of \(choice.expertCount) experts for \(choice.tokens) tokens",
+        expected: "\(logits.columns) experts and \(logits.rows) tokens")
+    }
+  }
+
+  /// What stands for the decision of a router that failed: no weight is a number, so that no figure can come of it.
+  static func void(_ logits: Tensor, k: Int) -> RouterDecision {
+    let (tokens, count) = (logits.rows, logits.columns)
+    let choice = GateChoice(
+      experts: (0..<tokens * k).map { Int32($0 % k) }, gates: Tensor(repeating: .nan, shape: [tokens, k]),
+      probabilities: Tensor(repeating: .nan, shape: [tokens, count]),
+      logSumExp: Tensor(repeating: .nan, shape: [tokens]), tokens: tokens, expertCount: count, k: k)
+    return RouterDecision(choice: choice, capacityFactor: 0, entropy: .nan)
+  }
 }
 
 extension GateChoice {

@@ -1,16 +1,28 @@
+import MMoEFiles
+
 /// Every router there is.
-package enum RouterTable {
-  private static var all: [any Router.Type] {
-    [SoftmaxRouter.self, SigmoidRouter.self, ExpertChoiceRouter.self, UniformRouter.self]
+public enum RouterTable {
+  private static let registry: Registry<any Router.Type> = {
+    let types: [any Router.Type] = [
+      SoftmaxRouter.self, SigmoidRouter.self, ExpertChoiceRouter.self, UniformRouter.self,
+    ]
+    return Registry("router", types.map { ($0.name, $0) })
+  }()
+
+  /// Adds a router of one's own, before a configuration that names it is read.
+  ///
+  /// - Throws: `RegistryError` for a name that is taken or that a configuration cannot have.
+  public static func register(_ router: any Router.Type) throws(RegistryError) {
+    try registry.register(router.name, router)
   }
 
   /// What `moe.router` takes.
-  package static var names: [String] { all.map { $0.name } }
+  package static var names: [String] { registry.names }
 
   /// The router that a configuration names.
   /// - Throws: `ModelError` for an unknown name.
   package static func router(_ config: MoEConfig) throws -> any Router.Type {
-    guard let router = all.first(where: { $0.name == config.router }) else {
+    guard let router = registry[config.router] else {
       throw ModelError("moe.router is '\(config.router)'; valid are \(names.joined(separator: ", "))")
     }
     return router
@@ -24,12 +36,12 @@ package enum RouterTable {
 
   /// The routers that have a use for a setting.
   fileprivate static func users(of setting: RouterSetting) -> [String] {
-    all.filter { $0.settings.contains(setting) }.map { $0.name }
+    registry.values.filter { $0.settings.contains(setting) }.map { $0.name }
   }
 }
 
 /// A setting that not every router has a use for.
-package enum RouterSetting: CaseIterable {
+public enum RouterSetting: CaseIterable, Sendable {
   case renormalization, selectionBias, expertGroups, neighborGroups, scale, zLoss, identityExperts, batchPriority,
     exclusion, balance
 

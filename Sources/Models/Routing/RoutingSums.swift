@@ -1,10 +1,10 @@
 /// What one call of a gate adds up over the ranks and micro-batches: one short vector, so that one reduction carries it.
-package struct RoutingSums {
+public struct RoutingSums {
   private let experts: Int
   /// Choices of each expert before drops.
-  private(set) var load: [Double]
+  public private(set) var load: [Double]
   /// What the balance loss adds up for itself; empty without one.
-  var balance: [Double] = []
+  public internal(set) var balance: [Double] = []
   var modalities = ModalitySums()
   /// Summed over tokens, in nats.
   var entropy = 0.0
@@ -12,7 +12,7 @@ package struct RoutingSums {
   /// Kept pairs whose choice is an expert, not an identity.
   private var expertRows: Double
   private var pairs: Double
-  private(set) var tokens: Double
+  public private(set) var tokens: Double
 
   init(_ plan: DispatchPlan, experts: Int) {
     self.experts = experts

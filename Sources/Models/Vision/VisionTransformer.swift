@@ -36,12 +36,35 @@ public final class VisionTransformer: TrainableModel {
 
   /// - Parameter images: `[B, channels, S, S]`, normalized.
   /// - Returns: logits `[B, classes]`.
-  public func callAsFunction(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
+  package func callAsFunction(_ images: Tensor, _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
     let x = backbone(embedding(images, tape), sequence: config.vision.tokens, pass)
     // The head reads one row a sample. Norm first, then pool, for the class token as for the mean.
     let pooled = tape.pool(norm(x, tape), sequence: config.vision.tokens, mean: !config.vision.classToken)
     return head(pooled, tape, name: "head")
+  }
+
+  /// Adds the mean cross-entropy of the classes to the pass's objective, for programs outside of the package.
+  ///
+  /// - Parameters:
+  ///   - images: `[B, channels, S, S]`, normalized; labels: B classes.
+  /// - Returns: loss and ranks of the right classes.
+  /// - Throws: `ModelError` or `EngineError` for numbers that do not fit; what a router outside of the package throws.
+  public func loss(of images: Tensor, labels: [Int32], pass: ForwardPass) throws -> CrossEntropyResult {
+    try pass.tape.checked.crossEntropy(logits(of: images, pass: pass), targets: labels)
+  }
+
+  /// Logits `[B, classes]` of images `[B, channels, S, S]`, for programs outside of the package.
+  ///
+  /// - Throws: as `loss(of:labels:pass:)`.
+  public func logits(of images: Tensor, pass: ForwardPass) throws -> Tensor {
+    let own = [config.vision.channels, config.vision.image, config.vision.image]
+    guard images.shape.count == 4, Array(images.shape.dropFirst()) == own else {
+      throw ModelError(field: "images", found: "of shape \(images.shape)", expected: "[B] + \(own)")
+    }
+    let logits = self(images, pass)
+    try pass.tape.requireNoFailure()
+    return logits
   }
 
   public func unreached(by tasks: Set<FusionConfig.Task>) -> [UnreachedParameters] { backbone.unreached }

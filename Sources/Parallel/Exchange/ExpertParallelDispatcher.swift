@@ -26,7 +26,10 @@ public final class ExpertParallelDispatcher: Dispatcher {
 
   public func localExperts(of count: Int) -> Range<Int> {
     let (rank, ranks) = (queue.group.rank, queue.group.size)
-    precondition(count % ranks == 0, "\(count) experts on \(ranks) ranks")
+    // Not a trap: a network outside of the package may have any number.
+    guard count % ranks == 0 else {
+      ParallelProcess.stop("moe.experts is \(count), which \(ranks) ranks do not divide; choose a multiple of \(ranks)")
+    }
     let share = count / ranks
     return rank * share..<(rank + 1) * share
   }

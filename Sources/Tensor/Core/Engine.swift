@@ -14,7 +14,7 @@ public enum BLASBackend: String, CaseIterable, Sendable, Codable {
   var handle: mmoe_blas { self == .oneDNN ? MMOE_BLAS_ONEDNN : MMOE_BLAS_OPENBLAS }
 }
 
-/// What of the engine cannot be set up.
+/// What of the engine cannot be set up, and shapes that do not fit.
 public struct EngineError: FaultError {
   public let fault: Fault
   public init(_ fault: Fault) { self.fault = fault }

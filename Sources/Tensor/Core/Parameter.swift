@@ -104,7 +104,7 @@ public final class Parameter {
 ///
 /// Adjoints can write gradients through this value alone, and making one tells the tape what is read. An operation
 /// therefore cannot compute a gradient of a parameter that the tape does not know of.
-struct TapedParameter {
+public struct TapedParameter {
   private let parameter: Parameter
 
   fileprivate init(_ parameter: Parameter, on tape: Tape) {
@@ -113,7 +113,7 @@ struct TapedParameter {
   }
 
   var path: String { parameter.path }
-  var value: Tensor { parameter.value }
+  public var value: Tensor { parameter.value }
   var shape: [Int] { parameter.shape }
   var count: Int { parameter.count }
   /// For `AdapterPass`, which reads its two parameters.
@@ -127,11 +127,20 @@ struct TapedParameter {
 
   /// Where an adjoint writes, and whether it has to add (1) or may overwrite (0); nil where it is frozen.
   func gradientTarget() -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? { parameter.gradientTarget() }
+
+  /// Adds what `add` adds to the parameter's gradient, row-major; nothing where it is frozen. For the adjoints of operations
+  /// outside of the package.
+  public func addGradient(_ add: (UnsafeMutableBufferPointer<Float>) -> Void) {
+    guard let target = gradientTarget() else { return }
+    let gradient = UnsafeMutableBufferPointer(start: target.pointer, count: count)
+    if target.beta == 0 { gradient.update(repeating: 0) }
+    add(gradient)
+  }
 }
 
 extension Tape {
   /// What an operation does first with every parameter that it is given.
-  func read(_ parameter: Parameter) -> TapedParameter { TapedParameter(parameter, on: self) }
+  public func read(_ parameter: Parameter) -> TapedParameter { TapedParameter(parameter, on: self) }
 
   /// The same for a parameter that not every model has.
   func read(_ parameter: Parameter?) -> TapedParameter? { parameter.map { TapedParameter($0, on: self) } }

@@ -26,6 +26,8 @@ public final class Tape {
   public var searchesNotFinite = false
   /// The first output that was not finite, when searched for.
   public private(set) var firstNotFinite: String?
+  /// What a layer or a router from outside of the package did wrong; the pass means nothing then.
+  public private(set) var failure: (any Error)?
   /// Outputs looked at before it.
   public private(set) var inspectedOutputs = 0
   private var adjoints: [(name: String, scope: String, run: () -> Void)] = []
@@ -44,8 +46,25 @@ public final class Tape {
   /// `Σ weight · value` over all loss terms.
   public var objective: Double { losses.reduce(0) { $0 + Double($1.weight) * $1.value } }
 
+  /// Notes what makes the pass void; the first one counts.
+  public func fail(_ error: any Error) { failure = failure ?? error }
+
+  /// - Throws: `failure`, where there is one.
+  package func requireNoFailure() throws {
+    if let failure { throw failure }
+  }
+
   /// Differentiates the objective. Gradients are added to those of the parameters.
-  public func backward() {
+  ///
+  /// - Throws: what a layer from outside of the package did wrong, such as a gradient of another shape.
+  public func differentiate() throws {
+    try requireNoFailure()
+    backward()
+    try requireNoFailure()
+  }
+
+  /// The same for layers of the package alone.
+  package func backward() {
     while let step = adjoints.popLast() {
       scope = step.scope
       timed(step.name, .backward) { step.run() }
@@ -115,7 +134,7 @@ public final class Tape {
 
   /// Where an adjoint writes the gradient of a tensor: a new buffer to overwrite (beta 0), or the one already
   /// there to add to (beta 1). Nil when no gradient is wanted.
-  public func gradientTarget(_ slot: GradientSlot) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+  package func gradientTarget(_ slot: GradientSlot) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
     guard slot.isNeeded else { return nil }
     if let gradient = slot.gradient { return (gradient.pointer, 1) }
     let gradient = Tensor(uninitialized: slot.shape)
@@ -127,6 +146,12 @@ public final class Tape {
   /// other user and must not write to it afterwards.
   public func accumulate(_ gradient: Tensor, into slot: GradientSlot) {
     guard slot.isNeeded else { return }
+    guard gradient.count == slot.shape.reduce(1, *) else {
+      return fail(
+        EngineError(
+          field: "the gradient of a tensor of shape \(slot.shape)", found: "of shape \(gradient.shape)",
+          expected: "as many numbers"))
+    }
     guard let existing = slot.gradient else {
       slot.gradient =
         gradient.shape == slot.shape
@@ -138,7 +163,7 @@ public final class Tape {
   }
 
   /// `gradientTarget` of an adjoint that keeps the tensor's values.
-  public func gradientTarget(_ tensor: Tensor) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
+  package func gradientTarget(_ tensor: Tensor) -> (pointer: UnsafeMutablePointer<Float>, beta: Float)? {
     gradientTarget(tensor.slot)
   }
 

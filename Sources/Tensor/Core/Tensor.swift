@@ -42,7 +42,7 @@ public final class Tensor: @unchecked Sendable {
   }
 
   /// An uninitialized tensor.
-  public init(uninitialized shape: [Int]) {
+  package init(uninitialized shape: [Int]) {
     self.shape = shape
     count = shape.reduce(1, *)
     storage = Storage(count: count)
@@ -71,19 +71,56 @@ public final class Tensor: @unchecked Sendable {
   private static let nothing = Storage(count: 1)
 
   /// A tensor filled with one value.
-  public convenience init(repeating value: Float, shape: [Int]) {
+  package convenience init(repeating value: Float, shape: [Int]) {
     self.init(uninitialized: shape)
     pointer.update(repeating: value, count: count)
   }
 
   /// A tensor of zeros.
-  public static func zeros(_ shape: [Int]) -> Tensor { Tensor(repeating: 0, shape: shape) }
+  package static func zeros(_ shape: [Int]) -> Tensor { Tensor(repeating: 0, shape: shape) }
 
-  /// A tensor with the given elements, row-major.
-  public convenience init(_ values: [Float], shape: [Int]) {
+  /// A tensor with the given elements, row-major; there must be as many as the shape says.
+  package convenience init(_ values: [Float], shape: [Int]) {
     self.init(uninitialized: shape)
     precondition(values.count == count, "\(values.count) values for shape \(shape)")
     values.withUnsafeBufferPointer { pointer.update(from: $0.baseAddress!, count: count) }
+  }
+
+  /// A tensor of a shape with the given elements, row-major.
+  ///
+  /// - Throws: `EngineError` unless the shape's axes are at least 1 and there are as many elements as it says.
+  public convenience init(shape: [Int], values: [Float]) throws(EngineError) {
+    var count = 1
+    for axis in shape {
+      let (product, isTooLarge) = count.multipliedReportingOverflow(by: max(axis, 0))
+      count = isTooLarge ? 0 : product
+    }
+    guard count >= 1 else {
+      throw EngineError(field: "a tensor's shape", found: "\(shape)", expected: "axes of at least 1")
+    }
+    guard values.count == count else {
+      throw EngineError(
+        field: "a tensor of shape \(shape)", found: "made of \(values.count) numbers", expected: "\(count) of them")
+    }
+    self.init(values, shape: shape)
+  }
+
+  /// A tensor of the shape of another one, whose elements `fill` writes, all of them.
+  public convenience init(like other: Tensor, _ fill: (UnsafeMutableBufferPointer<Float>) -> Void) {
+    self.init(uninitialized: other.shape)
+    fill(UnsafeMutableBufferPointer(start: pointer, count: count))
+  }
+
+  /// Reads the elements where they are, row-major.
+  public func withValues<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
+    try body(UnsafeBufferPointer(start: pointer, count: count))
+  }
+
+  /// Changes the elements where they are, row-major; not of a tensor that a recorded operation has read.
+  public func withMutableValues<Result>(
+    _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
+  ) rethrows -> Result {
+    try body(UnsafeMutableBufferPointer(start: pointer, count: count))
   }
 
   /// The first element; for kernels.
@@ -93,7 +130,7 @@ public final class Tensor: @unchecked Sendable {
   public var values: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
 
   /// The only element of a scalar tensor.
-  public var item: Float {
+  package var item: Float {
     precondition(count == 1, "item of a tensor with shape \(shape)")
     return pointer[0]
   }

@@ -1,6 +1,6 @@
 extension Parameter {
   /// Adds the adapter's change to the weight and takes the adapter away: the same products, to rounding.
-  public func mergeAdapter(_ engine: Engine) {
+  package func mergeAdapter(_ engine: Engine) {
     guard let adapter else { return }
     let (rank, inner, out) = (adapter.rank, shape[shape.count - 1], shape[shape.count - 2])
     let (a, b, w) = (adapter.a.value.pointer, adapter.b.value.pointer, value.pointer)

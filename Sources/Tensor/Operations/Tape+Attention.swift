@@ -7,7 +7,7 @@ extension Tape {
   ///   - sequence: T.
   ///   - causal: whether position `t` sees only positions `≤ t`.
   /// - Returns: `[B · T, heads · w]`.
-  public func attention(
+  package func attention(
     _ qkv: Tensor, sequence: Int, heads: Int, keyValueHeads: Int, causal: Bool
   ) -> Tensor {
     attention(
@@ -26,7 +26,7 @@ extension Tape {
   ///   - keyValueHeads: divides `heads`; query head `h` reads key-value head `h / (heads / keyValueHeads)`
   ///     (grouped-query attention, Ainslie et al., arXiv 2305.13245).
   /// - Returns: `[rows, heads · w]`.
-  public func attention(
+  package func attention(
     _ qkv: Tensor, layout: SequenceLayout, heads: Int, keyValueHeads: Int
   ) -> Tensor {
     let form = HeadLayout(qkv, heads: heads, keyValueHeads: keyValueHeads)
@@ -141,7 +141,7 @@ extension Tape {
   ///   - cache: what earlier calls added; it must have room for t more.
   ///   - causal: whether the new positions see all up to themselves; else they see one another and nothing else.
   /// - Returns: `[t, heads · w]`.
-  public func attention(
+  package func attention(
     _ qkv: Tensor, heads: Int, keyValueHeads: Int, cache: KeyValueCache, causal: Bool = true
   ) -> Tensor {
     precondition(!isRecording, "attention with a cache has no gradient")
@@ -203,7 +203,7 @@ public final class KeyValueCache {
   public let values: Tensor
   public private(set) var count = 0
 
-  public init(capacity: Int, columns: Int) {
+  package init(capacity: Int, columns: Int) {
     keys = Tensor(uninitialized: [capacity, columns])
     values = Tensor(uninitialized: [capacity, columns])
   }

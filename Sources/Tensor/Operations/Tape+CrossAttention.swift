@@ -10,7 +10,7 @@ extension Tape {
   ///   - pairs: which rows of `q` read which of `keyValues`. Ranges of `q` are apart from each other; those of `keyValues` may
   ///     overlap between neighboring pairs.
   /// - Returns: `[rows, heads · w]`; zero where a row reads nothing.
-  public func crossAttention(
+  package func crossAttention(
     _ q: Tensor, keyValues: Tensor, pairs: [(queries: Range<Int>, keys: Range<Int>)], heads: Int
   ) -> Tensor {
     let d = q.columns

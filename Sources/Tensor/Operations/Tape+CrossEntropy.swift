@@ -35,7 +35,7 @@ extension Tape {
   ///     the loss of the whole batch, however unevenly targets are spread.
   ///   - smoothing: label smoothing ε, the target distribution is (1 − ε) one-hot + ε / C.
   ///   - weight: of this term in the objective.
-  public func crossEntropy(
+  package func crossEntropy(
     _ logits: Tensor, targets: [Int32], over divisor: Double? = nil, smoothing: Float = 0, weight: Float = 1
   ) -> CrossEntropyResult {
     let (rows, classes) = (logits.rows, logits.columns)

@@ -22,7 +22,7 @@ extension Tape {
   public func watch(_ tensor: Tensor) { tensor.needsGradient = true }
 
   /// `y = a + b`, the same number of elements, shaped as `a`.
-  public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
+  package func add(_ a: Tensor, _ b: Tensor) -> Tensor {
     precondition(a.count == b.count, "add: \(a.shape) and \(b.shape)")
     let y = Tensor(uninitialized: a.shape)
     timed("add") {
@@ -43,7 +43,7 @@ extension Tape {
   /// `y[r, :] = scale[r / group] · x[r, :]` with fixed scales: stochastic depth, one scale a sample.
   ///
   /// - Parameter scales: one factor for every `x.rows / scales.count` rows.
-  public func scaleRows(_ x: Tensor, scales: [Float]) -> Tensor {
+  package func scaleRows(_ x: Tensor, scales: [Float]) -> Tensor {
     let (rows, d) = (x.rows, x.columns)
     precondition(rows % scales.count == 0, "scaleRows: \(rows) rows, \(scales.count) scales")
     let group = rows / scales.count
@@ -62,7 +62,7 @@ extension Tape {
   }
 
   /// The inner product with fixed factors as a loss term; what gradient checks differentiate.
-  public func innerProduct(_ y: Tensor, with factors: Tensor, weight: Float = 1) {
+  package func innerProduct(_ y: Tensor, with factors: Tensor, weight: Float = 1) {
     precondition(y.count == factors.count, "innerProduct: \(y.shape), \(factors.shape)")
     var total = 0.0
     for i in 0..<y.count { total += Double(y.pointer[i]) * Double(factors.pointer[i]) }
@@ -85,7 +85,7 @@ extension Tape {
 
 extension Engine {
   /// Inner product of two tensors, summed in fixed chunks in double precision.
-  public func dot(_ a: Tensor, _ b: Tensor) -> Double {
+  package func dot(_ a: Tensor, _ b: Tensor) -> Double {
     let step = 1 << 12
     let chunks = (a.count + step - 1) / step
     let partial = Tensor(uninitialized: [max(chunks, 1)])
@@ -100,7 +100,7 @@ extension Engine {
   }
 
   /// Mean of every column.
-  public func columnMeans(_ x: Tensor) -> [Double] {
+  package func columnMeans(_ x: Tensor) -> [Double] {
     let (rows, columns) = (x.rows, x.columns)
     let tiling = Tiling(rows, target: 512)
     let partial = Tensor(uninitialized: [tiling.count, columns])
@@ -118,7 +118,7 @@ extension Engine {
   }
 
   /// Adds the same row to every row of `x`.
-  public func addToRows(_ x: Tensor, _ row: [Float]) {
+  package func addToRows(_ x: Tensor, _ row: [Float]) {
     let columns = x.columns
     let px = x.pointer
     row.withUnsafeBufferPointer { buffer in

@@ -43,7 +43,7 @@ extension Tape {
   ///   - w2: `[E, d, h]`; b2: `[E, d]`.
   ///   - residual: `[rows, d]`.
   /// - Returns: `[rows, d]`; rows of no group are undefined.
-  public func feedForward(
+  package func feedForward(
     _ x: Tensor, offsets: [Int], w1: Parameter, b1: Parameter?, w2: Parameter, b2: Parameter?,
     activation: Activation = .gelu, residual: Tensor? = nil, name: String = "experts"
   ) -> Tensor {

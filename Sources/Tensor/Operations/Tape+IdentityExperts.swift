@@ -8,7 +8,7 @@ extension Tape {
   ///   - x: `[T, d]`, what the gate read.
   ///   - choice: of k experts a token; those numbered from `first` are identities.
   ///   - base: `[T, d]`.
-  public func identityExperts(_ x: Tensor, _ choice: GateChoice, first: Int, base: Tensor) -> Tensor {
+  package func identityExperts(_ x: Tensor, _ choice: GateChoice, first: Int, base: Tensor) -> Tensor {
     let (d, tokens, k) = (x.columns, choice.tokens, choice.k)
     let (gates, experts, first) = (choice.gates, choice.experts, Int32(first))
     let y = Tensor(uninitialized: base.shape)

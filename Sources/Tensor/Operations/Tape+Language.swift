@@ -8,7 +8,7 @@ public struct RotaryAngles {
   let table: Tensor
   let width: Int
 
-  public init(positions: Int, width: Int, base: Double) {
+  package init(positions: Int, width: Int, base: Double) {
     self.width = width
     table = Tensor(uninitialized: [positions, width])
     let half = width / 2
@@ -31,7 +31,7 @@ extension Tape {
   ///   - positions: `[context, d]`, the rows `first ..< first + T` are used.
   ///   - sequence: T.
   /// - Returns: `[B · T, d]`.
-  public func embedding(
+  package func embedding(
     _ ids: [Int32], table: Parameter, positions: Parameter? = nil, sequence: Int, first: Int = 0
   ) -> Tensor {
     let (table, positions) = (read(table), read(positions))
@@ -81,7 +81,7 @@ extension Tape {
   /// - Parameters:
   ///   - qkv: `[B · T, …]`, the first `heads` heads of each row are turned.
   ///   - sequence: T; first: the position of each sequence's first row.
-  public func rotary(_ qkv: Tensor, angles: RotaryAngles, heads: Int, sequence: Int, first: Int = 0) {
+  package func rotary(_ qkv: Tensor, angles: RotaryAngles, heads: Int, sequence: Int, first: Int = 0) {
     func turn(_ x: Tensor, _ sign: Float) {
       let (p, columns, table, width) = (x.pointer, x.columns, angles.table.pointer, angles.width)
       engine.forRowTiles(x.rows) { r, _, _ in

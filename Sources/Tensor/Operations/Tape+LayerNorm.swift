@@ -4,7 +4,7 @@ extension Tape {
   /// Layer norm over the last axis with biased variance: `(x - mean) / sqrt(var + ε) · γ + β`.
   ///
   /// - Parameters: x: `[…, d]`; weight (γ) and bias (β): `[d]`.
-  public func layerNorm(
+  package func layerNorm(
     _ x: Tensor, weight: Parameter, bias: Parameter, epsilon: Float = 1e-5
   ) -> Tensor {
     let (weight, bias) = (read(weight), read(bias))
@@ -53,7 +53,7 @@ extension Tape {
   /// RMS norm over the last axis: `x / √(mean(x²) + ε) · γ` (Zhang and Sennrich, arXiv 1910.07467).
   ///
   /// - Parameters: x: `[…, d]`; weight (γ): `[d]`.
-  public func rmsNorm(_ x: Tensor, weight: Parameter, epsilon: Float) -> Tensor {
+  package func rmsNorm(_ x: Tensor, weight: Parameter, epsilon: Float) -> Tensor {
     let weight = read(weight)
     let (rows, d) = (x.rows, x.columns)
     let rstd = Tensor(uninitialized: [rows])

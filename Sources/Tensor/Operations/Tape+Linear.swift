@@ -10,7 +10,7 @@ extension Tape {
   ///   - residual: `[…, out]`, added in the same pass over the output tile.
   ///   - dtype: what the products read; the engine's when nil.
   /// - Returns: `[…, out]`.
-  public func linear(
+  package func linear(
     _ x: Tensor, weight: Parameter, bias: Parameter? = nil, residual: Tensor? = nil,
     dtype: DType? = nil, name: String = "linear"
   ) -> Tensor {

@@ -16,7 +16,7 @@ extension Tape {
   /// - Parameters:
   ///   - shared, routed, z: `[T, d]`.
   ///   - weight: `[1, d]` for CG-1, `[2, d]` for CG-2.
-  public func coefficientGate(
+  package func coefficientGate(
     _ kind: Combination, shared: Tensor, routed: Tensor, z: Tensor, weight: Parameter
   ) -> Tensor {
     let weight = read(weight)

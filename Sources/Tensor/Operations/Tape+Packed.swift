@@ -8,12 +8,12 @@ extension Tape {
   /// - Parameters:
   ///   - places: the row of the result for every row of `x`, each once.
   ///   - count: rows of the result.
-  public func placeRows(_ x: Tensor, at places: [Int32], of count: Int) -> Tensor {
+  package func placeRows(_ x: Tensor, at places: [Int32], of count: Int) -> Tensor {
     permuteRows(x, source: Tape.inverse(places, count: count), position: places, k: 1, capacity: count)
   }
 
   /// Some rows of a tensor, each at most once.
-  public func selectRows(_ x: Tensor, _ rows: [Int32]) -> Tensor {
+  package func selectRows(_ x: Tensor, _ rows: [Int32]) -> Tensor {
     permuteRows(x, source: rows, position: Tape.inverse(rows, count: x.rows), k: 1, capacity: rows.count)
   }
 
@@ -28,7 +28,7 @@ extension Tape {
   ///
   /// - Parameter ranges: not empty, apart from each other.
   /// - Returns: `[ranges, d]`.
-  public func meanRows(_ x: Tensor, of ranges: [Range<Int>]) -> Tensor {
+  package func meanRows(_ x: Tensor, of ranges: [Range<Int>]) -> Tensor {
     let d = x.columns
     let y = Tensor(uninitialized: [ranges.count, d])
     timed("mean") {
@@ -64,7 +64,7 @@ extension Tape {
   ///   - logits: `[T, E]`.
   ///   - kinds: `[T]`, a row of `allowed` for each token.
   ///   - allowed: `[kinds][E]`.
-  public func confine(_ logits: Tensor, kinds: [Int32], allowed: [[Bool]]) {
+  package func confine(_ logits: Tensor, kinds: [Int32], allowed: [[Bool]]) {
     let count = logits.columns
     precondition(kinds.count == logits.rows, "confine: \(logits.shape), \(kinds.count) kinds")
     func apply(_ pointer: UnsafeMutablePointer<Float>, _ value: Float) {
@@ -85,7 +85,7 @@ extension Tape {
   /// - Parameters:
   ///   - x: `[T, n]`; table: `[kinds, n]`.
   ///   - rows: `[T]`, which row of the table each gets.
-  public func addTableRows(_ x: Tensor, _ table: Parameter, rows: [Int32]) {
+  package func addTableRows(_ x: Tensor, _ table: Parameter, rows: [Int32]) {
     let table = read(table)
     let n = x.columns
     precondition(rows.count == x.rows && table.shape[1] == n, "addTableRows: \(x.shape), \(rows.count) rows")
@@ -106,7 +106,7 @@ extension Tape {
   ///   - logVariances: `[n]`.
   ///   - weighted: of each that is trained, its index and its loss times its weight, exp(−sᵢ) included.
   ///   - weight: of this term in the objective.
-  public func uncertaintyTerm(
+  package func uncertaintyTerm(
     _ logVariances: Parameter, weighted: [(index: Int, loss: Double)], weight: Float = 1
   ) {
     let logVariances = read(logVariances)
@@ -126,7 +126,7 @@ extension Tape {
   ///   - logScale: `[1]`; bounded by the optimizer (`Parameter.largest`), not here, so that it always has a gradient.
   ///   - weight: of this term in the objective.
   /// - Returns: the mean of both sides' cross-entropy, in nats, and the share of rows of both sides that found theirs.
-  public func contrastiveLoss(
+  package func contrastiveLoss(
     _ a: Tensor, _ b: Tensor, logScale: Parameter, weight: Float = 1
   ) -> (loss: Double, accuracy: Double) {
     let logScale = read(logScale)

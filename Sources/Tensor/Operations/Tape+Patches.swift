@@ -5,7 +5,7 @@ extension Tape {
   ///
   /// - Parameters: images: `[B, channels, H, W]`; patch: height and width, which must divide H and W.
   /// - Returns: `[B · (H / height) · (W / width), channels · height · width]`.
-  public func patches(_ images: Tensor, patch: (height: Int, width: Int)) -> Tensor {
+  package func patches(_ images: Tensor, patch: (height: Int, width: Int)) -> Tensor {
     let (batch, channels, height, width) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
     precondition(height % patch.height == 0 && width % patch.width == 0, "patches: \(images.shape) in \(patch)")
     let (rows, columns) = (height / patch.height, width / patch.width)
@@ -38,7 +38,7 @@ extension Tape {
   ///   - positions: `[T, d]`, T = N, or N + 1 with a class token.
   ///   - classToken: `[d]`.
   /// - Returns: `[B · T, d]`.
-  public func addPositions(
+  package func addPositions(
     _ x: Tensor, positions: Parameter, classToken: Parameter? = nil
   ) -> Tensor {
     let (positions, classToken) = (read(positions), read(classToken))
@@ -88,7 +88,7 @@ extension Tape {
   ///
   /// - Parameters: x: `[B · T, d]`; sequence: T.
   /// - Returns: `[B, d]`.
-  public func pool(_ x: Tensor, sequence: Int, mean: Bool) -> Tensor {
+  package func pool(_ x: Tensor, sequence: Int, mean: Bool) -> Tensor {
     let (d, batch) = (x.columns, x.rows / sequence)
     let y = Tensor(uninitialized: [batch, d])
     timed("pool") {

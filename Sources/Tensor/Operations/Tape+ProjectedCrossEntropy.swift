@@ -17,7 +17,7 @@ extension Tape {
   ///   - divisor: as in `crossEntropy`.
   ///   - weight: of this term in the objective.
   /// - Returns: the sum of the rows' losses over the divisor, and the loss of every row (0 where ignored), in nats.
-  public func projectedCrossEntropy(
+  package func projectedCrossEntropy(
     _ x: Tensor, head: Parameter, targets: [Int32], over divisor: Double? = nil, weight: Float = 1
   ) -> (mean: Double, losses: [Float]) {
     let head = read(head)

@@ -16,8 +16,36 @@ public struct GateChoice {
   public let expertCount: Int
   public let k: Int
 
-  /// - Parameter scores: nil = the probabilities.
+  /// A choice that a router outside of the package made.
+  ///
+  /// - Parameters:
+  ///   - experts: `[T · k]`, as above.
+  ///   - gates: `[T, k]`; probabilities: `[T, E]`; logSumExp: `[T]`.
+  /// - Throws: `EngineError` for arrays that do not fit one another, and experts that there are not.
   public init(
+    experts: [Int32], gates: Tensor, scores: Tensor? = nil, probabilities: Tensor, logSumExp: Tensor
+  ) throws(EngineError) {
+    func require(_ condition: Bool, _ what: String, _ found: String, _ expected: String) throws(EngineError) {
+      if !condition { throw EngineError(field: "\(what) of a choice of experts", found: found, expected: expected) }
+    }
+    let (tokens, count) = (probabilities.rows, probabilities.columns)
+    try require(gates.rows == tokens, "the gates", "\(gates.shape)", "[\(tokens), k], as many rows as probabilities")
+    let k = gates.columns
+    try require(experts.count == tokens * k, "the experts", "\(experts.count) numbers", "\(tokens * k)")
+    try require(logSumExp.count == tokens, "logSumExp", "\(logSumExp.shape)", "[\(tokens)]")
+    if let scores {
+      try require(scores.count == tokens * count, "the scores", "\(scores.shape)", "[\(tokens), \(count)]")
+    }
+    let odd = experts.first { $0 < -1 || $0 >= count }
+    try require(odd == nil, "an expert", "\(odd ?? 0)", "-1 to \(count - 1)")
+    self.init(
+      experts: experts, gates: gates, scores: scores, probabilities: probabilities, logSumExp: logSumExp,
+      tokens: tokens,
+      expertCount: count, k: k)
+  }
+
+  /// - Parameter scores: nil = the probabilities.
+  package init(
     experts: [Int32], gates: Tensor, scores: Tensor? = nil, probabilities: Tensor, logSumExp: Tensor, tokens: Int,
     expertCount: Int, k: Int
   ) {
@@ -43,7 +71,7 @@ extension Tape {
   ///   - selectionBias: `[E]`, added to the probabilities for the choice, not for the weights
   ///     (balancing without a loss; Wang et al., arXiv 2408.15664).
   ///   - exclude: `[T]`, one expert that each token may not take (DGMoE's constraint).
-  public func gate(
+  package func gate(
     _ logits: Tensor, k: Int, renormalize: Bool, selectionBias: [Float]? = nil,
     exclude: [Int32]? = nil
   ) -> GateChoice {
@@ -103,7 +131,7 @@ extension Tape {
   ///   - position: `[T, k]`, the sorted row of each choice, −1 where dropped; the inverse of `source`, by which
   ///     the adjoint sums a token's rows in a fixed order.
   ///   - capacity: rows of the result, at least `source.count`: the worst case, so that buffers keep their size.
-  public func permuteRows(
+  package func permuteRows(
     _ x: Tensor, source: [Int32], position: [Int32], k: Int, capacity: Int
   ) -> Tensor {
     let d = x.columns
@@ -142,7 +170,7 @@ extension Tape {
   ///   - x: sorted rows, the experts' outputs.
   ///   - gates: `[T, k]`.
   ///   - base: `[T, d]`, such as the residual stream, or nil.
-  public func combineRows(
+  package func combineRows(
     _ x: Tensor, gates: Tensor, position: [Int32], base: Tensor?
   ) -> Tensor {
     let (d, tokens, k) = (x.columns, gates.shape[0], gates.shape[1])

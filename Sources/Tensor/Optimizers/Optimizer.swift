@@ -1,8 +1,10 @@
+import MMoEFiles
+
 /// A rule by which gradients change parameters, with named arrays that it keeps for each of them.
 ///
 /// It knows neither the gradients' norm and clipping, nor which ranks update which numbers, nor files: `Updater` hands it
 /// tiles of numbers, and checkpoints save and restore its arrays by their names. A further optimizer is a conforming type in
-/// a file of its own and a line of `OptimizerKind.allCases`.
+/// a file of its own and a line of `OptimizerKind.registry`; a program outside of the package registers its own.
 public protocol Optimizer: Sendable {
   /// The word for it in `optimizer.kind`, profiles and messages.
   static var name: String { get }
@@ -66,11 +68,19 @@ public struct UpdateTile {
 /// The optimizers by the word for them in `optimizer.kind`.
 public struct OptimizerKind: RawRepresentable, CaseIterable, Hashable, Sendable {
   /// All there are: a further one is a further line.
-  public static let allCases: [OptimizerKind] = [
-    OptimizerKind(AdamW.self),
-    OptimizerKind(Muon.self),
-    OptimizerKind(SGD.self),
-  ]
+  private static let registry: Registry<OptimizerKind> = {
+    let types: [any Optimizer.Type] = [AdamW.self, Muon.self, SGD.self]
+    return Registry("optimizer", types.map { ($0.name, OptimizerKind($0)) })
+  }()
+  public static var allCases: [OptimizerKind] { registry.values }
+
+  /// Adds an optimizer of one's own, before a configuration that names it is read.
+  ///
+  /// - Throws: `RegistryError` for a name that is taken or that a configuration cannot have.
+  public static func register(_ type: any Optimizer.Type) throws(RegistryError) {
+    try registry.register(type.name, OptimizerKind(type))
+  }
+
   public static let standard = OptimizerKind(AdamW.self)
   /// What of `optimizer.*` holds for every optimizer, since it is done around it.
   public static let common: Set<String> = ["kind", "lr", "weight_decay", "clip"]
@@ -80,7 +90,7 @@ public struct OptimizerKind: RawRepresentable, CaseIterable, Hashable, Sendable 
   private init(_ type: any Optimizer.Type) { self.type = type }
 
   public init?(rawValue: String) {
-    guard let kind = OptimizerKind.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+    guard let kind = OptimizerKind.registry[rawValue] else { return nil }
     self = kind
   }
 

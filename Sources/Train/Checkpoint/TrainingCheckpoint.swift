@@ -82,6 +82,26 @@ public enum TrainingCheckpoint {
     try finish(writer, info, state)
   }
 
+  /// Writes a network that a loop outside of the package trains. `LoadedCheckpoint` reads it back into a network of the same
+  /// parameters, and into an `Updater` made with them.
+  ///
+  /// - Parameters:
+  ///   - optimizer: nil = weights alone.
+  ///   - name: what the file says that it is a checkpoint of, in place of a task.
+  ///   - config: of the model, where it is one of the package's.
+  /// - Throws: `HDF5Error` when it cannot be written.
+  public static func save(
+    _ model: any TrainableModel, _ optimizer: Updater? = nil, name: String, config: RunConfig = RunConfig(),
+    to file: String
+  ) throws {
+    var config = config
+    if let optimizer { config.optimizer.kind = optimizer.kind }
+    let info = CheckpointInfo(
+      task: name, preset: name, config: config, step: optimizer?.stepCount ?? 0, best: nil, vocabulary: [:],
+      backend: BLASBackend.preferred.rawValue)
+    try save(info, TrainingState(model, optimizer), to: file)
+  }
+
   /// Writes the parts first: a checkpoint that exists has all that belongs to it.
   private static func save(
     _ info: CheckpointInfo, _ state: TrainingState, to file: String, team: RankTeam?, inParts count: Int

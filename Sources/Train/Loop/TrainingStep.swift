@@ -112,6 +112,7 @@ final class TrainingStep {
       let current = pass(tape, step, micro, routing)
       replay = { [self, divisors] in _ = batch.forward(pass($0, step, micro, routing), divisors) }
       let metrics = batch.forward(current, divisors)
+      try tape.requireNoFailure()
       // Of all ranks: what is not finite on one is so on all, and they stop together.
       let auxiliary = current.routings.map { $0.auxiliary.sorted { $0.key < $1.key } }
       var values = [tape.objective] + metrics.map(\.value) + auxiliary.joined().map(\.value)

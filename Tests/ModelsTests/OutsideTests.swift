@@ -1,0 +1,214 @@
+import MMoEFiles
+import MMoEModels
+import MMoETensor
+import TestSupport
+import Testing
+
+/// What programs outside of the package can do wrong is an error of one line. What they do right is in Examples/, which
+/// `scripts/examples` runs: a registration here would add to the tables that other tests go through.
+@Suite struct OutsideTests {
+  private let engine = try! Engine(threads: 1)
+
+  private func expectError(_ words: String, _ body: () throws -> Void, line: Int = #line) {
+    do {
+      try body()
+      Issue.record("no error where '\(words)' was expected, line \(line)")
+    } catch {
+      let text = "\(error)"
+      #expect(text.contains(words) && !text.contains("\n"), "line \(line): \(text)")
+    }
+  }
+
+  private final class TakenRouter: Router {
+    static let name = "softmax"
+    static let settings: Set<RouterSetting> = []
+    init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) {}
+    func choose(_ input: RouterInput, _ tape: Tape) throws -> RouterDecision {
+      RouterDecision(try tape.checked.gate(input.logits, k: 1, renormalize: false), of: input, tape)
+    }
+  }
+
+  private struct TakenBalance: BalanceLoss {
+    static let name = "entropy"
+    func add(_ call: GatedCall, _ sums: RoutingSums, parts: Int, weight: Float, _ tape: Tape) -> Float { 0 }
+  }
+
+  private struct TakenOptimizer: Optimizer {
+    static let name = "sgd"
+    static let summary = ""
+    static let keys: Set<String> = []
+    init(_ config: OptimizerConfig) {}
+    func state(of parameter: Parameter) -> [String] { [] }
+    func step(_ number: Int, _ tiles: [UpdateTile], scale: Float, engine: Engine) {}
+  }
+
+  @Test func namesAreTakenOnce() {
+    expectError("the router softmax is registered already") { try RouterTable.register(TakenRouter.self) }
+    expectError("the balance loss entropy is registered already") { try BalanceTable.register(TakenBalance.self) }
+    expectError("the optimizer sgd is registered already") { try OptimizerKind.register(TakenOptimizer.self) }
+    expectError("the variant scmoe is registered already") {
+      try MoEVariant.register(
+        MoEVariant(name: "scmoe", summary: "", sharedExpert: true, routes: [Route(.current, k: 1)]))
+    }
+  }
+
+  @Test(arguments: [
+    ([], "the routes of the variant own is 0, expected 1 to 8"),
+    ([Route(.current, k: 0)], "the choices of the route from 0:attention of the variant own is 0"),
+    ([Route(.current, k: 1), Route(.current, k: 2)], "the sources of the variant own"),
+    ([Route(RouteSource(blocksBack: 0, site: .output), k: 1)], "a source of the variant own"),
+    ([Route(.current, k: 1, avoidsPreviousRoute: true)], "route 0 of the variant own"),
+    ([Route(.current, k: 1), Route(.position2, k: 1, avoidsPreviousRoute: true)], "route 1 of the variant own"),
+  ]) func impossibleVariants(routes: [Route], words: String) {
+    expectError(words) {
+      try MoEVariant.register(MoEVariant(name: "own", summary: "", sharedExpert: true, routes: routes))
+    }
+    for name in ["dense", "top12", "a name", ""] {
+      expectError("name") {
+        try MoEVariant.register(
+          MoEVariant(name: name, summary: "", sharedExpert: true, routes: [Route(.current, k: 1)]))
+      }
+    }
+    #expect(!MoEVariant.all.contains { ["own", "top12"].contains($0.name) })
+  }
+
+  @Test func tensors() throws {
+    expectError("of shape [2, 3] is made of 5 numbers, expected 6") {
+      _ = try Tensor(shape: [2, 3], values: [1, 2, 3, 4, 5])
+    }
+    for shape in [[0], [2, -1], [Int.max, 4]] {
+      expectError("a tensor's shape is \(shape)") { _ = try Tensor(shape: shape, values: []) }
+    }
+    let x = try Tensor(shape: [2, 2], values: [1, 2, 3, 4])
+    let y = Tensor(like: x) { y in for i in y.indices { y[i] = 2 * x.values[i] } }
+    y.withMutableValues { $0[0] = 7 }
+    #expect(y.values == [7, 4, 6, 8] && y.shape == [2, 2])
+  }
+
+  @Test func operations() throws {
+    let store = ParameterStore(engine: engine, seed: 1)
+    let weight = try store.parameter("w", .mlp, [4, 3], .normal(scale: 1))
+    let bias = try store.parameter("b", .mlp, [4], .constant(0))
+    let three = try store.parameter("n", .norms, [3], .constant(1))
+    let x = try Tensor(shape: [6, 3], values: (0..<18).map(Float.init))
+    let operations = Tape(engine, recording: true).checked
+    #expect(try operations.linear(x, weight: weight, bias: bias).shape == [6, 4])
+    expectError("the input of w is of shape [6, 4], expected rows of 3 numbers") {
+      _ = try operations.linear(operations.linear(x, weight: weight), weight: weight)
+    }
+    expectError("n is of shape [3], expected [4]") { _ = try operations.linear(x, weight: weight, bias: three) }
+    expectError("n is of shape [3], expected [out, in]") { _ = try operations.linear(x, weight: three) }
+    expectError("the residual of w is of shape [6, 3]") { _ = try operations.linear(x, weight: weight, residual: x) }
+    expectError("the second term of a sum is of shape [6, 4], expected [6, 3]") {
+      _ = try operations.add(x, operations.linear(x, weight: weight))
+    }
+    expectError("b is of shape [4], expected [3]") { _ = try operations.rmsNorm(x, weight: bias) }
+    expectError("b is of shape [4], expected [3]") { _ = try operations.layerNorm(x, weight: three, bias: bias) }
+    expectError("w is of shape [4, 3]") { _ = try operations.feedForward(x, w1: weight, w2: weight) }
+    expectError("the input of attention is of shape [6, 3]") {
+      _ = try operations.attention(x, sequence: 3, heads: 2, causal: true)
+    }
+    expectError("the length of sequences is 4") { _ = try operations.attention(x, sequence: 4, heads: 1, causal: true) }
+    expectError("an id of w is 4, expected 0 to 3") {
+      _ = try operations.embedding([0, 4], table: weight, sequence: 1)
+    }
+    expectError("w is of shape [4, 3], expected [5 or more, 3]") {
+      _ = try operations.embedding([0, 1, 2, 3, 0], table: weight, positions: weight, sequence: 5)
+    }
+    expectError("the targets is 2") { _ = try operations.crossEntropy(x, targets: [0, 1]) }
+    expectError("an id of the targets is 3") { _ = try operations.crossEntropy(x, targets: [0, 1, 2, 3, -1, 0]) }
+    expectError("the choices of a token is 4, expected 1 to 3") {
+      _ = try operations.gate(x, k: 4, renormalize: false)
+    }
+    expectError("exclude is 1 numbers") { _ = try operations.gate(x, k: 1, renormalize: false, exclude: [0]) }
+    expectError("an expert of a choice of experts is 3, expected -1 to 2") {
+      _ = try GateChoice(
+        experts: [3], gates: Tensor(shape: [1, 1], values: [1]),
+        probabilities: Tensor(shape: [1, 3], values: [1, 0, 0]),
+        logSumExp: Tensor(shape: [1], values: [0]))
+    }
+  }
+
+  @Test func parameters() throws {
+    let store = ParameterStore(engine: engine, seed: 1)
+    _ = try store.parameter("blocks.0.scale", .norms, [3], .constant(1))
+    for path in ["blocks.0.scale", "blocks", "blocks.0.scale.more"] {
+      expectError("the path '\(path)' is taken") { _ = try store.parameter(path, .norms, [3], .constant(1)) }
+    }
+    for path in ["", "a..b", "a/b", "a.b "] {
+      expectError("the path of a parameter is '\(path)'") { _ = try store.parameter(path, .norms, [3], .constant(1)) }
+    }
+    expectError("the shape of other is [3, 0]") { _ = try store.parameter("other", .norms, [3, 0], .constant(1)) }
+    #expect(store.parameters.count == 1)
+  }
+
+  /// An adjoint outside of the package that returns another shape.
+  @Test func gradientOfAnotherShape() throws {
+    let tape = Tape(engine, recording: true)
+    let x = try Tensor(shape: [2, 2], values: [1, 2, 3, 4])
+    tape.watch(x)
+    let y = Tensor(like: x) { _ = $0.update(from: x.values) }
+    tape.record("own", y) { _ in
+      tape.accumulate(try! Tensor(shape: [3], values: [1, 1, 1]), into: x)
+    }
+    _ = try tape.checked.crossEntropy(y, targets: [0, 1])
+    expectError("the gradient of a tensor of shape [2, 2] is of shape [3]") { try tape.differentiate() }
+  }
+
+  @Test func models() throws {
+    var config = ModelConfig()
+    config.kind = .gpt
+    (config.layers, config.width, config.heads) = (2, 8, 2)
+    (config.text.vocabulary, config.text.context) = (10, 4)
+    let gpt = try GPT(config, seed: 1, engine: engine)
+    func pass() -> ForwardPass { ForwardPass(Tape(engine, recording: false), training: false) }
+    #expect(try gpt.logits(of: [1, 2, 3, 4], sequence: 4, pass: pass()).shape == [4, 10])
+    for (ids, sequence) in [([1, 2, 3], 2), ([], 1), ([1, 2, 3, 4, 5], 5), ([1], 0)] as [([Int32], Int)] {
+      expectError("the windows of a language model") { _ = try gpt.logits(of: ids, sequence: sequence, pass: pass()) }
+    }
+    expectError("a token is 10, expected 0 to 9") { _ = try gpt.logits(of: [1, 10], sequence: 2, pass: pass()) }
+    expectError("the targets of 2 tokens is 1 numbers") {
+      _ = try gpt.loss(of: [1, 2], targets: [1], sequence: 2, pass: pass())
+    }
+    config.kind = .vit
+    (config.vision.image, config.vision.classes) = (8, 3)
+    let vit = try VisionTransformer(config, seed: 1, engine: engine)
+    let images = try Tensor(shape: [2, 3, 8, 8], values: Array(repeating: 0.5, count: 384))
+    #expect(try vit.loss(of: images, labels: [0, 2], pass: pass()).losses.count == 2)
+    expectError("images is of shape [384]") {
+      _ = try vit.logits(of: Tensor(shape: [384], values: images.values), pass: pass())
+    }
+    expectError("an id of the targets is 3") { _ = try vit.loss(of: images, labels: [0, 3], pass: pass()) }
+  }
+
+  /// The layer alone computes what it computes in a backbone's block, and takes routes and shapes that are its own.
+  @Test func layer() throws {
+    var moe = MoEConfig()
+    (moe.variant, moe.experts) = ("scmoe", 4)
+    let store = ParameterStore(engine: engine, seed: 1)
+    let layer = try MoELayer(store, "moe", width: 8, hidden: 16, moe: moe)
+    expectError("the path 'moe' is taken") { _ = try MoELayer(store, "moe", width: 8, hidden: 16, moe: moe) }
+    let x = try Tensor(shape: [5, 8], values: (0..<40).map { Float($0 % 7) / 7 })
+    func pass() -> ForwardPass { ForwardPass(Tape(engine, recording: false), training: false) }
+    let one = pass()
+    let y = try layer(x, normed: x, layer.start(from: x, pass: one), pass: one)
+    #expect(y.shape == [5, 8] && y.firstNotFinite() == nil && one.routings.count == 1)
+    #expect(y.values != x.values)
+    expectError("called with 0 routes that were started, expected 1") { _ = try layer(x, normed: x, pass: pass()) }
+    let narrow = try Tensor(shape: [5, 4], values: Array(repeating: 1, count: 20))
+    expectError("the state of an MoE layer is of shape [5, 4]") { _ = try layer(narrow, normed: narrow, pass: pass()) }
+    let short = try Tensor(shape: [2, 8], values: Array(repeating: 1, count: 16))
+    let two = pass()
+    let started = try layer.start(from: short, pass: two)
+    expectError("the earlier state is of 2 rows, expected 5") { _ = try layer(x, normed: x, started, pass: two) }
+    for (change, words) in [
+      ({ $0.variant = "dense" }, "dense"), ({ $0.variant = "best" }, "moe.variant is 'best'"),
+      ({ $0.experts = 0 }, "moe.experts is 0"), ({ $0.router = "none" }, "moe.router is 'none'"),
+      ({ $0.shortcutNorm = .preceding }, "moe.shortcut_norm"),
+    ] as [((inout MoEConfig) -> Void, String)] {
+      var other = moe
+      change(&other)
+      expectError(words) { _ = try MoELayer(store, "other", width: 8, hidden: 16, moe: other) }
+    }
+  }
+}
