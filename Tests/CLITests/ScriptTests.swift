@@ -227,7 +227,8 @@ import Testing
     ("bench-overlap --rounds 0", "--rounds is '0'"), ("bench-overlap --modes=both", "--modes has 'both'"),
     ("bench-overlap --shares moe100", "--shares has 'moe100'"), ("bench-overlap more", "more: unexpected argument"),
     ("bench-vs-pytorch --steps", "--steps needs a value"), ("bench-vs-pytorch --dtype fp16", "--dtype is 'fp16'"),
-    ("fuzz", "TARGET is ''"), ("fuzz png soon", "SECONDS is 'soon'"), ("kill-while-saving many", "KILLS is 'many'"),
+    ("examples more", "more: unexpected argument"), ("fuzz", "TARGET is ''"), ("fuzz png soon", "SECONDS is 'soon'"),
+    ("kill-while-saving many", "KILLS is 'many'"),
   ]) func wrongOptionsAreUsage(command: String, message: String) throws {
     let checkout = try ScratchCheckout()
     try checkout.write("", "checkout/Tests/Fuzz/seeds/png/seed")
