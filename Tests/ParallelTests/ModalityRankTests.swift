@@ -65,7 +65,7 @@ import Testing
       ]),
     Form(
       ranks: 2, group: 1,
-      settings: ["moe.groups=vision:2@24,language:2,audio:3@8", "moe.experts=7", "moe.gate=modality"]),
+      settings: ["moe.groups=vision:2@24,language:2,audio:4@8", "moe.experts=8", "moe.gate=modality"]),
   ]
 
   private func arguments(_ form: Form, _ out: String) -> [String] {
@@ -95,8 +95,8 @@ import Testing
       try MetricsHistory(file: folder(run) + "/metrics.jsonl").points(name).map(\.value)
     }
     for name in [
-      "train_caption_loss", "train_contrastive_loss", "train_language_loss", "aux_balance", "grad_norm", "caption_loss",
-      "recall_at_10",
+      "train_caption_loss", "train_contrastive_loss", "train_language_loss", "grad_norm", "val_caption_loss",
+      "val_recall_at_10",
     ] {
       let (expected, found) = (try values(name, "alone"), try values(name, "ranks"))
       #expect(!expected.isEmpty && found.count == expected.count, "\(name)")

@@ -86,6 +86,7 @@ package final class Gate {
     sums.entropy = decision.entropy
     sums.balance = balance?.measure(call, tape.engine) ?? []
     if let modalities = tags.modalities { sums.modalities = ModalitySums(choice, modalities) }
+    if tags.isBlank { sums.vector = sums.vector.map { _ in 0 } }
     pass.begin(PendingCall(gate: self, block: block, route: route, scope: tape.scope, call: call, sums: sums))
     return Routing(choice: choice, plan: plan)
   }
@@ -109,6 +110,10 @@ package final class Gate {
   /// - Parameter sums: of the step's whole batch.
   fileprivate func auxiliaryLosses(_ call: GatedCall, _ sums: RoutingSums, _ pass: ForwardPass) -> [String: Float] {
     guard learns else { return [:] }
+    if call.tags.isBlank {
+      // A part of the batch without a token.
+      return (balance == nil ? [:] : ["balance": 0]).merging(config.zLossWeight > 0 ? ["z_loss": 0] : [:]) { $1 }
+    }
     var auxiliary: [String: Float] = [:]
     auxiliary["balance"] = balance?.add(
       call, sums, parts: pass.summedParts, weight: Float(config.balanceWeight) * pass.lossWeight, pass.tape)

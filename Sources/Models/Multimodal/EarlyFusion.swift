@@ -21,20 +21,23 @@ final class EarlyFusion: FusionBody {
 
   func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates {
     let plan = PackedPlan(batch, config)
-    let x = embed(batch.samples, plan, pass.tape)
+    let x = embed(batch, plan, pass.tape)
     let places = BatchPlaces(
       batch.places(part: pass.part.index), lengths: plan.layout.spans.map(\.length), longest: config.tokens)
     let rows = norm(
       backbone(x, sequence: plan.layout.rows, layout: plan.layout, tags: tags(plan, places), pass), pass.tape)
+    let samples = plan.samples.merging(batch.blanks.map { ($0, []) }) { own, _ in own }
     return PackedStates(
-      samples: plan.samples.mapValues { .init(rows: rows, ranges: $0) }, textRows: plan.ids.isEmpty ? nil : rows,
+      samples: samples.mapValues { .init(rows: rows, ranges: $0) }, textRows: plan.ids.isEmpty ? nil : rows,
       texts: plan.texts)
   }
 
   /// The rows of samples and tokens in those of their sequences.
-  private func embed(_ samples: [String: Tensor], _ plan: PackedPlan, _ tape: Tape) -> Tensor {
-    let encoded = encoders.compactMap { modality, encoder in
-      samples[modality.name].map { (rows: encoder($0, tape), places: plan.samples[modality.name]!) }
+  private func embed(_ batch: PackedSequences, _ plan: PackedPlan, _ tape: Tape) -> Tensor {
+    let encoded = encoders.compactMap { modality, encoder -> (rows: Tensor, places: [Range<Int>])? in
+      if let own = batch.samples[modality.name] { return (encoder(own, tape), plan.samples[modality.name]!) }
+      guard batch.blanks.contains(modality.name) else { return nil }
+      return (tape.selectRows(encoder(Tensor.zeros([1] + modality.shape(config)), tape), []), [])
     }
     var sum: Tensor?
     if !plan.ids.isEmpty {
@@ -57,7 +60,7 @@ final class EarlyFusion: FusionBody {
     let batch = PackedSequences([modality.name: sample], [.init([.sample(modality.name, 0)])])
     let plan = PackedPlan(batch, config)
     _ = backbone(
-      embed(batch.samples, plan, pass.tape), sequence: plan.layout.rows, layout: plan.layout, tags: tags(plan, nil),
+      embed(batch, plan, pass.tape), sequence: plan.layout.rows, layout: plan.layout, tags: tags(plan, nil),
       caches: cache.blocks, pass)
   }
 

@@ -40,8 +40,11 @@ final class LateFusion: FusionBody {
     let places = batch.places(part: pass.part.index)
     var samples: [String: PackedStates.Samples] = [:]
     for tower in towers {
-      guard let own = batch.samples[tower.modality.name] else { continue }
-      samples[tower.modality.name] = tower(own, in: batch, places: places, pass)
+      if let own = batch.samples[tower.modality.name] {
+        samples[tower.modality.name] = tower(own, in: batch, places: places, pass)
+      } else if batch.blanks.contains(tower.modality.name) {
+        samples[tower.modality.name] = tower.blank(pass)
+      }
     }
     var (spans, ranges): ([SequenceLayout.Span], [[Range<Int>]]) = ([], [])
     var row = 0
@@ -108,7 +111,12 @@ final class LateFusion: FusionBody {
     var joined: Tensor?
     for tower in towers {
       guard let own = samples[tower.modality.name] else { continue }
-      let placed = isPlain ? own.rows : tape.placeRows(own.rows, at: places[tower.modality.name]!, of: row)
+      let isBlank = own.ranges.isEmpty
+      let placed =
+        isPlain
+        ? own.rows
+        : tape.placeRows(
+          isBlank ? tape.selectRows(own.rows, []) : own.rows, at: isBlank ? [] : places[tower.modality.name]!, of: row)
       joined = joined.map { tape.add(placed, $0) } ?? placed
     }
     return joined.map { CrossInput(keyValues: keyValues($0, pass), pairs: pairs) }

@@ -72,9 +72,13 @@ public struct PackedSequences {
   /// By modality: `[n]` and the shape of a sample, normalized.
   public let samples: [String: Tensor]
   public let sequences: [Sequence]
+  /// Modalities without a sample here whose parameters the pass reaches all the same, with gradients of 0: what a step trains,
+  /// and which exchanges ranks start, must not follow from what a batch holds. A blank sample is read that counts nowhere.
+  public let blanks: Set<String>
 
   /// - Parameter sequences: each sample stands in exactly one of them: gradients of its rows are not added up.
-  public init(_ samples: [String: Tensor], _ sequences: [Sequence]) {
+  public init(_ samples: [String: Tensor], _ sequences: [Sequence], blanks: Set<String> = []) {
+    precondition(blanks.isDisjoint(with: samples.keys), "blank samples beside others")
     var places = samples.mapValues { [Int](repeating: 0, count: $0.shape[0]) }
     for case .sample(let name, let index) in sequences.lazy.flatMap(\.segments) {
       let count = places[name]?.count ?? 0
@@ -83,7 +87,7 @@ public struct PackedSequences {
       precondition(places[name]![index] == 1, "\(name) \(index) stands in two sequences")
     }
     precondition(places.values.joined().allSatisfy { $0 == 1 }, "a sample that no sequence shows")
-    (self.samples, self.sequences) = (samples, sequences)
+    (self.samples, self.sequences, self.blanks) = (samples, sequences, blanks)
   }
 
   /// - Parameter images: `[I, channels, S, S]`, normalized; nil = no images.
@@ -178,7 +182,7 @@ public struct PackedStates {
     let ranges: [Range<Int>]
   }
 
-  /// By modality, of those that the pass had.
+  /// By modality, of those that the pass had; without ranges for blank ones.
   let samples: [String: Samples]
   /// `[rows, d]`; nil where the pass had no text.
   let textRows: Tensor?

@@ -6,6 +6,7 @@ struct SampleTower {
   let config: ModelConfig
   /// Rows of a sample.
   let rows: Int
+  private let shape: [Int]
   let parameters: [Parameter]
   let backbone: Backbone
   private let encoder: any SampleEncoder
@@ -18,7 +19,7 @@ struct SampleTower {
   ) throws {
     self.modality = modality
     config = model.tower(of: modality)
-    rows = modality.rows(model)
+    (rows, shape) = (modality.rows(model), modality.shape(model))
     let before = store.parameters.count
     encoder = modality.makeEncoder(store, config)
     backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher, first: first)
@@ -33,6 +34,15 @@ struct SampleTower {
   func callAsFunction(_ samples: Tensor, tasks: [Int32], _ places: BatchPlaces?, _ pass: ForwardPass) -> Tensor {
     let tags = TokenTags(tasks: tasks.flatMap { Array(repeating: $0, count: rows) }, places: places)
     return norm(backbone(encoder(samples, pass.tape), sequence: rows, tags: tags, pass), pass.tape)
+  }
+
+  /// Reads a sample of zeros that counts nowhere.
+  func blank(_ pass: ForwardPass) -> PackedStates.Samples {
+    let values = Tensor.zeros([1] + shape)
+    var tags = TokenTags(tasks: Array(repeating: 0, count: rows))
+    tags.isBlank = true
+    let states = norm(backbone(encoder(values, pass.tape), sequence: rows, tags: tags, pass), pass.tape)
+    return PackedStates.Samples(rows: states, ranges: [])
   }
 
   /// Reads the samples of packed sequences.

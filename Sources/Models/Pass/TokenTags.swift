@@ -6,6 +6,8 @@ public struct TokenTags {
   public let tasks: [Int32]?
   /// Where rows and sequences are in the step's whole batch, for models whose parts are uneven; nil = every part has as many.
   let places: BatchPlaces?
+  /// Whether the rows are no part of the batch: loads and balance do not count them.
+  var isBlank = false
   /// Rows of each sequence, side by side; the backbone adds them.
   public internal(set) var sequences: [Range<Int>]
 

@@ -7,8 +7,7 @@ import MMoETensor
 /// Every sample with its caption, and every caption alone, serve all tasks: samples never see the text. Where gates are told
 /// their task (`moe.task_routing`), each task reads the samples and texts that it needs for itself.
 ///
-/// Of a modality that no item of the batch has, a blank sample is read that nothing is asked about: which parameters a step
-/// trains, and which exchanges the ranks start, must not follow from what a batch holds.
+/// Of a modality that no item of the batch has, the pass reads a blank sample (`PackedSequences.blanks`).
 package struct PairPass {
   package typealias Task = FusionConfig.Task
 
@@ -16,7 +15,7 @@ package struct PairPass {
   struct Samples {
     /// Numbers among all of the pass.
     var numbers: [Int] = []
-    /// Of each, the place of its item in the batch; −1 for a blank one.
+    /// Of each, the place of its item in the batch.
     var items: [Int] = []
   }
 
@@ -65,7 +64,9 @@ package struct PairPass {
       if tasks.contains(.language) { modeledTexts = reader.addTexts(.language) }
     } else {
       if !tasks.isDisjoint(with: [.caption, .contrastive, .classification]) {
-        let added = reader.addSamples(.caption, withTexts: tasks.contains(.caption))
+        let isForLabels = tasks.isDisjoint(with: [.caption, .contrastive])
+        let added = reader.addSamples(
+          .caption, of: isForLabels ? classified : nil, withTexts: tasks.contains(.caption))
         (captions, compared) = (added.texts, added.samples)
         labeled = added.samples.filter { classified.contains($0.key) }
       }
@@ -82,7 +83,8 @@ package struct PairPass {
     var parts = reader.parts
     if let pixels = mixed.pixels { parts[VisionModality.name, default: []].append(pixels) }
     packed = PackedSequences(
-      parts.mapValues { $0.count > 1 ? Tensor.stacked($0) : $0[0] }, reader.sequences)
+      parts.mapValues { $0.count > 1 ? Tensor.stacked($0) : $0[0] }, reader.sequences,
+      blanks: reader.missing.subtracting(parts.keys))
     items = reader.items
   }
 
@@ -102,7 +104,7 @@ package struct PairPass {
 
   /// The labels of a modality's samples that are classified, those of mixed images behind them; −1 = none.
   func labels(of modality: String, _ batch: PairBatch) -> [Int32] {
-    (labeled[modality]?.items ?? []).map { $0 < 0 ? -1 : batch.labels[$0] }
+    (labeled[modality]?.items ?? []).map { batch.labels[$0] }
       + (modality == VisionModality.name ? mixed.labels : [])
   }
 
@@ -121,6 +123,8 @@ private struct PairReader {
   private(set) var items: [Int] = []
   /// By modality: tensors of samples, one after the other.
   private(set) var parts: [String: [Tensor]] = [:]
+  /// Modalities that were to be read and have no sample.
+  private(set) var missing: Set<String> = []
   /// Number of the next one.
   private(set) var reading = 0
 
@@ -152,17 +156,20 @@ private struct PairReader {
     var samples: [String: PairPass.Samples] = [:]
     for modality in modalities {
       let first = count(of: modality.name)
-      let own = batch.samples[modality.sample]
-      let values = own?.values ?? Tensor.zeros([1] + modality.shape(model))
-      parts[modality.name, default: []].append(values)
+      guard let own = batch.samples[modality.sample] else {
+        missing.insert(modality.name)
+        samples[modality.name] = PairPass.Samples()
+        continue
+      }
+      parts[modality.name, default: []].append(own.values)
       samples[modality.name] = PairPass.Samples(
-        numbers: Array(first..<first + values.shape[0]), items: own?.items ?? [-1])
+        numbers: Array(first..<first + own.values.shape[0]), items: own.items)
     }
     var captions: [PairPass.Text] = []
     func append(_ segments: [PackedSequences.Segment], item: Int) {
-      let text = withTexts && item >= 0 ? texts[item] : []
+      let text = withTexts ? texts[item] : []
       if !text.isEmpty { captions.append(PairPass.Text(sequence: sequences.count, item: item)) }
-      let place = PackedSequences.Sequence.Place(max(item, 0), of: batch.count)
+      let place = PackedSequences.Sequence.Place(item, of: batch.count)
       sequences.append(.init(segments + [.text(text)], task: task.rawValue, reading: reading, place: place))
       items.append(item)
     }
@@ -172,7 +179,7 @@ private struct PairReader {
       let own = samples[modality.name]!
       for (number, item) in zip(own.numbers, own.items) {
         let segment = PackedSequences.Segment.sample(modality.name, number)
-        if isJoint, item >= 0 { together[item, default: []].append(segment) } else { append([segment], item: item) }
+        if isJoint { together[item, default: []].append(segment) } else { append([segment], item: item) }
       }
       if !isJoint { reading += 1 }
     }

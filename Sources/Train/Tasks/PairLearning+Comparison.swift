@@ -17,15 +17,15 @@ extension PairLearning {
       let found = fused.embeddings(
         fused.pooledRows(states, of: modality.name, own.numbers, tape), of: modality.name, tape)
       guard partial.contains(modality.name) else { return found }
-      // Every rank gathers as many rows: those of an item, and one behind them where blank samples go.
-      return tape.placeRows(found, at: own.items.map { Int32($0 < 0 ? items : $0) }, of: items + 1)
+      // Every rank gathers as many rows.
+      return tape.placeRows(found, at: own.items.map(Int32.init), of: items)
     }
     if let team { rows = rows.map { team.gatherRows($0, tape) } }
     /// Of every rank's items, whether they have each modality.
     func presence() -> [Float] {
       let own = Tensor.zeros([items, modalities.count])
       for (column, modality) in modalities.enumerated() {
-        for item in read.compared[modality.name]?.items ?? Array(0..<items) where item >= 0 {
+        for item in read.compared[modality.name]?.items ?? Array(0..<items) {
           own.pointer[item * modalities.count + column] = 1
         }
       }
@@ -40,12 +40,7 @@ extension PairLearning {
         if partial.contains(modalities[a].name) || partial.contains(modalities[b].name) {
           let count = modalities.count
           let both = (0..<has.count / count).filter { has[$0 * count + a] > 0 && has[$0 * count + b] > 0 }
-          /// Rows of these items among those that were gathered.
-          func chosen(_ rows: Tensor, _ modality: any Modality) -> Tensor {
-            let stride = partial.contains(modality.name) ? items + 1 : items
-            return tape.selectRows(rows, both.map { Int32($0 / items * stride + $0 % items) })
-          }
-          (x, y) = (chosen(x, modalities[a]), chosen(y, modalities[b]))
+          (x, y) = (tape.selectRows(x, both.map(Int32.init)), tape.selectRows(y, both.map(Int32.init)))
         }
         guard x.rows > 0 || partial.isEmpty else {
           // Of no pair: gradients of zero, so that a step trains what it always trains.

@@ -71,7 +71,7 @@ extension PairLearning {
         let compared = read.compared[name] ?? .init()
         let pooled = fused.pooledRows(states, of: name, compared.numbers, pass.tape)
         let vectors = PairEmbedder.unitRows(fused.embeddings(pooled, of: name, pass.tape))
-        found.vectors[name, default: []] += zip(compared.items, vectors).filter { $0.0 >= 0 }.map {
+        found.vectors[name, default: []] += zip(compared.items, vectors).map {
           (item: batch.indices[$0.0], vector: $0.1)
         }
         let labeled = fused.pooledRows(states, of: name, read.labeledNumbers(of: name), pass.tape)
