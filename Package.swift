@@ -131,7 +131,10 @@ let package = Package(
       name: "ModelsTests", dependencies: ["MMoEModels", "TestSupport"], path: "Tests/ModelsTests"),
     .executableTarget(
       name: "parallel-checks",
-      dependencies: ["MMoERuns", "MMoEBench"], path: "Tests/ParallelChecks"),
+      // All that it imports: what is not named here changes without its being compiled again.
+      dependencies: [
+        "MMoETensor", "MMoEModels", "MMoEParallel", "MMoEReport", "MMoEConfig", "MMoETrain", "MMoERuns", "MMoEBench",
+      ], path: "Tests/ParallelChecks"),
     .testTarget(
       name: "ParallelTests",
       dependencies: ["MMoERuns", "TestSupport", "parallel-checks", "mmoe"],

@@ -121,6 +121,20 @@ import Testing
     }
   }
 
+  /// A task that a program registers is trained, saved and evaluated by its name, on any number of ranks.
+  @Test(.needsRanks) func taskFromOutside() throws {
+    let folder = ScratchFolder()
+    func loss(_ verb: String, ranks: Int) throws -> Double {
+      let result = try RankRunner.run("parallel-checks", ["task", verb, folder("run")], ranks: ranks)
+      #expect(result.status == 0, "\(verb) on \(ranks) ranks: \(result.errors)")
+      return try #require(Double(result.output.split(separator: " ").last?.dropLast() ?? ""))
+    }
+    let trained = try loss("train", ranks: 2)
+    // ln 16 = 2.77 before it has learned.
+    #expect(trained < 2)
+    for ranks in [1, 2] { #expect(abs(try loss("eval", ranks: ranks) - trained) < 1e-4) }
+  }
+
   /// What cannot be done on ranks is said once, in one line.
   @Test(.needsRanks) func refusals() throws {
     let checkpoint = RankCommandTests.language.checkpoint

@@ -99,6 +99,14 @@ public struct MicroBatch {
   public let forward: (_ pass: ForwardPass, _ divisors: [Double]) -> [(name: String, value: Double)]
   /// Runs the model's blocks alone: all that its gates see.
   public let route: (_ pass: ForwardPass) -> Void
+
+  public init(
+    targets: [Double],
+    forward: @escaping (_ pass: ForwardPass, _ divisors: [Double]) -> [(name: String, value: Double)],
+    route: @escaping (_ pass: ForwardPass) -> Void
+  ) {
+    (self.targets, self.forward, self.route) = (targets, forward, route)
+  }
 }
 
 /// What an evaluation found.
