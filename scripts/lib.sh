@@ -107,7 +107,7 @@ packages_for() {
   esac
   case $line in
     *" --data "* | *" --data="*) ;;
-    *" data import emoji "*" --speech "* | *pairs-emoji-speech* | *" fusion.modalities="*audio*)
+    *" data import emoji "*"--speech "* | *pairs-emoji-speech* | *" fusion.modalities="*audio*)
       printf '%s\n' "${speech_packages[@]}"
       ;;
   esac

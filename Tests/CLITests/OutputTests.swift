@@ -97,8 +97,8 @@ import Testing
       try ProgramRunner.run(
         arguments, environment: ["OMPI_COMM_WORLD_SIZE": "\(count)", "OMPI_COMM_WORLD_RANK": "\(rank)"])
     }
-    let generate = ["generate", "--checkpoint", "none"]
-    let (first, second) = (try status(0, of: 2, generate), try status(1, of: 2, generate))
+    let info = ["checkpoint", "info", "none"]
+    let (first, second) = (try status(0, of: 2, info), try status(1, of: 2, info))
     #expect(first.status == 64 && first.errors.split(separator: "\n").count == 1, "\(first.errors)")
     #expect(first.errors.hasPrefix("a launcher started 2 processes"))
     #expect(second.status == 64 && second.errors.isEmpty && second.output.isEmpty)

@@ -104,7 +104,9 @@ import Testing
     }
     expectError("b is of shape [4], expected [3]") { _ = try operations.rmsNorm(x, weight: bias) }
     expectError("b is of shape [4], expected [3]") { _ = try operations.layerNorm(x, weight: three, bias: bias) }
-    expectError("w is of shape [4, 3]") { _ = try operations.feedForward(x, w1: weight, w2: weight) }
+    expectError("the input of w is of shape [6, 3], expected rows of 4 numbers") {
+      _ = try operations.feedForward(x, w1: weight, w2: weight)
+    }
     expectError("the input of attention is of shape [6, 3]") {
       _ = try operations.attention(x, sequence: 3, heads: 2, causal: true)
     }

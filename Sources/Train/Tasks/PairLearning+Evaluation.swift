@@ -144,12 +144,14 @@ extension PairLearning {
           keys[$0] == keys[$1]
         }
       }
-      if number == 0 {
-        metrics.append(("recall_at_10", ranks.reduce(0) { $0 + $1.recall(at: 10) } / Double(ranks.count)))
+      // Of data that lacks a modality, directions from or to it say nothing.
+      let asked = ranks.filter { !$0.ranks.isEmpty }
+      if number == 0, !asked.isEmpty {
+        metrics.append(("recall_at_10", asked.reduce(0) { $0 + $1.recall(at: 10) } / Double(asked.count)))
       }
       for pair in stride(from: 0, to: directions.count, by: 2) {
         for k in PairBaselines.cutoffs {
-          for index in [pair, pair + 1] {
+          for index in [pair, pair + 1] where !ranks[index].ranks.isEmpty {
             metrics.append((directions[index].metric(at: k) + suffix, ranks[index].recall(at: k)))
           }
         }
@@ -192,6 +194,7 @@ extension PairLearning {
     for (number, (name, prefix)) in sources.enumerated() {
       let said = Dictionary(uniqueKeysWithValues: (found.captions[name] ?? []).map { ($0.item, $0.text) })
       let own = members.filter { said[$0] != nil }
+      guard !own.isEmpty else { continue }
       let scores = CaptionScores(own.map { said[$0]! }, references: own.map { validation.set.items[$0].captions })
       let start = number == 0 ? "" : prefix
       metrics += [
