@@ -247,6 +247,20 @@ import TinyRuns
     #expect(try RGBImage(contentsOf: scratch("sheet.png")).width == 5 * 136 + 8)
   }
 
+  /// A modality that the pairs lack is no modality of the model.
+  @Test func refusesAModalityWithoutSamples() throws {
+    let config = try PairLearningTests.config(["fusion.modalities=vision,language,audio", "moe.groups=none"])
+    let data = try PairData(
+      PairLearningTests.data.path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
+    #expect {
+      try data.makeJob(config, training: true, loadsWeights: false, engine: Engine(threads: 1), team: nil)
+    } throws: {
+      "\($0)".contains(
+        ": no line to learn from has the field audio, expected some, since fusion.modalities has audio; add them, or leave audio out"
+      )
+    }
+  }
+
   /// What an analysis is told of the rows: where gates know tasks, every pair stands there once for each.
   @Test func probesEveryTask() throws {
     for isTold in [false, true] {

@@ -77,6 +77,7 @@ public final class PairLearning: TrainingTask {
           "its tokenizer \(data.tokenizer.fingerprint) has \(data.tokenizer.vocabularySize) tokens, model.vocabulary is \(config.model.text.vocabulary)",
         remedy: "use data of the model's tokenizer")
     }
+    if isTraining { try PairLearning.requireSamples(data, config) }
     (self.config, self.engine, self.team) = (config, engine, team)
     metrics = TaskKind.multimodal.metrics(config.model)
     tokens = try CaptionTokens(data.tokenizer)
@@ -96,6 +97,18 @@ public final class PairLearning: TrainingTask {
       images: training?.set.groups.count ?? 0, batchSize: config.data.batch)
     flopsPerStep = try PairLearning.flops(
       config, captions: (training?.captions ?? validation.captions).flatMap { $0 })
+  }
+
+  /// A modality that nothing to learn from has would be trained on blank samples.
+  private static func requireSamples(_ data: PairData, _ config: RunConfig) throws {
+    let set = data.folder[.train]
+    for modality in config.model.sampledModalities where !set.items.contains(where: { !$0[modality.sample].isEmpty }) {
+      if modality.name == VisionModality.name, config.mixture.images != nil { continue }
+      throw TrainError(
+        data.path, found: "no line to learn from has the field \(modality.sample)",
+        expected: "some, since fusion.modalities has \(modality.name)",
+        remedy: "add them, or leave \(modality.name) out of fusion.modalities")
+    }
   }
 
   public var waitSeconds: Double { (loader?.waitSeconds ?? 0) + (mixture?.waitSeconds ?? 0) }
