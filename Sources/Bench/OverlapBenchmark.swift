@@ -1,6 +1,7 @@
 import MMoEModels
 import MMoEParallel
 import MMoETensor
+import MMoETrain
 
 /// Times one pair of blocks (dense block, mixture-of-experts block) under overlap strategies on real ranks: forward alone,
 /// or forward and backward without optimizer and without the averaging of gradients, which belong to the whole step.
@@ -147,11 +148,16 @@ public final class OverlapBenchmark {
   /// Runs the cases in turn, round by round, so that what drifts meets all alike.
   ///
   /// - Parameter note: told of progress.
-  /// - Throws: `ModelError` or `ParallelError` for impossible options.
+  /// - Throws: `TrainError`, `ModelError` or `ParallelError` for impossible options.
   public func run(_ cases: [Case], note: (String) -> Void) throws -> [Result] {
-    // Options name the experts of all ranks.
+    // Options name the experts of all ranks; some cases choose two, and the local copies have one rank's.
+    guard options.experts % world.size == 0, options.experts >= 2 * world.size else {
+      throw TrainError(
+        "--experts", found: "\(options.experts) on \(world.size) ranks",
+        expected: "a multiple of \(world.size), at least \(2 * world.size)")
+    }
     var perRank = options
-    perRank.experts = max(1, options.experts / world.size)
+    perRank.experts = options.experts / world.size
     var results: [Result] = []
     var linked: [Subject] = []
     var local: [Subject] = []

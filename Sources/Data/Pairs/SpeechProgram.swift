@@ -1,7 +1,7 @@
 import Foundation
 import MMoEFiles
 
-/// Speech of `espeak-ng`, which speaks a text the same way at every call.
+/// Speech of `espeak-ng`.
 struct SpeechProgram: Sendable {
   static let package = "espeak-ng"
   private let executable: String

@@ -32,6 +32,8 @@ package struct OpenedTask {
     var config = config
     // Every rank's pass has as many samples as the pass of a process that is alone, so that a capacity means the same.
     (config.train.accumulation, config.data.batch) = (1, config.data.batch * run.world.size)
+    config.mixture.imageBatch *= run.world.size
+    config.mixture.textBatch *= run.world.size
     let choice = try DataChoice(named, for: checkpoint)
     try choice.settle(&config)
     engine = try run.engine(config.tensor)

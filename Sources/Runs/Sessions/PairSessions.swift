@@ -104,7 +104,8 @@ public struct CaptionSession {
         let text = try generator.caption([(modality.name, loaded.samples([path], of: modality))])
         run.output.line(
           options.printsJSON
-            ? JSONValue.object([modality.sample: .string(path), "caption": .string(text)]).line : "\(path)  \(text)")
+            ? JSONValue.object([modality.sample: .string(path), "caption": .string(text)]).line
+            : "\(path)  \(oneLine(text))")
       }
     }
   }

@@ -103,6 +103,10 @@ public struct RetrieveSession {
   private func vector(of query: Query, _ loaded: LoadedPairModel, _ embedder: PairEmbedder) throws -> [Float] {
     switch query {
     case .text(let text):
+      guard text.contains(where: { !$0.isWhitespace }) else {
+        throw TrainError(
+          "the text '\(oneLine(text))'", found: "empty", expected: "words", remedy: "write what to look for")
+      }
       let ids = try loaded.tokens.encode(text)
       guard !ids.isEmpty, ids.count < loaded.model.config.text.context else {
         throw TrainError(
