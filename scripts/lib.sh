@@ -98,19 +98,25 @@ require_counts() {
 
 # packages_for ARGUMENT…: what a command of mmoe with these arguments needs beyond build and run packages, one a line.
 packages_for() {
-  local line=" $* "
-  case $line in
-    # Who brings data needs none of ours.
-    *" --data "* | *" --data="*) ;;
-    *" --task lm "* | *" --task=lm "*) printf '%s\n' "${language_packages[@]}" ;;
-    *" --task multimodal "* | *" --task=multimodal "* | *" data import emoji "*) printf '%s\n' "${emoji_packages[@]}" ;;
-  esac
-  case $line in
-    *" --data "* | *" --data="*) ;;
-    *" data import emoji "*"--speech "* | *pairs-emoji-speech* | *" fusion.modalities="*audio*)
-      printf '%s\n' "${speech_packages[@]}"
-      ;;
-  esac
+  local line=" $* " argument
+  # A study says it in its file.
+  if [[ $line == *" study "* ]]; then
+    for argument in "$@"; do
+      [ ! -f "$argument" ] || line+=$(sed -nE 's/^(task|preset|data): */--\1 /p' "$argument" | tr '\n' ' ')
+    done
+  fi
+  # Who brings data needs none of ours.
+  if [[ $line != *" --data"[\ =]* ]]; then
+    case $line in
+      *" --task lm "* | *" --task=lm "*) printf '%s\n' "${language_packages[@]}" ;;
+      *" --task multimodal "* | *" --task=multimodal "* | *" data import emoji "*) printf '%s\n' "${emoji_packages[@]}" ;;
+    esac
+    case $line in
+      *" data import emoji "*"--speech "* | *pairs-emoji-speech* | *" fusion.modalities="*audio*)
+        printf '%s\n' "${speech_packages[@]}"
+        ;;
+    esac
+  fi
   case $line in *" --svg "* | *" --svg="*) printf 'graphviz\n' ;; esac
 }
 

@@ -38,6 +38,8 @@ import Testing
     ("data import emoji --out x", "fonts-noto-color-emoji unicode-data"),
     ("data import emoji --speech --out x", "fonts-noto-color-emoji unicode-data espeak-ng"),
     ("train --task multimodal --preset pairs-emoji-speech", "fonts-noto-color-emoji unicode-data espeak-ng"),
+    ("study \(ProgramRunner.package)/configs/studies/speech.yaml", "fonts-noto-color-emoji unicode-data espeak-ng"),
+    ("study \(ProgramRunner.package)/configs/studies/speech.yaml --data x", ""),
     ("model describe --data x --svg pair.svg", "graphviz"), ("train --task imagenet-subset", ""),
   ]) func installsWhatACommandNeeds(command: String, packages: String) throws {
     let checkout = try ScratchCheckout()

@@ -87,7 +87,7 @@ import Testing
       recordings: 1)
     try folder.write("1.wav", readFile(folder.path + "/0.wav", limit: 1 << 20))
     let found = message { _ = try PairFolder(path: folder.path) } ?? "nothing"
-    #expect(found.contains("captions.jsonl:2: 1.wav is in val, but 0.wav, of the same file, is in train"), "\(found)")
+    #expect(found.contains("captions.jsonl:2: 1.wav is in val, but 0.wav, of the same audio file, is in train"), "\(found)")
   }
 
   /// Batches have what their items have; recordings are drawn by pass and item, whatever the number of threads.
@@ -124,6 +124,27 @@ import Testing
       #expect(a.indices == b.indices && a.samples["audio"]?.items == b.samples["audio"]?.items)
       #expect(a.samples["audio"]?.values.values == b.samples["audio"]?.values.values)
       #expect(a.samples["image"]?.values.values == b.samples["image"]?.values.values)
+    }
+  }
+
+  /// What is left out follows from the file alone, whatever was looked at before it: ranks and passes must agree.
+  @Test func aBadRecordingLeavesTheOthersOfItsItem() throws {
+    try write(
+      [
+        #"{"audio": ["0.wav", "1.wav", "2.wav"], "caption": "x", "split": "train"}"#,
+        #"{"audio": "3.wav", "caption": "x", "split": "val"}"#,
+      ], recordings: 4)
+    try folder.write("1.wav", WAVWriter().bytes([0, 0, 0]))
+    let set = try PairFolder(path: folder.path)[.train]
+    for order in [[1, 2, 0], [0, 1, 2], [2, 0, 1]] {
+      let source = try PairSource(set, shapes: ["audio": [1, 8, 20]], cacheBytes: 0, policy: .skip)
+      for _ in 0..<2 {
+        #expect(try order.map { try source.sample("audio", of: 0, file: $0) != nil } == order.map { $0 != 1 })
+      }
+      #expect(
+        try source.samples("audio", order.map { (item: 0, file: $0) }).places.map { order[$0] }
+          == order.filter { $0 != 1 })
+      #expect(source.bad.count == 1 && source.bad[0]?.contains("1.wav: silent") == true)
     }
   }
 

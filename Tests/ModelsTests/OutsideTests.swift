@@ -183,6 +183,23 @@ import Testing
     expectError("an id of the targets is 3") { _ = try vit.loss(of: images, labels: [0, 3], pass: pass()) }
   }
 
+  /// What a router did wrong ends an evaluation with its own words, not with the NaN that follow from it.
+  @Test func failuresEndEvaluations() throws {
+    let wrong = ModelError(field: "the scores", found: "of another shape", expected: "[tokens, experts]")
+    expectError("the scores is of another shape") {
+      _ = try ForwardPass.evaluating(engine) { pass in
+        pass.tape.fail(wrong)
+        return Float.nan
+      }
+    }
+    #expect(try ForwardPass.evaluating(engine) { _ in 3 } == 3)
+    var config = ModelConfig()
+    config.kind = .gpt
+    expectError("model.kind is gpt, expected multimodal") {
+      _ = try MultimodalTransformer(config, seed: nil, engine: engine)
+    }
+  }
+
   /// The layer alone computes what it computes in a backbone's block, and takes routes and shapes that are its own.
   @Test func layer() throws {
     var moe = MoEConfig()

@@ -240,7 +240,9 @@ import Testing
       ),
       ("moe.real_share is 0.5, but moe.identity_experts is 0", { $0.moe.realShare = 0.5 }),
       ("but moe.bias_rate is 0", { ($0.moe.realShare, $0.moe.identityExperts) = (0.5, 1) }),
-      ("moe.balance is entropy, but model.kind vit has one modality", { $0.moe.balance = "entropy" }),
+      (
+        "moe.balance is entropy, which compares modalities that share a bank of experts", { $0.moe.balance = "entropy" }
+      ),
     ]
     for (message, change) in cases {
       var config = VariantTests.config("top2")

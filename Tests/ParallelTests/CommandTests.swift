@@ -135,6 +135,18 @@ import Testing
     for ranks in [1, 2] { #expect(abs(try loss("eval", ranks: ranks) - trained) < 1e-4) }
   }
 
+  /// Who forgot the ranks is told so.
+  @Test func oneProcessSharesNothingOut() throws {
+    for command in [
+      ["eval", "--checkpoint", RankCommandTests.language.checkpoint], ["train", "--task", "lm", "--dry-run"],
+    ] {
+      let result = try ProgramRunner.run(command + ["--expert-parallel", "2"])
+      #expect(
+        result.status == 1 && result.errors.contains("parallel.expert is 2, but this is one process"),
+        "\(result.errors)")
+    }
+  }
+
   /// What cannot be done on ranks is said once, in one line.
   @Test(.needsRanks) func refusals() throws {
     let checkpoint = RankCommandTests.language.checkpoint

@@ -21,6 +21,8 @@ import TinyRuns
     let pairs: [String]
     /// The text of a language model, where it is not the usual.
     let text: String?
+    /// Whether the pairs need recordings.
+    var isOfAudio: Bool { ["fusion.modalities", "fusion.captions"].contains(key) || key.hasPrefix("model.audio_") }
   }
 
   /// A plain text in paragraphs, lines with two fields, and a tokenizer.
@@ -148,12 +150,18 @@ import TinyRuns
     mixture.image_batch=4 | | mixture.images=IMAGES
     mixture.text=TEXT | | mixture.text_batch=2
     mixture.text_batch=1 | | mixture.text=TEXT
+    fusion.modalities=vision,language,audio | moe.groups=none
+    fusion.captions=joint | AUDIO
+    model.audio_mels=32 | AUDIO
+    model.audio_frames=32 | AUDIO
+    model.audio_patch_mels=8 | AUDIO
+    model.audio_patch_frames=4 | AUDIO
     """
 
   static let changes: [Change] = {
     let names: [String: String] = [
       "TOWERS": PairLearningTests.towers.joined(separator: " "), "TOKENIZER": files.tokenizer, "TEXT": files.text,
-      "IMAGES": TinyRun.data.path, "JSONL": files.lines,
+      "IMAGES": TinyRun.data.path, "JSONL": files.lines, "AUDIO": SpeechTests.settings.joined(separator: " "),
     ]
     return table.split(separator: "\n").map { line in
       let filled = names.reduce(String(line)) { $0.replacing($1.key, with: $1.value) }
@@ -176,9 +184,6 @@ import TinyRuns
     "model.vocabulary", "model.classes",
     // They never change a result; image tasks alone decode files, of which some may be broken.
     "data.workers", "data.cache_mb", "data.on_bad_image",
-    // These pairs have images and captions alone; `NewModalityTests` and `ModalityTests` show what others do.
-    "fusion.modalities", "fusion.captions", "model.audio_mels", "model.audio_frames", "model.audio_patch_mels",
-    "model.audio_patch_frames",
   ]
 
   /// Groups that the loop and the engine read, none of which depends on the task.
@@ -196,14 +201,15 @@ import TinyRuns
   }
 
   /// Everything that a run shows: parameters, two steps' losses and gradients, what the optimizer makes of them, buffers, evaluation, a sample.
-  private func results(_ task: TaskKind, _ settings: [String], text: String?) -> String {
+  private func results(_ task: TaskKind, _ settings: [String], text: String?, audio: Bool = false) -> String {
     do {
       let engine = try Engine(threads: 1)
       let (tiny, path): (RunConfig, String) =
         switch task {
         case .imagenetSubset: (try TinyRun(["data.batch=4"]).config, TinyRun.data.path)
         case .lm: (try TinyTextRun(["data.batch=4", "moe.variant=top2"]).config, text ?? TinyTextRun.data.path)
-        default: (try PairLearningTests.config(["data.batch=4"]), PairLearningTests.data.path)
+        default:
+          (try PairLearningTests.config(["data.batch=4"]), audio ? SpeechTests.data.path : PairLearningTests.data.path)
         }
       var config = tiny
       try RunConfig.table.set(settings, in: &config)
@@ -246,9 +252,9 @@ import TinyRuns
 
   @Test(arguments: TaskKind.allCases) func keysMatterWhereTheTableSays(task: TaskKind) throws {
     var known: [String: String] = [:]
-    func base(_ settings: [String], _ text: String?) -> String {
-      let key = "\(settings) \(text ?? "")"
-      if known[key] == nil { known[key] = results(task, settings, text: text) }
+    func base(_ settings: [String], _ text: String?, audio: Bool = false) -> String {
+      let key = "\(settings) \(text ?? "") \(audio)"
+      if known[key] == nil { known[key] = results(task, settings, text: text, audio: audio) }
       return known[key]!
     }
     for change in KeyUseTests.changes {
@@ -265,7 +271,10 @@ import TinyRuns
         #expect(isSame && !before.hasPrefix("refused"), "\(change.key) changes --task \(task.name)")
         continue
       }
-      let (before, after) = (base(with, change.text), results(task, with + [setting], text: change.text))
+      let (before, after) = (
+        base(with, change.text, audio: change.isOfAudio),
+        results(task, with + [setting], text: change.text, audio: change.isOfAudio)
+      )
       let isRefused = before.hasPrefix("refused") || after.hasPrefix("refused")
       #expect(!isRefused, "\(change.key) of --task \(task.name): \(after.prefix(200))")
       let matters = before != after

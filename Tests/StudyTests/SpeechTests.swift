@@ -26,7 +26,7 @@ import Testing
   }
 
   /// 12 items of two colors and two pitches; the last 4 are held out, and have two recordings each.
-  private static let data: ScratchFolder = {
+  static let data: ScratchFolder = {
     let folder = ScratchFolder()
     let words = ["red", "green", "blue"]
     var lines: [String] = []
@@ -50,12 +50,14 @@ import Testing
     return folder
   }()
 
+  /// A model that hears.
+  static let settings = [
+    "fusion.modalities=vision,language,audio", "moe.experts=6", "moe.groups=vision:2,language:2,audio:2",
+    "model.audio_mels=16", "model.audio_frames=24", "model.audio_patch_mels=16", "model.audio_patch_frames=8",
+  ]
+
   private static func config() throws -> RunConfig {
-    try PairLearningTests.config([
-      "fusion.modalities=vision,language,audio", "moe.experts=6", "moe.groups=vision:2,language:2,audio:2",
-      "model.audio_mels=16", "model.audio_frames=24", "model.audio_patch_mels=16", "model.audio_patch_frames=8",
-      "data.batch=4", "train.steps=2", "train.eval_every=2",
-    ])
+    try PairLearningTests.config(settings + ["data.batch=4", "train.steps=2", "train.eval_every=2"])
   }
 
   private func job(_ path: String, training: Bool) throws -> (job: any TrainingTask, config: RunConfig) {

@@ -31,7 +31,7 @@ public struct LogMel: Sendable, Equatable {
   public let values: [Float]
 
   /// - Parameter bands: at least 1. Of more than 90 the lowest ones are narrower than the transform can tell, and silent.
-  public init(_ recording: Recording, bands: Int) {
+  package init(_ recording: Recording, bands: Int) {
     precondition(bands > 0, "\(bands) bands")
     let samples = recording.converted(to: LogMel.rate).samples
     let frames = LogMel.frames(of: samples.count)

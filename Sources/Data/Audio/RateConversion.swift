@@ -9,7 +9,7 @@ extension Recording {
   /// and after the recording are 0. There are ⌈count · to / from⌉ outputs; the first one is at time 0.
   ///
   /// - Parameter to: samples per second.
-  public func converted(to: Int) -> Recording {
+  package func converted(to: Int) -> Recording {
     guard to != rate, !samples.isEmpty else { return self }
     let kernels = ConversionKernels.from(rate, to: to)
     let (phases, step, reach) = (kernels.phases, kernels.step, kernels.reach)

@@ -19,7 +19,7 @@ public struct Recording: Sendable, Equatable {
   public let samples: [Float]
 
   /// - Parameter rate: samples per second.
-  public init(rate: Int, samples: [Float]) {
+  package init(rate: Int, samples: [Float]) {
     precondition(rate > 0, "\(rate) samples per second")
     (self.rate, self.samples) = (rate, samples)
   }
@@ -58,12 +58,17 @@ public struct Recording: Sendable, Equatable {
         expected: "\(limits.rates.lowerBound) to \(limits.rates.upperBound)", remedy: "record it again")
     }
     guard header.frames > 0 else { throw DataError(name, found: "a recording without samples", remedy: "remove it") }
-    // Frames of the header count only where the file can hold them: every encoding needs a bit and more for each.
     let seconds = Double(header.frames) / Double(header.rate)
-    guard seconds <= limits.seconds, header.frames <= UInt64(chunk) * 8 else {
+    guard seconds <= limits.seconds else {
       throw DataError(
         name, found: "\(Int(seconds.rounded())) seconds long", expected: "at most \(Int(limits.seconds))",
         remedy: "cut it into parts (`sox FILE OUT.wav trim 0 \(Int(limits.seconds))`)")
+    }
+    // What the header says takes memory before anything is decoded.
+    guard header.frames <= UInt64(chunk) * 8 else {
+      throw DataError(
+        name, found: "\(header.frames) samples in \(chunk) bytes of sound", expected: "at most 8 for a byte",
+        remedy: "convert it (`sox FILE -b 16 OUT.wav`)")
     }
     var got: Int64 = 0
     let samples = try [Float](unsafeUninitializedCapacity: Int(header.frames)) { buffer, count in
@@ -98,31 +103,23 @@ public struct Recording: Sendable, Equatable {
   ///
   /// - Throws: `DataError` for a file that is no WAV, has no samples, or ends before them.
   private static func soundChunk(_ bytes: [UInt8], _ name: String) throws -> Int {
-    func number(_ place: Int) -> Int { (0..<4).reduce(0) { $0 | Int(bytes[place + $1]) << (8 * $1) } }
-    func tag(_ place: Int) -> String { String(decoding: bytes[place..<place + 4], as: UTF8.self) }
-    guard bytes.count >= 12, tag(0) == "RIFF", tag(8) == "WAVE" else {
+    guard let header = WAVHeader(bytes) else {
       let kind = FileKind.signed(Array(bytes.prefix(FileKind.sampleSize)))?.name
       throw DataError(
         name, found: bytes.isEmpty ? "empty" : kind ?? "not a WAV file", expected: "a WAV recording",
         remedy: bytes.isEmpty ? "copy it again" : "convert it (`ffmpeg -i FILE OUT.wav`)")
     }
-    var place = 12
-    while place + 8 <= bytes.count {
-      let (kind, size) = (tag(place), number(place + 4))
-      let left = bytes.count - place - 8
-      if kind == "data" {
-        // A program that writes to a pipe cannot know the size, and says the largest one that there is.
-        guard size <= left || size >= 0x7FFF_0000 else {
-          throw DataError(
-            name, found: "cut: \(left) of \(size) bytes of sound", remedy: "copy it again from where it came")
-        }
-        return min(size, left)
-      }
-      // Chunks begin at even places.
-      place += 8 + size + size % 2
+    guard let sound = header.sound else {
+      throw DataError(
+        name, found: "cut before its sound", expected: "a WAV recording", remedy: "copy it again from where it came")
     }
-    throw DataError(
-      name, found: "cut before its sound", expected: "a WAV recording", remedy: "copy it again from where it came")
+    let left = bytes.count - sound.start
+    // A program that writes to a pipe cannot know the size, and says the largest one that there is.
+    guard sound.size <= left || sound.size >= 0x7FFF_0000 else {
+      throw DataError(
+        name, found: "cut: \(left) of \(sound.size) bytes of sound", remedy: "copy it again from where it came")
+    }
+    return min(sound.size, left)
   }
 
   /// Runs a call of the shim and turns its message into an error.
@@ -146,21 +143,10 @@ extension Recording {
     guard let file = FileHandle(forReadingAtPath: path) else { return false }
     defer { try? file.close() }
     let bytes = [UInt8]((try? file.read(upToCount: 4096)) ?? Data())
-    func number(_ place: Int, _ count: Int) -> Int { (0..<count).reduce(0) { $0 | Int(bytes[place + $1]) << (8 * $1) } }
-    var (place, rate, frameBytes) = (12, 0, 0)
-    while place + 8 <= bytes.count {
-      let (kind, size) = (bytes[place..<place + 4], number(place + 4, 4))
-      if kind.elementsEqual("fmt ".utf8), place + 24 <= bytes.count {
-        guard [1, 3, 0xFFFE].contains(number(place + 8, 2)) else { return false }
-        (rate, frameBytes) = (number(place + 12, 4), number(place + 20, 2))
-      }
-      if kind.elementsEqual("data".utf8) {
-        guard rate > 0, frameBytes > 0 else { return false }
-        let samples = min(size, try fileSize(path) - place - 8) / frameBytes
-        return LogMel.frames(of: samples * LogMel.rate / rate) > frames
-      }
-      place += 8 + size + size % 2
-    }
-    return false
+    guard let header = WAVHeader(bytes), let format = header.format, let sound = header.sound,
+      [1, 3, 0xFFFE].contains(format.encoding), format.rate > 0, format.frameBytes > 0
+    else { return false }
+    let samples = min(sound.size, try fileSize(path) - sound.start) / format.frameBytes
+    return LogMel.frames(of: samples * LogMel.rate / format.rate) > frames
   }
 }

@@ -71,7 +71,7 @@ extension DataPart {
     let paths = formats.flatMap { format in set.items.flatMap { $0[format.field] } }
     let hashes = Dictionary(zip(paths, try DataPart.hashes(paths, Sampling()))) { first, _ in first }
     let hasher = ContentHasher()
-    for name in set.labels { hasher.add(name) }
+    for name in set.ownLabels { hasher.add(name) }
     var counts = ["captions": 0]
     for item in set.items {
       let files = formats.flatMap { format in item[format.field].map { (format, $0) } }

@@ -21,6 +21,7 @@ public final class PairSource: Sendable {
   private struct State: Sendable {
     var samples: [(any DecodedSample)?]
     var cachedBytes = 0
+    /// By place, as samples are: other files of the same item may be good.
     var bad: [Int: String] = [:]
   }
 
@@ -58,10 +59,21 @@ public final class PairSource: Sendable {
     state = Mutex(State(samples: Array(repeating: nil, count: count)))
   }
 
-  /// The message of every item that could not be decoded, by its place in the set.
-  public var bad: [Int: String] { state.withLock { $0.bad } }
+  /// The items with a file that could not be decoded, by their place in the set: the message of the first such file.
+  public var bad: [Int: String] {
+    let messages = state.withLock { $0.bad }
+    guard !messages.isEmpty else { return [:] }
+    var bad: [Int: String] = [:]
+    for format in formats {
+      for (item, first) in firstFile[format.field]!.enumerated() where bad[item] == nil {
+        let places = first..<first + set.items[item][format.field].count
+        if let message = places.lazy.compactMap({ messages[$0] }).first { bad[item] = message }
+      }
+    }
+    return bad
+  }
 
-  /// A decoded file of an item, or nil for a bad one under the policy `skip`.
+  /// A decoded file of an item, or nil for a bad one under the policy `skip`: which it is follows from that file alone.
   ///
   /// - Parameter file: number among the item's files of the field.
   /// - Throws: `DataError` naming the file under the policy `error`.
@@ -70,7 +82,7 @@ public final class PairSource: Sendable {
       preconditionFailure("the field \(field) is not read")
     }
     let place = firstFile[field]![item] + file
-    let (kept, isBad) = state.withLock { ($0.samples[place], $0.bad[item] != nil) }
+    let (kept, isBad) = state.withLock { ($0.samples[place], $0.bad[place] != nil) }
     if let kept { return kept }
     if isBad && policy == .skip { return nil }
     do {
@@ -78,7 +90,7 @@ public final class PairSource: Sendable {
       keep(sample, at: place)
       return sample
     } catch let error as DataError {
-      state.withLock { $0.bad[item] = error.description }
+      state.withLock { $0.bad[place] = error.description }
       guard policy == .skip else {
         throw DataError(error.description + "; replace the file, or pass over such files with --on-bad-image skip")
       }

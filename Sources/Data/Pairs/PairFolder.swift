@@ -24,10 +24,13 @@ public struct PairItem: Sendable, Equatable {
 public struct PairSet: Sendable {
   public let split: DatasetSplit
   public let labels: [String]
+  /// Those of them that lines of the folder have, in either part; a model may know others.
+  public let ownLabels: [String]
   public let items: [PairItem]
 
-  public init(split: DatasetSplit, labels: [String], items: [PairItem]) {
-    (self.split, self.labels, self.items) = (split, labels, items)
+  /// - Parameter ownLabels: nil = all of them.
+  public init(split: DatasetSplit, labels: [String], ownLabels: [String]? = nil, items: [PairItem]) {
+    (self.split, self.labels, self.ownLabels, self.items) = (split, labels, ownLabels ?? labels, items)
   }
 
   public var count: Int { items.count }
@@ -79,7 +82,7 @@ public struct PairSet: Sendable {
 
   /// Some of the items, in the order of `places`.
   public func selecting(_ places: [Int]) -> PairSet {
-    PairSet(split: split, labels: labels, items: places.map { items[$0] })
+    PairSet(split: split, labels: labels, ownLabels: ownLabels, items: places.map { items[$0] })
   }
 }
 
@@ -123,9 +126,14 @@ public struct PairFolder: Sendable {
   public init(path: String, validationShare: Double = 0.1, seed: UInt64 = 0, known: [String]? = nil) throws {
     let file = path + "/" + PairFolder.fileName
     guard PairFolder.isOne(path) else {
+      guard OutputPlace.kind(of: path) == S_IFDIR else {
+        throw DataError(
+          path, found: "no such folder", expected: "one with \(PairFolder.fileName)", remedy: "check the path")
+      }
       throw DataError(
         path, found: "no \(PairFolder.fileName) in it",
-        expected: "PNG files and a line {\"image\": \"a.png\", \"caption\": \"…\"} for each")
+        expected: "a line {\"image\": \"a.png\", \"caption\": \"…\"} for each item",
+        remedy: "write it, or name another folder")
     }
     var files = PairFiles(try FolderWalk(path), in: path)
     var records: [PairRecord] = []
@@ -199,6 +207,8 @@ public struct PairFolder: Sendable {
           label: record.label.flatMap { labelNumber[$0] } ?? -1, group: number, gallery: record.gallery ?? "",
           place: record.place))
     }
+    let present = Set(records.compactMap(\.label))
+    let ownLabels = labels.filter(present.contains)
     return try Dictionary(
       uniqueKeysWithValues: DatasetSplit.allCases.map { split in
         guard let members = items[split] else {
@@ -206,7 +216,7 @@ public struct PairFolder: Sendable {
             "\(path)/\(fileName)", found: "no pairs for \(split.rawValue)",
             remedy: "name a split in the lines, or set text.validation_share so that both parts get some")
         }
-        return (split, PairSet(split: split, labels: labels, items: members))
+        return (split, PairSet(split: split, labels: labels, ownLabels: ownLabels, items: members))
       })
   }
 }

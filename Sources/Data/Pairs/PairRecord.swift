@@ -77,11 +77,18 @@ struct PairRecord {
     let line: Line
     do {
       line = try JSONDecoder().decode(Line.self, from: Data(bytes))
-    } catch DecodingError.typeMismatch(_, let context) {
-      let field = context.codingPath.first?.stringValue
+    } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
+      guard let field = context.codingPath.first?.stringValue else {
+        throw DataError(
+          place, found: "no JSON object", expected: "{\"image\": \"a.png\", \"caption\": \"…\"}",
+          remedy: "mend the line")
+      }
+      let isList = field == "captions"
       throw DataError(
-        place, found: "\(field.map { "the field \($0) is no text" } ?? "no JSON object")",
-        expected: "{\"image\": \"a.png\", \"caption\": \"…\"}")
+        place, field: "the field \(field)", found: isList ? "no list of texts" : "no text",
+        expected: isList
+          ? "[\"…\", \"…\"]" : SampleFormat.registry[field] == nil ? "\"…\"" : "a file's name, or a list of such",
+        remedy: "mend the line")
     } catch {
       throw DataError(place, found: "no valid JSON", expected: "{\"image\": \"a.png\", \"caption\": \"…\"} on one line")
     }

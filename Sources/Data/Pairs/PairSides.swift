@@ -18,11 +18,19 @@ struct PairSides {
     }
     let files = SampleFormat.registry.names.flatMap { field in
       records.enumerated().flatMap { index, record in
-        (record.files[field] ?? []).map { (index: index, path: FilePath.join(path, $0)) }
+        (record.files[field] ?? []).map { (index: index, field: field, path: FilePath.join(path, $0)) }
       }
     }
-    for equal in try PairSides.equalFiles(files.map(\.path)) {
-      for file in equal.dropFirst() { bonds.tie(files[equal[0]].index, files[file].index) }
+    let equal = try PairSides.equalFiles(files.map(\.path)).map { $0.map { files[$0] } }
+    for same in equal {
+      for file in same.dropFirst() { bonds.tie(same[0].index, file.index) }
+    }
+    /// What two items have in common, for messages.
+    func bond(_ first: Int, _ second: Int) -> String {
+      if let group = records[first].group, group == records[second].group { return "group" }
+      let shared = equal.first { same in [first, second].allSatisfy { index in same.contains { $0.index == index } } }
+      guard let field = shared?.first?.field else { return "file" }
+      return field == SampleFormat.image.field ? "picture" : "\(field) file"
     }
     // What lines say of any member holds for all that lines say nothing of.
     var said: [Int: (side: DatasetSplit, by: Int)] = [:]
@@ -35,12 +43,10 @@ struct PairSides {
       }
       guard other.side == side else {
         let (first, second) = (records[other.by], record)
-        let bond =
-          first.group != nil && first.group == second.group ? "group" : first.files["image"] == nil ? "file" : "picture"
         throw DataError(
           "\(second.place)",
           found:
-            "\(second.mainFile) is in \(side.rawValue), but \(first.mainFile), of the same \(bond), is in \(other.side.rawValue) (\(first.place))",
+            "\(second.mainFile) is in \(side.rawValue), but \(first.mainFile), of the same \(bond(other.by, index)), is in \(other.side.rawValue) (\(first.place))",
           remedy: "give both lines one split, or none to one of them")
       }
     }

@@ -10,7 +10,7 @@ struct EntropyBalance: BalanceLoss {
   static func validate(_ model: ModelConfig) throws {
     guard model.kind == .multimodal else {
       throw ModelError(
-        "moe.balance is \(name), but model.kind \(model.kind.rawValue) has one modality; use another, or model.kind=multimodal with fusion.kind=early"
+        "moe.balance is \(name), which compares modalities that share a bank of experts, and there is one; use all_choices, or fusion.kind=early with several"
       )
     }
   }

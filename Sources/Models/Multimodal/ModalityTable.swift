@@ -101,7 +101,7 @@ extension ModelConfig {
     for modality in table.values where !names.contains(modality.name) {
       for setting in modality.settings where modalitySettings[setting] != setting.standard {
         throw ModelError(
-          "\(setting.key) is \(modalitySettings[setting]), but fusion.modalities \(listing) has no \(modality.name); add it or leave the key out"
+          "\(setting.key) is \(modalitySettings[setting]), but fusion.modalities \(listing) has no \(modality.name); add it, or set \(setting.key)=\(setting.standard), the default"
         )
       }
     }

@@ -29,7 +29,9 @@ public final class MultimodalTransformer: TrainableModel {
     _ config: ModelConfig, seed: UInt64?, engine: Engine, dispatcher: any Dispatcher = LocalDispatcher(),
     describes: Bool = false
   ) throws {
-    precondition(config.kind == .multimodal, "a model of the kind \(config.kind)")
+    guard config.kind == .multimodal else {
+      throw ModelError(field: "model.kind", found: config.kind.rawValue, expected: ModelKind.multimodal.rawValue)
+    }
     try config.validate()
     self.config = config
     let store = ParameterStore(

@@ -72,10 +72,21 @@ public struct CommandRun {
     try config.makeEngine(threads: world.size > 1 ? world.coreShare() : nil)
   }
 
+  /// Refuses ranks that share out experts where there is one process: who forgot `--ranks` would believe that they did.
+  ///
+  /// - Throws: `ParallelError` naming the number.
+  package func requireRanks(for config: ParallelConfig) throws {
+    guard world.size == 1, config.expert > 1 else { return }
+    throw ParallelError(
+      field: "parallel.expert", found: "\(config.expert), but this is one process",
+      remedy: "start ranks with --ranks, mpirun or srun, or leave it out")
+  }
+
   /// The ranks as they share a model's experts; nil for a process that is alone. Every rank must ask.
   ///
   /// - Throws: `ParallelError` when ranks or experts cannot be divided; `ConfigError` for an impossible configuration.
   package func team(_ config: ParallelConfig, _ model: ModelConfig, _ engine: Engine) throws -> RankTeam? {
+    try requireRanks(for: config)
     world.timeout = config.timeout
     return try world.size > 1 ? RankTeam(world, config.options(), model: model, engine: engine) : nil
   }

@@ -113,7 +113,7 @@ public struct RetrieveSession {
           "'\(text.prefix(40))': \(ids.count) tokens, expected 1 to \(loaded.model.config.text.context - 1); write another text"
         )
       }
-      return embedder.texts([ids], beforeBatch: {}).vectors[0]
+      return try embedder.texts([ids], beforeBatch: {}).vectors[0]
     case .file(let field, let path):
       let config = loaded.model.config
       guard let modality = config.sampledModalities.first(where: { $0.sample == field }) else {
@@ -162,7 +162,8 @@ public struct RetrieveSession {
       let texts = set.items.flatMap(\.captions).filter { known.insert($0).inserted }
       let ids = try texts.map { Array(try loaded.tokens.encode($0).prefix(config.text.context - 1)) }
       galleries.append(
-        Gallery(plural: "texts", field: "text", members: texts, vectors: embedder.texts(ids, beforeBatch: {}).vectors))
+        Gallery(
+          plural: "texts", field: "text", members: texts, vectors: try embedder.texts(ids, beforeBatch: {}).vectors))
     }
     guard !galleries.isEmpty else {
       throw TrainError(

@@ -69,6 +69,7 @@ public struct TrainSession {
     try choice?.settle(&config)
     // What is known from the configuration alone is said before data is looked for.
     try config.validate()
+    try run.requireRanks(for: config.parallel)
     try task.requireModel(config, preset: preset)
     let inherited = try checkpoint?.info.config ?? inheritedConfig(task, initial)
     try config.requireUsed(beyond: inherited) { place(of: $0, preset: preset) }

@@ -21,15 +21,14 @@ package struct CaptionGenerator {
   /// - Throws: `DataError` when the tokenizer does not know an id of the model; `TrainError` for logits that are not finite.
   package func caption(_ samples: [(modality: String, values: Tensor)]) throws -> String {
     let cache = model.makeCache()
-    func pass() -> ForwardPass {
-      ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
+    for sample in samples {
+      try ForwardPass.evaluating(engine, team) { model.read(sample.values, of: sample.modality, cache, $0) }
     }
-    for sample in samples { model.read(sample.values, of: sample.modality, cache, pass()) }
     let sampler = TokenSampler(SamplingOptions(temperature: 0))
     var ids: [Int32] = []
     var next = tokens.border
     while ids.count < model.config.text.context - 1 {
-      let logits = model.next([next], position: ids.count, cache, pass())
+      let logits = try ForwardPass.evaluating(engine, team) { model.next([next], position: ids.count, cache, $0) }
       let own = try sampler.next(logits, history: [], position: ids.count)
       // One rank decides for all: ranks that went on with different tokens would wait for each other.
       next = team?.agreed(own) ?? own

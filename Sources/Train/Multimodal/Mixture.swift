@@ -158,9 +158,6 @@ final class Mixture {
   func evaluate(
     _ model: MultimodalTransformer, coordinator: (any PassCoordinator)?, beforeBatch: () throws -> Void
   ) throws -> [(name: String, value: Double)] {
-    func pass() -> ForwardPass {
-      ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
-    }
     var metrics: [(name: String, value: Double)] = []
     if let images {
       var (correct, count) = (0.0, 0)
@@ -168,16 +165,17 @@ final class Mixture {
         images.validation, options: imageOptions(.none, rank: 0, ranks: 1), order: .evaluation)
       while let batch = try loader.next() {
         try beforeBatch()
-        let pass = pass()
         let sequences = (0..<batch.count).map {
           PackedSequences.Sequence(image: $0, task: PairPass.Task.classification.rawValue)
         }
-        let states = model(PackedSequences(images: batch.pixels, sequences), pass)
-        let pooled = model.pooledRows(states, of: VisionModality.name, pass.tape)
-        guard let logits = model.classLogits(pooled, of: VisionModality.name, pass.tape) else { break }
-        let result = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] })
-        correct += result.correct(top: 1)
-        count += result.counted
+        try ForwardPass.evaluating(engine, coordinator) { pass in
+          let states = model(PackedSequences(images: batch.pixels, sequences), pass)
+          let pooled = model.pooledRows(states, of: VisionModality.name, pass.tape)
+          guard let logits = model.classLogits(pooled, of: VisionModality.name, pass.tape) else { return }
+          let result = pass.tape.crossEntropy(logits, targets: batch.labels.map { labelNumbers[Int($0)] })
+          correct += result.correct(top: 1)
+          count += result.counted
+        }
       }
       metrics.append(("mixture_top1", correct / Double(max(count, 1))))
     }
@@ -191,16 +189,17 @@ final class Mixture {
       for start in stride(from: 0, to: windows.count, by: size) {
         try beforeBatch()
         let batch = try windows.batch(first: start, size: size)
-        let pass = pass()
         let rows = stride(from: 0, to: batch.inputs.count, by: batch.length)
         let sequences = rows.map {
           PackedSequences.Sequence(
             text: Array(batch.inputs[$0..<$0 + batch.length]), task: PairPass.Task.language.rawValue)
         }
-        let states = model(PackedSequences(images: nil, sequences), pass)
-        let result = model.nextTokenLoss(
-          states, targets: rows.map { Array(batch.targets[$0..<$0 + batch.length]) }, weight: 1, pass.tape)
-        total += result.losses.reduce(0.0) { $0 + Double($1) }
+        let targets = rows.map { Array(batch.targets[$0..<$0 + batch.length]) }
+        let losses = try ForwardPass.evaluating(engine, coordinator) { pass in
+          let states = model(PackedSequences(images: nil, sequences), pass)
+          return model.nextTokenLoss(states, targets: targets, weight: 1, pass.tape).losses
+        }
+        total += losses.reduce(0.0) { $0 + Double($1) }
       }
       metrics.append(("mixture_text_loss", total / Double(max(windows.targets, 1))))
     }

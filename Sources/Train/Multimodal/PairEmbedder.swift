@@ -25,40 +25,44 @@ package struct PairEmbedder {
 
   /// `[texts, embedding]`, and the sum of the losses of their next tokens with the number of these.
   ///
-  /// - Throws: what `beforeBatch` throws, such as for a signal.
+  /// - Throws: what `beforeBatch` throws, such as for a signal; what a router from outside did wrong.
   package func texts(
     _ ids: [[Int32]], beforeBatch: () throws -> Void
-  ) rethrows -> (vectors: [[Float]], loss: Double, count: Int) {
+  ) throws -> (vectors: [[Float]], loss: Double, count: Int) {
     var vectors: [[Float]] = []
     var (loss, count) = (0.0, 0)
     for start in stride(from: 0, to: ids.count, by: batch) {
       try beforeBatch()
       let part = ids[start..<min(start + batch, ids.count)]
       for task in tasks {
-        let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
-        let states = model(
-          PackedSequences(images: nil, part.map { .init(text: [tokens.border] + $0, task: task.rawValue) }), pass)
-        if task == tasks[0] {
-          vectors += PairEmbedder.unitRows(model.textEmbeddings(states, of: Array(0..<part.count), pass.tape))
+        try ForwardPass.evaluating(engine, team) { pass in
+          let states = model(
+            PackedSequences(images: nil, part.map { .init(text: [tokens.border] + $0, task: task.rawValue) }), pass)
+          if task == tasks[0] {
+            vectors += PairEmbedder.unitRows(model.textEmbeddings(states, of: Array(0..<part.count), pass.tape))
+          }
+          guard task == .language else { return }
+          let result = model.nextTokenLoss(states, targets: part.map { $0 + [tokens.border] }, weight: 1, pass.tape)
+          loss += result.losses.reduce(0.0) { $0 + Double($1) }
+          count += result.losses.count
         }
-        guard task == .language else { continue }
-        let result = model.nextTokenLoss(states, targets: part.map { $0 + [tokens.border] }, weight: 1, pass.tape)
-        loss += result.losses.reduce(0.0) { $0 + Double($1) }
-        count += result.losses.count
       }
     }
     return (vectors, loss, count)
   }
 
   /// `[n, embedding]` of samples `[n, …]` of a modality.
-  package func samples(_ values: Tensor, of modality: String) -> [[Float]] {
-    let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
-    let states = model(
-      PackedSequences(
-        [modality: values],
-        (0..<values.shape[0]).map { .init([.sample(modality, $0)], task: PairPass.Task.contrastive.rawValue) }), pass)
-    let pooled = model.pooledRows(states, of: modality, pass.tape)
-    return PairEmbedder.unitRows(model.embeddings(pooled, of: modality, pass.tape))
+  ///
+  /// - Throws: what a router from outside did wrong.
+  package func samples(_ values: Tensor, of modality: String) throws -> [[Float]] {
+    let sequences = (0..<values.shape[0]).map { number in
+      PackedSequences.Sequence([.sample(modality, number)], task: PairPass.Task.contrastive.rawValue)
+    }
+    return try ForwardPass.evaluating(engine, team) { pass in
+      let states = model(PackedSequences([modality: values], sequences), pass)
+      let pooled = model.pooledRows(states, of: modality, pass.tape)
+      return PairEmbedder.unitRows(model.embeddings(pooled, of: modality, pass.tape))
+    }
   }
 
   static func unitRows(_ x: Tensor) -> [[Float]] {

@@ -118,12 +118,13 @@ public final class ImageClassification: TrainingTask {
     for _ in stride(from: 0, to: validation.set.count, by: microBatch * ranks) {
       try Interrupt.check(team)
       let next = try loader.next()
-      let tape = Tape(engine, recording: false)
       guard let pixels = next?.pixels ?? idle ?? (ranks > 1 ? blankImage() : nil) else { break }
-      let logits = vision(pixels, ForwardPass(tape, training: false, coordinator: team))
-      guard let batch = next else { continue }
+      let found = try ForwardPass.evaluating(engine, team) { pass in
+        let logits = vision(pixels, pass)
+        return next.map { pass.tape.crossEntropy(logits, targets: $0.labels) }
+      }
+      guard let batch = next, let result = found else { continue }
       if ranks > 1 { idle = pixels.copy() }
-      let result = tape.crossEntropy(logits, targets: batch.labels)
       loss += result.loss * Double(batch.count)
       count += batch.count
       for (label, rank) in zip(batch.labels, result.ranks) {
@@ -205,7 +206,7 @@ extension PairSource {
       for file in set.items[first][field].indices { _ = try? sample(field, of: first, file: file) }
     }
     let reason = self.bad[first] ?? set.items[first].place
-    return "\(bad.count) unreadable \(set.split.rawValue) images skipped, such as \(reason)"
+    return "\(bad.count) \(set.split.rawValue) items with an unreadable file skipped, such as \(reason)"
   }
 }
 

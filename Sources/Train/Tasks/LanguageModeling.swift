@@ -112,8 +112,9 @@ public final class LanguageModeling: TrainingTask {
       // Experts need every rank at every pass: one without windows of its own takes the first ones and counts nothing.
       let isIdle = own >= windows.count
       let batch = try windows.batch(first: isIdle ? 0 : own, size: microBatch)
-      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
-      let result = language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, pass)
+      let result = try ForwardPass.evaluating(engine, team) {
+        language.loss(batch.inputs, targets: batch.targets, sequence: batch.length, $0)
+      }
       if !isIdle { total += result.losses.reduce(0.0) { $0 + Double($1) } }
       progress?(min(start + microBatch * ranks, windows.count), windows.count)
     }

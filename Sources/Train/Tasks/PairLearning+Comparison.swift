@@ -3,7 +3,7 @@ import MMoEParallel
 import MMoETensor
 
 extension PairLearning {
-  /// The mean of the contrastive losses of every two modalities: of the global batch, in which every sample finds its item's
+  /// The mean of the contrastive losses over every two modalities: of the global batch, in which every sample finds its item's
   /// other one among those of all ranks.
   func compare(
     _ read: PairPass, _ states: PackedStates, items: Int, weight: Float, _ tape: Tape
@@ -33,7 +33,8 @@ extension PairLearning {
     }
     let has = partial.isEmpty ? [] : presence()
     var pairs: [(loss: Double, accuracy: Double)] = []
-    let share = weight / Float(modalities.count * (modalities.count - 1) / 2)
+    let all = modalities.count * (modalities.count - 1) / 2
+    let share = weight / Float(all)
     for a in modalities.indices {
       for b in modalities.indices where b > a {
         var (x, y) = (rows[a], rows[b])
@@ -50,7 +51,9 @@ extension PairLearning {
         pairs.append(fused.contrastiveLoss(x, y, weight: share, tape))
       }
     }
-    let count = Double(max(pairs.count, 1))
-    return (pairs.reduce(0) { $0 + $1.loss } / count, pairs.reduce(0) { $0 + $1.accuracy } / count)
+    // The loss is what the objective holds, in which two modalities that no item has together count 0.
+    return (
+      pairs.reduce(0) { $0 + $1.loss } / Double(all), pairs.reduce(0) { $0 + $1.accuracy } / Double(max(pairs.count, 1))
+    )
   }
 }

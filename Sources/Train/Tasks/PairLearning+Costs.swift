@@ -8,6 +8,13 @@ extension PairLearning {
     pair.text.context = max(1, 1 + captions.reduce(0) { $0 + $1.count } / max(captions.count, 1))
     var text = pair.textTower
     if pair.fusion.kind == .early { text = pair }
+    if let groups = try text.moe.groups.map(ExpertGroups.init) {
+      // As for other modalities: the widest expert that a token may take.
+      let open = groups.groups.filter {
+        [LanguageModality.name, ExpertGroups.shared].contains($0.name) && !$0.experts.isEmpty
+      }
+      text.moe.hidden = open.map { $0.hidden ?? text.expertHidden }.max() ?? text.expertHidden
+    }
     (text.kind, text.moe.groups, text.moe.taskRouting, text.moe.gate) = (.gpt, nil, false, .shared)
     if text.moe.balance == "entropy" { text.moe.balance = "none" }
     func step(_ config: ModelConfig) throws -> Double { try ModelCosts(config).trainingFLOPs }

@@ -58,27 +58,28 @@ extension PairLearning {
     let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)
     while let batch = try loader.next() {
       try Interrupt.check(team)
-      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: team)
       let read = PairPass(
         batch, tokens, [.caption, .contrastive, .classification], readsTextsAlone: false, model: config.model)
-      let states = fused(read.packed, pass)
-      let result = fused.nextTokenLoss(
-        states, targets: read.targets(read.captions, batch, tokens), weight: 1, pass.tape)
-      loss += result.losses.reduce(0.0) { $0 + Double($1) }
-      count += result.losses.count
-      for modality in config.model.sampledModalities {
-        let name = modality.name
-        let compared = read.compared[name] ?? .init()
-        let pooled = fused.pooledRows(states, of: name, compared.numbers, pass.tape)
-        let vectors = PairEmbedder.unitRows(fused.embeddings(pooled, of: name, pass.tape))
-        found.vectors[name, default: []] += zip(compared.items, vectors).map {
-          (item: batch.indices[$0.0], vector: $0.1)
-        }
-        let labeled = fused.pooledRows(states, of: name, read.labeledNumbers(of: name), pass.tape)
-        if let logits = fused.classLogits(labeled, of: name, pass.tape) {
-          let result = pass.tape.crossEntropy(logits, targets: read.labels(of: name, batch))
-          found.labeled += result.counted
-          found.correct += result.correct(top: 1)
+      try ForwardPass.evaluating(engine, team) { pass in
+        let states = fused(read.packed, pass)
+        let result = fused.nextTokenLoss(
+          states, targets: read.targets(read.captions, batch, tokens), weight: 1, pass.tape)
+        loss += result.losses.reduce(0.0) { $0 + Double($1) }
+        count += result.losses.count
+        for modality in config.model.sampledModalities {
+          let name = modality.name
+          let compared = read.compared[name] ?? .init()
+          let pooled = fused.pooledRows(states, of: name, compared.numbers, pass.tape)
+          let vectors = PairEmbedder.unitRows(fused.embeddings(pooled, of: name, pass.tape))
+          found.vectors[name, default: []] += zip(compared.items, vectors).map {
+            (item: batch.indices[$0.0], vector: $0.1)
+          }
+          let labeled = fused.pooledRows(states, of: name, read.labeledNumbers(of: name), pass.tape)
+          if let logits = fused.classLogits(labeled, of: name, pass.tape) {
+            let result = pass.tape.crossEntropy(logits, targets: read.labels(of: name, batch))
+            found.labeled += result.counted
+            found.correct += result.correct(top: 1)
+          }
         }
       }
       // Of NaN nothing can be said.
@@ -88,7 +89,7 @@ extension PairLearning {
     }
     guard !found.indices.isEmpty else {
       throw TrainError(
-        validation.set.items[0].place, found: "no readable validation image", remedy: "replace them")
+        validation.set.items[0].place, found: "no readable validation item", remedy: "replace them")
     }
     found.captionLoss = loss / Double(max(count, 1))
     return found
@@ -179,7 +180,7 @@ extension PairLearning {
         let read = try validation.source.samples(
           modality.sample, part, normalization: config.data.pixelNormalization)
         guard !read.places.isEmpty else { continue }
-        let own = embedder.samples(read.values, of: modality.name)
+        let own = try embedder.samples(read.values, of: modality.name)
         vectors[modality.name, default: []] += zip(read.places, own).map { (item: part[$0].item, vector: $1) }
       }
     }

@@ -197,12 +197,13 @@ public final class PairLearning: TrainingTask {
         let result = tape.crossEntropy(
           logits, targets: goals.labels[modality.name] ?? [], over: divisor(.classification),
           smoothing: Float(config.train.labelSmoothing), weight: factor(.classification))
+        // Both are over the labels of all modalities.
         (loss, correct, parts) = (loss + result.loss, correct + result.accuracy(top: 1), parts + 1)
       }
       // A step without any label says nothing of labels.
       if divisor(.classification) > 0 && parts > 0 {
         losses.append((.classification, weight(.classification), loss))
-        metrics.append((MetricName.trainTop1, correct / Double(parts)))
+        metrics.append((MetricName.trainTop1, correct))
       }
     }
     if let logVariances = fused.logVariances {

@@ -67,12 +67,11 @@ public struct TextGenerator {
     var history = prompt
     var (stream, stopper) = (UTF8Stream(), StopStrings(stops))
     var caches = model.makeCaches()
-    func advance(_ ids: [Int32]) -> Tensor {
-      model.next(
-        ids, caches: caches, ForwardPass(Tape(engine, recording: false), training: false, coordinator: team))
+    func advance(_ ids: [Int32]) throws -> Tensor {
+      try ForwardPass.evaluating(engine, team) { model.next(ids, caches: caches, $0) }
     }
     let began = monotonicSeconds()
-    var logits = advance(prompt)
+    var logits = try advance(prompt)
     let ready = monotonicSeconds()
     var reason = Outcome.Reason.tokens
     for position in 0..<tokens {
@@ -95,9 +94,9 @@ public struct TextGenerator {
       guard position + 1 < tokens else { break }
       if caches[0].count == context {
         caches = model.makeCaches()
-        logits = advance(Array(history.suffix(max(context / 2, 1))))
+        logits = try advance(Array(history.suffix(max(context / 2, 1))))
       } else {
-        logits = advance([id])
+        logits = try advance([id])
       }
     }
     if reason != .stop {

@@ -94,13 +94,13 @@ package struct ZeroShot {
     guard !targets.isEmpty else { return (0, true) }
     let inputs = Array(whole.dropLast().suffix(limit))
     let counted = min(targets.count, inputs.count)
-    let tape = Tape(engine, recording: false)
-    let rows = language.model(
-      inputs, sequence: inputs.count, ForwardPass(tape, training: false, coordinator: language.team))
-    let last = Tensor(uninitialized: [counted, rows.columns])
-    last.pointer.update(from: rows.pointer + (inputs.count - counted) * rows.columns, count: last.count)
-    let logits = language.model.logits(last, tape)
-    let result = tape.crossEntropy(logits, targets: Array(targets.suffix(counted)))
+    let result = try ForwardPass.evaluating(engine, language.team) { pass in
+      let rows = language.model(inputs, sequence: inputs.count, pass)
+      let last = Tensor(uninitialized: [counted, rows.columns])
+      last.pointer.update(from: rows.pointer + (inputs.count - counted) * rows.columns, count: last.count)
+      let logits = language.model.logits(last, pass.tape)
+      return pass.tape.crossEntropy(logits, targets: Array(targets.suffix(counted)))
+    }
     let logLikelihood = -result.losses.reduce(0.0) { $0 + Double($1) }
     guard logLikelihood.isFinite else {
       throw TrainError(

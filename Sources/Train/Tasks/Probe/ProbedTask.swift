@@ -37,11 +37,13 @@ package struct ProbedBatch {
   /// The first pictures of the batch, at most so many; rows count from the batch's first.
   package let pictures: (_ count: Int) -> [ProbedPicture]
 
-  /// - Throws: `TrainError` when the loss is not finite: of NaN, gates choose and states point as if they were numbers.
+  /// - Throws: `TrainError` when the loss is not finite: of NaN, gates choose and states point as if they were numbers; what a
+  ///   router from outside did wrong.
   init(
     pass: ForwardPass, loss: Double, counted: Int, labels: [RowLabels],
     pictures: @escaping (_ count: Int) -> [ProbedPicture] = { _ in [] }
   ) throws {
+    try pass.tape.requireNoFailure()
     guard loss.isFinite else {
       throw TrainError(
         "the loss of the samples is \(HumanFormat.exact(loss)), expected a finite number; the model has diverged, analyze an earlier checkpoint"
