@@ -87,7 +87,8 @@ import Testing
       recordings: 1)
     try folder.write("1.wav", readFile(folder.path + "/0.wav", limit: 1 << 20))
     let found = message { _ = try PairFolder(path: folder.path) } ?? "nothing"
-    #expect(found.contains("captions.jsonl:2: 1.wav is in val, but 0.wav, of the same audio file, is in train"), "\(found)")
+    #expect(
+      found.contains("captions.jsonl:2: 1.wav is in val, but 0.wav, of the same audio file, is in train"), "\(found)")
   }
 
   /// Batches have what their items have; recordings are drawn by pass and item, whatever the number of threads.
