@@ -1,7 +1,8 @@
 // swift-tools-version: 6.0
 // No unsafe flags: SwiftPM refuses a package that has them as a dependency by version. Targets from the bottom up; a test (ArchitectureTests) holds the imports to this order.
 // C libraries and their Debian packages: OpenBLAS libopenblas-dev, oneDNN libdnnl-dev (optional),
-// libpng libpng-dev, libsndfile libsndfile1-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
+// libpng libpng-dev, libjpeg-turbo libjpeg62-turbo-dev, libexif libexif-dev, libwebp libwebp-dev, libarchive libarchive-dev,
+// libsndfile libsndfile1-dev, HDF5 libhdf5-dev, xxHash libxxhash-dev, zlib zlib1g-dev, zstd libzstd-dev, Open MPI
 // libopenmpi-dev, FreeType libfreetype-dev, HarfBuzz libharfbuzz-dev. `scripts/mmoe` installs them.
 import Foundation
 import PackageDescription
@@ -55,6 +56,10 @@ let package = Package(
       name: "CLibSndFile", path: "Sources/C/LibSndFile", pkgConfig: "sndfile",
       providers: [.apt(["libsndfile1-dev"])]),
     .target(name: "CSound", dependencies: ["CLibSndFile"], path: "Sources/C/Sound"),
+    .target(
+      name: "CPictures", path: "Sources/C/Pictures",
+      linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("exif"), .linkedLibrary("webp")]),
+    .target(name: "CArchive", path: "Sources/C/Archive", linkerSettings: [.linkedLibrary("archive")]),
     .target(name: "CHash", path: "Sources/C/Hash", linkerSettings: [.linkedLibrary("xxhash")]),
     .target(
       name: "CCompress", path: "Sources/C/Compress",
@@ -69,8 +74,10 @@ let package = Package(
     .target(name: "MMoEFiles", path: "Sources/Files"),
     .target(name: "MMoETensor", dependencies: ["CKernels", "CBLAS", "MMoEFiles"], path: "Sources/Tensor"),
     .target(
-      name: "MMoEData", dependencies: ["MMoEFiles", "MMoETensor", "CPNG", "CGlyphs", "CSound", "CHash", "CCompress"],
-      path: "Sources/Data"),
+      name: "MMoEData",
+      dependencies: [
+        "MMoEFiles", "MMoETensor", "CPNG", "CPictures", "CArchive", "CGlyphs", "CSound", "CHash", "CCompress",
+      ], path: "Sources/Data"),
     .target(name: "MMoEModels", dependencies: ["MMoEFiles", "MMoETensor"], path: "Sources/Models"),
     .target(name: "MMoEHDF5", dependencies: ["CHDF5", "MMoEFiles"], path: "Sources/HDF5"),
     .target(
@@ -125,8 +132,9 @@ let package = Package(
     .target(name: "KernelLevels", dependencies: ["CKernels"], path: "Tests/KernelLevels"),
     .testTarget(
       name: "TensorTests", dependencies: ["MMoETensor", "KernelLevels", "TestSupport"], path: "Tests/TensorTests"),
+    .target(name: "PictureSamples", path: "Tests/PictureSamples"),
     .testTarget(
-      name: "DataTests", dependencies: ["MMoEData", "TestSupport"], path: "Tests/DataTests"),
+      name: "DataTests", dependencies: ["MMoEData", "PictureSamples", "TestSupport"], path: "Tests/DataTests"),
     .testTarget(
       name: "ModelsTests", dependencies: ["MMoEModels", "TestSupport"], path: "Tests/ModelsTests"),
     .executableTarget(

@@ -5,8 +5,8 @@
 
 # Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels.
 build_packages=(
-  libopenblas-dev libdnnl-dev libpng-dev libfreetype-dev libharfbuzz-dev libsndfile1-dev libhdf5-dev libxxhash-dev
-  zlib1g-dev libzstd-dev libopenmpi-dev pkg-config
+  libopenblas-dev libdnnl-dev libpng-dev libjpeg62-turbo-dev libexif-dev libwebp-dev libarchive-dev
+  libfreetype-dev libharfbuzz-dev libsndfile1-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev pkg-config
 )
 # shellcheck disable=SC2034 # used by the scripts
 run_packages=(gnuplot-nox fonts-dejavu-core openmpi-bin)

@@ -58,7 +58,7 @@ public final class StagedFolder {
     try DurableFile.synchronizeFolder(FilePath.folder(of: final), of: final)
   }
 
-  private static func requireFree(_ folder: String) throws(FileFailure) {
+  static func requireFree(_ folder: String) throws(FileFailure) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) else { return }
     let contents = try? FileManager.default.contentsOfDirectory(atPath: folder)

@@ -6,7 +6,8 @@ import MMoETrain
 extension DataCommand {
   struct Import: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Make data sets from what Debian packages hold.", subcommands: [Emoji.self])
+      abstract: "Make data sets of images, archives and Debian packages.",
+      subcommands: [Images.self, Emoji.self])
   }
 
   struct Emoji: ParsableCommand {

@@ -31,7 +31,7 @@ import Testing
         [
           "Files", "JSON", "Safetensors", "Images", "Audio", "Text/Tokenizers", "Text/Reading", "Text/Shards", "Pairs",
           "Digests",
-          "Loading", "Synthesis", "Baselines", "Inspection",
+          "Loading", "Synthesis", "Baselines", "Inspection", "Import",
         ]),
       Module(
         "Models", ground,

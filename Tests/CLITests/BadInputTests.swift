@@ -146,14 +146,14 @@ import Testing
     try expectDataError(data, "only in train: circle", "only in val: disc")
   }
 
-  @Test func jpegInsteadOfPNG() throws {
+  @Test func otherFormats() throws {
     let scratch = ScratchFolder()
     let data = try copy(scratch)
     try FileManager.default.moveItem(
-      atPath: data + "/train/circle/00000.png", toPath: data + "/train/circle/00000.jpg")
-    try expectDataError(data, "00000.jpg", "expected PNG")
+      atPath: data + "/train/circle/00000.png", toPath: data + "/train/circle/00000.tiff")
+    try expectDataError(data, "00000.tiff", "expected PNG, JPEG or WebP")
     try FileManager.default.moveItem(
-      atPath: data + "/train/circle/00000.jpg", toPath: data + "/train/circle/00000.png")
+      atPath: data + "/train/circle/00000.tiff", toPath: data + "/train/circle/00000.png")
     try Data([0xFF, 0xD8, 0xFF, 0xE0]).write(
       to: URL(fileURLWithPath: data + "/train/circle/00000.png"))
     try? FileManager.default.removeItem(atPath: data + "-run")

@@ -62,7 +62,7 @@ import Testing
     let settings = [
       "model.layers=2", "model.width=32", "model.heads=2", "model.image=16", "model.patch=4", "model.context=24",
       "model.embedding=16", "tokenizer.kind=byte", "moe.experts=4", "moe.groups=vision:2,language:1,shared:1",
-      "data.batch=4", "data.crop_padding=1", "train.sample_every=0", "text.validation_share=0.4",
+      "data.batch=4", "data.crop_padding=1", "train.sample_every=0", "data.validation_share=0.4",
     ].flatMap { ["--set", $0] }
     let data = ["--data", scratch("pairs")]
     let training = ["train", "--task", "multimodal", "--threads", "2"] + data

@@ -26,7 +26,8 @@ struct ScratchCheckout {
 
   /// What `scripts/mmoe` needs before it builds.
   static let needed = [
-    "libopenblas-dev", "libdnnl-dev", "libpng-dev", "libfreetype-dev", "libharfbuzz-dev", "libsndfile1-dev",
+    "libopenblas-dev", "libdnnl-dev", "libpng-dev", "libjpeg62-turbo-dev", "libexif-dev",
+    "libwebp-dev", "libarchive-dev", "libfreetype-dev", "libharfbuzz-dev", "libsndfile1-dev",
     "libhdf5-dev", "libxxhash-dev", "zlib1g-dev", "libzstd-dev", "libopenmpi-dev", "pkg-config", "gnuplot-nox",
     "fonts-dejavu-core", "openmpi-bin",
   ]

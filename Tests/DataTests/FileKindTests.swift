@@ -183,8 +183,7 @@ import Testing
   // MARK: Images
 
   static let images: [Sample] = [
-    .init(file([0xFF, 0xD8, 0xFF, 0xE0]), ["a JPEG image"]), .init(file(ascii("GIF89a")), ["a GIF image"]),
-    .init(file(ascii("RIFF") + [1, 2, 3, 4] + ascii("WEBP")), ["a WebP image"]),
+    .init(file(ascii("GIF89a")), ["a GIF image"]),
     .init(file(ascii("BM") + [9, 9, 9, 9, 0, 0, 0, 0]), ["a BMP image"]),
     .init(file(ascii("II*") + [0]), ["a TIFF image"]),
     .init(file([0, 0, 0, 24] + ascii("ftypheic")), ["a HEIC image"]),
@@ -193,7 +192,10 @@ import Testing
 
   @Test(arguments: images) func otherImages(sample: Sample) {
     let found = message { _ = try RGBImage(decoding: sample.bytes, name: "a.png") }
-    #expect(found == "a.png: \(sample.words[0]), expected PNG; convert it (`mogrify -format png FILE`)")
+    #expect(
+      found
+        == "a.png: \(sample.words[0]), expected a PNG, JPEG or WebP image; convert it (`mogrify -format png FILE`), the original may stay"
+    )
   }
 
   @Test func otherFilesThanImages() throws {
@@ -202,8 +204,9 @@ import Testing
     let found = message { _ = try RGBImage(decoding: apple, name: "a.png") }
     #expect(found?.contains("Apple's own form (CgBI)") == true && found?.contains("pngcrush") == true)
     let zip = FileKindTests.kinds[2].bytes
-    #expect(message { _ = try RGBImage(decoding: zip, name: "a") } == "a: a zip archive, expected a PNG image")
+    #expect(
+      message { _ = try RGBImage(decoding: zip, name: "a") } == "a: a zip archive, expected a PNG, JPEG or WebP image")
     let data = message { _ = try ImageFolder(path: folder.write("set.zip", zip)) }
-    #expect(data?.contains("set.zip: a zip archive, not a folder; unpack it (`unzip FILE -d DIR`)") == true)
+    #expect(data?.contains("set.zip: a zip archive, not a folder, expected") == true)
   }
 }

@@ -25,7 +25,7 @@ import Testing
     for part in parts { #expect(text.contains(part), sourceLocation: sourceLocation) }
   }
 
-  private let layout = "expected DIR/train/<class>/*.png and DIR/val/<class>/*.png"
+  private let layout = "expected DIR/train/<class>/IMAGES and DIR/val/<class>/IMAGES, or DIR/<class>/IMAGES"
 
   @Test func sortsByBytes() throws {
     // By bytes, whatever the locale: digits, capitals, underscore, small letters, then what is not ASCII.
@@ -73,7 +73,7 @@ import Testing
     #expect(names == ["0.png", "1.png", "deep/er/2.PNG"])
     #expect(
       opened.leftOut.text
-        == "left out: folders beside train and val (1, test); images beside class folders (2, such as train/loose.png); originals of PNG files beside them (1, train/a/0.jpg)"
+        == "left out: folders beside train and val (1, test); images beside class folders (2, such as train/loose.png); originals of images beside them (1, train/a/0.jpg)"
     )
   }
 
@@ -148,10 +148,10 @@ import Testing
   @Test func missingFolder() throws {
     let absent = folder.path + "/absent"
     let text = try #require(message { _ = try ImageFolder(path: absent) })
-    #expect(text == "\(absent): no such folder; \(layout); check the path")
+    #expect(text == "\(absent): no such folder, \(layout); check the path")
 
     let file = try folder.write("file", [1])
-    #expect(message { _ = try ImageFolder(path: file) } == "\(file): not a folder; \(layout)")
+    #expect(message { _ = try ImageFolder(path: file) } == "\(file): not a folder, \(layout)")
   }
 
   @Test func missingSplit() throws {
@@ -164,12 +164,48 @@ import Testing
     expectRefusal("/val: not a folder", layout)
   }
 
-  /// Class folders without splits: nothing is drawn into a folder of somebody's images.
-  @Test func noSplits() throws {
-    try touch("cat/1.png", "dog/1.png")
-    expectRefusal("(\(folder.path) has the folders cat, dog)", "move the class folders to DIR/train")
-    let text = message { _ = try ImageFolder(path: folder.path) }
-    #expect(text?.contains("synthesize") == false)
+  /// Class folders without splits are divided by content: equal files are on one side, and neither names nor places matter.
+  @Test func dividesByContent() throws {
+    func content(_ number: Int) -> [UInt8] { [UInt8(number), UInt8(number * 7 % 256)] }
+    for (label, name) in ["cat", "dog"].enumerated() {
+      for number in 0..<40 { try folder.write("one/\(name)/\(number).png", content(number + 100 * label)) }
+      try folder.write("one/\(name)/copy.jpg", content(100 * label))
+      try folder.write("one/\(name)/deep/copy.webp", content(100 * label))
+    }
+    // A picture of two classes is on one side, too.
+    try folder.write("one/dog/cat.png", content(3))
+    let opened = try ImageFolder(path: folder.path + "/one", validationShare: 0.2)
+    let (train, val) = (try opened[.train], try opened[.val])
+    #expect(train.count + val.count == 85 && (16...22).contains(val.count))
+    func contents(_ set: ImageSet) throws -> Set<[UInt8]> {
+      Set(try set.images.map { try readFile($0.path, limit: 9) })
+    }
+    #expect(try contents(train).isDisjoint(with: contents(val)))
+    for set in [train, val] { #expect(Set(set.images.map(\.label)) == [0, 1]) }
+    #expect(
+      opened.notes == [
+        "\(folder.path)/one has no train and val folders: \(val.count) of 85 images, chosen by their content, are for validation (data.validation_share 0.2)"
+      ])
+    for (label, name) in ["cat", "dog"].enumerated() {
+      for number in 0..<40 { try folder.write("two/\(name)/x\(99 - number).PNG", content(number + 100 * label)) }
+    }
+    try folder.write("two/dog/cat.png", content(3))
+    #expect(try contents(ImageFolder(path: folder.path + "/two", validationShare: 0.2)[.val]) == contents(val))
+    // What is evaluated alone is the same part.
+    let alone = try ImageFolder(
+      path: folder.path + "/one", splits: [.val], known: ["dog", "cat"], validationShare: 0.2)
+    #expect(try alone[.val].images.map(\.path) == val.images.map(\.path))
+    #expect(try alone[.val].images.map { 1 - $0.label } == val.images.map(\.label))
+  }
+
+  @Test func cannotBeDivided() throws {
+    try touch("cat/1.png")
+    expectRefusal("one class folder (cat), expected at least two classes")
+    try touch("dog/1.png", "dog/2.png")
+    expectRefusal("/cat: one image only, or copies of one, expected enough for training and validation")
+    try FileManager.default.removeItem(atPath: folder.path + "/dog")
+    try touch("set/train/a/1.png", "set/val/a/1.png")
+    expectRefusal("the folder set has train and val folders", "name \(folder.path)/set")
   }
 
   @Test func splitWithoutClasses() throws {
@@ -178,21 +214,21 @@ import Testing
     expectRefusal("/train: no class folders (the folder is empty)", layout)
     try touch("train/.hidden")
     expectRefusal("/train: no class folders (the folder is empty)", layout)
-    try touch("train/1.jpg", "train/labels.csv")
+    try touch("train/1.tiff", "train/labels.csv")
     expectRefusal("/train: no class folders (only other files are in it)", layout)
     try touch("train/1.PNG")
-    expectRefusal("/train: no class folders (PNG files are directly in it)", layout)
+    expectRefusal("/train: no class folders (PNG, JPEG or WebP files are directly in it)", layout)
   }
 
   @Test func classWithoutImages() throws {
     try touch("train/a/1.png", "train/b/notes.txt", "val/a/1.png", "val/b/1.png")
-    expectRefusal("/train/b: a class without images; add PNG files or remove the folder")
+    expectRefusal("/train/b: a class without images; add PNG, JPEG or WebP files or remove the folder")
   }
 
-  @Test(arguments: ["jpg", "JPEG", "gif", "webp", "bmp"]) func otherFormat(suffix: String) throws {
+  @Test(arguments: ["gif", "TIF", "heic", "bmp"]) func otherFormat(suffix: String) throws {
     try touch("train/a/1.png", "train/a/cat.2.\(suffix)", "val/a/1.png")
     expectRefusal(
-      "/train/a/cat.2.\(suffix): a .\(suffix.lowercased()) file, expected PNG",
+      "/train/a/cat.2.\(suffix): a .\(suffix.lowercased()) file, expected PNG, JPEG or WebP",
       "`mogrify -format png FILE`", "the original may stay")
     try touch("train/a/cat.2.png")
     #expect(try ImageFolder(path: folder.path)[.train].count == 2)

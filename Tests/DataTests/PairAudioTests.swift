@@ -71,7 +71,8 @@ import Testing
   @Test func recordingsWithoutLines() throws {
     let lines = ["train", "val"].enumerated().map { #"{"image": "\#($0).png", "caption": "x", "split": "\#($1)"}"# }
     try write(lines, images: 2, recordings: 1)
-    #expect(try PairFolder(path: folder.path).notes.first?.contains("no PNG by their names (1, 0.wav)") == true)
+    #expect(
+      try PairFolder(path: folder.path).notes.first?.contains("no PNG, JPEG or WebP by their names (1, 0.wav)") == true)
     try write([lines[0], #"{"audio": "1.wav", "caption": "x", "split": "val"}"#], images: 1, recordings: 2)
     try FileManager.default.removeItem(atPath: folder.path + "/1.png")
     #expect(message { _ = try PairFolder(path: folder.path) }?.contains("0.wav: no line of captions.jsonl") == true)

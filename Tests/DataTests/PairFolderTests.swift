@@ -153,7 +153,8 @@ import Testing
     let pairs = try PairFolder(path: folder.path)
     #expect(FileManager.default.fileExists(atPath: pairs[.val].items[0]["image"][0]))
     #expect(pairs[.train].items.map { $0["image"] } == ["sub/b.png", "c.png"].map { [folder.path + "/" + $0] })
-    #expect(pairs.notes == ["\(folder.path): left out: files that are no PNG by their names (1, notes.txt)"])
+    #expect(
+      pairs.notes == ["\(folder.path): left out: files that are no PNG, JPEG or WebP by their names (1, notes.txt)"])
     #expect(
       pairs.groupNote
         == "\(folder.path): the 2 images for training form 1 group; a pass over the data shows one image of each")

@@ -3,19 +3,20 @@
 /// The stupid oracle of the resampler: for every output pixel a sum over all source pixels, in double precision.
 /// Not separable, no taps, no code of the library.
 func referenceRender(
-  _ image: RGBImage, _ view: ImageView, side: Int, _ normalization: PixelNormalization
+  _ image: RGBImage, _ view: ImageView, side width: Int, height rows: Int? = nil, _ normalization: PixelNormalization
 ) -> [Double] {
-  let scaleX = Double(view.width) / Double(side)
-  let scaleY = Double(view.height) / Double(side)
+  let height = rows ?? width
+  let scaleX = Double(view.width) / Double(width)
+  let scaleY = Double(view.height) / Double(height)
   func triangle(_ distance: Double, _ scale: Double) -> Double { max(0, 1 - abs(distance) / max(scale, 1)) }
 
-  var picture = [Double](repeating: 0, count: 3 * side * side)
-  for row in 0..<side {
-    for column in 0..<side {
-      let shownX = (view.flipped ? side - 1 - column : column) + view.shiftX
+  var picture = [Double](repeating: 0, count: 3 * width * height)
+  for row in 0..<height {
+    for column in 0..<width {
+      let shownX = (view.flipped ? width - 1 - column : column) + view.shiftX
       let shownY = row + view.shiftY
       // What comes in from outside is black.
-      guard 0..<side ~= shownX, 0..<side ~= shownY else { continue }
+      guard 0..<width ~= shownX, 0..<height ~= shownY else { continue }
       let centerX = Double(view.x) + (Double(shownX) + 0.5) * scaleX
       let centerY = Double(view.y) + (Double(shownY) + 0.5) * scaleY
       var total = 0.0
@@ -28,11 +29,11 @@ func referenceRender(
           for c in 0..<3 { sums[c] += weight * Double(image.pixels[(y * image.width + x) * 3 + c]) }
         }
       }
-      for c in 0..<3 { picture[(c * side + row) * side + column] = sums[c] / total }
+      for c in 0..<3 { picture[(c * height + row) * width + column] = sums[c] / total }
     }
   }
 
-  let plane = side * side
+  let plane = width * height
   var grey = 0.0
   for i in 0..<plane { grey += 0.299 * picture[i] + 0.587 * picture[plane + i] + 0.114 * picture[2 * plane + i] }
   grey /= Double(plane)

@@ -19,7 +19,7 @@ extension RGBImage {
 extension Resampler {
   /// What `render` writes, `[3, side, side]`.
   func rendered(_ image: RGBImage, _ view: ImageView) -> [Float] {
-    let count = 3 * side * side
+    let count = 3 * pixels
     return [Float](unsafeUninitializedCapacity: count) { buffer, written in
       // Not zero: every element must be written.
       buffer.initialize(repeating: .nan)

@@ -2,7 +2,8 @@ import Foundation
 
 /// All harnesses by the names that `scripts/fuzz` takes. One program holds them all, so that what they share is compiled once.
 private let harnesses: [String: @Sendable (UnsafeBufferPointer<UInt8>) -> Void] = [
-  "checkpoint": fuzzCheckpoint, "config": fuzzConfig, "names": fuzzNames, "pairs": fuzzPairs, "png": fuzzPNG,
+  "checkpoint": fuzzCheckpoint, "config": fuzzConfig, "names": fuzzNames, "pairs": fuzzPairs,
+  "pickle": fuzzPickle, "pictures": fuzzPictures, "png": fuzzPNG,
   "safetensors": fuzzSafetensors, "shard": fuzzShard, "text": fuzzText, "tokenizer": fuzzTokenizer, "wav": fuzzWAV,
 ]
 

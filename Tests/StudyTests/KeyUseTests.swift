@@ -19,7 +19,7 @@ import TinyRuns
     let with: [String]
     /// In addition, for pairs.
     let pairs: [String]
-    /// The text of a language model, where it is not the usual.
+    /// The data, where it is not the usual.
     let text: String?
     /// Whether the pairs need recordings.
     var isOfAudio: Bool { ["fusion.modalities", "fusion.captions"].contains(key) || key.hasPrefix("model.audio_") }
@@ -137,8 +137,8 @@ import TinyRuns
     tokenizer.vocabulary=260 | tokenizer.kind=bpe tokenizer.vocabulary=270
     text.order=sequential
     text.field=other | | mixture.text=JSONL mixture.text_batch=2
-    text.documents=blank-lines | text.validation_share=0.3 | mixture.text=TEXT mixture.text_batch=2
-    text.validation_share=0.4 | | mixture.text=TEXT mixture.text_batch=2
+    text.documents=blank-lines | data.validation_share=0.3 | mixture.text=TEXT mixture.text_batch=2
+    data.validation_share=0.4 | | mixture.text=TEXT mixture.text_batch=2
     text.eval_stride=4
     text.eval_tokens=30 | | mixture.text=TEXT mixture.text_batch=2
     objective.caption=0.5
@@ -206,7 +206,7 @@ import TinyRuns
       let engine = try Engine(threads: 1)
       let (tiny, path): (RunConfig, String) =
         switch task {
-        case .imagenetSubset: (try TinyRun(["data.batch=4"]).config, TinyRun.data.path)
+        case .imagenetSubset: (try TinyRun(["data.batch=4"]).config, text ?? TinyRun.data.path)
         case .lm: (try TinyTextRun(["data.batch=4", "moe.variant=top2"]).config, text ?? TinyTextRun.data.path)
         default:
           (try PairLearningTests.config(["data.batch=4"]), audio ? SpeechTests.data.path : PairLearningTests.data.path)
@@ -216,7 +216,7 @@ import TinyRuns
       try config.validate()
       let data: any TaskData =
         switch task {
-        case .imagenetSubset: try ImageData(path)
+        case .imagenetSubset: try ImageData(path, config)
         case .lm: try TextData(path, config, attachments: nil, cache: TinyTextRun.data.folder("cache"), TextBuffer())
         default:
           try PairData(path, config, attachments: nil, cache: PairLearningTests.cache, TextBuffer())
@@ -271,9 +271,12 @@ import TinyRuns
         #expect(isSame && !before.hasPrefix("refused"), "\(change.key) changes --task \(task.name)")
         continue
       }
+      // Images in splits are not divided.
+      let isOfClassFolders = task == .imagenetSubset && change.key == "data.validation_share"
+      let data = isOfClassFolders ? TinyRun.data.path + "/train" : change.text
       let (before, after) = (
-        base(with, change.text, audio: change.isOfAudio),
-        results(task, with + [setting], text: change.text, audio: change.isOfAudio)
+        base(with, data, audio: change.isOfAudio),
+        results(task, with + [setting], text: data, audio: change.isOfAudio)
       )
       let isRefused = before.hasPrefix("refused") || after.hasPrefix("refused")
       #expect(!isRefused, "\(change.key) of --task \(task.name): \(after.prefix(200))")

@@ -5,6 +5,7 @@ extension RunConfig {
     RenamedKey("moe.renormalise_single", now: "moe.renormalize_single"),
     RenamedKey("moe.routing", now: "moe.router", values: ["learned": "softmax"]),
     RenamedKey("data.normalisation", now: "data.normalization"),
+    RenamedKey("text.validation_share", now: "data.validation_share"),
     RenamedKey("parallel.wire", values: ["bfloat16": "bf16"]),
   ]
 

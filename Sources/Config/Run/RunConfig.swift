@@ -111,6 +111,9 @@ public struct DataConfig: Sendable, Equatable {
   public var cacheMB = 2048
   public var normalization = Normalization.imagenet
   public var onBadImage = BadImagePolicy.error
+  /// Share of the images of each class, of the pairs, or of the documents (or of the only one), that is kept for validation where the
+  /// data does not say it.
+  public var validationShare = 0.1
   /// 1 = train on the first batch only, without augmentation: the loss must go to 0.
   public var overfit = 0
   public init() {}
@@ -148,8 +151,6 @@ public struct TextDataConfig: Sendable, Equatable {
   public var field = "text"
   /// What is a document in other files.
   public var documents = DocumentRule.file
-  /// Share of the documents, or of the only document, kept for validation where file names do not say it.
-  public var validationShare = 0.1
   /// Tokens by which evaluation windows are apart: each later window counts only so many, which see the rest; 0 = the
   /// context, windows side by side.
   public var evalStride = 0

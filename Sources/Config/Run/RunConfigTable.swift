@@ -203,10 +203,6 @@ extension RunConfig {
     .choice("text.order", \.text.order, "windows that begin anywhere, or side by side").only(.gpt),
     .string("text.field", \.text.field, "the text's field in JSONL files").only(.gpt, .multimodal),
     .choice("text.documents", \.text.documents, "what is a document in text files").only(.gpt, .multimodal),
-    .double(
-      "text.validation_share", \.text.validationShare, range: 0.0001...0.9,
-      "kept for validation where file names do not say it"
-    ).only(.gpt, .multimodal),
     .int(
       "text.eval_stride", \.text.evalStride, range: 0...1_048_576,
       "tokens between evaluation windows; 0 = the context"
@@ -287,6 +283,9 @@ extension RunConfig {
     .int(
       "data.cache_mb", \.data.cacheMB, range: 0...1_000_000, "megabytes of decoded images kept"
     ).only(.vit, .multimodal),
+    .double(
+      "data.validation_share", \.data.validationShare, range: 0.0001...0.9,
+      "kept for validation where folders, file names and lines do not say it"),
     .choice("data.on_bad_image", \.data.onBadImage, "at a file that cannot be decoded").only(
       .vit, .multimodal),
     .int(

@@ -48,8 +48,9 @@ public enum ConfigUse: String, CaseIterable, Sendable {
   }
 
   private static let evaluated: Set<String> = [
-    "data.batch", "data.workers", "data.on_bad_image", "moe.eval_capacity_factor", "text.eval_stride", "text.field",
-    "text.documents", "text.validation_share",
+    "data.batch", "data.workers", "data.on_bad_image", "data.validation_share", "moe.eval_capacity_factor",
+    "text.eval_stride", "text.field",
+    "text.documents",
   ]
 
   /// The keys that the command uses for a kind of model.

@@ -7,6 +7,8 @@ public struct ContentHash: Hashable, Sendable {
   public let low: UInt64
   public let high: UInt64
 
+  init(low: UInt64, high: UInt64) { (self.low, self.high) = (low, high) }
+
   init(_ hash: mmoe_hash) { (low, high) = (hash.low, hash.high) }
 
   /// The hash of bytes in memory.

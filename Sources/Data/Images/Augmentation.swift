@@ -76,6 +76,9 @@ struct ImageView: Equatable {
   var brightness: Float = 1
   var contrast: Float = 1
 
+  /// All of an image.
+  init(whole image: RGBImage) { (width, height) = (image.width, image.height) }
+
   /// The largest centered square of an image.
   init(centerOf image: RGBImage) {
     let side = min(image.width, image.height)

@@ -1,9 +1,9 @@
 import Foundation
 import MMoEFiles
 
-/// The folder that holds the splits of an image folder.
+/// The folder of a data set of images: splits with class folders, or class folders alone.
 struct RootListing {
-  static let layout = "DIR/train/<class>/*.png and DIR/val/<class>/*.png"
+  static let layout = "DIR/train/<class>/IMAGES and DIR/val/<class>/IMAGES, or DIR/<class>/IMAGES"
 
   let path: String
   private let listing: FolderListing
@@ -12,51 +12,68 @@ struct RootListing {
   init(_ path: String) throws {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw DataError("\(path): no such folder; expected \(RootListing.layout); check the path")
+      throw DataError(path, found: "no such folder", expected: RootListing.layout, remedy: "check the path")
     }
     guard isFolder.boolValue else {
-      let kind = FileKind.signed(file: path).map { "\($0.name), not a folder; \($0.remedy)" } ?? "not a folder"
-      throw DataError("\(path): \(kind); expected \(RootListing.layout)")
+      let kind = FileKind.signed(file: path)
+      throw DataError(
+        path, found: (kind.map { "\($0.name), " } ?? "") + "not a folder", expected: RootListing.layout,
+        remedy: kind == nil ? nil : "`mmoe data import images` reads archives; or unpack it")
     }
     self.path = path
     listing = try FolderListing(path)
+  }
+
+  private var folders: [String] { listing.entries.filter(\.isFolder).map(\.name) }
+
+  /// Names that folders of splits have elsewhere.
+  static func aliases(_ split: DatasetSplit) -> [String] {
+    split == .train ? ["training"] : ["valid", "validation", "test"]
+  }
+
+  /// Whether the folder holds class folders and no split, under whatever name.
+  var isUndivided: Bool {
+    let splits = DatasetSplit.allCases.flatMap { [$0.rawValue] + RootListing.aliases($0) }
+    return !folders.isEmpty && !listing.entries.contains { splits.contains($0.name) }
   }
 
   /// - Throws: `DataError` saying what is there instead.
   func requireSplit(_ split: DatasetSplit) throws {
     let folder = "\(path)/\(split.rawValue)"
     if let entry = listing.entries.first(where: { $0.name == split.rawValue }) {
-      guard entry.isFolder else { throw DataError("\(folder): not a folder; expected \(RootListing.layout)") }
+      guard entry.isFolder else {
+        throw DataError(folder, found: "not a folder", expected: RootListing.layout)
+      }
       return
     }
-    let folders = listing.entries.filter(\.isFolder).map(\.name)
     let found = folders.isEmpty ? "no folders" : "the folders \(ImageFolder.abbreviated(folders))"
-    let other = split == .train ? ["training"] : ["valid", "validation", "test"]
     let remedy =
-      if let name = other.first(where: { folders.contains($0) }) {
+      if let name = RootListing.aliases(split).first(where: { folders.contains($0) }) {
         "rename \(name) to \(split.rawValue)\(name == "test" ? " to validate on it" : "")"
       } else if folders.contains(where: { $0 == (split == .train ? "val" : "train") }) {
         "move some images of each class to \(split.rawValue)"
       } else {
-        "move the class folders to DIR/train, and some images of each class to DIR/val"
+        "put the images of each class into a folder of their own"
       }
     throw DataError(
-      "\(folder): no such folder (\(path) has \(found)); expected \(RootListing.layout); \(remedy)")
+      folder, found: "no such folder (\(path) has \(found))", expected: RootListing.layout, remedy: remedy)
   }
 
   /// What is beside the splits.
   func leftOut(_ splits: [DatasetSplit]) -> LeftOut {
     var leftOut = listing.leftOut
     for entry in listing.entries where !DatasetSplit.allCases.contains(where: { $0.rawValue == entry.name }) {
+      if entry.name == ImageFolder.manifestName { continue }
       leftOut.add(entry.isFolder ? "folders beside train and val" : "files beside train and val", entry.name)
     }
     return leftOut
   }
 }
 
-/// The class folders of one split and their files.
-struct SplitListing {
-  let split: DatasetSplit
+/// The class folders of one folder and their images.
+struct ClassListing {
+  /// The folder that holds them.
+  let path: String
   /// Paths of the images of each class, sorted by the classes' names in canonical composition, then by their own.
   private(set) var files: [(name: String, files: [String])] = []
   private(set) var leftOut: LeftOut
@@ -64,23 +81,21 @@ struct SplitListing {
   var classes: [String] { files.map(\.name) }
 
   private static let otherFormats: Set<String> = [
-    "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "tif", "tiff", "webp", "heic", "heif", "avif", "jxl", "jp2", "ppm",
-    "pgm",
-    "pbm", "pnm", "tga", "svg", "ico", "psd",
+    "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "jxl", "jp2", "ppm", "pgm", "pbm", "pnm", "tga", "svg", "ico",
+    "psd",
   ]
 
-  /// - Throws: `DataError` for a split without class folders, a class without images or under two names, and images that
-  ///   are not PNG.
-  init(_ split: DatasetSplit, _ root: RootListing) throws {
-    try root.requireSplit(split)
-    self.split = split
-    let path = "\(root.path)/\(split.rawValue)"
+  /// - Throws: `DataError` for a folder without class folders, a class without images or under two names, and images of formats
+  ///   that are not read.
+  init(_ path: String) throws {
+    self.path = path
     let listing = try FolderListing(path)
     leftOut = listing.leftOut
     var folders: [String: String] = [:]
     for entry in listing.entries {
       guard entry.isFolder else {
-        let isImage = ImageFormat.reads(entry.name) || SplitListing.isOtherFormat(entry.name)
+        if entry.name == ImageFolder.manifestName { continue }
+        let isImage = ImageFormat.reads(entry.name) || ClassListing.isOtherFormat(entry.name)
         leftOut.add(isImage ? "images beside class folders" : "files that are no images by their names", entry.name)
         continue
       }
@@ -101,48 +116,71 @@ struct SplitListing {
     }
     guard !folders.isEmpty else {
       throw DataError(
-        "\(path): no class folders (\(SplitListing.summary(of: listing.entries.map(\.name)))); expected \(RootListing.layout)"
-      )
+        path, found: "no class folders (\(ClassListing.summary(of: listing.entries.map(\.name))))",
+        expected: RootListing.layout)
     }
     for (name, folder) in folders.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
-      files.append((name, try list(folder, of: path)))
+      files.append((name, try list(folder)))
     }
   }
 
-  private static func isOtherFormat(_ name: String) -> Bool { otherFormats.contains(ImageFormat.suffix(of: name)) }
+  static func isOtherFormat(_ name: String) -> Bool { otherFormats.contains(ImageFormat.suffix(of: name)) }
 
-  /// A name without its ending.
-  private static func stem(_ name: String) -> Substring { name.dropLast(ImageFormat.suffix(of: name).count + 1) }
+  /// A name without its suffix.
+  static func stem(_ name: String) -> Substring { name.dropLast(ImageFormat.suffix(of: name).count + 1) }
 
-  /// What is in a split that has no class folders.
+  /// What is in a folder that has no class folders.
   private static func summary(of files: [String]) -> String {
     if files.isEmpty { return "the folder is empty" }
     let hasPictures = files.contains(where: ImageFormat.reads)
     return hasPictures ? "\(ImageFormat.names) files are directly in it" : "only other files are in it"
   }
 
-  private mutating func list(_ folder: String, of split: String) throws -> [String] {
-    let path = FilePath.join(split, folder)
+  private mutating func list(_ folder: String) throws -> [String] {
+    let path = FilePath.join(path, folder)
     let walk = try FolderWalk(path)
     leftOut.add(walk.leftOut, below: folder)
-    let pictures = walk.files.filter(ImageFormat.reads)
-    let stems = Set(pictures.map(SplitListing.stem))
-    for name in walk.files where !ImageFormat.reads(name) {
-      guard SplitListing.isOtherFormat(name) else {
-        leftOut.add("files that are no images by their names", folder + "/" + name)
-        continue
-      }
-      guard stems.contains(SplitListing.stem(name)) else {
+    let images = ImageNames(walk.files)
+    for name in images.originals { leftOut.add("originals of images beside them", folder + "/" + name) }
+    for name in images.others {
+      guard !ClassListing.isOtherFormat(name) else {
         throw DataError(
           "\(path)/\(name)", found: "a .\(ImageFormat.suffix(of: name)) file", expected: "\(ImageFormat.names)",
-          remedy: "convert it (`mogrify -format png FILE`), the original may stay")
+          remedy: ImageFormat.conversion())
       }
-      leftOut.add("originals of \(ImageFormat.names) files beside them", folder + "/" + name)
+      leftOut.add("files that are no images by their names", folder + "/" + name)
     }
-    guard !pictures.isEmpty else {
+    guard !images.used.isEmpty else {
       throw DataError(
         path, found: "a class without images", remedy: "add \(ImageFormat.names) files or remove the folder")
     }
-    return pictures.map { FilePath.join(path, $0) }
+    return images.used.map { FilePath.join(path, $0) }
+  }
+}
+
+/// Names of files, told apart by what they are.
+struct ImageNames {
+  /// Images, in the order of the names.
+  private(set) var used: [String] = []
+  /// Images of which another one with the same name in another format is used: what was converted, beside its result.
+  private(set) var originals: [String] = []
+  private(set) var others: [String] = []
+
+  init(_ names: [String]) {
+    var best: [Substring: Int] = [:]
+    for name in names {
+      guard let rank = ImageFormat.rank(of: name) else { continue }
+      let stem = ClassListing.stem(name)
+      best[stem] = min(rank, best[stem] ?? rank)
+    }
+    for name in names {
+      if let rank = ImageFormat.rank(of: name) {
+        if best[ClassListing.stem(name)] == rank { used.append(name) } else { originals.append(name) }
+      } else if ClassListing.isOtherFormat(name), best[ClassListing.stem(name)] != nil {
+        originals.append(name)
+      } else {
+        others.append(name)
+      }
+    }
   }
 }

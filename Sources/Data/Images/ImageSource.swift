@@ -18,6 +18,7 @@ public final class ImageSource: Sendable {
   public let set: ImageSet
   public let policy: BadImagePolicy
   private let limits: ImageLimits
+  private let atLeast: Int
   private let budget: Int
 
   /// What a source has done so far.
@@ -42,13 +43,15 @@ public final class ImageSource: Sendable {
   ///   - cacheBytes: how many decoded bytes may stay in memory.
   ///   - policy: what happens at a file that cannot be decoded.
   ///   - limits: what the decoder refuses.
+  ///   - atLeast: pixels that both sides keep where a format is decoded faster at a fraction of its size; 0 = whole images.
   public init(
     _ set: ImageSet, cacheBytes: Int = 2 << 30, policy: BadImagePolicy = .error,
-    limits: ImageLimits = .standard
+    limits: ImageLimits = .standard, atLeast: Int = 0
   ) {
     self.set = set
     self.policy = policy
     self.limits = limits
+    self.atLeast = atLeast
     budget = cacheBytes
     state = Mutex(State(images: Array(repeating: nil, count: set.count)))
   }
@@ -63,7 +66,7 @@ public final class ImageSource: Sendable {
     if let kept { return kept }
     if isBad && policy == .skip { return nil }
     do {
-      let image = try RGBImage(contentsOf: set.images[index].path, limits: limits)
+      let image = try RGBImage(contentsOf: set.images[index].path, limits: limits, atLeast: atLeast)
       keep(image, at: index)
       return image
     } catch let error as DataError {

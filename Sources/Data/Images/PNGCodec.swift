@@ -33,11 +33,18 @@ struct DecodedPNG {
 enum PNGCodec {
   /// Gray and palette files become RGB, 16-bit samples keep their high byte, transparent pixels are composited over white, and
   /// gamma and color profiles are ignored.
-  static let format = ImageFormat(name: "PNG", suffixes: ["png"], signature: FileKind.png) { bytes, name, limits in
-    try decode(bytes, form: .rgb, name: name, limits: limits) {
-      RGBImage(width: $0.width, height: $0.height, pixels: $0.bytes)
-    }
-  }
+  static let format = ImageFormat(
+    name: "PNG", suffixes: ["png"], signature: { $0.starts(with: FileKind.png) },
+    size: { bytes in
+      guard bytes.count >= 24 else { return nil }
+      func side(_ place: Int) -> Int { bytes[place..<place + 4].reduce(0) { $0 << 8 | Int($1) } }
+      return (side(16), side(20))
+    },
+    decode: { bytes, name, limits, _ in
+      try decode(bytes, form: .rgb, name: name, limits: limits) {
+        RGBImage(width: $0.width, height: $0.height, pixels: $0.bytes)
+      }
+    })
 
   /// Decodes a file to one of the shim's forms and builds a value from it.
   ///

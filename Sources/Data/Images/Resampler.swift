@@ -1,31 +1,36 @@
-/// Renders views of images as normalized square float inputs: separable triangle filter, widened when
+/// Renders views of images as normalized float inputs: separable triangle filter, widened when
 /// minifying (antialiased), exact where the scale is one.
 ///
 /// One resampler per thread: it owns the scratch that its calls share. Plain IEEE arithmetic in a fixed order,
 /// so results are the same bits everywhere.
 final class Resampler {
-  /// Width and height of the output.
-  let side: Int
+  private let width: Int
+  private let height: Int
+  /// Pixels of the output.
+  var pixels: Int { width * height }
   private let normalization: PixelNormalization
   private var columns = FilterTaps()
   private var rows = FilterTaps()
   private var scratch = FloatScratch()
 
-  init(side: Int, normalization: PixelNormalization) {
-    self.side = side
-    self.normalization = normalization
+  init(width: Int, height: Int, normalization: PixelNormalization) {
+    (self.width, self.height, self.normalization) = (width, height, normalization)
   }
 
-  /// Writes a view as `[3, S, S]` floats.
+  convenience init(side: Int, normalization: PixelNormalization) {
+    self.init(width: side, height: side, normalization: normalization)
+  }
+
+  /// Writes a view as `[3, height, width]` floats.
   func render(_ image: RGBImage, _ view: ImageView, into output: UnsafeMutablePointer<Float>) {
     columns.prepare(
-      start: view.x, length: view.width, limit: image.width, outputs: side, shift: view.shiftX,
+      start: view.x, length: view.width, limit: image.width, outputs: width, shift: view.shiftX,
       reversed: view.flipped)
     rows.prepare(
-      start: view.y, length: view.height, limit: image.height, outputs: side, shift: view.shiftY,
+      start: view.y, length: view.height, limit: image.height, outputs: height, shift: view.shiftY,
       reversed: false)
     let needed = rows.range
-    scratch.reserve(needed.count * 3 * side)
+    scratch.reserve(needed.count * 3 * width)
     image.pixels.withUnsafeBufferPointer { pixels in
       if let source = pixels.baseAddress {
         resampleColumns(source, width: image.width, rows: needed)
@@ -35,12 +40,12 @@ final class Resampler {
     finish(output, brightness: view.brightness, contrast: view.contrast)
   }
 
-  /// Source rows to scratch `[row, 3, side]`.
-  private func resampleColumns(_ source: UnsafePointer<UInt8>, width: Int, rows: Range<Int>) {
-    let side = self.side
+  /// Source rows to scratch `[row, 3, width]`.
+  private func resampleColumns(_ source: UnsafePointer<UInt8>, width sourceWidth: Int, rows: Range<Int>) {
+    let side = width
     columns.withTaps { starts, counts, weights, stride in
       for row in rows {
-        let line = source + row * width * 3
+        let line = source + row * sourceWidth * 3
         let target = scratch.pointer + (row - rows.lowerBound) * 3 * side
         for i in 0..<side {
           var red: Float = 0
@@ -61,18 +66,18 @@ final class Resampler {
     }
   }
 
-  /// Scratch to `output` `[3, S, S]`, values 0…255.
+  /// Scratch to `output` `[3, height, width]`, values 0…255.
   private func resampleRows(first: Int, into output: UnsafeMutablePointer<Float>) {
-    let side = self.side
+    let (width, height) = (width, height)
     rows.withTaps { starts, counts, weights, stride in
-      for y in 0..<side {
+      for y in 0..<height {
         for channel in 0..<3 {
-          let target = output + (channel * side + y) * side
-          target.update(repeating: 0, count: side)
+          let target = output + (channel * height + y) * width
+          target.update(repeating: 0, count: width)
           for k in 0..<counts[y] {
             let weight = weights[y * stride + k]
-            let line = scratch.pointer + ((starts[y] + k - first) * 3 + channel) * side
-            for x in 0..<side { target[x] += weight * line[x] }
+            let line = scratch.pointer + ((starts[y] + k - first) * 3 + channel) * width
+            for x in 0..<width { target[x] += weight * line[x] }
           }
         }
       }
@@ -83,7 +88,7 @@ final class Resampler {
   private func finish(
     _ output: UnsafeMutablePointer<Float>, brightness: Float, contrast: Float
   ) {
-    let plane = side * side
+    let plane = width * height
     if brightness != 1 || contrast != 1 {
       let gain = brightness * contrast
       let offset = brightness * (1 - contrast) * meanGrey(output)
@@ -97,9 +102,9 @@ final class Resampler {
     }
   }
 
-  /// Mean luma (ITU-R BT.601) of a `[3, S, S]` picture.
+  /// Mean luma (ITU-R BT.601) of a `[3, height, width]` picture.
   private func meanGrey(_ values: UnsafeMutablePointer<Float>) -> Float {
-    let plane = side * side
+    let plane = width * height
     let weights: SIMD3<Float> = [0.299, 0.587, 0.114]
     var sum: Float = 0
     for channel in 0..<3 {

@@ -45,7 +45,7 @@ struct SampleWorker: ~Copyable {
     let random = CounterRandom(
       seed: seed, purpose: .augmentation, a: UInt64(entry.epoch), b: UInt64(index))
     let view = augmentation.view(of: image, random: random)
-    let length = 3 * resampler.side * resampler.side
+    let length = 3 * resampler.pixels
     resampler.render(image, view, into: slot.pixels.pointer + sample * length)
     slot.labels[sample] = source.set.images[index].label
     slot.indices[sample] = index

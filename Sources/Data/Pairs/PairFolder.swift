@@ -214,7 +214,7 @@ public struct PairFolder: Sendable {
         guard let members = items[split] else {
           throw DataError(
             "\(path)/\(fileName)", found: "no pairs for \(split.rawValue)",
-            remedy: "name a split in the lines, or set text.validation_share so that both parts get some")
+            remedy: "name a split in the lines, or set data.validation_share so that both parts get some")
         }
         return (split, PairSet(split: split, labels: labels, ownLabels: ownLabels, items: members))
       })

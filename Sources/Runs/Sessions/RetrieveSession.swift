@@ -178,7 +178,7 @@ public struct RetrieveSession {
     let path = try run.firstRankFirst {
       try choice.path ?? ProjectHome.filling { try BuiltInPairs.prepare(for: config, sink: run.human) }
     }
-    return try PairFolder(path: path, validationShare: config.text.validationShare)[.val]
+    return try PairFolder(path: path, validationShare: config.data.validationShare)[.val]
   }
 
   /// All PNG files below a folder, sorted.

@@ -63,9 +63,14 @@ public struct TrainSession {
     let (checkpoint, passedOver) = try checkpointToResume(run)
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let task = try task(checkpoint, initial)
-    let preset = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task) ?? task.defaultPreset
+    let given = options.data == DataChoice.builtIn ? nil : options.data
+    var named = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task)
+    let chosen = try named == nil ? given.flatMap(task.choosePreset) : nil
+    named = named ?? chosen?.preset
+    if let chosen { human.line(chosen.reason) }
+    let preset = named ?? task.defaultPreset
     let choice = try checkpoint.map { try DataChoice(options.data, for: $0) }
-    var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial)
+    var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial, chosen?.settings ?? [])
     try choice?.settle(&config)
     // What is known from the configuration alone is said before data is looked for.
     try config.validate()
@@ -74,7 +79,6 @@ public struct TrainSession {
     let inherited = try checkpoint?.info.config ?? inheritedConfig(task, initial)
     try config.requireUsed(beyond: inherited) { place(of: $0, preset: preset) }
     try config.requirePlaces()
-    let given = options.data == DataChoice.builtIn ? nil : options.data
     let division = RunDivision(world)
     if options.isDryRun {
       try report(DryRun(task: task, preset: preset, config: config, division: division, data: given), run)
@@ -178,7 +182,10 @@ public struct TrainSession {
 
   // MARK: Configuration
 
-  private func newConfig(_ task: TaskKind, _ preset: String, _ initial: InitialWeights?) throws -> RunConfig {
+  /// - Parameter chosen: what the choice of the preset has set.
+  private func newConfig(_ task: TaskKind, _ preset: String, _ initial: InitialWeights?, _ chosen: [String]) throws
+    -> RunConfig
+  {
     var config = RunConfig()
     // A run that starts from a checkpoint takes its configuration from there, whether or not its preset is at hand.
     if options.preset != nil || initial?.preset(for: task) == nil {
@@ -186,7 +193,7 @@ public struct TrainSession {
     }
     try initial?.apply(to: &config, task: task, hasPreset: options.preset != nil)
     let before = config.optimizer
-    try RunConfig.table.set(options.settings, in: &config)
+    try RunConfig.table.set(chosen + options.settings, in: &config)
     try config.forgetSettings(of: before)
     return config
   }

@@ -10,22 +10,28 @@ package struct MixtureData {
   let images: ImageFolder?
   /// A folder of shards.
   let shards: String?
+  /// Of images in class folders without splits.
+  let validationShare: Double
 
   /// - Parameter cache: where shards of the text are kept.
   /// - Throws: `TrainError` naming the key and what is wrong with what it names.
   init(_ config: RunConfig, tokenizer: any Tokenizer, cache: String, _ sink: any TextSink) throws {
+    validationShare = config.data.validationShare
     func named<Result>(_ key: String, _ body: () throws -> Result) throws -> Result {
       do { return try body() } catch { throw TrainError("\(key)", found: "\(error)") }
     }
     images = try config.mixture.images.map { path in
-      try named("mixture.images") { try ImageFolder(path: path, splits: [.val]) }
+      try named("mixture.images") {
+        try ImageFolder(
+          path: path, splits: [.val], validationShare: config.data.validationShare)
+      }
     }
     for note in images?.notes ?? [] { sink.line("note: \(note)") }
     shards = try config.mixture.text.map { path in
       var options = CorpusTokenizer.Options()
       options.field = config.text.field
       options.documents = config.text.documents
-      options.validationShare = config.text.validationShare
+      options.validationShare = config.data.validationShare
       return try named("mixture.text") {
         try CorpusWork.shards(
           for: path, tokenizer: tokenizer, options: options, cache: cache,
@@ -79,10 +85,15 @@ final class Mixture {
     (self.config, self.engine, self.share) = (config, engine, share)
     let cache = config.data.cacheBytes / 2
     func source(_ set: ImageSet, _ bytes: Int) -> ImageSource {
-      ImageSource(set, cacheBytes: bytes, policy: config.data.onBadImage)
+      ImageSource(
+        set, cacheBytes: bytes, policy: config.data.onBadImage,
+        atLeast: RGBImage.detail(inputSide: config.model.vision.image))
     }
     images = try data.images.map { folder in
-      let training = isTraining ? try ImageFolder(path: folder.path, splits: [.train, .val]) : nil
+      let training =
+        isTraining
+        ? try ImageFolder(
+          path: folder.path, splits: [.train, .val], validationShare: config.data.validationShare) : nil
       return (try training.map { source(try $0[.train], cache / 5 * 4) }, source(try folder[.val], cache / 5))
     }
     labelNumbers = (data.images?.classes ?? []).map { name in Int32(labels.firstIndex(of: name) ?? -1) }

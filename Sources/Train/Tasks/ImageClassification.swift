@@ -47,11 +47,13 @@ public final class ImageClassification: TrainingTask {
     self.folder = folder
     let cache = config.data.cacheBytes
     validation = ImageSource(
-      try folder[.val], cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage)
+      try folder[.val], cacheBytes: isTraining ? cache / 5 : cache, policy: config.data.onBadImage,
+      atLeast: RGBImage.detail(inputSide: config.model.vision.image))
     training =
       isTraining
       ? ImageSource(
-        try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage) : nil
+        try folder[.train], cacheBytes: cache / 5 * 4, policy: config.data.onBadImage,
+        atLeast: RGBImage.detail(inputSide: config.model.vision.image)) : nil
     self.config = config
     metrics = TaskKind.imagenetSubset.metrics(config.model)
     self.engine = engine
@@ -223,7 +225,9 @@ extension ImageClassification: ProbedTask {
     var options = options(.none)
     (options.rank, options.ranks) = (0, 1)
     let loader = try ImageLoader(
-      ImageSource(set, policy: config.data.onBadImage), options: options, order: .evaluation)
+      ImageSource(
+        set, policy: config.data.onBadImage, atLeast: RGBImage.detail(inputSide: config.model.vision.image)),
+      options: options, order: .evaluation)
     let size = config.model.vision
     let (classes, side, first) = (folder.classes, size.image / size.patch, size.classToken ? 1 : 0)
     while let batch = try loader.next() {

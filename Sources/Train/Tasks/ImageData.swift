@@ -11,9 +11,17 @@ struct ImageData: TaskData {
   private var classes: [String] { folder.classes }
 
   /// - Parameter known: the classes of a checkpoint that is evaluated; nil where both parts are used.
-  init(_ path: String, known: [String]? = nil) throws {
+  /// - Throws: what is wrong with the folder, and for data with one class, which every model has learned from the beginning.
+  init(_ path: String, known: [String]? = nil, _ config: RunConfig) throws {
     self.path = path
-    folder = try ImageFolder(path: path, splits: known == nil ? DatasetSplit.allCases : [.val], known: known)
+    folder = try ImageFolder(
+      path: path, splits: known == nil ? DatasetSplit.allCases : [.val], known: known,
+      validationShare: config.data.validationShare)
+    guard known != nil || folder.classes.count > 1 else {
+      throw DataError(
+        path, found: "one class (\(folder.classes[0]))", expected: "at least two", remedy: "add images of another class"
+      )
+    }
   }
 
   var vocabulary: [String: [String]] { ["classes": classes] }

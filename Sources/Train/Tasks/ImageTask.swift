@@ -5,7 +5,7 @@ extension TaskKind {
   /// Classification of the images of a folder by a vision transformer.
   public static let imagenetSubset = TaskKind(
     name: "imagenet-subset", summary: "classes of images",
-    dataForm: "a folder with train/<class>/*.png and val/<class>/*.png",
+    dataForm: "a folder with a folder of images for each class, or with train/<class> and val/<class>",
     model: .vit, defaultPreset: "vit-shapes",
     metrics: { _ in
       TaskMetrics(
@@ -13,13 +13,14 @@ extension TaskKind {
         headlines: [Headline("top1", "top-1", isShare: true), Headline("top5", "top-5", isShare: true)],
         progress: [Headline(MetricName.trainTop1, "top-1", isShare: true)])
     },
+    choosePreset: PresetChoice.images,
     open: { request in
       try ImageData(
         request.path ?? BuiltInImages.prepare(imageSize: request.config.model.vision.image, sink: request.sink),
-        known: request.known?["classes"])
+        known: request.known?["classes"], request.config)
     },
     survey: { path, config in
-      let folder = try ImageFolder(path: path)
+      let folder = try ImageFolder(path: path, validationShare: config.data.validationShare)
       config.model.vision.classes = folder.classes.count
       var survey = DataSurvey(path)
       survey.count("classes", folder.classes.count)

@@ -26,7 +26,7 @@ package struct PairData: TaskData {
     cache: String = ProjectHome.cache + "/tokens", _ sink: any TextSink
   ) throws {
     (self.path, self.known) = (path, known)
-    folder = try PairFolder(path: path, validationShare: config.text.validationShare, known: known)
+    folder = try PairFolder(path: path, validationShare: config.data.validationShare, known: known)
     tokenizer =
       try attachments.map(TokenizerAttachments.load) ?? PairData.tokenizer(config.tokenizer, captions: folder[.train])
     mixture = try MixtureData(config, tokenizer: tokenizer, cache: cache, sink)
@@ -67,7 +67,10 @@ package struct PairData: TaskData {
 
   package func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
     let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
-    let images = try mixture.images.map { try ImageFolder(path: $0.path, splits: splits) }
+    let images = try mixture.images.map {
+      try ImageFolder(
+        path: $0.path, splits: splits, validationShare: mixture.validationShare)
+    }
     let texts = try mixture.shards.map { try TextData.parts($0, tokenizer, training: training) }
     return try Dictionary(
       uniqueKeysWithValues: splits.map { split in

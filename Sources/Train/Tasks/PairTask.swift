@@ -29,7 +29,7 @@ extension TaskKind {
 extension DataSurvey {
   fileprivate static func pairs(_ path: String, _ config: inout RunConfig) throws -> DataSurvey {
     var survey = DataSurvey(path)
-    let folder = try PairFolder(path: path, validationShare: config.text.validationShare)
+    let folder = try PairFolder(path: path, validationShare: config.data.validationShare)
     for split in DatasetSplit.allCases {
       let set = folder[split]
       for field in set.fields {
@@ -43,7 +43,7 @@ extension DataSurvey {
     survey.note(try PairData.notes(folder, tokenizer, config, evaluated: false))
     var labels = folder.labels
     if let path = config.mixture.images {
-      let mixed = try ImageFolder(path: path)
+      let mixed = try ImageFolder(path: path, validationShare: config.data.validationShare)
       labels += mixed.classes.filter { !labels.contains($0) }
       for split in DatasetSplit.allCases { survey.count("mixed \(split.rawValue) images", try mixed[split].count) }
       survey.note(mixed.notes)

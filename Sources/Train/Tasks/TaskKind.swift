@@ -31,21 +31,24 @@ public struct TaskKind: Sendable {
   public let defaultPreset: String
   /// What a validation of a model is judged and shown by.
   public let metrics: @Sendable (ModelConfig) -> TaskMetrics
+  private let chooser: @Sendable (String) throws -> PresetChoice?
   private let opener: @Sendable (DataRequest) throws -> any TaskData
   private let surveyor: @Sendable (String, inout RunConfig) throws -> DataSurvey
 
   /// - Parameters:
+  ///   - choosePreset: the preset of a run on data at a path that names none; nil = the default one.
   ///   - open: looks at the data of a run.
   ///   - survey: what `--dry-run` says of data at a path; it makes nothing and lets the model's ends follow the data.
   public init(
     name: String, summary: String, dataForm: String, model: ModelKind, defaultPreset: String,
     metrics: @escaping @Sendable (ModelConfig) -> TaskMetrics,
+    choosePreset: @escaping @Sendable (_ path: String) throws -> PresetChoice? = { _ in nil },
     open: @escaping @Sendable (DataRequest) throws -> any TaskData,
     survey: @escaping @Sendable (_ path: String, _ config: inout RunConfig) throws -> DataSurvey
   ) {
     (self.name, self.summary, self.dataForm, self.model) = (name, summary, dataForm, model)
     (self.defaultPreset, self.metrics) = (defaultPreset, metrics)
-    (opener, surveyor) = (open, survey)
+    (chooser, opener, surveyor) = (choosePreset, open, survey)
   }
 
   /// Every task, in the order in which they are listed.
@@ -102,6 +105,11 @@ public struct TaskKind: Sendable {
     for note in data.notes { sink.line("note: \(note)") }
     return data
   }
+
+  /// The preset of a run on data at a path that names none; nil = the default one.
+  ///
+  /// - Throws: what is wrong with the data.
+  package func choosePreset(for path: String) throws -> PresetChoice? { try chooser(path) }
 
   /// What `--dry-run` finds in the data of a run.
   ///

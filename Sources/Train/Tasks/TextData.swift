@@ -26,7 +26,7 @@ package struct TextData: TaskData {
     var options = CorpusTokenizer.Options()
     options.field = config.text.field
     options.documents = config.text.documents
-    options.validationShare = config.text.validationShare
+    options.validationShare = config.data.validationShare
     tokenizer =
       if let attachments {
         try TokenizerAttachments.load(attachments)
