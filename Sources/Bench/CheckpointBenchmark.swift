@@ -8,20 +8,20 @@ import MMoETrain
 
 /// How fast a checkpoint is written and read, beside `dd` with the same bytes on the same disk: zeros would not do, which
 /// some disks do not write.
-public enum CheckpointBenchmark {
+package enum CheckpointBenchmark {
   /// Seconds of one round; `dd` in blocks of 4 MiB.
   ///
   /// In rounds 0, 2, … `dd` reads the file before it is loaded, in the others after: below the system's own cache, which
   /// is emptied, a disk's host may have another that the first reader fills.
-  public struct Round: Codable, Sendable {
+  package struct Round: Codable, Sendable {
     /// A checkpoint with optimizer state, until it is on the disk.
-    public var save = 0.0
-    public var ddWrite = 0.0
+    package var save = 0.0
+    package var ddWrite = 0.0
     /// Into a model and an optimizer, from the disk: nothing of the file is in memory.
-    public var load = 0.0
-    public var ddRead = 0.0
+    package var load = 0.0
+    package var ddRead = 0.0
     /// The same from the page cache.
-    public var loadCached = 0.0
+    package var loadCached = 0.0
 
     enum CodingKeys: String, CodingKey {
       case save, load
@@ -32,13 +32,13 @@ public enum CheckpointBenchmark {
   }
 
   /// What was measured.
-  public struct Result: Codable, Sendable {
+  package struct Result: Codable, Sendable {
     /// Of the checkpoint.
-    public let bytes: Int
-    public let rounds: [Round]
+    package let bytes: Int
+    package let rounds: [Round]
 
     /// Medians over the rounds, as shares of what `dd` reaches in the same place of a round.
-    public var text: String {
+    package var text: String {
       let (ddFirst, loadFirst) = (
         rounds.enumerated().filter { $0.offset % 2 == 0 }.map(\.element),
         rounds.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
@@ -66,7 +66,7 @@ public enum CheckpointBenchmark {
   ///   - folder: on the disk in question; the files are removed at the end.
   ///   - rounds: how often each is done, at least twice.
   /// - Throws: `TrainError` when `dd` fails, and what saving and loading throw.
-  public static func run(
+  package static func run(
     _ config: RunConfig, preset: String, folder: String, rounds: Int, engine: Engine
   ) throws -> Result {
     let (file, plain) = (folder + "/bench-\(getpid()).h5", folder + "/bench-\(getpid()).dd")

@@ -4,15 +4,15 @@ import MMoETensor
 
 /// How fast data becomes batches: decoding and augmentation of PNG files, the same from the decoded cache, and windows
 /// of tokens.
-public enum DataBenchmark {
-  public struct Result: Codable, Sendable {
-    public let images: Int
-    public let imageSize: Int
-    public let threads: Int
+package enum DataBenchmark {
+  package struct Result: Codable, Sendable {
+    package let images: Int
+    package let imageSize: Int
+    package let threads: Int
     /// The first epoch: every file read, decoded and augmented.
-    public let decodingImagesPerSecond: Double
+    package let decodingImagesPerSecond: Double
     /// The second epoch: augmentation of decoded images.
-    public let cachedImagesPerSecond: Double
+    package let cachedImagesPerSecond: Double
 
     private enum CodingKeys: String, CodingKey {
       case images, threads
@@ -27,7 +27,7 @@ public enum DataBenchmark {
   ///   - imageSize: side of the model's input.
   ///   - threads: loader threads.
   /// - Throws: `DataError` for what is wrong with the folder.
-  public static func run(path: String, imageSize: Int, threads: Int) throws -> Result {
+  package static func run(path: String, imageSize: Int, threads: Int) throws -> Result {
     let set = try ImageFolder(path: path, splits: [.train])[.train]
     let source = ImageSource(set)
     let batch = 64
@@ -47,14 +47,14 @@ public enum DataBenchmark {
       decodingImagesPerSecond: try epoch(), cachedImagesPerSecond: try epoch())
   }
 
-  public struct TokenResult: Codable, Sendable {
+  package struct TokenResult: Codable, Sendable {
     /// Tokens of the corpus.
-    public let tokens: Int
-    public let batch: Int
-    public let length: Int
-    public let threads: Int
+    package let tokens: Int
+    package let batch: Int
+    package let length: Int
+    package let threads: Int
     /// Windows that begin anywhere, as in training.
-    public let tokensPerSecond: Double
+    package let tokensPerSecond: Double
 
     private enum CodingKeys: String, CodingKey {
       case tokens, batch, length, threads
@@ -64,7 +64,7 @@ public enum DataBenchmark {
 
   /// - Parameter path: a folder of token shards.
   /// - Throws: `DataError` for what is wrong with the shards.
-  public static func runTokens(path: String, threads: Int) throws -> TokenResult {
+  package static func runTokens(path: String, threads: Int) throws -> TokenResult {
     let corpus = try TokenCorpus(path, split: .train, tokenizer: nil)
     let (batch, length, steps) = (8, 256, 2000)
     let loader = try TokenLoader(

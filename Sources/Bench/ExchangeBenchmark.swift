@@ -2,23 +2,23 @@ import MMoEParallel
 import MMoETensor
 
 /// How fast ranks exchange rows, and what that costs the cores.
-public enum ExchangeBenchmark {
-  public struct Row: Codable, Sendable {
+package enum ExchangeBenchmark {
+  package struct Row: Codable, Sendable {
     /// Bytes that each rank sends to all others together.
-    public let bytes: Int
+    package let bytes: Int
     /// Median time of one exchange that is awaited at once, seconds.
-    public let seconds: Double
-    public var bytesPerSecond: Double { Double(bytes) / seconds }
+    package let seconds: Double
+    package var bytesPerSecond: Double { Double(bytes) / seconds }
     /// Computing time that an exchange in the background takes away, seconds for each byte sent: the cores copy.
-    public let cpuSecondsPerByte: Double
+    package let cpuSecondsPerByte: Double
     /// Share of the exchange that computation of twice its length hides; nil where it is over before it is looked at.
-    public let hidden: Double?
+    package let hidden: Double?
   }
 
   /// Measures one size; every rank must call with the same numbers.
   ///
   /// - Parameter bytes: what each rank sends, at least 4 for each other rank.
-  public static func measure(
+  package static func measure(
     _ world: Communicator, bytes: Int, repetitions: Int, engine: Engine
   ) -> Row {
     let others = max(world.size - 1, 1)

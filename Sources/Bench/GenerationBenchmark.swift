@@ -6,21 +6,21 @@ import MMoETensor
 import MMoETrain
 
 /// Times the generation of one sequence with cached keys and values, on random weights.
-public enum GenerationBenchmark {
+package enum GenerationBenchmark {
   /// One benchmark's figures; the last line of `mmoe bench generate … --json`.
-  public struct Result: Codable, Sendable {
-    public var mode = "generate"
-    public var preset: String
-    public var variant: String
-    public var experts: Int
-    public var backend: String
-    public var threads: Int
-    public var promptTokens: Int
-    public var newTokens: Int
+  package struct Result: Codable, Sendable {
+    package var mode = "generate"
+    package var preset: String
+    package var variant: String
+    package var experts: Int
+    package var backend: String
+    package var threads: Int
+    package var promptTokens: Int
+    package var newTokens: Int
     /// Of the best repetition, prompt left out.
-    public var tokensPerSecond: Double
-    public var promptMs: Double
-    public var peakRssMb: Double
+    package var tokensPerSecond: Double
+    package var promptMs: Double
+    package var peakRssMb: Double
 
     private enum CodingKeys: String, CodingKey {
       case mode, preset, variant, experts, backend, threads
@@ -33,7 +33,7 @@ public enum GenerationBenchmark {
   }
 
   /// - Throws: `ModelError` for an impossible configuration, `TrainError` for a model that makes no text.
-  public static func run(
+  package static func run(
     _ config: ModelConfig, preset: String, promptTokens: Int, newTokens: Int, repetitions: Int, engine: Engine
   ) throws -> Result {
     guard config.kind == .gpt else {

@@ -3,19 +3,19 @@ import MMoETensor
 import MMoETrain
 
 /// Element-wise kernels on one core: bytes moved a second, to be compared with the memory's rate.
-public enum KernelBenchmark {
-  public struct Row: Codable, Sendable {
-    public let kernel: String
-    public let rows: Int
-    public let columns: Int
+package enum KernelBenchmark {
+  package struct Row: Codable, Sendable {
+    package let kernel: String
+    package let rows: Int
+    package let columns: Int
     /// 10⁹ elements a second, best round.
-    public let gelementsPerSecond: Double
+    package let gelementsPerSecond: Double
     /// 10⁹ bytes read and written a second.
-    public let gigabytesPerSecond: Double
+    package let gigabytesPerSecond: Double
   }
 
   /// Times every kernel on a tile that fits the second-level cache and on one that does not.
-  public static func table() -> [Row] {
+  package static func table() -> [Row] {
     [(64, 768), (4096, 768)].flatMap { rows, columns in measure(rows: rows, columns: columns) }
   }
 

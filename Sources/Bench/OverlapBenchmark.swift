@@ -8,26 +8,26 @@ import MMoETrain
 ///
 /// Routing is round robin, so that every rank has the same work. Each case also runs with all its rows staying on their
 /// rank (a group of one with as many experts as a rank holds): the same code with a copy in place of the exchange.
-public final class OverlapBenchmark {
-  public struct Options: Sendable {
-    public var width = 1024
+package final class OverlapBenchmark {
+  package struct Options: Sendable {
+    package var width = 1024
     /// Tokens of a rank, in one sequence.
-    public var tokens = 256
-    public var experts = 4
-    public var training = false
-    public var rounds = 5
+    package var tokens = 256
+    package var experts = 4
+    package var training = false
+    package var rounds = 5
     /// A folder for a trace of each case.
-    public var traces: String?
-    public init() {}
+    package var traces: String?
+    package init() {}
   }
 
   /// What is timed.
-  public struct Case: Sendable {
-    public let label: String
-    public let variant: String
-    public let position: Int
-    public let overlap: OverlapStrategy
-    public let wire: WireFormat
+  package struct Case: Sendable {
+    package let label: String
+    package let variant: String
+    package let position: Int
+    package let overlap: OverlapStrategy
+    package let wire: WireFormat
 
     package init(
       _ label: String, _ variant: String, position: Int = 2, _ overlap: OverlapStrategy,
@@ -52,7 +52,7 @@ public final class OverlapBenchmark {
     }
 
     /// The table of the paper's section 4, and what else is compared.
-    public static let all: [Case] = [
+    package static let all: [Case] = [
       Case("top-2 sequential", "top2", .sequential),
       Case("top-2 pipelined:2", "top2", .pipelined(2)),
       Case("top-2 pipelined:4", "top2", .pipelined(4)),
@@ -68,26 +68,26 @@ public final class OverlapBenchmark {
     ]
   }
 
-  public struct Result: Codable, Sendable {
-    public var label: String
+  package struct Result: Codable, Sendable {
+    package var label: String
     /// Of every round, the slowest rank's, seconds.
-    public var rounds: [Double]
+    package var rounds: [Double]
     /// Median over rounds.
-    public var seconds: Double
+    package var seconds: Double
     /// The same with the exchange replaced by a copy on the rank: `seconds` less the median of a round's difference. Both
     /// of a round run one after the other, so that a core that is slow for a while slows both.
-    public var localSeconds: Double
+    package var localSeconds: Double
     /// The pair's exchanges with nothing beside them.
-    public var exchangeSeconds: Double
+    package var exchangeSeconds: Double
     /// Bytes that a rank sends in a pair.
-    public var bytes: Int
+    package var bytes: Int
     /// The pair's time by the cost model: the local copy's, what the schedule leaves uncovered of the exchange, and the
     /// copying of what it covers.
-    public var predictedSeconds: Double
+    package var predictedSeconds: Double
     /// What the planner chose and why; nil where it had nothing to plan.
-    public var plan: String?
+    package var plan: String?
     /// Share of the exchange that cost no time.
-    public var hidden: Double {
+    package var hidden: Double {
       exchangeSeconds > 0 ? 1 - (seconds - localSeconds) / exchangeSeconds : 1
     }
   }
@@ -132,7 +132,7 @@ public final class OverlapBenchmark {
   private let x: Tensor
   private let dy: Tensor
 
-  public init(_ options: Options, world: Communicator, engine: Engine) {
+  package init(_ options: Options, world: Communicator, engine: Engine) {
     self.options = options
     self.world = world
     self.engine = engine
@@ -149,7 +149,7 @@ public final class OverlapBenchmark {
   ///
   /// - Parameter note: told of progress.
   /// - Throws: `TrainError`, `ModelError` or `ParallelError` for impossible options.
-  public func run(_ cases: [Case], note: (String) -> Void) throws -> [Result] {
+  package func run(_ cases: [Case], note: (String) -> Void) throws -> [Result] {
     // Options name the experts of all ranks; some cases choose two, and the local copies have one rank's.
     guard options.experts % world.size == 0, options.experts >= 2 * world.size else {
       throw TrainError(

@@ -2,27 +2,27 @@ import MMoEFiles
 import MMoETensor
 
 /// Matrix products as the hardware limit: what the model's speed is compared with.
-public enum ProductBenchmark {
-  public struct Row: Codable, Sendable {
-    public let backend: String
-    public let transposeA: Bool
-    public let transposeB: Bool
-    public let m: Int
-    public let n: Int
-    public let k: Int
-    public let gflops: Double
+package enum ProductBenchmark {
+  package struct Row: Codable, Sendable {
+    package let backend: String
+    package let transposeA: Bool
+    package let transposeB: Bool
+    package let m: Int
+    package let n: Int
+    package let k: Int
+    package let gflops: Double
   }
 
   /// The hardware limit of matrix products: the larger of OpenBLAS' and oneDNN's rate at 2048³ on all threads, the best of
   /// several rounds. A benchmark takes its rounds between its steps, so that both have the machine in the same state.
-  public final class Peak {
+  package final class Peak {
     /// In GFLOP/s; 0 before the first round.
-    public private(set) var gflops = 0.0
+    package private(set) var gflops = 0.0
     private let engines: [Engine]
 
     /// - Parameter dtype: what the products read.
     /// - Throws: `EngineError` when no backend can be loaded.
-    public init(threads: Int, dtype: DType = .float32) throws {
+    package init(threads: Int, dtype: DType = .float32) throws {
       engines = BLASBackend.allCases.compactMap { try? Engine(threads: threads, backend: $0, dtype: dtype) }
       guard !engines.isEmpty else {
         throw EngineError("no BLAS backend can be loaded; install libopenblas-dev")
@@ -30,7 +30,7 @@ public enum ProductBenchmark {
     }
 
     /// One product, or more within `seconds`, by each library.
-    public func measure(seconds: Double = 0) {
+    package func measure(seconds: Double = 0) {
       for engine in engines {
         gflops = max(gflops, ProductBenchmark.rate(engine, m: 2048, n: 2048, k: 2048, seconds: seconds))
       }
@@ -38,7 +38,7 @@ public enum ProductBenchmark {
   }
 
   /// GFLOP/s of `C[m, n] = A · B` cut into the tiles that the operations use, best round within `seconds`.
-  public static func rate(
+  package static func rate(
     _ engine: Engine, transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int,
     seconds: Double
   ) -> Double {
@@ -56,7 +56,7 @@ public enum ProductBenchmark {
   }
 
   /// The shapes of a preset's layers, for each backend.
-  public static func table(threads: Int, rows: Int, width: Int, hidden: Int) throws -> [Row] {
+  package static func table(threads: Int, rows: Int, width: Int, hidden: Int) throws -> [Row] {
     var result: [Row] = []
     for backend in BLASBackend.allCases {
       guard let engine = try? Engine(threads: threads, backend: backend) else { continue }

@@ -6,7 +6,7 @@ import MMoETensor
 import MMoETrain
 
 /// Benchmarks that several ranks run together; the first one reports.
-public enum RankBenchmarks {
+package enum RankBenchmarks {
   /// - Parameter link: the model of a link, in place of the one that the ranks have.
   private static func withRanks(
     _ link: LinkModel?, _ body: (Communicator, Engine, any TextSink) throws -> Void
@@ -27,7 +27,7 @@ public enum RankBenchmarks {
   }
 
   /// - Throws: `TrainError` on one rank.
-  public static func exchange(largest: Int, repetitions: Int, link: LinkModel?, printsJSON: Bool) throws {
+  package static func exchange(largest: Int, repetitions: Int, link: LinkModel?, printsJSON: Bool) throws {
     try withRanks(link) { world, engine, output in
       if let link { output.line(OverlapReport.words(link)) }
       var table = TextTable(columns: [
@@ -53,7 +53,7 @@ public enum RankBenchmarks {
 
   /// - Parameter plot: a PNG file for a picture of the cases, one under the other; traces are recorded for it.
   /// - Throws: `TrainError` on one rank or when no case is left; `ReportError` when the picture cannot be drawn.
-  public static func overlap(
+  package static func overlap(
     _ options: OverlapBenchmark.Options, only: String?, link: LinkModel?, plot: String?, printsJSON: Bool
   ) throws {
     try withRanks(link) { world, engine, output in
@@ -96,14 +96,14 @@ public enum RankBenchmarks {
 }
 
 /// The figures of `mmoe bench overlap`, against the sequential top-2 of the same rounds.
-public struct OverlapReport: Codable, Sendable {
-  public let width, tokens: Int
-  public let isTraining: Bool
-  public let results: [OverlapBenchmark.Result]
+package struct OverlapReport: Codable, Sendable {
+  package let width, tokens: Int
+  package let isTraining: Bool
+  package let results: [OverlapBenchmark.Result]
   /// Computing time that a byte in the background takes away.
-  public let copySecondsPerByte: Double
+  package let copySecondsPerByte: Double
   /// The model of a link that held rows back; nil where they went as fast as the ranks' own link lets them.
-  public let modeledLink: LinkModel?
+  package let modeledLink: LinkModel?
 
   package init(
     options: OverlapBenchmark.Options, results: [OverlapBenchmark.Result], copySecondsPerByte: Double,

@@ -4,11 +4,11 @@ import MMoEParallel
 import MMoEReport
 
 /// `mmoe simulate`: the paper's three clusters, and scaling of a cluster given in figures.
-public enum SimulationReport {
+package enum SimulationReport {
   /// Published and simulated speed-ups over sequential top-2, side by side.
   ///
   /// - Throws: `DataError` for a file of published figures that is wrong.
-  public static func publishedClusters() throws -> String {
+  package static func publishedClusters() throws -> String {
     var table = TextTable(columns: [
       .left("cluster (share of exchange)"), .left("variant"), .right("train, published"), .right("simulated"),
       .right("inference, published"), .right("simulated"), .right("hidden"),
@@ -38,20 +38,20 @@ public enum SimulationReport {
   }
 
   /// How a pair of a cluster scales.
-  public struct Scaling: Sendable {
-    public var width = 1024
+  package struct Scaling: Sendable {
+    package var width = 1024
     /// Tokens of a rank; in strong scaling those of one rank alone.
-    public var tokens = 4096
-    public var expertsOfRank = 4
+    package var tokens = 4096
+    package var expertsOfRank = 4
     /// Products a rank computes, FLOP/s.
-    public var flops = 1e14
+    package var flops = 1e14
     /// Bytes of a value on the wire.
-    public var valueBytes = 2
-    public var shape = ClusterShape(
+    package var valueBytes = 2
+    package var shape = ClusterShape(
       ranks: 1, ranksPerNode: 8, linkInside: 1.5e11, linkBetween: 2.5e10, latency: 5e-6)
-    public var isStrong = false
-    public var largestRanks = 4096
-    public init() {}
+    package var isStrong = false
+    package var largestRanks = 4096
+    package init() {}
 
     private func costs(_ ranks: Int) throws -> PairCosts {
       let own = isStrong ? Double(tokens) / Double(ranks) : Double(tokens)
@@ -91,7 +91,7 @@ public enum SimulationReport {
     /// A table, and a plot where a file is named.
     ///
     /// - Throws: `ReportError` when the plot cannot be drawn.
-    public func report(plot file: String?) throws -> String {
+    package func report(plot file: String?) throws -> String {
       let rows = try rows()
       var table = TextTable(
         columns: [.right("ranks")] + Scaling.cases.map { .right($0.label) } + [.right("ScMoE hidden")])

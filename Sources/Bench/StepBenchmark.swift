@@ -6,36 +6,36 @@ import MMoETensor
 import MMoETrain
 
 /// Times whole training steps or forward passes of a preset on made-up images or tokens.
-public struct StepBenchmark {
-  public enum Mode: String, CaseIterable, Sendable {
+package struct StepBenchmark {
+  package enum Mode: String, CaseIterable, Sendable {
     case train, forward
   }
 
   /// One benchmark's figures; the last line of `mmoe bench … --json`.
-  public struct Result: Codable, Sendable {
-    public var mode: String
-    public var preset: String
-    public var variant: String
-    public var dtype: DType
-    public var backend: String
-    public var threads: Int
-    public var batch: Int
-    public var steps: Int
-    public var tokensPerSecond: Double
-    public var samplesPerSecond: Double
-    public var stepMsMedian: Double
-    public var stepMsBest: Double
-    public var gflopPerStep: Double
-    public var gflops: Double
-    public var gflopsBest: Double
-    public var peakGflops: Double
-    public var mfu: Double
-    public var mfuBest: Double
-    public var peakRssMb: Double
+  package struct Result: Codable, Sendable {
+    package var mode: String
+    package var preset: String
+    package var variant: String
+    package var dtype: DType
+    package var backend: String
+    package var threads: Int
+    package var batch: Int
+    package var steps: Int
+    package var tokensPerSecond: Double
+    package var samplesPerSecond: Double
+    package var stepMsMedian: Double
+    package var stepMsBest: Double
+    package var gflopPerStep: Double
+    package var gflops: Double
+    package var gflopsBest: Double
+    package var peakGflops: Double
+    package var mfu: Double
+    package var mfuBest: Double
+    package var peakRssMb: Double
     /// Buffers taken from the system after the third step.
-    public var systemAllocationsAfterStep3: Int
+    package var systemAllocationsAfterStep3: Int
     /// Where the time went, when asked for.
-    public var profile: StepProfile?
+    package var profile: StepProfile?
 
     private enum CodingKeys: String, CodingKey {
       case mode, preset, variant, dtype, backend, threads, batch, steps, profile
@@ -54,14 +54,14 @@ public struct StepBenchmark {
     }
   }
 
-  public let config: ModelConfig
-  public let optimizer: OptimizerConfig
-  public let preset: String
-  public let mode: Mode
-  public let batch: Int
-  public let steps: Int
+  package let config: ModelConfig
+  package let optimizer: OptimizerConfig
+  package let preset: String
+  package let mode: Mode
+  package let batch: Int
+  package let steps: Int
 
-  public init(
+  package init(
     config: ModelConfig, optimizer: OptimizerConfig, preset: String, mode: Mode, batch: Int,
     steps: Int
   ) {
@@ -77,7 +77,7 @@ public struct StepBenchmark {
   ///
   /// - Parameter profiled: whether every operation of the measured steps is timed.
   /// - Throws: `ModelError` for an impossible configuration.
-  public func run(engine: Engine, profiled: Bool = false) throws -> Result {
+  package func run(engine: Engine, profiled: Bool = false) throws -> Result {
     let (model, forward) = try config.family.randomStep(config, batch: batch, engine: engine)
     let updater = mode == .train ? Updater(model.parameters, config: optimizer, engine: engine) : nil
 
@@ -145,7 +145,7 @@ public struct StepBenchmark {
 
 extension StepBenchmark.Result {
   /// Three lines for a terminal, below the profile where there is one.
-  public var text: String {
+  package var text: String {
     (profile.map { $0.text + "\n" } ?? "") + """
       \(preset) \(variant), \(mode), batch \(batch), \(threads) threads, \(backend), \(dtype.rawValue) products
       step \(HumanFormat.fixed(stepMsMedian, 1)) ms median, \(HumanFormat.fixed(stepMsBest, 1)) best; \

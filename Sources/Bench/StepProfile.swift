@@ -3,31 +3,31 @@ import MMoEReport
 import MMoETensor
 
 /// Where the time of a step goes.
-public struct StepProfile: Codable, Sendable {
-  public struct Operation: Codable, Sendable {
+package struct StepProfile: Codable, Sendable {
+  package struct Operation: Codable, Sendable {
     /// Backward parts end in ′.
-    public var name: String
+    package var name: String
     /// Calls and time of one step.
-    public var calls: Double
-    public var ms: Double
+    package var calls: Double
+    package var ms: Double
     /// Of the whole step.
-    public var share: Double
+    package var share: Double
     /// 10⁹ operations of matrix products, and 10⁶ bytes that must move; nil where they are not counted.
-    public var gflop: Double?
-    public var megabytes: Double?
+    package var gflop: Double?
+    package var megabytes: Double?
   }
 
   /// The longest first.
-  public var operations: [Operation]
+  package var operations: [Operation]
   /// Time of a step that no operation has, in ms.
-  public var otherMs: Double
-  public var otherShare: Double
+  package var otherMs: Double
+  package var otherShare: Double
   /// Time of the blocks with experts in ms: attention, norms, shared expert and all.
-  public var moeBlocksMs: Double
+  package var moeBlocksMs: Double
   /// Of that time: gates, choices, plans and balance losses; moving rows to experts; bringing them back.
-  public var routingShare: Double
-  public var permutingShare: Double
-  public var combiningShare: Double
+  package var routingShare: Double
+  package var permutingShare: Double
+  package var combiningShare: Double
 
   private static let routing: Set<String> = ["gate", "plan", "entropy", "balance", "importance", "load", "z_loss"]
   private static let permuting: Set<String> = ["permute"]

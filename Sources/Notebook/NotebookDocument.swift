@@ -125,7 +125,7 @@ struct NotebookDocument {
 }
 
 /// What is wrong with a notebook.
-public struct NotebookError: FaultError {
-  public let fault: Fault
-  public init(_ fault: Fault) { self.fault = fault }
+package struct NotebookError: FaultError {
+  package let fault: Fault
+  package init(_ fault: Fault) { self.fault = fault }
 }

@@ -7,12 +7,12 @@ import MMoEReport
 ///
 /// Commands run in the project's folder, each in a bash of its own. `mmoe` is the program that runs them; `$NOTEBOOK` is
 /// an empty folder that goes away at the end, and is written so in outputs.
-public struct NotebookSession {
+package struct NotebookSession {
   private let file: String
   private let sink: any TextSink
 
   /// - Parameter sink: where progress goes.
-  public init(_ file: String, sink: any TextSink = StandardStream.output) {
+  package init(_ file: String, sink: any TextSink = StandardStream.output) {
     self.file = file
     self.sink = sink
   }
@@ -21,7 +21,7 @@ public struct NotebookSession {
   ///
   /// - Returns: the process's exit status: 0, or 130 when a signal ended it.
   /// - Throws: `NotebookError` naming the line of the first command that failed or took too long.
-  public func run() throws -> Int32 {
+  package func run() throws -> Int32 {
     var text = try read()
     let document = try NotebookDocument(text, file: file)
     _ = try OutputPath(file).file("notebook")
@@ -45,7 +45,7 @@ public struct NotebookSession {
   ///
   /// - Returns: the process's exit status: 0, or 130 when a signal ended it.
   /// - Throws: `NotebookError` naming the first line that differs, or the command that failed.
-  public func check() throws -> Int32 {
+  package func check() throws -> Int32 {
     let document = try NotebookDocument(try read(), file: file)
     let runner = try NotebookRunner(document)
     for (index, command) in document.commands.enumerated() where command.isQuick {

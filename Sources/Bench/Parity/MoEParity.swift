@@ -68,7 +68,7 @@ enum RoutingParity {
     config.balance = balance ?? (sequences == nil ? "all_choices" : "sequence")
     config.balanceWeight = balanceWeight
     let store = ParameterStore(engine: engine, seed: 0, initStd: 0.02)
-    let gate = Gate(store, "gate", width: experts, config: config, k: try reference.integer("k"))
+    let gate = try Gate(store, "gate", width: experts, config: config, k: try reference.integer("k"))
     for i in 0..<gate.weight.count { gate.weight.value.pointer[i] = 0 }
     for e in 0..<experts { gate.weight.value.pointer[e * experts + e] = 1 }
     let x = logits.copy()
@@ -127,7 +127,7 @@ enum MoEParity {
     }
     let config = try config(reference, experts: w1[0])
     let store = ParameterStore(engine: engine, seed: 0, initStd: 0.02)
-    let gate = Gate(store, "gate", width: x.columns, config: config, k: try reference.integer("k", default: 1))
+    let gate = try Gate(store, "gate", width: x.columns, config: config, k: try reference.integer("k", default: 1))
     if let bias = gate.selectionBias {
       let values = try reference.reader.readFloats("inputs/selection_bias")
       guard values.count == bias.count else {

@@ -5,13 +5,13 @@ import MMoETensor
 import MMoETrain
 
 /// `mmoe parity`: runs reference cases forward and backward and compares every output and gradient.
-public struct ParitySession {
+package struct ParitySession {
   private let cases: [String]
   private let tolerance: Double
   private let threads: Int?
   private let isVerbose: Bool
 
-  public init(cases: [String], tolerance: Double = 1e-4, threads: Int? = nil, isVerbose: Bool = false) {
+  package init(cases: [String], tolerance: Double = 1e-4, threads: Int? = nil, isVerbose: Bool = false) {
     self.cases = cases
     self.tolerance = tolerance
     self.threads = threads
@@ -22,7 +22,7 @@ public struct ParitySession {
   ///
   /// - Returns: whether all differences are within the tolerance.
   /// - Throws: `HDF5Error`, `ModelError` or `TrainError` for a file that is no case or misses something.
-  public func run(_ sink: any TextSink) throws -> Bool {
+  package func run(_ sink: any TextSink) throws -> Bool {
     let engine = try Engine(threads: threads)
     sink.line("\(engine.backendDescription), \(engine.threads) threads, tolerance \(tolerance)")
     var table = TextTable(columns: [

@@ -8,35 +8,35 @@ import MMoETensor
 import MMoETrain
 
 /// `mmoe analyze`: what a checkpoint's layers do, or what those of a run did over training.
-public struct AnalysisSession {
-  public enum Kind: String, CaseIterable, Sendable {
+package struct AnalysisSession {
+  package enum Kind: String, CaseIterable, Sendable {
     case routing, similarity, gradients, sharing
   }
 
   /// What the command line said.
-  public struct Options: Sendable {
-    public var kind = Kind.routing
+  package struct Options: Sendable {
+    package var kind = Kind.routing
     /// Checkpoints, and folders of runs, whose checkpoints are taken all.
-    public var models: [String] = []
+    package var models: [String] = []
     /// One for all models, or one a model: none for the data that a model was trained on, `-` for what comes with the project.
-    public var data: [String] = []
+    package var data: [String] = []
     /// Images or windows of text.
-    public var samples = 256
-    public var out = ""
-    public var threads: Int?
+    package var samples = 256
+    package var out = ""
+    package var threads: Int?
     /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
-    public var expertParallel = 0
-    public var printsJSON = false
-    public init() {}
+    package var expertParallel = 0
+    package var printsJSON = false
+    package init() {}
   }
 
   private let options: Options
   private let sinks: CommandSinks
 
-  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
+  package init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws {
+  package func run() throws {
     guard options.data.count <= 1 || options.data.count == options.models.count else {
       throw TrainError(
         "--data", found: "\(options.data.count) given for \(options.models.count) models",

@@ -10,21 +10,21 @@ import MMoETrain
 import MMoEWeights
 
 /// `mmoe study FILE.yaml`: trains what the plan asks for, one run after the other, and compares.
-public struct StudySession {
+package struct StudySession {
   /// What the command line said.
-  public struct Options: Sendable {
-    public var file = ""
-    public var out: String?
-    public var data: String?
-    public var threads: Int?
+  package struct Options: Sendable {
+    package var file = ""
+    package var out: String?
+    package var data: String?
+    package var threads: Int?
     /// Compare what is finished, run nothing.
-    public var onlyReports = false
+    package var onlyReports = false
     /// A variant that all others are compared with, instead of those that the plan names.
-    public var against: String?
+    package var against: String?
     /// The metric to compare by, instead of the validation loss.
-    public var measure: String?
-    public var printsJSON = false
-    public init() {}
+    package var measure: String?
+    package var printsJSON = false
+    package init() {}
   }
 
   private let options: Options
@@ -40,7 +40,7 @@ public struct StudySession {
   }
 
   /// - Throws: `ConfigError` or `TrainError` naming file, line and key of what is wrong with the plan.
-  public init(_ options: Options, _ sinks: CommandSinks = .standard) throws {
+  package init(_ options: Options, _ sinks: CommandSinks = .standard) throws {
     self.options = options
     var plan = try StudyPlan(options.file)
     if let name = options.against { try plan.compareAll(with: name) }
@@ -53,7 +53,7 @@ public struct StudySession {
   ///
   /// - Returns: the process's exit status: 0, or 130 when a signal stopped it; the same command then goes on.
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws -> Int32 {
+  package func run() throws -> Int32 {
     do {
       try FileManager.default.createDirectory(atPath: folder + "/runs", withIntermediateDirectories: true)
     } catch {
