@@ -17,11 +17,11 @@ let blasLinks: [LinkerSetting] =
   [.linkedLibrary("openblas")]
   + (oneDNN ? [.linkedLibrary("dnnl"), .linkedLibrary("gomp")] : [])
 
-// What a program of one's own imports, each with the modules below it; the program is another product.
+// What a program of one's own imports, each with the modules below it; the program is another product. Other modules publish
+// nothing: what they have is for the modules of this package alone (`package`).
 let libraries = [
   "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "MMoEParallel", "MMoEReport", "MMoEConfig",
-  "MMoETrain",
-  "MMoEWeights", "MMoERuns",
+  "MMoETrain", "MMoERuns",
 ]
 
 let package = Package(

@@ -7,9 +7,9 @@ import Foundation
 ///
 /// While it is open its writer holds a lock on it. A temporary file without one was left by a process that died, on this host or
 /// another, and goes when the next file of its name is written.
-public final class DurableFile {
+package final class DurableFile {
   /// Whose leftovers are removed.
-  public enum Leftovers: Sendable {
+  package enum Leftovers: Sendable {
     /// Those of files of the same name.
     case ofName
     /// Those of all files with the same extension, where each has a name of its own, as the checkpoints of a run have.
@@ -17,9 +17,9 @@ public final class DurableFile {
   }
 
   /// Where the bytes are until `commit`.
-  public let path: String
+  package let path: String
   /// Open for reading and writing.
-  public let descriptor: Int32
+  package let descriptor: Int32
   private let finalPath: String
   private let folder: String
   /// Whether `path` is this file; later it may be another writer's.
@@ -28,7 +28,7 @@ public final class DurableFile {
 
   /// - Throws: when the folder cannot be written, when somebody else writes the same file, or when the name is that of a folder, a
   ///   device, or a file that is read-only.
-  public init(_ named: String, leftovers: Leftovers = .ofName) throws(FileFailure) {
+  package init(_ named: String, leftovers: Leftovers = .ofName) throws(FileFailure) {
     // A link stays one: what it points to is replaced.
     let finalPath =
       (try? FileManager.default.destinationOfSymbolicLink(atPath: named)) != nil
@@ -56,7 +56,7 @@ public final class DurableFile {
   }
 
   /// Writes bytes at a position in the file.
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileFailure) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileFailure) {
     var done = 0
     while done < bytes.count {
       let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
@@ -70,19 +70,19 @@ public final class DurableFile {
   }
 
   /// Writes bytes after all that were written so far.
-  public func append(_ bytes: UnsafeRawBufferPointer) throws(FileFailure) { try write(bytes, at: end) }
+  package func append(_ bytes: UnsafeRawBufferPointer) throws(FileFailure) { try write(bytes, at: end) }
 
   /// Makes the content durable and gives the file its name.
   ///
   /// - Throws: with the earlier file of this name unchanged unless the very last step, making the name itself durable, has failed.
-  public func commit() throws(FileFailure) {
+  package func commit() throws(FileFailure) {
     guard fsync(descriptor) == 0, rename(path, finalPath) == 0 else { throw FileFailure(writing: finalPath, errno) }
     isPresent = false
     try Self.synchronizeFolder(folder, of: finalPath)
   }
 
   /// Removes the file unless it is gone or has its name already.
-  public func remove() {
+  package func remove() {
     guard isPresent else { return }
     isPresent = false
     unlink(path)
@@ -91,14 +91,14 @@ public final class DurableFile {
   // MARK: Whole files
 
   /// Writes a whole file.
-  public static func write(_ bytes: UnsafeRawBufferPointer, to path: String) throws(FileFailure) {
+  package static func write(_ bytes: UnsafeRawBufferPointer, to path: String) throws(FileFailure) {
     let file = try DurableFile(path)
     try file.append(bytes)
     try file.commit()
   }
 
   /// Writes a whole file.
-  public static func write(_ bytes: some ContiguousBytes, to path: String) throws(FileFailure) {
+  package static func write(_ bytes: some ContiguousBytes, to path: String) throws(FileFailure) {
     var failure: FileFailure?
     bytes.withUnsafeBytes { buffer in
       do throws(FileFailure) { try write(buffer, to: path) } catch { failure = error }
@@ -107,7 +107,7 @@ public final class DurableFile {
   }
 
   /// Writes a whole file of text in UTF-8.
-  public static func write(_ text: String, to path: String) throws(FileFailure) {
+  package static func write(_ text: String, to path: String) throws(FileFailure) {
     try write(Array(text.utf8), to: path)
   }
 

@@ -3,9 +3,9 @@ import Foundation
 /// What could not be done with a file or folder.
 public struct FileFailure: FaultError, Equatable {
   public let fault: Fault
-  public var path: String { fault.file ?? "" }
+  package var path: String { fault.file ?? "" }
   /// What cannot be done, the system's reason, and the remedy.
-  public var message: String { fault.message }
+  package var message: String { fault.message }
 
   public init(_ fault: Fault) { self.fault = fault }
 

@@ -1,6 +1,6 @@
 /// A text as a message shows it: control characters and other ends of lines, which names of strangers may hold, are
 /// written out, so that it stays one line.
-public func oneLine(_ text: String) -> String {
+package func oneLine(_ text: String) -> String {
   func isControl(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.properties.generalCategory {
     case .control, .lineSeparator, .paragraphSeparator: true

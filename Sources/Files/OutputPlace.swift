@@ -1,15 +1,15 @@
 import Foundation
 
 /// The rule for places at which the program makes files: `DurableFile` holds to it when it writes, and commands before they compute.
-public enum OutputPlace {
+package enum OutputPlace {
   /// Type bits of what a path leads to; nil where there is nothing.
-  public static func kind(of path: String) -> mode_t? {
+  package static func kind(of path: String) -> mode_t? {
     var information = stat()
     return stat(path, &information) == 0 ? information.st_mode & S_IFMT : nil
   }
 
   /// - Throws: where no file can be made or replaced, but for what only an attempt tells, such as a full disk.
-  public static func requireFile(_ path: String) throws(FileFailure) {
+  package static func requireFile(_ path: String) throws(FileFailure) {
     switch kind(of: path) {
     case nil where path.utf8.last == UInt8(ascii: "/"), S_IFDIR:
       throw FileFailure(path, found: "a folder", expected: "a file", remedy: "name one in it")

@@ -8,11 +8,11 @@ public final class Registry<Value: Sendable>: Sendable {
   private typealias Entry = (name: String, value: Value)
 
   /// What a value is called in messages, such as `router`.
-  public let noun: String
+  package let noun: String
   private let entries: Mutex<[Entry]>
 
   /// - Parameter values: what there is from the beginning; names must differ.
-  public init(_ noun: String, _ values: [(name: String, value: Value)]) {
+  package init(_ noun: String, _ values: [(name: String, value: Value)]) {
     self.noun = noun
     precondition(Set(values.map(\.name)).count == values.count, "two values of one name among each \(noun)")
     entries = Mutex(values)
@@ -45,7 +45,7 @@ public final class Registry<Value: Sendable>: Sendable {
   public var names: [String] { entries.withLock { $0.map(\.name) } }
   public var values: [Value] { entries.withLock { $0.map(\.value) } }
   /// All names, for messages.
-  public var listing: String { names.joined(separator: ", ") }
+  package var listing: String { names.joined(separator: ", ") }
 }
 
 /// What is wrong with a registration.

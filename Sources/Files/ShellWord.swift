@@ -1,7 +1,7 @@
 /// A word of a command line that a user may copy into a shell.
-public enum ShellWord {
+package enum ShellWord {
   /// The word as it is where no shell reads anything else in it, otherwise in single quotes.
-  public static func quoted(_ word: String) -> String {
+  package static func quoted(_ word: String) -> String {
     let isPlain = word.utf8.allSatisfy { byte in
       switch byte {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

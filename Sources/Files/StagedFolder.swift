@@ -5,9 +5,9 @@ import Synchronization
 ///
 /// While it is filled it is locked; one without a lock was left by a process that died and goes when the next folder
 /// of this name is made.
-public final class StagedFolder {
+package final class StagedFolder {
   /// Where to write.
-  public let path: String
+  package let path: String
   /// The name that it takes.
   let final: String
   private let lock: Int32
@@ -17,7 +17,7 @@ public final class StagedFolder {
 
   /// - Parameter name: must not exist, or be an empty folder. A trailing slash does not matter.
   /// - Throws: `FileFailure` when something is there already, or the parent folder cannot be written.
-  public init(for name: String) throws(FileFailure) {
+  package init(for name: String) throws(FileFailure) {
     // With a trailing slash, as shells complete it, the partial folder would lie inside this one.
     let name = FilePath.withoutTrailingSlashes(name)
     final = name
@@ -47,7 +47,7 @@ public final class StagedFolder {
   /// Gives the folder its name.
   ///
   /// - Throws: `FileFailure` when a folder of that name was filled meanwhile.
-  public func commit() throws(FileFailure) {
+  package func commit() throws(FileFailure) {
     // All files at once: a folder may hold many thousands.
     sync()
     // Replaces an empty folder, fails for one that was filled meanwhile.

@@ -1,10 +1,10 @@
 import Foundation
 
 /// The system's reason for a failed operation, by its `errno`.
-public func systemReason(_ code: Int32) -> String { String(cString: strerror(code)) }
+package func systemReason(_ code: Int32) -> String { String(cString: strerror(code)) }
 
 /// The system's reason for a failed file operation, without Foundation's wrapping.
-public func systemReason(of error: any Error) -> String {
+package func systemReason(of error: any Error) -> String {
   let error = error as NSError
   let underlying = error.userInfo[NSUnderlyingErrorKey] as? NSError ?? error
   if underlying.domain == NSPOSIXErrorDomain, let code = Int32(exactly: underlying.code) {

@@ -7,29 +7,29 @@ import MMoEFiles
 ///
 /// All of this is verified before the HDF5 library, which may crash on malformed files, sees a
 /// byte.
-public enum CheckpointFile {
+package enum CheckpointFile {
   /// What the user block says of a file that holds it.
-  public struct Summary: Sendable, Equatable {
+  package struct Summary: Sendable, Equatable {
     /// Version of the container.
-    public let version: Int
+    package let version: Int
     /// Length of the whole file.
-    public let bytes: Int
+    package let bytes: Int
     /// Of everything after the user block, as its version computes it.
-    public let checksum: UInt64
+    package let checksum: UInt64
   }
 
   /// Version of the container that this program writes, and the last one that it reads.
-  public static let version = 2
+  package static let version = 2
 
   /// Opens a checkpoint after verifying it.
   ///
   /// - Throws: `HDF5Error`, see `verify`.
-  public static func open(_ path: String) throws -> HDF5Reader {
+  package static func open(_ path: String) throws -> HDF5Reader {
     try HDF5Reader(checkpoint: path)
   }
 
   /// Whether the file begins as a checkpoint does; false also when it cannot be read.
-  public static func isCheckpoint(_ path: String) -> Bool {
+  package static func isCheckpoint(_ path: String) -> Bool {
     (try? OpenFile(reading: path))?.bytes(at: 0, count: UserBlock.magic.count) == UserBlock.magic
   }
 
@@ -37,7 +37,7 @@ public enum CheckpointFile {
   ///
   /// - Throws: `HDF5Error` of reason `missing`, `unreadable`, `notACheckpoint`, `truncated`,
   ///   `damaged` or `newerVersion`.
-  public static func verify(_ path: String) throws -> Summary {
+  package static func verify(_ path: String) throws -> Summary {
     try verify(OpenFile(reading: path), path)
   }
 
@@ -118,7 +118,7 @@ public enum CheckpointFile {
   }
 
   /// A checksum in 16 digits.
-  public static func hex(_ value: UInt64) -> String {
+  package static func hex(_ value: UInt64) -> String {
     let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
   }

@@ -8,7 +8,7 @@ import MMoEFiles
 /// The same content written in the same order gives the same bytes. After any error the temporary
 /// file is gone, an earlier file of the name is unchanged, and further calls throw. Not for use
 /// from several threads at once; it may be used on any one.
-public final class CheckpointWriter {
+package final class CheckpointWriter {
   private let file: String
   private let temporary: DurableFile
   /// The same file, as HDF5 and checksums see it.
@@ -32,13 +32,13 @@ public final class CheckpointWriter {
   }
 
   /// Storage of this many bytes or more, and all that asks for it, starts at a multiple of it.
-  public static let alignment = 4096
+  package static let alignment = 4096
 
   /// Starts a checkpoint that will be at `path`, and removes temporary files of dead writers beside
   /// it.
   ///
   /// - Throws: `HDF5Error` when the folder is missing or cannot be written.
-  public init(path: String) throws {
+  package init(path: String) throws {
     file = path
     do {
       temporary = try DurableFile(path, leftovers: .ofExtension)
@@ -65,7 +65,7 @@ public final class CheckpointWriter {
   deinit { abandon() }
 
   /// Gives the checkpoint up and removes its temporary file; nothing happens after `finish`.
-  public func abandon() {
+  package func abandon() {
     guard let id else { return }
     self.id = nil
     _ = blocks?.end()
@@ -81,7 +81,7 @@ public final class CheckpointWriter {
   ///   - values: as many as the product of `shape`, row-major; read before this returns.
   ///   - aligned: start at a multiple of `alignment` in the file, also when smaller than that.
   /// - Throws: `HDF5Error` when the disk is full, the path exists or is no path.
-  public func writeFloats(
+  package func writeFloats(
     _ path: String, shape: [Int], _ values: UnsafePointer<Float>, aligned: Bool = false
   ) throws {
     try write(path, MMOE_H5_FLOAT32, shape, stride: 4, UnsafeRawPointer(values), aligned: aligned)
@@ -90,7 +90,7 @@ public final class CheckpointWriter {
   /// Writes a dataset of float32; as above.
   ///
   /// - Throws: `HDF5Error`, also when `shape` and the number of values differ.
-  public func writeFloats(
+  package func writeFloats(
     _ path: String, shape: [Int], _ values: [Float], aligned: Bool = false
   ) throws {
     try write(path, MMOE_H5_FLOAT32, shape, values, aligned: aligned)
@@ -99,28 +99,28 @@ public final class CheckpointWriter {
   /// Writes a dataset of float64.
   ///
   /// - Throws: `HDF5Error`, also when `shape` and the number of values differ.
-  public func writeDoubles(_ path: String, shape: [Int], _ values: [Double]) throws {
+  package func writeDoubles(_ path: String, shape: [Int], _ values: [Double]) throws {
     try write(path, MMOE_H5_FLOAT64, shape, values, aligned: false)
   }
 
   /// Writes a dataset of int64.
   ///
   /// - Throws: `HDF5Error`, also when `shape` and the number of values differ.
-  public func writeInt64s(_ path: String, shape: [Int], _ values: [Int64]) throws {
+  package func writeInt64s(_ path: String, shape: [Int], _ values: [Int64]) throws {
     try write(path, MMOE_H5_INT64, shape, values, aligned: false)
   }
 
   /// Writes a dataset of uint8 with one axis.
   ///
   /// - Throws: `HDF5Error` when the disk is full, the path exists or is no path.
-  public func writeBytes(_ path: String, _ values: [UInt8]) throws {
+  package func writeBytes(_ path: String, _ values: [UInt8]) throws {
     try write(path, MMOE_H5_UINT8, [values.count], values, aligned: false)
   }
 
   /// Makes datasets of a part that is complete datasets of this file too.
   ///
   /// - Throws: `HDF5Error` when the disk is full, or a path exists.
-  public func link(_ paths: [String], to part: CheckpointPart) throws {
+  package func link(_ paths: [String], to part: CheckpointPart) throws {
     for path in paths { try call { mmoe_h5_link($0, path, part.name, $1) } }
     parts.append(part)
   }
@@ -129,7 +129,7 @@ public final class CheckpointWriter {
   /// root.
   ///
   /// - Throws: `HDF5Error` when there is no such object, or the attribute exists.
-  public func setAttribute(_ name: String, _ value: String, of object: String = "/") throws {
+  package func setAttribute(_ name: String, _ value: String, of object: String = "/") throws {
     guard !value.utf8.contains(0) else {
       throw failed("attribute '\(name)': contains a zero byte, which HDF5 strings cannot")
     }
@@ -139,7 +139,7 @@ public final class CheckpointWriter {
   /// Sets an int64 attribute; as above.
   ///
   /// - Throws: `HDF5Error` when there is no such object, or the attribute exists.
-  public func setAttribute(_ name: String, _ value: Int, of object: String = "/") throws {
+  package func setAttribute(_ name: String, _ value: Int, of object: String = "/") throws {
     var stored = Int64(value)
     try call { mmoe_h5_write_number($0, object, name, MMOE_H5_INT64, &stored, $1) }
   }
@@ -147,7 +147,7 @@ public final class CheckpointWriter {
   /// Sets a float64 attribute; as above.
   ///
   /// - Throws: `HDF5Error` when there is no such object, or the attribute exists.
-  public func setAttribute(_ name: String, _ value: Double, of object: String = "/") throws {
+  package func setAttribute(_ name: String, _ value: Double, of object: String = "/") throws {
     var stored = value
     try call { mmoe_h5_write_number($0, object, name, MMOE_H5_FLOAT64, &stored, $1) }
   }
@@ -157,7 +157,7 @@ public final class CheckpointWriter {
   /// - Returns: the file as a part of another one.
   /// - Throws: `HDF5Error`, with the earlier file of this name unchanged.
   @discardableResult
-  public func finish() throws -> CheckpointPart {
+  package func finish() throws -> CheckpointPart {
     if !parts.isEmpty {
       try setAttribute(CheckpointPart.attribute, parts.map(\.line).joined(separator: "\n"))
     }

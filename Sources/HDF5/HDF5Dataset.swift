@@ -1,10 +1,10 @@
 import CHDF5
 
 /// Types of elements that are read.
-public enum HDF5ElementType: String, Sendable, CaseIterable {
+package enum HDF5ElementType: String, Sendable, CaseIterable {
   case float16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
-  public var isFloat: Bool { self == .float16 || self == .float32 || self == .float64 }
+  package var isFloat: Bool { self == .float16 || self == .float32 || self == .float64 }
 
   /// Cases stand in the order of `mmoe_h5_type`.
   init?(_ type: mmoe_h5_type) {
@@ -15,25 +15,25 @@ public enum HDF5ElementType: String, Sendable, CaseIterable {
 }
 
 /// What a file says of one dataset.
-public struct HDF5Dataset: Sendable, Equatable {
+package struct HDF5Dataset: Sendable, Equatable {
   /// Groups and name, joined by `/`, without a leading one.
-  public let path: String
-  public let type: HDF5ElementType
+  package let path: String
+  package let type: HDF5ElementType
   /// Empty for a scalar.
-  public let shape: [Int]
+  package let shape: [Int]
   /// Number of elements.
-  public let count: Int
+  package let count: Int
   /// Place of the first element in the file in bytes, user block included; nil when the storage is
   /// empty or not contiguous.
-  public let fileOffset: Int?
+  package let fileOffset: Int?
 }
 
 /// A member of a group.
-public struct HDF5Entry: Sendable, Equatable {
-  public enum Kind: Sendable { case group, dataset }
+package struct HDF5Entry: Sendable, Equatable {
+  package enum Kind: Sendable { case group, dataset }
 
-  public let name: String
-  public let kind: Kind
+  package let name: String
+  package let kind: Kind
 }
 
 /// A path without slashes at its ends, as the index keeps it; the root is "".

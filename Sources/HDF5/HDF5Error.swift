@@ -27,8 +27,8 @@ public struct HDF5Error: FaultError, Equatable {
   public let reason: Reason
   public let fault: Fault
   /// Path of the file as the caller gave it.
-  public var file: String { fault.file ?? "" }
-  public var message: String { fault.message }
+  package var file: String { fault.file ?? "" }
+  package var message: String { fault.message }
 
   public init(_ fault: Fault) { (reason, self.fault) = (.refused, fault) }
 

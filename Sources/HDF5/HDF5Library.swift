@@ -4,8 +4,8 @@ import MMoEFiles
 
 /// The one owner of the HDF5 library: builds of it may not be thread-safe, so every call passes
 /// through `sync`.
-public final class HDF5Library: Sendable {
-  public static let shared = HDF5Library()
+package final class HDF5Library: Sendable {
+  package static let shared = HDF5Library()
 
   // Recursive, since the last reference to a reader may go away, and close its file, inside a call.
   private let lock = NSRecursiveLock()
@@ -13,7 +13,7 @@ public final class HDF5Library: Sendable {
   private init() {}
 
   /// Runs `body` while no other thread is inside the library.
-  public func sync<Result>(_ body: () throws -> Result) rethrows -> Result {
+  package func sync<Result>(_ body: () throws -> Result) rethrows -> Result {
     lock.lock()
     defer { lock.unlock() }
     mmoe_h5_enter()

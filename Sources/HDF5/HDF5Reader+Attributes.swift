@@ -6,7 +6,7 @@ extension HDF5Reader {
   ///
   /// - Parameter object: a group or dataset; "/" is the root.
   /// - Throws: `HDF5Error` when there is no such object.
-  public func attributeNames(of object: String = "/") throws -> [String] {
+  package func attributeNames(of object: String = "/") throws -> [String] {
     let object = try known(object)
     return try HDF5Library.shared.call(file, .refused) { fault in
       guard let names = mmoe_h5_attribute_names(id, object, fault) else { return nil }
@@ -25,7 +25,7 @@ extension HDF5Reader {
   /// A string; nil when the object has no such attribute.
   ///
   /// - Throws: `HDF5Error` when it is something else, or there is no such object.
-  public func stringAttribute(_ name: String, of object: String = "/") throws -> String? {
+  package func stringAttribute(_ name: String, of object: String = "/") throws -> String? {
     switch try attribute(name, of: object) {
     case nil: nil
     case .string(let text): text
@@ -36,7 +36,7 @@ extension HDF5Reader {
   /// An integer; nil when the object has no such attribute.
   ///
   /// - Throws: `HDF5Error` when it is something else, or there is no such object.
-  public func intAttribute(_ name: String, of object: String = "/") throws -> Int? {
+  package func intAttribute(_ name: String, of object: String = "/") throws -> Int? {
     switch try attribute(name, of: object) {
     case nil: nil
     case .integer(let value): Int(value)
@@ -47,7 +47,7 @@ extension HDF5Reader {
   /// A number, integers included; nil when the object has no such attribute.
   ///
   /// - Throws: `HDF5Error` when it is something else, or there is no such object.
-  public func doubleAttribute(_ name: String, of object: String = "/") throws -> Double? {
+  package func doubleAttribute(_ name: String, of object: String = "/") throws -> Double? {
     switch try attribute(name, of: object) {
     case nil: nil
     case .integer(let value): Double(value)

@@ -11,7 +11,7 @@ extension HDF5Reader {
   ///   - destination: room for `count` elements.
   ///   - count: the number of elements that the dataset must have.
   /// - Throws: `HDF5Error` when it is missing, has another number of elements, or cannot be read.
-  public func readFloats(
+  package func readFloats(
     _ path: String, into destination: UnsafeMutablePointer<Float>, count: Int
   ) throws {
     let dataset = try dataset(path)
@@ -26,21 +26,21 @@ extension HDF5Reader {
   /// All elements, row-major, as float32.
   ///
   /// - Throws: `HDF5Error` when the dataset is missing or cannot be read.
-  public func readFloats(_ path: String) throws -> [Float] {
+  package func readFloats(_ path: String) throws -> [Float] {
     try values(dataset(path), as: MMOE_H5_FLOAT32)
   }
 
   /// All elements, row-major, as float64.
   ///
   /// - Throws: `HDF5Error` when the dataset is missing or cannot be read.
-  public func readDoubles(_ path: String) throws -> [Double] {
+  package func readDoubles(_ path: String) throws -> [Double] {
     try values(dataset(path), as: MMOE_H5_FLOAT64)
   }
 
   /// All elements of a dataset of integers, row-major.
   ///
   /// - Throws: `HDF5Error` when it is missing, holds floats or cannot be read.
-  public func readInt64s(_ path: String) throws -> [Int64] {
+  package func readInt64s(_ path: String) throws -> [Int64] {
     let dataset = try dataset(path)
     // Unsigned ones of 64 bits would be clipped in silence.
     guard !dataset.type.isFloat, dataset.type != .uint64 else {
@@ -52,7 +52,7 @@ extension HDF5Reader {
   /// All elements of a dataset of uint8.
   ///
   /// - Throws: `HDF5Error` when it is missing, has another type or cannot be read.
-  public func readBytes(_ path: String) throws -> [UInt8] {
+  package func readBytes(_ path: String) throws -> [UInt8] {
     let dataset = try dataset(path)
     guard dataset.type == .uint8 else { throw wrongType(dataset, expected: "uint8") }
     return try values(dataset, as: MMOE_H5_UINT8)

@@ -5,11 +5,11 @@ import MMoEFiles
 /// An HDF5 file whose tree has been checked, open for reading. Safe to use from several threads.
 ///
 /// Paths join groups and name with `/`; a leading one is optional, and dots belong to names.
-public final class HDF5Reader: Sendable {
+package final class HDF5Reader: Sendable {
   /// The path that it was opened by, as errors name it.
-  public let file: String
+  package let file: String
   /// The file's length, without its parts.
-  public let bytes: Int
+  package let bytes: Int
   let id: mmoe_h5_id
   let open: OpenFile
   private let index: HDF5Index
@@ -22,7 +22,7 @@ public final class HDF5Reader: Sendable {
   ///
   /// - Throws: `HDF5Error`, see `CheckpointFile.verify`; also for a part that is missing, or is not the one that belongs
   ///   to this file.
-  public convenience init(checkpoint path: String) throws {
+  package convenience init(checkpoint path: String) throws {
     let file = try OpenFile(reading: path)
     _ = try CheckpointFile.verify(file, path)
     try HDF5Reader.probe(file, path)
@@ -55,7 +55,7 @@ public final class HDF5Reader: Sendable {
   /// - Throws: `HDF5Error` when the file is malformed, holds something that is refused (links that
   ///   leave the file or point inside it, virtual or external storage, filters other than deflate,
   ///   shuffle and fletcher32, elements other than numbers), or crashes the library.
-  public convenience init(foreign path: String, seconds: Double = 30) throws {
+  package convenience init(foreign path: String, seconds: Double = 30) throws {
     let original = try OpenFile(reading: path)
     guard original.length <= Self.largestForeignFile else {
       throw HDF5Error(
@@ -123,7 +123,7 @@ public final class HDF5Reader: Sendable {
   }
 
   /// The files that this one consists of, itself first.
-  public var files: [(file: String, bytes: Int)] {
+  package var files: [(file: String, bytes: Int)] {
     [(file, bytes)] + parts.sorted { $0.key < $1.key }.map { ($0.value.file, $0.value.bytes) }
   }
 
@@ -135,10 +135,10 @@ public final class HDF5Reader: Sendable {
   }
 
   /// All datasets of the file, parents before members and by increasing name.
-  public var datasets: [HDF5Dataset] { index.datasets }
+  package var datasets: [HDF5Dataset] { index.datasets }
 
   /// Whether there is a group or dataset at `path`.
-  public func exists(_ path: String) -> Bool {
+  package func exists(_ path: String) -> Bool {
     let path = normalized(path)
     return index.dataset(path) != nil || index.members(path) != nil
   }
@@ -146,7 +146,7 @@ public final class HDF5Reader: Sendable {
   /// The members of a group by increasing name; "" is the root.
   ///
   /// - Throws: `HDF5Error` when there is no such group.
-  public func list(_ group: String) throws -> [HDF5Entry] {
+  package func list(_ group: String) throws -> [HDF5Entry] {
     guard let members = index.members(normalized(group)) else {
       throw HDF5Error(.missing, file, found: "no group '\(group)'")
     }
@@ -156,7 +156,7 @@ public final class HDF5Reader: Sendable {
   /// Type, shape and place of a dataset.
   ///
   /// - Throws: `HDF5Error` when there is no such dataset.
-  public func dataset(_ path: String) throws -> HDF5Dataset {
+  package func dataset(_ path: String) throws -> HDF5Dataset {
     guard let dataset = index.dataset(normalized(path)) else {
       let found = index.members(normalized(path)) == nil ? "no dataset" : "a group, not a dataset:"
       throw HDF5Error(.missing, file, found: "\(found) '\(path)'")
@@ -167,5 +167,5 @@ public final class HDF5Reader: Sendable {
   /// Extents of a dataset, empty for a scalar.
   ///
   /// - Throws: `HDF5Error` when there is no such dataset.
-  public func shape(_ path: String) throws -> [Int] { try dataset(path).shape }
+  package func shape(_ path: String) throws -> [Int] { try dataset(path).shape }
 }

@@ -3,9 +3,9 @@ import MMoEData
 import MMoEFiles
 
 /// Where the project's own files are: presets in `configs/`, embedded data in `datasets/`.
-public enum ProjectHome {
+package enum ProjectHome {
   /// The folder above the program that holds `configs/`; the program lies in `.build/…`, links are followed.
-  public static let path: String = {
+  package static let path: String = {
     let program =
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
       ?? CommandLine.arguments[0]
@@ -21,7 +21,7 @@ public enum ProjectHome {
   /// Where data is kept that was made from other data, and can be made again: in the folder that the environment variable
   /// MMOE_CACHE names; else below the project's folder; else, where that cannot be written, as in a checkout that several
   /// users share, in `$XDG_CACHE_HOME/mmoe`, by default `~/.cache/mmoe`.
-  public static var cache: String { cache(of: path, ProcessInfo.processInfo.environment) }
+  package static var cache: String { cache(of: path, ProcessInfo.processInfo.environment) }
 
   package static func cache(of project: String, _ environment: [String: String]) -> String {
     func named(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -58,5 +58,5 @@ public enum ProjectHome {
   }
 
   /// The presets that come with the project.
-  public static var presets: PresetLoader { PresetLoader(directories: [path + "/configs"]) }
+  package static var presets: PresetLoader { PresetLoader(directories: [path + "/configs"]) }
 }

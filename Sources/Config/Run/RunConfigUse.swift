@@ -16,7 +16,7 @@ extension ConfigEntry<RunConfig> {
 }
 
 /// What a command does with a configuration, and which keys it uses.
-public enum ConfigUse: String, CaseIterable, Sendable {
+package enum ConfigUse: String, CaseIterable, Sendable {
   case training = "mmoe train"
   case evaluation = "mmoe eval"
   case questions = "mmoe eval --choices or --last-word"
@@ -118,7 +118,7 @@ extension RunConfig {
   /// The configuration with a command's `--set key=value`.
   ///
   /// - Throws: `ConfigError` for an impossible one or a key that the command does not use, or `ModelError`.
-  public func applying(_ settings: [String], for use: ConfigUse) throws -> RunConfig {
+  package func applying(_ settings: [String], for use: ConfigUse) throws -> RunConfig {
     var config = self
     try RunConfig.table.set(settings, in: &config)
     try config.validate()

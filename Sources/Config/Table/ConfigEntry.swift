@@ -1,13 +1,13 @@
 /// One key of a configuration: its name, the property it stands for and the values it takes.
-public struct ConfigEntry<Root>: Sendable {
+package struct ConfigEntry<Root>: Sendable {
   /// The dotted key, such as `moe.experts`.
-  public let key: String
+  package let key: String
   /// Completes "expected …", such as "an integer from 1 to 8".
-  public let expected: String
+  package let expected: String
   /// What the key means, for the help.
-  public let summary: String
+  package let summary: String
   /// Names of the kinds of model for which the key does something; nil = all of them.
-  public internal(set) var holders: [String]?
+  package internal(set) var holders: [String]?
   let write: @Sendable (ConfigInput, inout Root) throws(ConfigMismatch) -> Void
   let read: @Sendable (Root) -> RenderedValue
 
@@ -25,30 +25,30 @@ public struct ConfigEntry<Root>: Sendable {
 
 extension ConfigEntry {
   /// A whole number. `range: 0 ... .max` has no upper limit.
-  public static func int(
+  package static func int(
     _ key: String, _ path: WritableKeyPath<Root, Int> & Sendable,
     range: ClosedRange<Int> = .min ... .max, _ summary: String
   ) -> Self { Self(key, path, .int(in: range), summary) }
 
   /// A finite number. `range: 0 ... .infinity` has no upper limit, and a lower limit of
   /// `.leastNonzeroMagnitude` reads "greater than 0".
-  public static func double(
+  package static func double(
     _ key: String, _ path: WritableKeyPath<Root, Double> & Sendable,
     range: ClosedRange<Double> = -.infinity ... .infinity, _ summary: String
   ) -> Self { Self(key, path, .double(in: range), summary) }
 
   /// `true` or `false`, no other words.
-  public static func bool(
+  package static func bool(
     _ key: String, _ path: WritableKeyPath<Root, Bool> & Sendable, _ summary: String
   ) -> Self { Self(key, path, .bool, summary) }
 
   /// Any text, taken as it is written.
-  public static func string(
+  package static func string(
     _ key: String, _ path: WritableKeyPath<Root, String> & Sendable, _ summary: String
   ) -> Self { Self(key, path, .text, summary) }
 
   /// One of an enumeration's raw values.
-  public static func choice<Value>(
+  package static func choice<Value>(
     _ key: String, _ path: WritableKeyPath<Root, Value> & Sendable, _ summary: String
   ) -> Self
   where Value: RawRepresentable & CaseIterable & Sendable, Value.RawValue == String {
@@ -56,30 +56,30 @@ extension ConfigEntry {
   }
 
   /// One of a registry's names.
-  public static func name(
+  package static func name(
     _ key: String, _ path: WritableKeyPath<Root, String> & Sendable,
     of names: @autoclosure @escaping @Sendable () -> [String], _ summary: String
   ) -> Self { Self(key, path, .name(of: names), summary) }
 
   /// A whole number, or `none`.
-  public static func optionalInt(
+  package static func optionalInt(
     _ key: String, _ path: WritableKeyPath<Root, Int?> & Sendable,
     range: ClosedRange<Int> = .min ... .max, _ summary: String
   ) -> Self { Self(key, path, ConfigKind.int(in: range).optional, summary) }
 
   /// A finite number, or `none`.
-  public static func optionalDouble(
+  package static func optionalDouble(
     _ key: String, _ path: WritableKeyPath<Root, Double?> & Sendable,
     range: ClosedRange<Double> = -.infinity ... .infinity, _ summary: String
   ) -> Self { Self(key, path, ConfigKind.double(in: range).optional, summary) }
 
   /// Any text, or `none`.
-  public static func optionalString(
+  package static func optionalString(
     _ key: String, _ path: WritableKeyPath<Root, String?> & Sendable, _ summary: String
   ) -> Self { Self(key, path, ConfigKind.text.optional, summary) }
 
   /// A list of values that are written as words, each as `expected` says.
-  public static func list<Value: LosslessStringConvertible & Sendable>(
+  package static func list<Value: LosslessStringConvertible & Sendable>(
     _ key: String, _ path: WritableKeyPath<Root, [Value]> & Sendable, _ expected: String, example: String,
     _ summary: String
   ) -> Self { Self(key, path, ConfigKind.word(expected).list(example: example), summary) }
@@ -87,12 +87,12 @@ extension ConfigEntry {
   /// A list of texts without commas: `[a, b]`, on the command line also `a,b`.
   ///
   /// - Parameter example: stands in "a list such as […]".
-  public static func strings(
+  package static func strings(
     _ key: String, _ path: WritableKeyPath<Root, [String]> & Sendable, example: String, _ summary: String
   ) -> Self { Self(key, path, ConfigKind.text.list(example: example), summary) }
 
   /// A list of whole numbers, each within the range: `[1, 2]`, on the command line also `1,2`.
-  public static func ints(
+  package static func ints(
     _ key: String, _ path: WritableKeyPath<Root, [Int]> & Sendable,
     range: ClosedRange<Int> = .min ... .max, _ summary: String
   ) -> Self { Self(key, path, ConfigKind.int(in: range).list(example: "1, 2"), summary) }

@@ -10,7 +10,7 @@ import MMoEReport
 ///     ])
 public struct ConfigTable<Root>: Sendable {
   /// The keys, in the order in which they are listed and written.
-  public let entries: [ConfigEntry<Root>]
+  package let entries: [ConfigEntry<Root>]
   private let indices: [String: Int]
   private let groups: Set<String>
   private let retired: [String: RetiredKey]
@@ -22,7 +22,7 @@ public struct ConfigTable<Root>: Sendable {
   ///   - retired: keys of earlier versions, which files may still hold at their defaults.
   ///   - renamed: what earlier versions wrote otherwise.
   ///   - listCommand: the command that lists all keys, named by errors about unknown ones.
-  public init(
+  package init(
     _ entries: [ConfigEntry<Root>], retired: [RetiredKey] = [], renamed: [RenamedKey] = [], listCommand: String? = nil
   ) {
     self.entries = entries
@@ -77,7 +77,7 @@ public struct ConfigTable<Root>: Sendable {
   }
 
   /// Applies a preset: what it extends first, then its own differences.
-  public func apply(_ preset: Preset, to root: inout Root) throws(ConfigError) {
+  package func apply(_ preset: Preset, to root: inout Root) throws(ConfigError) {
     var changed = root
     for document in preset.documents { try apply(document, to: &changed) }
     root = changed
@@ -146,12 +146,12 @@ public struct ConfigTable<Root>: Sendable {
   // MARK: Showing values
 
   /// Every key with its value as text, in the table's order; `--set key=value` gives it back.
-  public func resolved(_ root: Root) -> [(key: String, value: String)] {
+  package func resolved(_ root: Root) -> [(key: String, value: String)] {
     entries.map { ($0.key, $0.read(root).plain) }
   }
 
   /// The keys whose values differ, with both values as text.
-  public func differences(_ first: Root, _ second: Root) -> [ConfigDifference] {
+  package func differences(_ first: Root, _ second: Root) -> [ConfigDifference] {
     entries.compactMap { entry in
       let (left, right) = (entry.read(first), entry.read(second))
       guard left != right else { return nil }
@@ -179,7 +179,7 @@ public struct ConfigTable<Root>: Sendable {
   /// A table of all keys with their values in `root` (the defaults), the kinds of model that use them, what they take and mean.
   ///
   /// - Parameter width: the width of the terminal, to which the last column is wrapped.
-  public func help(defaults root: Root, width: Int? = nil) -> String {
+  package func help(defaults root: Root, width: Int? = nil) -> String {
     var table = TextTable(columns: [
       .left("key"), .left("default"), .left("models"), .left("takes"), .left("meaning"),
     ])
@@ -193,10 +193,10 @@ public struct ConfigTable<Root>: Sendable {
 }
 
 /// A key on which two configurations differ.
-public struct ConfigDifference: Equatable, Sendable {
-  public let key: String
-  public let first: String
-  public let second: String
+package struct ConfigDifference: Equatable, Sendable {
+  package let key: String
+  package let first: String
+  package let second: String
 }
 
 /// The groups of a dotted key, outermost first: `a.b.c` lies in `a` and `a.b`.

@@ -3,26 +3,26 @@ import MMoEFiles
 import Yams
 
 /// A named configuration: what it changes, on top of what it extends.
-public struct Preset: Sendable {
+package struct Preset: Sendable {
   /// The file's name without `.yaml`.
-  public let name: String
-  public let file: String
+  package let name: String
+  package let file: String
   /// The name of the preset that this one extends.
-  public let base: String?
+  package let base: String?
   /// One or two sentences: what it is for.
-  public let description: String
+  package let description: String
   /// What was measured with it.
-  public let results: [PresetResult]
+  package let results: [PresetResult]
   /// The files to apply in turn: the outermost base first, the preset itself last.
   package let documents: [ConfigDocument]
 }
 
 /// A measured result of a preset, with what it takes to see it again.
-public struct PresetResult: Equatable, Sendable {
+package struct PresetResult: Equatable, Sendable {
   /// Free text, such as "91.3 % top-1 after 9 min".
-  public let measured: String
-  public let command: String
-  public let machine: String
+  package let measured: String
+  package let command: String
+  package let machine: String
 }
 
 /// Finds presets by name in directories of `NAME.yaml` files.
@@ -30,16 +30,16 @@ public struct PresetResult: Equatable, Sendable {
 /// Beside settings a preset may have three header keys: `extends: NAME` (the settings are
 /// differences from that preset), `description: text` and
 /// `results:`, a list of maps with the keys `measured`, `command` and `machine`.
-public struct PresetLoader: Sendable {
+package struct PresetLoader: Sendable {
   private let directories: [String]
 
   /// - Parameter directories: where to look, in order; the first that has a name wins. Those that
   ///   do not exist are passed over.
-  public init(directories: [String]) { self.directories = directories }
+  package init(directories: [String]) { self.directories = directories }
 
   /// The preset of this name. A name that ends in `.yaml` is the path of a file, whose base is
   /// looked for beside it first.
-  public func preset(_ name: String) throws(ConfigError) -> Preset {
+  package func preset(_ name: String) throws(ConfigError) -> Preset {
     if name.hasSuffix(".yaml") {
       let beside = PresetLoader(directories: [FilePath.folder(of: name)] + directories)
       return try beside.load(PresetLoader.name(of: name), file: name)
@@ -48,14 +48,14 @@ public struct PresetLoader: Sendable {
   }
 
   /// All presets, sorted by name.
-  public func presets() throws(ConfigError) -> [Preset] {
+  package func presets() throws(ConfigError) -> [Preset] {
     var presets: [Preset] = []
     for name in names { presets.append(try preset(name)) }
     return presets
   }
 
   /// The names of all presets, sorted.
-  public var names: [String] {
+  package var names: [String] {
     let files = directories.flatMap {
       (try? FileManager.default.contentsOfDirectory(atPath: $0)) ?? []
     }

@@ -1,13 +1,13 @@
 /// A key, or values of one, that earlier versions wrote otherwise. Both are still read, from files and from the command line.
-public struct RenamedKey: Sendable {
+package struct RenamedKey: Sendable {
   /// The dotted key as it was.
-  public let earlier: String
+  package let earlier: String
   /// As it is now; the same where only values have changed.
-  public let key: String
+  package let key: String
   /// What its values were called, with what they are called now.
-  public let values: [String: String]
+  package let values: [String: String]
 
-  public init(_ earlier: String, now key: String? = nil, values: [String: String] = [:]) {
+  package init(_ earlier: String, now key: String? = nil, values: [String: String] = [:]) {
     (self.earlier, self.key, self.values) = (earlier, key ?? earlier, values)
   }
 

@@ -2,15 +2,15 @@ import MMoEFiles
 
 /// A key that a configuration once had. Files that hold it at the value that changed nothing are still read; any other value is
 /// refused, since what it asked for no longer exists.
-public struct RetiredKey: Sendable {
+package struct RetiredKey: Sendable {
   /// The dotted key, such as `moe.experts`.
-  public let key: String
+  package let key: String
   /// Its default, as files hold it.
-  public let value: String
+  package let value: String
   /// Why the key is gone, as part of the message.
-  public let reason: String
+  package let reason: String
 
-  public init(_ key: String, default value: String, _ reason: String) {
+  package init(_ key: String, default value: String, _ reason: String) {
     self.key = key
     self.value = value
     self.reason = reason

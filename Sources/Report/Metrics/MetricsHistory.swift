@@ -2,39 +2,39 @@ import Foundation
 import MMoEFiles
 
 /// What a run has recorded so far, read from its `metrics.jsonl`.
-public struct MetricsHistory: Sendable {
+package struct MetricsHistory: Sendable {
   /// The recorded steps, ascending.
-  public private(set) var steps: [Int] = []
+  package private(set) var steps: [Int] = []
   /// The names of single-valued metrics with their layers, in the order of their first appearance.
-  public private(set) var names: [(name: String, layer: Int?)] = []
+  package private(set) var names: [(name: String, layer: Int?)] = []
   private var scalars: [String: [(step: Int, value: Double)]] = [:]
   private var vectors: [String: [(step: Int, values: [Double])]] = [:]
 
   /// Reads a `metrics.jsonl`. Lines that are none of a step's are passed over, such as a last one that a crash has cut off.
-  public init(file: String) throws(ReportError) {
+  package init(file: String) throws(ReportError) {
     for (line, _) in try MetricsFile.read(file).lines { append(line) }
   }
 
   package init(_ lines: some Sequence<MetricsLine>) { for line in lines { append(line) } }
 
   /// A metric's values by step, NaN and infinities included. Empty where it was never recorded.
-  public func points(_ name: String, layer: Int? = nil) -> [(step: Int, value: Double)] {
+  package func points(_ name: String, layer: Int? = nil) -> [(step: Int, value: Double)] {
     scalars[MetricsLine.key(name, layer: layer)] ?? []
   }
 
   /// A vector metric's values by step. Empty where it was never recorded.
-  public func vectors(_ name: String, layer: Int? = nil) -> [(step: Int, values: [Double])] {
+  package func vectors(_ name: String, layer: Int? = nil) -> [(step: Int, values: [Double])] {
     vectors[MetricsLine.key(name, layer: layer)] ?? []
   }
 
   /// The layers that recorded this metric, ascending.
-  public func layers(_ name: String) -> [Int] {
+  package func layers(_ name: String) -> [Int] {
     Set(scalars.keys).union(vectors.keys).map(MetricsLine.nameAndLayer)
       .filter { $0.name == name }.compactMap(\.layer).sorted()
   }
 
   /// The single values as comma-separated values: a line per step, a column per metric; empty where a step has none.
-  public func csv() -> String {
+  package func csv() -> String {
     let keys = names.map { MetricsLine.key($0.name, layer: $0.layer) }
     var cells = Dictionary(uniqueKeysWithValues: steps.map { ($0, Array(repeating: "", count: keys.count)) })
     for (column, key) in keys.enumerated() {

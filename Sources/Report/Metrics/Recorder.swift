@@ -3,9 +3,9 @@ import MMoEFiles
 
 /// Collects a step's metrics and appends them to a run's `metrics.jsonl`: one line per step, on disk (in the system's cache)
 /// when `flush` returns. Not thread-safe: one loop owns it.
-public final class Recorder {
+package final class Recorder {
   /// The file that a recorder writes in its directory.
-  public static let fileName = "metrics.jsonl"
+  package static let fileName = "metrics.jsonl"
 
   private let file: AppendFile
   private let path: String
@@ -15,11 +15,11 @@ public final class Recorder {
   private var pending: [String: (sum: [Double], count: Double, isVector: Bool)] = [:]
   private var arrivals: [String] = []
   /// Whether the last step of a resumed run lacks its evaluation, which the step's next `flush` then adds to its line.
-  public private(set) var lacksEvaluation = false
+  package private(set) var lacksEvaluation = false
   /// Where that line begins in the file.
   private var reopened: Int?
   /// What was found in the metrics of a resumed run and left out of them, in words; nil = nothing.
-  public let note: String?
+  package let note: String?
 
   /// Opens the metrics of a run.
   ///
@@ -28,7 +28,7 @@ public final class Recorder {
   ///   - step: nil for a new run. For a resumed run the last step of its checkpoint: what was
   ///     recorded beyond it, and a line cut off by a crash, is dropped, because those steps run again.
   ///   - evaluationDue: whether an evaluation belongs to that step.
-  public init(
+  package init(
     directory: String, resumingAfter step: Int? = nil, evaluationDue: Bool = false
   ) throws(ReportError) {
     path = FilePath.join(directory, Recorder.fileName)
@@ -72,17 +72,17 @@ public final class Recorder {
 
   /// Notes a value for the current step; `layer` tells layers apart. Of several values in one step
   /// (accumulation) the mean is written.
-  public func record(_ name: String, _ value: Double, layer: Int? = nil) {
+  package func record(_ name: String, _ value: Double, layer: Int? = nil) {
     add(MetricsLine.key(name, layer: layer), [value], isVector: false)
   }
 
   /// Notes one value per expert, class or the like. Of several in one step the element-wise mean is written.
-  public func record(_ name: String, _ values: [Double], layer: Int? = nil) {
+  package func record(_ name: String, _ values: [Double], layer: Int? = nil) {
     add(MetricsLine.key(name, layer: layer), values, isVector: true)
   }
 
   /// The current step's value of a metric, as `flush` would write it.
-  public func current(_ name: String, layer: Int? = nil) -> Double? {
+  package func current(_ name: String, layer: Int? = nil) -> Double? {
     guard let entry = pending[MetricsLine.key(name, layer: layer)], !entry.isVector else {
       return nil
     }
@@ -91,7 +91,7 @@ public final class Recorder {
 
   /// Writes what was recorded since the last flush as the metrics of this step, and clears it.
   /// Steps must ascend. On a full disk the file keeps its earlier, whole lines.
-  public func flush(step: Int) throws(ReportError) {
+  package func flush(step: Int) throws(ReportError) {
     if let lastStep, step <= lastStep {
       throw ReportError(path, expected: "a step after \(lastStep)", found: "\(step)")
     }
@@ -116,10 +116,10 @@ public final class Recorder {
 
   /// Waits until the metrics are on the disk itself. To be called before a checkpoint is put in
   /// place, so that a resumed run finds every step up to it even after a power failure.
-  public func synchronize() throws(ReportError) { try file.synchronize() }
+  package func synchronize() throws(ReportError) { try file.synchronize() }
 
   /// Everything recorded in this run so far, from the file.
-  public func history() throws(ReportError) -> MetricsHistory {
+  package func history() throws(ReportError) -> MetricsHistory {
     try MetricsHistory(file: path)
   }
 

@@ -1,22 +1,22 @@
 import Foundation
 
 /// Numbers as people read them. Values that are not finite show as such.
-public enum HumanFormat {
+package enum HumanFormat {
   /// `950`, `1.2 k`, `34.5 M`, `6.7 G`, `8.9 T`.
-  public static func count(_ value: Double) -> String {
+  package static func count(_ value: Double) -> String {
     scaled(value, units: ["", " k", " M", " G", " T", " P"])
   }
 
   /// `950`, `1.2 k`, `34.5 M`.
-  public static func count(_ value: Int) -> String { count(Double(value)) }
+  package static func count(_ value: Int) -> String { count(Double(value)) }
 
   /// `512 B`, `3.4 GB`; powers of 1000, as disks and memory are sold.
-  public static func bytes(_ value: Int) -> String {
+  package static func bytes(_ value: Int) -> String {
     scaled(Double(value), units: [" B", " kB", " MB", " GB", " TB", " PB"])
   }
 
   /// `0.42s`, `9.3s`, `1m23s`, `2h05m`, `3d04h`.
-  public static func duration(_ seconds: Double) -> String {
+  package static func duration(_ seconds: Double) -> String {
     guard seconds.isFinite, seconds >= 0, seconds < 1e9 else { return "–" }
     if seconds < 0.995 { return fixed(seconds, 2) + "s" }
     if seconds < 9.95 { return fixed(seconds, 1) + "s" }
@@ -33,24 +33,24 @@ public enum HumanFormat {
   }
 
   /// `91.3 %` of a share of one.
-  public static func percent(_ share: Double, digits: Int = 1) -> String {
+  package static func percent(_ share: Double, digits: Int = 1) -> String {
     fixed(share * 100, digits) + " %"
   }
 
   /// A number with so many digits after the point.
-  public static func fixed(_ value: Double, _ digits: Int) -> String {
+  package static func fixed(_ value: Double, _ digits: Int) -> String {
     let text = value.isNaN ? "nan" : String(format: "%.\(digits)f", value)
     // No sign on what rounds to zero.
     return text.hasPrefix("-") && !text.contains { "123456789".contains($0) } ? String(text.dropFirst()) : text
   }
 
   /// All digits of a number in a message; a NaN without its sign, which says nothing and differs between processors.
-  public static func exact<Value: BinaryFloatingPoint & CustomStringConvertible>(_ value: Value) -> String {
+  package static func exact<Value: BinaryFloatingPoint & CustomStringConvertible>(_ value: Value) -> String {
     value.isNaN ? "nan" : value.description
   }
 
   /// A whole number with commas: `12,345`.
-  public static func grouped(_ value: Int) -> String {
+  package static func grouped(_ value: Int) -> String {
     var digits = String(value.magnitude)[...]
     var groups: [Substring] = []
     while digits.count > 3 {

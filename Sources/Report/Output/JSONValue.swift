@@ -1,7 +1,7 @@
 import Foundation
 
 /// A value of a command's `--json` line. Numbers that are not finite become null, which JSON has no words for.
-public enum JSONValue: Encodable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+package enum JSONValue: Encodable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
   ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral
 {
   case string(String)
@@ -12,12 +12,12 @@ public enum JSONValue: Encodable, Sendable, ExpressibleByStringLiteral, Expressi
   case object([String: JSONValue])
   case null
 
-  public init(stringLiteral value: String) { self = .string(value) }
-  public init(integerLiteral value: Int) { self = .int(value) }
-  public init(floatLiteral value: Double) { self = .double(value) }
-  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  package init(stringLiteral value: String) { self = .string(value) }
+  package init(integerLiteral value: Int) { self = .int(value) }
+  package init(floatLiteral value: Double) { self = .double(value) }
+  package init(booleanLiteral value: Bool) { self = .bool(value) }
 
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {
     case .string(let value): try container.encode(value)
@@ -31,10 +31,10 @@ public enum JSONValue: Encodable, Sendable, ExpressibleByStringLiteral, Expressi
   }
 
   /// One line, keys sorted.
-  public var line: String { JSONValue.line(self) }
+  package var line: String { JSONValue.line(self) }
 
   /// Any value as one line with sorted snake_case keys.
-  public static func line(_ value: some Encodable) -> String {
+  package static func line(_ value: some Encodable) -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase

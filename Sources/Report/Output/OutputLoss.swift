@@ -9,7 +9,7 @@ import Synchronization
 /// a pipe does, without a word and with the status of SIGPIPE, where the reader has gone (`| head -1`). A training run goes
 /// on instead (`outlive`): what it saves counts more than what it says. It ends with the same status, after its last
 /// checkpoint.
-public enum OutputLoss {
+package enum OutputLoss {
   /// The system's reason; 0 = none.
   private static let reason = Atomic<Int32>(0)
   private static let outlives = Atomic<Bool>(false)
@@ -21,7 +21,7 @@ public enum OutputLoss {
   package static var isKnown: Bool { reason.load(ordering: .relaxed) != 0 }
 
   /// Lets this process go on without standard output, to its own end.
-  public static func outlive() { outlives.store(true, ordering: .relaxed) }
+  package static func outlive() { outlives.store(true, ordering: .relaxed) }
 
   /// To be called where a write to standard output has failed. Does not return in a command that has nothing to save.
   package static func note(_ code: Int32) {
@@ -41,7 +41,7 @@ public enum OutputLoss {
   ///
   /// - Parameter status: how the command ended.
   /// - Returns: the exit status: the command's own where it failed, else that of the lost output.
-  public static func end(_ status: Int32) -> Int32 {
+  package static func end(_ status: Int32) -> Int32 {
     if !isKnown, isOpen(STDOUT_FILENO), close(STDOUT_FILENO) != 0 { reason.store(errno, ordering: .relaxed) }
     let code = reason.load(ordering: .relaxed)
     guard code != 0, status == 0 else { return status }
@@ -60,7 +60,7 @@ public enum OutputLoss {
 
   /// Prepares the process: a lost reader is an error of the write that meets it, and standard streams that the caller has
   /// closed are no numbers for files to come.
-  public static func watch() {
+  package static func watch() {
     // A handler rather than "ignore", which child programs would inherit.
     signal(SIGPIPE) { _ in }
     for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where !isOpen(descriptor) {

@@ -6,17 +6,17 @@ import MMoEParallel
 ///
 /// Its path can be had from `file` or `folder` alone, which find out whether it can be made there. Commands call them first:
 /// nothing is computed for a place that takes nothing.
-public struct OutputPath: Sendable {
+package struct OutputPath: Sendable {
   /// As the user wrote it, for help texts alone.
-  public let unchecked: String
+  package let unchecked: String
 
-  public init(_ path: String) { unchecked = path }
+  package init(_ path: String) { unchecked = path }
 
   /// The path of a file to be made or replaced.
   ///
   /// - Parameter option: for messages, such as `--plot`.
   /// - Throws: `ReportError` where it cannot be written.
-  public func file(_ option: String) throws -> String {
+  package func file(_ option: String) throws -> String {
     let path = unchecked
     // Other ranks may be on hosts that lack the folder; the first one writes.
     guard !ParallelProcess.isFollower else { return path }
@@ -31,7 +31,7 @@ public struct OutputPath: Sendable {
   ///
   /// - Parameter option: for messages, such as `--out`.
   /// - Throws: `ReportError` where nothing can be written in it, or it cannot be made.
-  public func folder(_ option: String) throws -> String {
+  package func folder(_ option: String) throws -> String {
     let path = unchecked
     guard !ParallelProcess.isFollower else { return path }
     guard !path.isEmpty else { throw ReportError(option, found: "an empty name", expected: "a folder") }

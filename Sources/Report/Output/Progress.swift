@@ -6,7 +6,7 @@ import Foundation
 ///     train  ━━━━━━━━━━━━━───────  1200/2000  3,120 images/s  ETA 1m23s  loss 0.4321  top-1 91.2 %
 ///
 /// Not thread-safe: one loop owns it.
-public final class ProgressLine {
+package final class ProgressLine {
   private let label: String
   private let total: Int
   private let unit: String
@@ -32,7 +32,7 @@ public final class ProgressLine {
   ///   - plainSeconds: when redirected, the least time between two lines.
   ///   - plainSteps: when redirected, also the least number of steps between two lines.
   ///   - now: a clock in seconds; tests give their own.
-  public init(
+  package init(
     _ label: String, total: Int, start: Int = 0, unit: String = "images", sink: any TextSink,
     plainSeconds: Double = 10, plainSteps: Int? = nil,
     now: @escaping () -> Double = { ProcessInfo.processInfo.systemUptime }
@@ -56,7 +56,7 @@ public final class ProgressLine {
   ///
   /// - Parameter fields: what else to show, the most important first; a narrow terminal drops the
   ///   last.
-  public func update(step: Int, items: Int, _ fields: [(name: String, value: String)] = []) {
+  package func update(step: Int, items: Int, _ fields: [(name: String, value: String)] = []) {
     let time = now()
     self.step = step
     self.fields = fields
@@ -66,17 +66,17 @@ public final class ProgressLine {
   }
 
   /// Leaves time out of the throughput: an evaluation between two steps does not make steps slower.
-  public func exclude(seconds: Double) { rate.shift(by: seconds) }
+  package func exclude(seconds: Double) { rate.shift(by: seconds) }
 
   /// Prints a line that stays, above the progress line.
-  public func note(_ text: String) {
+  package func note(_ text: String) {
     erase()
     sink.line(text)
     if sink.isTerminal, step > firstStep { draw(now()) }
   }
 
   /// Shows the last state for good. To be called also before an error is printed.
-  public func finish() {
+  package func finish() {
     guard step > firstStep else { return erase() }
     let time = now()
     if sink.isTerminal || shownStep != step { draw(time) }

@@ -35,7 +35,7 @@ public struct StandardStream: TextSink {
   public func write(_ text: String) { write(bytes: Array(text.utf8)) }
 
   /// Writes bytes that need not be text.
-  public func write(bytes: [UInt8]) {
+  package func write(bytes: [UInt8]) {
     guard descriptor != STDOUT_FILENO || !OutputLoss.isKnown else { return }
     // Not through `FileHandle`, which stops the process where the reader has gone.
     var rest = bytes[...]

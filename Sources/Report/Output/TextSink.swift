@@ -17,13 +17,13 @@ extension TextSink {
   public func line(_ text: String = "") { write(text + "\n") }
 
   /// The text in a style, or as it is where colors are not shown.
-  public func styled(_ text: String, _ style: TextStyle) -> String {
+  package func styled(_ text: String, _ style: TextStyle) -> String {
     showsColor ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
   }
 }
 
 /// How a text may stand out.
-public enum TextStyle: Int, Sendable {
+package enum TextStyle: Int, Sendable {
   case bold = 1
   case dim = 2
   case red = 31

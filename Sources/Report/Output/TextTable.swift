@@ -1,7 +1,7 @@
 /// A plain text table with aligned columns, two spaces apart.
-public struct TextTable: Sendable {
+package struct TextTable: Sendable {
   /// A column's title and the side its cells stand on.
-  public enum Column: Sendable {
+  package enum Column: Sendable {
     /// Text.
     case left(String)
     /// Numbers.
@@ -17,10 +17,10 @@ public struct TextTable: Sendable {
   private let columns: [Column]
   private var rows: [[String]] = []
 
-  public init(columns: [Column]) { self.columns = columns }
+  package init(columns: [Column]) { self.columns = columns }
 
   /// Adds a row; missing cells are empty, those beyond the last column are dropped.
-  public mutating func add(_ cells: [String]) {
+  package mutating func add(_ cells: [String]) {
     rows.append(columns.indices.map { $0 < cells.count ? cells[$0] : "" })
   }
 
@@ -29,7 +29,7 @@ public struct TextTable: Sendable {
   /// - Parameters:
   ///   - width: where given, the last column is wrapped between words to fit into so many columns.
   ///   - sink: where given, the titles are bold if it shows colors.
-  public func render(width: Int? = nil, for sink: (any TextSink)? = nil) -> String {
+  package func render(width: Int? = nil, for sink: (any TextSink)? = nil) -> String {
     let titles = columns.map(\.title)
     var widths = columns.indices.map { column in
       ([titles] + rows).map { $0[column].count }.max() ?? 0

@@ -1,17 +1,17 @@
 /// Values of named categories side by side: single points, and a mean with a bar of its uncertainty.
-public struct CategoryPlot: PlotPanel {
-  public var title: String
-  public let xLabel = ""
-  public var yLabel: String
-  public var categories: [String]
+package struct CategoryPlot: PlotPanel {
+  package var title: String
+  package let xLabel = ""
+  package var yLabel: String
+  package var categories: [String]
   /// Single values of each category.
-  public var points: [[Double]]
+  package var points: [[Double]]
   /// Middle and half length of a bar for each category; nil where there is none.
-  public var intervals: [(middle: Double, half: Double)?]
+  package var intervals: [(middle: Double, half: Double)?]
   /// Whether a line marks 0.
-  public var zeroLine: Bool
+  package var zeroLine: Bool
 
-  public init(
+  package init(
     title: String, yLabel: String, categories: [String], points: [[Double]],
     intervals: [(middle: Double, half: Double)?], zeroLine: Bool = false
   ) {
@@ -23,9 +23,9 @@ public struct CategoryPlot: PlotPanel {
     self.zeroLine = zeroLine
   }
 
-  public var isEmpty: Bool { points.allSatisfy(\.isEmpty) && intervals.allSatisfy { $0 == nil } }
+  package var isEmpty: Bool { points.allSatisfy(\.isEmpty) && intervals.allSatisfy { $0 == nil } }
 
-  public func data(named prefix: String) -> String {
+  package func data(named prefix: String) -> String {
     var text = "$\(prefix)_points << EOD\n"
     for (index, values) in points.enumerated() {
       for value in values { text += "\(index) \(gnuplotNumber(value))\n" }
@@ -37,7 +37,7 @@ public struct CategoryPlot: PlotPanel {
     return text + "EOD\n"
   }
 
-  public func commands(named prefix: String) -> String {
+  package func commands(named prefix: String) -> String {
     var curves: [String] = []
     if points.contains(where: { !$0.isEmpty }) {
       curves.append("$\(prefix)_points using ($1-0.12):2 notitle with points linecolor '#0072B2' pointtype 6")

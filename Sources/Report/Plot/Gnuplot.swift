@@ -3,14 +3,14 @@ import MMoEFiles
 
 /// Draws PNG files with gnuplot (Debian: `gnuplot-nox`, fonts `fonts-dejavu-core`) as a child
 /// process.
-public struct Gnuplot: Sendable {
+package struct Gnuplot: Sendable {
   /// The program's path.
-  public let executable: String
+  package let executable: String
 
   /// Finds gnuplot; nil where it is not installed.
   ///
   /// - Parameter searchPath: the folders to look in, as in `PATH`, which is the default.
-  public init?(searchPath: String? = nil) {
+  package init?(searchPath: String? = nil) {
     guard let found = SearchPath.find("gnuplot", searchPath: searchPath) else { return nil }
     executable = found
   }
@@ -24,7 +24,7 @@ public struct Gnuplot: Sendable {
   ///   - file: the PNG file to write.
   ///   - size: the picture's size in pixels.
   ///   - timeout: seconds after which gnuplot is stopped.
-  public func render(
+  package func render(
     _ script: String, to file: String, size: (width: Int, height: Int), timeout: Double = 60
   ) throws(ReportError) {
     do {

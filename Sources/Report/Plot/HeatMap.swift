@@ -1,30 +1,30 @@
 /// Values over x and a stack of row groups: the load of each expert in each layer over the steps.
 ///
 /// Colors diverge from `middle`: white there, blue below, red above.
-public struct HeatMap: PlotPanel {
+package struct HeatMap: PlotPanel {
   /// Rows under one label, each with the same number of columns; NaN stays blank.
-  public struct Group: Sendable {
-    public var label: String
-    public var rows: [[Double]]
+  package struct Group: Sendable {
+    package var label: String
+    package var rows: [[Double]]
 
-    public init(_ label: String, rows: [[Double]]) {
+    package init(_ label: String, rows: [[Double]]) {
       self.label = label
       self.rows = rows
     }
   }
 
-  public var title: String
-  public var xLabel: String
-  public var yLabel: String
-  public var valueLabel: String
+  package var title: String
+  package var xLabel: String
+  package var yLabel: String
+  package var valueLabel: String
   /// The first and last column's outer edges.
-  public var xRange: ClosedRange<Double>
+  package var xRange: ClosedRange<Double>
   /// The groups, from the bottom up.
-  public var groups: [Group]
+  package var groups: [Group]
   /// The value shown white. Twice this value and more is the deepest red, 0 the deepest blue.
-  public var middle: Double
+  package var middle: Double
 
-  public init(
+  package init(
     title: String, xLabel: String, yLabel: String, valueLabel: String,
     xRange: ClosedRange<Double>, groups: [Group], middle: Double
   ) {
@@ -39,9 +39,9 @@ public struct HeatMap: PlotPanel {
 
   private var columns: Int { groups.flatMap(\.rows).map(\.count).max() ?? 0 }
 
-  public var isEmpty: Bool { columns == 0 }
+  package var isEmpty: Bool { columns == 0 }
 
-  public func data(named prefix: String) -> String {
+  package func data(named prefix: String) -> String {
     let rows = groups.enumerated().flatMap { index, group in
       (index == 0 ? [] : gap) + group.rows
     }
@@ -59,7 +59,7 @@ public struct HeatMap: PlotPanel {
     return Array(repeating: Array(repeating: .nan, count: columns), count: max(1, rows / 60))
   }
 
-  public func commands(named prefix: String) -> String {
+  package func commands(named prefix: String) -> String {
     let cell = (xRange.upperBound - xRange.lowerBound) / Double(columns)
     var tics: [String] = []
     var row = 0

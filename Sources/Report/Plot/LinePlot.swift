@@ -1,9 +1,9 @@
 /// Curves over a common x axis.
-public struct LinePlot: PlotPanel {
+package struct LinePlot: PlotPanel {
   /// One curve.
-  public struct Series: Sendable {
+  package struct Series: Sendable {
     /// How a curve is drawn.
-    public enum Style: Sendable {
+    package enum Style: Sendable {
       case solid
       case dashed
       /// Pale and thin, for raw values behind their smoothed curve.
@@ -13,13 +13,13 @@ public struct LinePlot: PlotPanel {
     }
 
     /// The name in the legend; an empty name leaves the curve out of it.
-    public var name: String
-    public var points: [(x: Double, y: Double)]
-    public var style: Style
+    package var name: String
+    package var points: [(x: Double, y: Double)]
+    package var style: Style
     /// Which of the palette's colors; curves that belong together share one.
-    public var color: Int
+    package var color: Int
 
-    public init(
+    package init(
       _ name: String, _ points: [(x: Double, y: Double)], style: Style = .solid, color: Int
     ) {
       self.name = name
@@ -29,18 +29,18 @@ public struct LinePlot: PlotPanel {
     }
   }
 
-  public var title: String
-  public var xLabel: String
-  public var yLabel: String
-  public var series: [Series]
+  package var title: String
+  package var xLabel: String
+  package var yLabel: String
+  package var series: [Series]
   /// The axes' limits; nil lets the data decide.
-  public var xRange: ClosedRange<Double>?
-  public var yRange: ClosedRange<Double>?
-  public var isLogarithmic: Bool
+  package var xRange: ClosedRange<Double>?
+  package var yRange: ClosedRange<Double>?
+  package var isLogarithmic: Bool
   /// Words in place of numbers under the x axis, from 0; empty = numbers.
-  public var xNames: [String]
+  package var xNames: [String]
 
-  public init(
+  package init(
     title: String, xLabel: String, yLabel: String, series: [Series],
     xRange: ClosedRange<Double>? = nil, yRange: ClosedRange<Double>? = nil,
     isLogarithmic: Bool = false, xNames: [String] = []
@@ -56,7 +56,7 @@ public struct LinePlot: PlotPanel {
   }
 
   /// Curves by name, each in its own color.
-  public init(
+  package init(
     title: String, xLabel: String, yLabel: String,
     curves: KeyValuePairs<String, [(x: Double, y: Double)]>
   ) {
@@ -65,7 +65,7 @@ public struct LinePlot: PlotPanel {
       series: curves.enumerated().map { Series($1.key, $1.value, color: $0) })
   }
 
-  public var isEmpty: Bool { drawn.isEmpty }
+  package var isEmpty: Bool { drawn.isEmpty }
 
   private var drawn: [Series] {
     series.filter { $0.points.contains { isDrawable($0) } }
@@ -75,7 +75,7 @@ public struct LinePlot: PlotPanel {
     point.x.isFinite && point.y.isFinite && (!isLogarithmic || point.y > 0)
   }
 
-  public func data(named prefix: String) -> String {
+  package func data(named prefix: String) -> String {
     var text = ""
     for (index, series) in drawn.enumerated() {
       text += "$\(prefix)_\(index) << EOD\n"
@@ -89,7 +89,7 @@ public struct LinePlot: PlotPanel {
     return text
   }
 
-  public func commands(named prefix: String) -> String {
+  package func commands(named prefix: String) -> String {
     let curves = drawn.enumerated().map { index, series in
       let color = LinePlot.palette[abs(series.color % LinePlot.palette.count)]
       let title = series.name.isEmpty ? "notitle" : "title \(gnuplotText(series.name))"

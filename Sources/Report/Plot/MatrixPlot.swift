@@ -1,17 +1,17 @@
 /// A labeled matrix as a field of colors from pale to dark, with its numbers where there is room for them.
-public struct MatrixPlot: PlotPanel {
-  public var title: String
-  public var xLabel: String
-  public var yLabel: String
-  public var valueLabel: String
+package struct MatrixPlot: PlotPanel {
+  package var title: String
+  package var xLabel: String
+  package var yLabel: String
+  package var valueLabel: String
   /// From the top down and from the left; `values` is row by row, and NaN stays blank.
-  public var rows: [String]
-  public var columns: [String]
-  public var values: [[Double]]
+  package var rows: [String]
+  package var columns: [String]
+  package var values: [[Double]]
   /// What the palest and the darkest color stand for.
-  public var range: ClosedRange<Double>
+  package var range: ClosedRange<Double>
 
-  public init(
+  package init(
     title: String, xLabel: String = "", yLabel: String = "", valueLabel: String, rows: [String], columns: [String],
     values: [[Double]], range: ClosedRange<Double>
   ) {
@@ -25,12 +25,12 @@ public struct MatrixPlot: PlotPanel {
     self.range = range
   }
 
-  public var isEmpty: Bool { !values.contains { $0.contains(where: \.isFinite) } }
+  package var isEmpty: Bool { !values.contains { $0.contains(where: \.isFinite) } }
 
   /// Whether numbers can be read in the cells.
   private var showsNumbers: Bool { columns.count <= 16 && rows.count <= 24 }
 
-  public func data(named prefix: String) -> String {
+  package func data(named prefix: String) -> String {
     var text = "$\(prefix) << EOD\n"
     for (y, row) in values.enumerated() {
       for (x, value) in row.enumerated() {
@@ -48,7 +48,7 @@ public struct MatrixPlot: PlotPanel {
     return text + "EOD\n"
   }
 
-  public func commands(named prefix: String) -> String {
+  package func commands(named prefix: String) -> String {
     let middle = gnuplotNumber((range.lowerBound + range.upperBound) / 2)
     let numbers =
       showsNumbers

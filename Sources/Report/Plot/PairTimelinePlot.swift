@@ -3,7 +3,7 @@ import MMoEParallel
 
 /// One pair of blocks over time for several traces, one under the other on one scale: operators above, transfers in flight
 /// below, like figure 7 of arXiv 2404.05019.
-public struct PairTimelinePlot {
+package struct PairTimelinePlot {
   private struct Span {
     let label: String
     let color: String
@@ -22,7 +22,7 @@ public struct PairTimelinePlot {
 
   /// - Parameter backward: the backward pass of the pair instead of the forward one.
   /// - Throws: `ParallelError` or `ReportError` for a file that is no trace of a mixture of experts.
-  public init(files: [String], backward: Bool) throws {
+  package init(files: [String], backward: Bool) throws {
     panels = try files.map { file in
       let trace = try TraceFile(reading: file)
       guard let panel = PairTimelinePlot.panel(trace, backward: backward) else {
@@ -84,7 +84,7 @@ public struct PairTimelinePlot {
   }
 
   /// Draws the panels into a PNG file.
-  public func write(to file: String) throws(ReportError) {
+  package func write(to file: String) throws(ReportError) {
     guard let gnuplot = Gnuplot() else {
       throw ReportError(
         file, found: "found no gnuplot on the PATH",

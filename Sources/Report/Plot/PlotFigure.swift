@@ -1,14 +1,14 @@
 import MMoEFiles
 
 /// One picture of panels, one above the other, whose x axes stand exactly under each other.
-public struct PlotFigure: Sendable {
+package struct PlotFigure: Sendable {
   /// Stands above the panels.
-  public var title: String
-  public var panels: [any PlotPanel]
-  public var width: Int
-  public var height: Int
+  package var title: String
+  package var panels: [any PlotPanel]
+  package var width: Int
+  package var height: Int
 
-  public init(title: String, panels: [any PlotPanel], width: Int = 1200, height: Int = 1200) {
+  package init(title: String, panels: [any PlotPanel], width: Int = 1200, height: Int = 1200) {
     self.title = title
     self.panels = panels
     self.width = width
@@ -16,7 +16,7 @@ public struct PlotFigure: Sendable {
   }
 
   /// Draws the picture into a PNG file.
-  public func write(to file: String) throws(ReportError) {
+  package func write(to file: String) throws(ReportError) {
     guard panels.contains(where: { !$0.isEmpty }) else {
       throw ReportError(file, found: "found no values to plot", expected: "at least one")
     }
@@ -71,7 +71,7 @@ public struct PlotFigure: Sendable {
 }
 
 /// One set of axes in a figure.
-public protocol PlotPanel: Sendable {
+package protocol PlotPanel: Sendable {
   var title: String { get }
   var xLabel: String { get }
   var yLabel: String { get }

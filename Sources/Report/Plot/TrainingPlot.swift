@@ -1,16 +1,16 @@
 /// The picture of a training run: loss, accuracy and expert load over the steps.
-public enum TrainingPlot {
+package enum TrainingPlot {
   /// Draws a run's metrics into a PNG file.
   ///
   /// - Parameter title: stands above the picture, such as the preset and the variant.
-  public static func write(
+  package static func write(
     _ history: MetricsHistory, title: String, to file: String
   ) throws(ReportError) {
     try figure(history, title: title).write(to: file)
   }
 
   /// The picture as a value, to be changed before it is drawn.
-  public static func figure(_ history: MetricsHistory, title: String) -> PlotFigure {
+  package static func figure(_ history: MetricsHistory, title: String) -> PlotFigure {
     let last = Double(max(history.steps.last ?? 1, 1))
     let first = min(Double(history.steps.first ?? 0), last - 1)
     let range = (first <= 1 ? 0 : first)...last

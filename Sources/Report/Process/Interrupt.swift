@@ -16,12 +16,12 @@ private let isSilent = Atomic<Bool>(false)
 /// heap while it packs more than 2,048 rows (`jit_avx512_common_gemm_f32.cpp`, label `buffer_in_ws`): a signal taken
 /// by a thread in there writes its 3 kB frame over whatever lies below that buffer. Threads that multiply therefore
 /// keep these signals blocked: the caller of `install`, and `WorkerPool`'s workers.
-public enum Interrupt {
+package enum Interrupt {
   private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
 
   /// Lets Ctrl-C end the process with one line and status 130 until `install` is called, which is when there is something
   /// to save. To be called first of all.
-  public static func begin() {
+  package static func begin() {
     let hasLauncher = RankLauncher.parent != nil
     if hasLauncher { earlyStatus.store(ParallelProcess.unreadyStatus, ordering: .relaxed) }
     isSilent.store(hasLauncher || ParallelProcess.isFollower, ordering: .relaxed)
@@ -50,7 +50,7 @@ public enum Interrupt {
   @TaskLocal static var isSimulated = false
 
   /// Whether the loop should save and stop.
-  public static var isRequested: Bool { isSimulated || requested.load(ordering: .relaxed) }
+  package static var isRequested: Bool { isSimulated || requested.load(ordering: .relaxed) }
 
   /// To be called between the batches of an evaluation, which may take long; by all ranks, which end it together.
   ///
@@ -61,7 +61,7 @@ public enum Interrupt {
 
   /// Takes the signals over; called by the main thread of a command that knows how to save. Once is enough: later calls, as
   /// of a study's later runs, do nothing.
-  public static func install() {
+  package static func install() {
     guard !isInstalled.exchange(true, ordering: .relaxed) else { return }
     for number in numbers {
       let before = signal(number) { arrived in

@@ -3,7 +3,7 @@ import MMoEFiles
 import MMoETensor
 
 /// What the system lets this process have, looked at before anything else.
-public enum ProcessLimits {
+package enum ProcessLimits {
   /// Descriptors that a run needs at a time: data, metrics, a checkpoint, and the pipes of a program that draws. With fewer
   /// the system's libraries end the process in the middle of a run, without a word.
   private static let files = 64
@@ -16,7 +16,7 @@ public enum ProcessLimits {
   /// error like others, where the system would end the process.
   ///
   /// - Throws: `ReportError` where it may not, or where virtual memory is too little to begin.
-  public static func require() throws {
+  package static func require() throws {
     signal(SIGXFSZ, SIG_IGN)
     if let limit = MemoryLimit.virtualBytes, limit < bytes {
       throw ReportError(

@@ -10,7 +10,7 @@ private func processUsage() -> rusage {
 ///
 /// The system's count for the process (`ru_maxrss`) begins with the size of the program that started it; that of its memory,
 /// `VmHWM`, does not.
-public func peakResidentMegabytes() -> Double {
+package func peakResidentMegabytes() -> Double {
   let status = FileManager.default.contents(atPath: "/proc/self/status") ?? Data()
   let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
   let kilobytes = line?.split(separator: " ").dropLast().last.flatMap { Double($0) }

@@ -4,13 +4,13 @@ import MMoEReport
 import MMoETensor
 
 /// `mmoe model`: what a model is made of, from its configuration alone.
-public struct ModelDescription {
+package struct ModelDescription {
   private let preset: String
   private let config: RunConfig
 
   /// - Parameter settings: `key=value` on top of the preset.
   /// - Throws: `ConfigError` or `ModelError` for an impossible configuration.
-  public init(preset: String, settings: [String]) throws {
+  package init(preset: String, settings: [String]) throws {
     self.preset = preset
     var config = RunConfig()
     try RunConfig.table.apply(ProjectHome.presets.preset(preset), to: &config)
@@ -20,7 +20,7 @@ public struct ModelDescription {
   package var moe: MoEConfig { config.model.moe }
 
   /// The variant table.
-  public static func variants() -> String {
+  package static func variants() -> String {
     var table = TextTable(columns: [
       .left("variant"), .left("shared"), .left("routes (source, k)"), .left("hides behind"), .left("what it is"),
     ])
@@ -38,7 +38,7 @@ public struct ModelDescription {
   /// Shapes, parameters, arithmetic and memory.
   ///
   /// - Throws: `ModelError` for an impossible configuration.
-  public func text() throws -> String {
+  package func text() throws -> String {
     let model = config.model
     let shapes = try parameterTable()
     var figures = TextTable(columns: [.left("\(preset), \(model.moe.variant)"), .right("")])

@@ -117,5 +117,5 @@ extension ModelDescription {
   /// Draws one block pair of the model.
   ///
   /// - Throws: `ReportError` when it cannot be drawn or written.
-  public func drawPair(to file: String) throws { try PairDiagram(moe).writeSVG(to: file) }
+  package func drawPair(to file: String) throws { try PairDiagram(moe).writeSVG(to: file) }
 }

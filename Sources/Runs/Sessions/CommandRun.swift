@@ -16,7 +16,7 @@ public struct CommandSinks {
 }
 
 /// A command at work in this process: alone, or as one of the ranks that a launcher started, of which the first speaks.
-public struct CommandRun {
+package struct CommandRun {
   /// All ranks; this process alone where nothing launched it as one.
   package let world: Communicator
   package let output, errors: any TextSink
@@ -95,7 +95,7 @@ public struct CommandRun {
   ///
   /// - Returns: the exit status; nil where this process is a rank already.
   /// - Throws: `ParallelError` when mpirun cannot be started.
-  public static func launch(ranks: Int) throws -> Int32? {
+  package static func launch(ranks: Int) throws -> Int32? {
     guard !ParallelProcess.isLaunched else { return nil }
     var words = Array(CommandLine.arguments.dropFirst())
     if let at = words.firstIndex(of: "--ranks") { words.removeSubrange(at...min(at + 1, words.count - 1)) }

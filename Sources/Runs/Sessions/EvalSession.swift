@@ -17,8 +17,8 @@ public struct EvalSession {
     /// `-` for the data that comes with the project; nil for the validation part of what the checkpoint was trained on.
     public var data: String?
     /// JSONL files of zero-shot questions, instead of the validation set.
-    public var choices: String?
-    public var lastWord: String?
+    package var choices: String?
+    package var lastWord: String?
     public var settings: [String] = []
     public var printsJSON = false
     public init() {}

@@ -7,36 +7,36 @@ import MMoETrain
 import MMoEWeights
 
 /// `mmoe generate`: text from a language model's checkpoint.
-public struct GenerateSession {
+package struct GenerateSession {
   /// What the command line said.
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// A checkpoint, a run's folder, or one of Hugging Face's layout; nil = the latest run of a language model.
-    public var checkpoint: String?
-    public var prompts: [String] = []
+    package var checkpoint: String?
+    package var prompts: [String] = []
     /// Tokens of a continuation at most.
-    public var tokens = 256
-    public var sampling = SamplingOptions()
-    public var stops: [String] = []
-    public var threads: Int?
+    package var tokens = 256
+    package var sampling = SamplingOptions()
+    package var stops: [String] = []
+    package var threads: Int?
     /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
-    public var expertParallel = 0
+    package var expertParallel = 0
     /// Where routed experts are.
-    public var offload = OffloadMode.none
+    package var offload = OffloadMode.none
     /// Experts kept in memory, of all layers together; nil = a quarter of them.
-    public var expertCache: Int?
-    public var printsJSON = false
-    public init() {}
+    package var expertCache: Int?
+    package var printsJSON = false
+    package init() {}
   }
 
   private let options: Options
   private let sinks: CommandSinks
 
-  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
+  package init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// Continues every prompt; text goes to the output as it comes, speed to the error stream.
   ///
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws {
+  package func run() throws {
     try options.sampling.validate()
     try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, generate)
   }

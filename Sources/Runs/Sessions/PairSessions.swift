@@ -73,27 +73,27 @@ struct LoadedPairModel {
 }
 
 /// `mmoe caption`: what a model says about pictures and recordings.
-public struct CaptionSession {
-  public struct Options: Sendable {
+package struct CaptionSession {
+  package struct Options: Sendable {
     /// A file or a run's folder; nil = the latest run.
-    public var checkpoint: String?
-    public var files: [String] = []
-    public var threads: Int?
+    package var checkpoint: String?
+    package var files: [String] = []
+    package var threads: Int?
     /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
-    public var expertParallel = 0
-    public var printsJSON = false
-    public init() {}
+    package var expertParallel = 0
+    package var printsJSON = false
+    package init() {}
   }
 
   private let options: Options
   private let sinks: CommandSinks
 
-  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
+  package init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// Prints a line for each file.
   ///
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws {
+  package func run() throws {
     try CommandRun.onRanks(sinks, printsJSON: options.printsJSON) { run in
       let loaded = try LoadedPairModel(
         options.checkpoint, threads: options.threads, expertParallel: options.expertParallel, run)

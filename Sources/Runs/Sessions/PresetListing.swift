@@ -3,10 +3,10 @@ import MMoEModels
 import MMoEReport
 
 /// What `mmoe presets` prints: each preset's shape, size, purpose and measured results.
-public struct PresetListing {
+package struct PresetListing {
   private let loader: PresetLoader
 
-  public init(_ loader: PresetLoader) { self.loader = loader }
+  package init(_ loader: PresetLoader) { self.loader = loader }
 
   private func input(_ model: ModelConfig) -> String {
     [
@@ -16,7 +16,7 @@ public struct PresetListing {
   }
 
   /// - Throws: `ConfigError` or `ModelError` for a preset that is wrong.
-  public func text() throws -> String {
+  package func text() throws -> String {
     var table = TextTable(columns: [
       .left("preset"), .right("layers"), .right("width"), .right("input"), .right("experts"),
       .left("variant"), .right("parameters"), .right("active"), .left("purpose"),

@@ -8,31 +8,31 @@ import MMoETensor
 import MMoETrain
 
 /// `mmoe retrieve`: what fits a text, a picture or a recording best, of every other modality.
-public struct RetrieveSession {
+package struct RetrieveSession {
   /// What is looked for.
-  public enum Query: Sendable {
+  package enum Query: Sendable {
     case text(String)
     /// A file of a field of pairs, such as `image`.
     case file(field: String, path: String)
   }
 
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// A file or a run's folder; nil = the latest run.
-    public var checkpoint: String?
-    public var query = Query.text("")
+    package var checkpoint: String?
+    package var query = Query.text("")
     /// A folder of pictures to look among; nil = the validation part of pairs.
-    public var images: String?
+    package var images: String?
     /// A folder of pairs; `-` for those that come with the project; nil for those of the run.
-    public var data: String?
+    package var data: String?
     /// Answers of each modality.
-    public var count = 10
+    package var count = 10
     /// Where the contact sheet of pictures goes.
-    public var sheet = "retrieved.png"
-    public var threads: Int?
+    package var sheet = "retrieved.png"
+    package var threads: Int?
     /// Ranks that share out the experts; 0 = as many as ranks and experts allow.
-    public var expertParallel = 0
-    public var printsJSON = false
-    public init() {}
+    package var expertParallel = 0
+    package var printsJSON = false
+    package init() {}
   }
 
   /// What is looked among: files of one modality, or texts.
@@ -48,12 +48,12 @@ public struct RetrieveSession {
   private let options: Options
   private let sinks: CommandSinks
 
-  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
+  package init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// Prints the best answers of every modality, and draws pictures among them on one.
   ///
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, retrieve) }
+  package func run() throws { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, retrieve) }
 
   private func retrieve(_ run: CommandRun) throws {
     let human = run.human

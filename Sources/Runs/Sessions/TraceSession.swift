@@ -2,11 +2,11 @@ import MMoEParallel
 import MMoEReport
 
 /// `mmoe trace`: a trace file in figures and in a picture.
-public enum TraceSession {
+package enum TraceSession {
   /// A table of each block's computation, exchange and what of it was hidden.
   ///
   /// - Throws: `ParallelError` when the file is no trace.
-  public static func summary(_ file: String) throws -> String {
+  package static func summary(_ file: String) throws -> String {
     let summary = TraceSummary(try TraceFile(reading: file))
     func ms(_ seconds: Double) -> String { HumanFormat.fixed(seconds * 1e3, 2) }
     var table = TextTable(columns: [
@@ -32,7 +32,7 @@ public enum TraceSession {
   /// Draws one pair of blocks of each file.
   ///
   /// - Throws: `ParallelError` or `ReportError`.
-  public static func plot(_ files: [String], backward: Bool, to file: String) throws {
+  package static func plot(_ files: [String], backward: Bool, to file: String) throws {
     try PairTimelinePlot(files: files, backward: backward).write(to: file)
   }
 }

@@ -22,14 +22,14 @@ public struct TrainSession {
     /// A checkpoint, a run's folder or a folder of Hugging Face's layout whose weights and shape a new run starts from.
     public var initFrom: [String] = []
     /// Which of those weights go where; see `TransferRules`.
-    public var map: [String] = []
+    package var map: [String] = []
     /// Settings in order: the flags that stand for keys first, then `--set`.
     public var settings: [String] = []
     /// Empty: the run in `out`, which begins where it has no checkpoint yet; without `out` the latest run, of the task if given.
     public var resume: String?
-    public var isDryRun = false
+    package var isDryRun = false
     /// Where a timeline of some steps goes.
-    public var trace: String?
+    package var trace: String?
     public var printsJSON = false
     /// What a study knows the run by, for the run's record.
     package var configuration: String?

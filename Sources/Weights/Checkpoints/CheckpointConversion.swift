@@ -6,9 +6,9 @@ import MMoEModels
 import MMoETrain
 
 /// `mmoe checkpoint convert`.
-public enum CheckpointConversion {
+package enum CheckpointConversion {
   /// Whether an output of this name is a file, not a folder.
-  public static func makesFile(_ name: String) -> Bool { name.hasSuffix(".h5") || name.hasSuffix(".safetensors") }
+  package static func makesFile(_ name: String) -> Bool { name.hasSuffix(".h5") || name.hasSuffix(".safetensors") }
 
   /// Writes weights in another format.
   ///
@@ -19,7 +19,7 @@ public enum CheckpointConversion {
   /// - Returns: a line that says what was written.
   /// - Throws: what is wrong with the source; `TrainError` for a model that the format cannot hold; the system's reason
   ///   when it cannot be written.
-  public static func convert(_ path: String, to out: String) throws -> String {
+  package static func convert(_ path: String, to out: String) throws -> String {
     let initial = try InitialWeights(path)
     let (source, info) = (initial.source, try info(initial))
     if out.hasSuffix(".h5") {

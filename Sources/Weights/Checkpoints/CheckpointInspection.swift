@@ -9,12 +9,12 @@ import MMoETensor
 import MMoETrain
 
 /// `mmoe checkpoint info`, `list`, `diff` and `verify`: what checkpoints hold.
-public enum CheckpointInspection {
+package enum CheckpointInspection {
   /// A table of what a checkpoint says of itself.
   ///
   /// - Parameter path: a checkpoint or a run's folder.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is missing, damaged or no checkpoint.
-  public static func info(_ path: String) throws -> (text: String, json: JSONValue) {
+  package static func info(_ path: String) throws -> (text: String, json: JSONValue) {
     let file = try RunFolder.checkpoint(at: path)
     let checkpoint = try LoadedCheckpoint(file)
     let (info, arrays) = (checkpoint.info, checkpoint.modelArrays())
@@ -57,7 +57,7 @@ public enum CheckpointInspection {
   ///
   /// - Parameter path: a checkpoint beside its `metrics.jsonl`, or a run's folder.
   /// - Throws: `ReportError` when the metrics cannot be read; as `info`.
-  public static func metricsCSV(_ path: String) throws -> String {
+  package static func metricsCSV(_ path: String) throws -> String {
     let folder = FilePath.folder(of: try RunFolder.checkpoint(at: path))
     return try MetricsHistory(file: FilePath.join(folder, Recorder.fileName)).csv()
   }
@@ -66,7 +66,7 @@ public enum CheckpointInspection {
   /// with their shapes.
   ///
   /// - Throws: `TrainError` when none matches; as `info`.
-  public static func list(_ path: String, patterns: [String]) throws -> String {
+  package static func list(_ path: String, patterns: [String]) throws -> String {
     let file = try RunFolder.checkpoint(at: path)
     let checkpoint = try LoadedCheckpoint(file)
     let model = try checkpoint.info.config.model.skeleton.makeModel(seed: nil, engine: Engine(threads: 1))
@@ -99,7 +99,7 @@ public enum CheckpointInspection {
   /// the root mean square of the difference over that of the first.
   ///
   /// - Throws: as `info`.
-  public static func diff(_ first: String, _ second: String) throws -> String {
+  package static func diff(_ first: String, _ second: String) throws -> String {
     let files = try [first, second].map(RunFolder.checkpoint)
     let (a, b) = (try LoadedCheckpoint(files[0]), try LoadedCheckpoint(files[1]))
     var text = ""
@@ -150,7 +150,7 @@ public enum CheckpointInspection {
   /// - Parameter line: takes a line a file.
   /// - Throws: `TrainError` after all were looked at when one is damaged or holds numbers that are not finite, or when there
   ///   is none.
-  public static func verify(_ paths: [String], line: (String) -> Void) throws {
+  package static func verify(_ paths: [String], line: (String) -> Void) throws {
     let files = try paths.flatMap { path -> [String] in
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {

@@ -7,7 +7,7 @@ import MMoETensor
 import MMoETrain
 
 /// `mmoe checkpoint average` and `prune`, and the writing of weights that no model in memory holds.
-public enum CheckpointRewriting {
+package enum CheckpointRewriting {
   /// Writes the element-wise mean of several checkpoints' weights, without optimizer state ("model soups", Wortsman et
   /// al., arXiv 2203.05482). Configuration, step and names are the last one's.
   ///
@@ -15,7 +15,7 @@ public enum CheckpointRewriting {
   ///
   /// - Parameter paths: checkpoints or runs' folders, at least two, of the same arrays and names.
   /// - Throws: `TrainError` naming what differs; `HDF5Error` for a file that is missing or damaged, or cannot be written.
-  public static func average(_ paths: [String], to out: String) throws {
+  package static func average(_ paths: [String], to out: String) throws {
     let checkpoints = try paths.map { try LoadedCheckpoint(RunFolder.checkpoint(at: $0)) }
     guard let last = checkpoints.last, checkpoints.count > 1 else {
       throw TrainError("average", found: "\(paths.count) checkpoints", expected: "at least two")
@@ -65,7 +65,7 @@ public enum CheckpointRewriting {
   /// - Returns: the files that were written, with their lengths in bytes.
   /// - Throws: `HDF5Error` or `TrainError` for a file that is missing or damaged, has no experts to share out, or cannot
   ///   be written.
-  public static func reshard(_ path: String, parts: Int, to out: String) throws -> [(file: String, bytes: Int)] {
+  package static func reshard(_ path: String, parts: Int, to out: String) throws -> [(file: String, bytes: Int)] {
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     let config = checkpoint.info.config
     let experts = config.model.moe.variant == "dense" ? 0 : config.model.moe.experts
@@ -94,7 +94,7 @@ public enum CheckpointRewriting {
   /// - Returns: how many weights had an adapter, those of a bank counted as one.
   /// - Throws: `TrainError` for a checkpoint without adapters; `HDF5Error` for a file that is missing or damaged, or
   ///   cannot be written.
-  public static func mergeAdapters(_ path: String, to out: String) throws -> Int {
+  package static func mergeAdapters(_ path: String, to out: String) throws -> Int {
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     var info = checkpoint.info
     guard info.config.model.lora.rank > 0 else {
@@ -115,7 +115,7 @@ public enum CheckpointRewriting {
   ///   - every: so do those whose step it divides; 0 = none. `best.h5` always stays.
   /// - Returns: the files that were removed.
   /// - Throws: `TrainError` for a folder that is none of a run's, or in which a process trains.
-  public static func prune(_ folder: String, keep: Int, every: Int) throws -> [String] {
+  package static func prune(_ folder: String, keep: Int, every: Int) throws -> [String] {
     guard !RunFolder.steps(in: folder).isEmpty else {
       throw TrainError(folder, found: "no checkpoint step-*.h5 in it", expected: "a run's folder")
     }

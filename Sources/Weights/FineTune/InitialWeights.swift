@@ -140,7 +140,7 @@ package struct InitialWeights {
   private static func firstLoss(_ job: any TrainingTask, _ config: RunConfig, engine: Engine) throws -> Double {
     try job.startTraining(atMicroBatch: 0)
     let batch = try job.nextMicroBatch(kept: false)
-    let metrics = try ForwardPass.evaluating(engine) { batch.forward($0, batch.targets) }
+    let metrics = try ForwardPass.evaluating(engine) { try batch.forward($0, batch.targets) }
     return metrics.first { $0.name == MetricName.trainLoss }?.value ?? .nan
   }
 }

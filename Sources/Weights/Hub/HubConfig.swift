@@ -3,73 +3,73 @@ import MMoEData
 
 /// A model's shape as `config.json` of Hugging Face's layout gives it; what a file leaves out has the default of its
 /// model type.
-public struct HubConfig: Sendable, Equatable {
-  public enum Kind: String, CaseIterable, Sendable {
+package struct HubConfig: Sendable, Equatable {
+  package enum Kind: String, CaseIterable, Sendable {
     case gpt2, llama, mixtral, vit, clip
   }
 
   /// What language models have.
-  public struct Text: Sendable, Equatable {
-    public let vocabulary: Int
+  package struct Text: Sendable, Equatable {
+    package let vocabulary: Int
     /// The longest sequence.
-    public let context: Int
+    package let context: Int
     /// Base of the rotary frequencies; nil where positions are learned.
-    public let rotaryBase: Double?
+    package let rotaryBase: Double?
     /// The head's weight is the token embedding.
-    public let tiedHead: Bool
+    package let tiedHead: Bool
   }
 
   /// What image models have.
-  public struct Vision: Sendable, Equatable {
+  package struct Vision: Sendable, Equatable {
     /// Side of the square input in pixels.
-    public let image: Int
-    public let patch: Int
-    public let channels: Int
+    package let image: Int
+    package let patch: Int
+    package let channels: Int
     /// In the order of the classes.
-    public let labels: [String]
+    package let labels: [String]
   }
 
   /// The text tower beside an image tower, whose sizes the other fields give.
-  public struct TextTower: Sendable, Equatable {
-    public let layers: Int
-    public let width: Int
-    public let heads: Int
-    public let hidden: Int
+  package struct TextTower: Sendable, Equatable {
+    package let layers: Int
+    package let width: Int
+    package let heads: Int
+    package let hidden: Int
     /// Width in which images and texts are compared.
-    public let projection: Int
+    package let projection: Int
   }
 
   /// A mixture of experts in every block.
-  public struct Experts: Sendable, Equatable {
-    public let count: Int
-    public let perToken: Int
+  package struct Experts: Sendable, Equatable {
+    package let count: Int
+    package let perToken: Int
   }
 
-  public let kind: Kind
-  public let layers: Int
-  public let width: Int
-  public let heads: Int
+  package let kind: Kind
+  package let layers: Int
+  package let width: Int
+  package let heads: Int
   /// Heads of K and V.
-  public let keyValueHeads: Int
-  public let headWidth: Int
+  package let keyValueHeads: Int
+  package let headWidth: Int
   /// Hidden width of a block's MLP, or of an expert.
-  public let hidden: Int
+  package let hidden: Int
   /// As named in the file: `gelu` (exact), `gelu_new` (tanh), `silu`.
-  public let activation: String
-  public let normEpsilon: Double
+  package let activation: String
+  package let normEpsilon: Double
   /// Whether Q, K and V have biases.
-  public let attentionBias: Bool
+  package let attentionBias: Bool
   /// Whether the MLP has biases.
-  public let mlpBias: Bool
-  public let text: Text?
-  public let vision: Vision?
-  public let experts: Experts?
-  public let textTower: TextTower?
+  package let mlpBias: Bool
+  package let text: Text?
+  package let vision: Vision?
+  package let experts: Experts?
+  package let textTower: TextTower?
 
   /// Reads `config.json`, or the one in a folder.
   ///
   /// - Throws: `DataError` naming the file, the field, what was found and what was expected.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = exists && isFolder.boolValue ? path + "/config.json" : path

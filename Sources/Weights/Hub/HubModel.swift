@@ -11,17 +11,17 @@ import MMoETrain
 /// A model in Hugging Face's layout: a folder with `config.json` and `model.safetensors`.
 ///
 /// GPT-2, Llama, Mixtral, ViT and CLIP have our blocks under other names; `HubNames` joins the two.
-public struct HubModel {
-  public let folder: String
+package struct HubModel {
+  package let folder: String
   /// The same model in our terms.
-  public let model: ModelConfig
+  package let model: ModelConfig
   /// Names of an image model's classes, in the order of its head.
-  public let classes: [String]?
+  package let classes: [String]?
   private let family: HubConfig.Kind
   private let weights: SafetensorsCheckpoint
 
   /// - Throws: `DataError` or `TrainError` for a folder that is incomplete, damaged, or of a model that is not known.
-  public init(_ folder: String) throws {
+  package init(_ folder: String) throws {
     self.folder = folder
     let config = try HubConfig(folder)
     family = config.kind
@@ -37,7 +37,7 @@ public struct HubModel {
   /// The tokenizer beside the weights, where there is one.
   ///
   /// - Throws: `DataError` for a tokenizer that is broken or of another kind than byte-level BPE.
-  public func tokenizer() throws -> (any Tokenizer)? {
+  package func tokenizer() throws -> (any Tokenizer)? {
     // CLIP's lower-cases and ends words, which ours do not.
     guard family != .clip else { return nil }
     let names = ["tokenizer.json", "vocab.json", "encoder.json"]
@@ -48,7 +48,7 @@ public struct HubModel {
   /// Fills a model of the configuration `model`.
   ///
   /// - Throws: `DataError` or `TrainError` for a tensor that is missing, misshapen or of no parameter.
-  public func fill(_ parameters: [Parameter]) throws {
+  package func fill(_ parameters: [Parameter]) throws {
     try requireTensors(of: parameters)
     for parameter in parameters {
       try read(

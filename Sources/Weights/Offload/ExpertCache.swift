@@ -10,7 +10,7 @@ import MMoETrain
 private let noHugePages: Int32 = 15
 
 /// When experts are read (arXiv 2404.05019, appendix A.3).
-public enum OffloadMode: String, CaseIterable, Sendable {
+package enum OffloadMode: String, CaseIterable, Sendable {
   /// All experts are in memory.
   case none
   /// At the moment they are needed.

@@ -2,7 +2,7 @@ import MMoEReport
 import MMoETensor
 
 /// What offloading did during a run.
-public struct OffloadReport: Sendable {
+package struct OffloadReport: Sendable {
   package let mode: OffloadMode
   /// Experts that may be in memory, and all there are.
   package let capacity: Int
