@@ -4,11 +4,11 @@ import MMoEFiles
 public struct TrainError: FaultError {
   public let fault: Fault
   /// Whether training itself failed, since loss or gradients were no longer finite.
-  public let isDivergence: Bool
+  package let isDivergence: Bool
 
   public init(_ fault: Fault) { self.init(fault, isDivergence: false) }
 
-  public init(_ fault: Fault, isDivergence: Bool) {
+  package init(_ fault: Fault, isDivergence: Bool) {
     (self.fault, self.isDivergence) = (fault, isDivergence)
   }
 }

@@ -41,7 +41,7 @@ import Testing
     (config.renormalize, config.renormalizeSingle) = (c.renormalize, c.renormalizeSingle)
     config.balance = "none"
     let store = ParameterStore(engine: engine, seed: 3, initStd: 0.4)
-    let router = Gate(store, "gate", width: width, config: config, k: c.k)
+    let router = try! Gate(store, "gate", width: width, config: config, k: c.k)
     let experts = Experts(store, "experts", expertSizes(c.experts, width: width, hidden: hidden))
     let x = randomTensor([c.tokens, width], seed: 1)
     if c.magnet != 0 {

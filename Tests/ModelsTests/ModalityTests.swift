@@ -227,4 +227,24 @@ import Testing
       "\($0)".contains("the audio tower of fusion.kind=late: moe.experts is 0")
     }
   }
+
+  private struct Lost: SampleEncoder {
+    let parameters: [Parameter] = []
+    func callAsFunction(_ samples: Tensor, _ tape: Tape) throws -> Tensor {
+      try tape.checked.add(samples, Tensor(shape: [1], values: [1]))
+    }
+  }
+
+  /// What an encoder outside of the package does wrong is said by whoever began the pass.
+  @Test func encodersThatFail() throws {
+    let samples = try Tensor(shape: [2, 1], values: [1, 2])
+    let tape = Tape(engine, recording: false)
+    let rows = Lost().encode(samples, rows: 3, width: 4, tape)
+    #expect(rows.shape == [6, 4] && rows.values.allSatisfy(\.isNaN))
+    #expect("\(tape.failure.map { "\($0)" } ?? "")".contains("the second term of a sum"))
+    let other = Tape(engine, recording: false)
+    _ = AudioModality().makeEncoder(ParameterStore(engine: engine, seed: 1), ModalityTests.config(.early)).encode(
+      ModalityTests.samples["audio"]!, rows: 5, width: 24, other)
+    #expect("\(other.failure.map { "\($0)" } ?? "")".contains("what an encoder made of samples is of shape"))
+  }
 }

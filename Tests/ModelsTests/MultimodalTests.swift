@@ -237,7 +237,7 @@ import Testing
     var config = MoEConfig()
     (config.experts, config.groups, config.balance) = (7, "vision:2,language:2,audio:2,shared:1", "entropy")
     let store = ParameterStore(engine: engine, seed: 1, initStd: 0.5)
-    let router = Gate(store, "gate", width: 8, config: config, k: 2)
+    let router = try Gate(store, "gate", width: 8, config: config, k: 2)
     let pass = ForwardPass(Tape(engine, recording: false), training: true)
     let modalities = TokenModalities(names: ["vision", "language", "audio"], of: [0, 1, 2, 2, 1, 0, 2, 2])
     _ = router(

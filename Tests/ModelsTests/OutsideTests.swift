@@ -142,6 +142,12 @@ import Testing
     }
     expectError("the shape of other is [3, 0]") { _ = try store.parameter("other", .norms, [3, 0], .constant(1)) }
     #expect(store.parameters.count == 1)
+    _ = try store.buffer("blocks.0.bias", count: 2)
+    for path in ["blocks.0.bias", "blocks.0.scale", "blocks"] {
+      expectError("the path '\(path)' is taken") { _ = try store.buffer(path, count: 2) }
+    }
+    expectError("the shape of none is [0]") { _ = try store.buffer("none", count: 0) }
+    #expect(store.buffers.count == 1)
   }
 
   /// An adjoint outside of the package that returns another shape.
@@ -172,6 +178,15 @@ import Testing
     expectError("the targets of 2 tokens is 1 numbers") {
       _ = try gpt.loss(of: [1, 2], targets: [1], sequence: 2, pass: pass())
     }
+    expectError("the divisor of a loss is nan") {
+      _ = try gpt.loss(of: [1, 2], targets: [1, 2], over: .nan, sequence: 2, pass: pass())
+    }
+    // The sum over a tenth of its targets is ten times the mean.
+    let (mean, part) = try (
+      gpt.loss(of: [1, 2], targets: [1, 2], sequence: 2, pass: pass()),
+      gpt.loss(of: [1, 2], targets: [1, 2], over: 0.2, sequence: 2, pass: pass())
+    )
+    #expect(abs(part - 10 * mean) < 1e-5)
     config.kind = .vit
     (config.vision.image, config.vision.classes) = (8, 3)
     let vit = try VisionTransformer(config, seed: 1, engine: engine)
@@ -229,5 +244,120 @@ import Testing
       change(&other)
       expectError(words) { _ = try MoELayer(store, "other", width: 8, hidden: 16, moe: other) }
     }
+  }
+
+  @Test func severalModalities() throws {
+    typealias Sequence = PackedSequences.Sequence
+    var config = ModelConfig()
+    config.kind = .multimodal
+    (config.layers, config.width, config.heads) = (2, 16, 2)
+    (config.vision.image, config.vision.patch, config.vision.classes) = (8, 4, 3)
+    (config.text.vocabulary, config.text.context) = (10, 4)
+    let model = try MultimodalTransformer(config, seed: 1, engine: engine)
+    func images(_ shape: [Int]) throws -> Tensor {
+      try Tensor(shape: shape, values: Array(repeating: 0.5, count: shape.reduce(1, *)))
+    }
+    func pass() -> ForwardPass { ForwardPass(Tape(engine, recording: false), training: false) }
+    for segments in [[], [.text([])], [.text([1]), .text([])]] as [[PackedSequences.Segment]] {
+      expectError("a sequence is") { _ = try Sequence(of: segments) }
+    }
+    let two = try [images([2, 3, 8, 8])]
+    func packed(_ names: [String], _ sequences: [[PackedSequences.Segment]]) throws -> PackedSequences {
+      try PackedSequences(
+        samples: Dictionary(uniqueKeysWithValues: names.map { ($0, two[0]) }),
+        sequences: sequences.map { try Sequence(of: $0) })
+    }
+    expectError("the number of sequences is 0") { _ = try packed([], []) }
+    for numbers in [[0], [0, 0], [0, 2], [-1, 0], [0, 1, 1]] {
+      expectError("the samples of vision in sequences is \(numbers)") {
+        _ = try packed(["vision"], [numbers.map { .sample("vision", $0) }])
+      }
+    }
+    expectError("the samples of sound in sequences is [0]") { _ = try packed([], [[.sample("sound", 0)]]) }
+    expectError("the samples of vision in sequences is none") { _ = try packed(["vision"], [[.text([1])]]) }
+    let both: [[PackedSequences.Segment]] = [[.sample("vision", 1), .text([1, 2])], [.sample("vision", 0)]]
+    let states = try model.states(of: packed(["vision"], both), pass: pass())
+    #expect(try model.embeddings(of: "vision", in: states, pass: pass()).shape == [2, config.fusion.embedding])
+    #expect(try model.embeddings(of: "language", in: states, pass: pass()).shape == [1, config.fusion.embedding])
+    #expect(try model.classLogits(of: "vision", in: states, pass: pass())?.shape == [2, 3])
+    #expect(try model.nextTokenLoss(of: states, targets: [[2, -1], []], pass: pass()) > 0)
+    expectError("a modality of samples is sound, expected vision") {
+      _ = try model.states(of: packed(["sound"], [[.sample("sound", 0), .sample("sound", 1)]]), pass: pass())
+    }
+    expectError("samples of vision is of shape [1, 3, 4, 16]") {
+      _ = try model.states(
+        of: PackedSequences(
+          samples: ["vision": images([1, 3, 4, 16])], sequences: [Sequence(of: [.sample("vision", 0)])]), pass: pass())
+    }
+    expectError("the texts of a sequence is 5 tokens") {
+      _ = try model.states(of: packed([], [[.text([1, 2, 3]), .text([4, 5])]]), pass: pass())
+    }
+    expectError("a token is 10, expected 0 to 9") {
+      _ = try model.states(of: packed([], [[.text([10])]]), pass: pass())
+    }
+    for targets in [[[2]], [[2, 3], [1]], [[2, 10], []]] as [[[Int32]]] {
+      expectError("the targets of sequences") {
+        _ = try model.nextTokenLoss(of: states, targets: targets, pass: pass())
+      }
+    }
+    let texts = try model.states(of: packed([], [[.text([1]), .text([2])]]), pass: pass())
+    expectError("the texts of sequences is [2]") { _ = try model.embeddings(of: "language", in: texts, pass: pass()) }
+    expectError("a modality of the pass is vision") { _ = try model.embeddings(of: "vision", in: texts, pass: pass()) }
+    expectError("a modality of the pass is sound") { _ = try model.classLogits(of: "sound", in: states, pass: pass()) }
+    expectError("what is compared is of shapes [2, 3, 8, 8]") {
+      _ = try model.contrastiveLoss(between: two[0], two[0], pass: pass())
+    }
+  }
+
+  /// Rows that a dispatcher outside of the package loses.
+  private struct Narrow: Dispatcher {
+    var local: Range<Int>?
+    var brings = true
+
+    final class Flight: RouteFlight {
+      let plan: DispatchPlan
+      let (rows, brings): (Tensor, Bool)
+      init(_ plan: DispatchPlan, _ rows: Tensor, _ brings: Bool) {
+        (self.plan, self.rows, self.brings) = (plan, rows, brings)
+      }
+      func endDispatch(_ partIndex: Int, _ tape: Tape) -> ExpertRows {
+        ExpertRows(rows: rows, offsets: brings ? plan.offsets[0] : [0, 1])
+      }
+      func beginCombine(_ outputs: ExpertRows, _ partIndex: Int, _ tape: Tape) {}
+      func endCombine(_ tape: Tape) -> Tensor { try! Tensor(shape: [2, 3], values: Array(repeating: 0, count: 6)) }
+    }
+
+    func localExperts(of count: Int) -> Range<Int> { local ?? 0..<count }
+    func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight {
+      Flight(plan, tape.permuteRows(x, plan), brings)
+    }
+  }
+
+  /// Ranks that cut routes into parts.
+  private final class Parts: PassCoordinator {
+    let shard = (index: 0, count: 1)
+    func schedule(block: Int, route: Int) -> RouteSchedule { RouteSchedule(parts: 2, slot: 0, awaitsAtOnce: true) }
+    func startSum(_ values: [Double]) {}
+    func finishSums() -> [[Double]] { [] }
+    func leftBlock(_ index: Int) {}
+  }
+
+  @Test func dispatchers() throws {
+    var config = ModelConfig()
+    config.kind = .gpt
+    (config.layers, config.width, config.heads) = (2, 8, 2)
+    (config.text.vocabulary, config.text.context, config.moe.experts) = (10, 4, 4)
+    func logits(_ dispatcher: any Dispatcher, _ coordinator: (any PassCoordinator)? = nil) throws {
+      let gpt = try GPT(config, seed: 1, engine: engine, dispatcher: dispatcher)
+      let pass = ForwardPass(Tape(engine, recording: false), training: false, coordinator: coordinator)
+      _ = try gpt.logits(of: [1, 2, 3, 4], sequence: 4, pass: pass)
+    }
+    try logits(LocalDispatcher())
+    expectError("one that brought back rows of shape [2, 3]") { try logits(Narrow()) }
+    expectError("one that gave experts rows of shape [8, 8]") { try logits(Narrow(brings: false)) }
+    for local in [0..<0, 2..<5] {
+      expectError("the dispatcher's share of 4 experts") { try logits(Narrow(local: local)) }
+    }
+    expectError("the dispatcher of a model on ranks is that of one process") { try logits(LocalDispatcher(), Parts()) }
   }
 }

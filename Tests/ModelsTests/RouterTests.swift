@@ -260,7 +260,7 @@ import Testing
     config.experts = experts
     change(&config)
     let store = ParameterStore(engine: engine, seed: 1, initStd: 0.02)
-    let gate = Gate(store, "gate", width: config.choices, config: config, k: k)
+    let gate = try! Gate(store, "gate", width: config.choices, config: config, k: k)
     for i in 0..<gate.weight.count { gate.weight.value.pointer[i] = i % (config.choices + 1) == 0 ? 1 : 0 }
     return gate
   }

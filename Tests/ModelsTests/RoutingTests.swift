@@ -136,7 +136,7 @@ import Testing
     config.experts = experts
     change(&config)
     let store = ParameterStore(engine: engine, seed: 5, initStd: 0.5)
-    return Gate(store, "gate", width: 8, config: config, k: k)
+    return try! Gate(store, "gate", width: 8, config: config, k: k)
   }
 
   /// Each auxiliary loss's gradient, by finite differences, through the whole router.
@@ -168,7 +168,7 @@ import Testing
     config.experts = 2
     config.balanceWeight = 1
     let store = ParameterStore(engine: engine, seed: 5, initStd: 0.5)
-    let router = Gate(store, "gate", width: 2, config: config, k: 1)
+    let router = try! Gate(store, "gate", width: 2, config: config, k: 1)
     router.weight.value.pointer.update(from: [1.0986123, 0, 0, 0], count: 4)
     let pass = ForwardPass(Tape(engine, recording: false), training: true)
     _ = router(Tensor([1, 0, 0, 1], shape: [2, 2]), exclude: nil, block: 0, route: 0, pass)

@@ -87,7 +87,7 @@ import Testing
     var moe = MoEConfig()
     (moe.experts, moe.identityExperts) = (2, 2)
     let store = ParameterStore(engine: engine, seed: 1, initStd: 0.02)
-    let router = Gate(store, "gate", width: 4, config: moe, k: 2)
+    let router = try Gate(store, "gate", width: 4, config: moe, k: 2)
     // Tokens 0 and 1 prefer the identities, token 2 the experts, token 3 one of each.
     let scores: [[Float]] = [[0, 0, 3, 2], [0, 0, 2, 4], [5, 4, 0, 0], [3, 0, 2, 0]]
     for c in 0..<4 { for d in 0..<4 { router.weight.value.pointer[c * 4 + d] = c == d ? 1 : 0 } }

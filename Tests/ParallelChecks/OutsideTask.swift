@@ -23,7 +23,6 @@ extension TaskKind {
 struct Numbers: TaskData {
   let path = "numbers"
   let vocabulary = ["numbers": ["modulo 16"]]
-  let notes: [String] = []
 
   func parts(training: Bool) -> [DatasetSplit: DataPart] {
     [.train: DataPart(digest: "16", counts: [:]), .val: DataPart(digest: "16", counts: [:])]
@@ -44,7 +43,7 @@ final class Counting: TrainingTask {
   let vocabulary = Numbers().vocabulary
   let (stepsPerEpoch, unitsPerStep): (Int, Int)
   let flopsPerStep: Double
-  let (waitSeconds, notes, targetsVary) = (0.0, [String](), false)
+  let targetsVary = false
   private let (gpt, batch, length): (GPT, Int, Int)
   private let (engine, team): (Engine, RankTeam?)
   private var index = 0

@@ -231,7 +231,7 @@ import TinyRuns
         let batch = try job.nextMicroBatch(kept: false)
         let tape = Tape(engine, recording: true)
         let pass = ForwardPass(tape, training: true, seed: UInt64(config.seed), step: step)
-        found.append("\(batch.forward(pass, batch.targets)) \(tape.objective)")
+        found.append("\(try batch.forward(pass, batch.targets)) \(tape.objective)")
         tape.backward()
         for parameter in job.model.parameters {
           found.append("\(parameter.hasGradient ? engine.dot(parameter.gradient, parameter.gradient) : 0)")

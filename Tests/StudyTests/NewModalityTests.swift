@@ -22,8 +22,8 @@ import TinyRuns
     var sample: String { "touch" }
     func shape(_ config: ModelConfig) -> [Int] { [1, 1, 8] }
     func rows(_ config: ModelConfig) -> Int { 2 }
-    func makeEncoder(_ store: ParameterStore, _ config: ModelConfig) -> any SampleEncoder {
-      AudioModality().makeEncoder(store, Touch.sized(config))
+    func makeEncoder(_ store: ParameterStore, _ config: ModelConfig) throws -> any SampleEncoder {
+      try AudioModality().makeEncoder(store, Touch.sized(config))
     }
     func operations(_ config: ModelConfig) -> [ModelOperation] { AudioModality().operations(Touch.sized(config)) }
 
@@ -155,7 +155,7 @@ import TinyRuns
       for _ in 0..<9 {
         let batch = try task.nextMicroBatch(kept: true)
         let tape = Tape(try Engine(threads: 1), recording: true)
-        _ = batch.forward(ForwardPass(tape, training: true), batch.targets)
+        _ = try batch.forward(ForwardPass(tape, training: true), batch.targets)
         tape.backward()
         #expect(tape.objective.isFinite)
         #expect(Set(task.model.parameters.filter { !$0.hasGradient }.map(\.path)) == unreached)

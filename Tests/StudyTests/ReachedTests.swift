@@ -30,21 +30,24 @@ import TinyRuns
     ]
 
   /// Parameters of a pass that are to be trained and have no gradient, all of them where nothing is frozen.
-  private func missed(_ config: RunConfig, _ model: any TrainableModel, _ forward: (ForwardPass) -> Void) -> Set<String>
-  {
+  private func missed(
+    _ config: RunConfig, _ model: any TrainableModel, _ forward: (ForwardPass) throws -> Void
+  ) rethrows -> Set<String> {
     let tape = Tape(engine, recording: true)
-    forward(ForwardPass(tape, training: true))
+    try forward(ForwardPass(tape, training: true))
     tape.backward()
     defer { for parameter in model.parameters { parameter.clearGradient() } }
     return Set(model.parameters.filter { !$0.isFrozen && !$0.hasGradient }.map(\.path))
   }
 
-  private func expectWhole(_ config: RunConfig, _ model: any TrainableModel, _ forward: (ForwardPass) -> Void) throws {
+  private func expectWhole(
+    _ config: RunConfig, _ model: any TrainableModel, _ forward: (ForwardPass) throws -> Void
+  ) throws {
     let unreached = model.unreached(by: config.trainedTasks).flatMap(\.parameters)
-    #expect(missed(config, model, forward) == Set(unreached.map(\.path)))
+    #expect(try missed(config, model, forward) == Set(unreached.map(\.path)))
     let plan = try UpdatePlan(config, model)
     for (parameter, parts) in zip(model.parameters, plan.parts) { parameter.isFrozen = parts.isEmpty }
-    #expect(missed(config, model, forward) == [])
+    #expect(try missed(config, model, forward) == [])
   }
 
   @Test(arguments: forms) func imagesReachAll(form: [String]) throws {
@@ -81,7 +84,7 @@ import TinyRuns
       let (task, config) = try PairLearningTests.task(form + weights, engine: engine)
       try task.startTraining(atMicroBatch: 0)
       let batch = try task.nextMicroBatch(kept: true)
-      try expectWhole(config, task.model) { _ = batch.forward($0, batch.targets) }
+      try expectWhole(config, task.model) { _ = try batch.forward($0, batch.targets) }
     }
   }
 

@@ -24,7 +24,7 @@ import Testing
     var settings = OptimizerConfig()
     settings.clip = 0
     let optimizer = Updater(
-      [scale], config: settings, engine: engine, slices: owns.map { [$0 ? 0..<1 : 0..<0] })
+      [scale], config: settings, engine: engine, plan: nil, slices: owns.map { [$0 ? 0..<1 : 0..<0] })
     let (a, b) = (randomTensor([6, 9], seed: 1), randomTensor([6, 9], seed: pairs ? 1 : 2))
     if pairs {
       // Nearly parallel rows: even a factor of 100 does not tell them apart for sure.

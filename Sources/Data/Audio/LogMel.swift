@@ -9,14 +9,14 @@ import Synchronization
 /// are evenly spread on the mel scale mel(f) = 2595 · log₁₀(1 + f/700) from 0 to 8,000 Hz; the triangle is linear in mel. With
 /// the largest sum S of the recording the value is 1 + log₁₀(max(sum / S, 10⁻⁶)) / 3, from −1 (60 dB below the loudest) to 1:
 /// how loud it was recorded does not matter. There are ⌈(samples − 400) / 160⌉ + 1 frames, at least 1.
-public struct LogMel: Sendable, Equatable {
+package struct LogMel: Sendable, Equatable {
   /// Samples per second of what is analyzed.
-  public static let rate = 16_000
+  package static let rate = 16_000
   /// Samples of a frame, and from one frame to the next.
-  public static let window = 400
-  public static let hop = 160
+  package static let window = 400
+  package static let hop = 160
   /// The value of silence.
-  public static let silence: Float = -1
+  package static let silence: Float = -1
   static let transform = 512
 
   /// Frames of a recording.
@@ -25,10 +25,10 @@ public struct LogMel: Sendable, Equatable {
   static func frames(of samples: Int) -> Int { max(0, samples - window + hop - 1) / hop + 1 }
 
   /// Bands from low to high.
-  public let bands: Int
-  public let frames: Int
+  package let bands: Int
+  package let frames: Int
   /// `[bands, frames]`
-  public let values: [Float]
+  package let values: [Float]
 
   /// - Parameter bands: at least 1. Of more than 90 the lowest ones are narrower than the transform can tell, and silent.
   package init(_ recording: Recording, bands: Int) {

@@ -3,20 +3,20 @@ import Foundation
 import MMoEFiles
 
 /// A decoded recording: one channel of samples.
-public struct Recording: Sendable, Equatable {
+package struct Recording: Sendable, Equatable {
   /// What a decoder refuses.
-  public struct Limits: Sendable, Equatable {
+  package struct Limits: Sendable, Equatable {
     /// Samples per second.
-    public var rates = 4000...192_000
-    public var channels = 1...2
-    public var seconds = 300.0
-    public init() {}
+    package var rates = 4000...192_000
+    package var channels = 1...2
+    package var seconds = 300.0
+    package init() {}
   }
 
   /// Samples per second.
-  public let rate: Int
+  package let rate: Int
   /// −1…1 in files of whole numbers.
-  public let samples: [Float]
+  package let samples: [Float]
 
   /// - Parameter rate: samples per second.
   package init(rate: Int, samples: [Float]) {
@@ -24,7 +24,7 @@ public struct Recording: Sendable, Equatable {
     (self.rate, self.samples) = (rate, samples)
   }
 
-  public var seconds: Double { Double(samples.count) / Double(rate) }
+  package var seconds: Double { Double(samples.count) / Double(rate) }
 
   /// Whether a file is a recording of a format that is read, by its name.
   static func reads(_ file: String) -> Bool { ImageFormat.suffix(of: file) == "wav" }
@@ -32,7 +32,7 @@ public struct Recording: Sendable, Equatable {
   /// Reads and decodes a WAV file.
   ///
   /// - Throws: `DataError` naming the file, as `init(decoding:name:limits:)`.
-  public init(contentsOf path: String, limits: Limits = Limits()) throws {
+  package init(contentsOf path: String, limits: Limits = Limits()) throws {
     try self.init(decoding: readFile(path, limit: 1 << 30), name: path, limits: limits)
   }
 
@@ -42,7 +42,7 @@ public struct Recording: Sendable, Equatable {
   /// - Parameter name: what messages call the file.
   /// - Throws: `DataError` naming the file: no WAV, damaged, cut, without samples, silent, with samples that are no numbers, or
   ///   over `limits`.
-  public init(decoding bytes: [UInt8], name: String, limits: Limits = Limits()) throws {
+  package init(decoding bytes: [UInt8], name: String, limits: Limits = Limits()) throws {
     let chunk = try Recording.soundChunk(bytes, name)
     var header = mmoe_sound_header()
     try Recording.withMessage(name) { mmoe_sound_inspect(bytes, bytes.count, &header, $0) == 0 }

@@ -2,31 +2,31 @@ import Foundation
 
 /// How far pairs are understood without a model: texts as bags of words, pictures as color histograms, joined by a ridge
 /// regression; and the caption that says one word whatever is shown.
-public struct PairBaselines: Sendable, Codable {
-  public struct Gallery: Sendable, Codable, Equatable {
-    public let name: String
-    public let images: Int
-    public let texts: Int
+package struct PairBaselines: Sendable, Codable {
+  package struct Gallery: Sendable, Codable, Equatable {
+    package let name: String
+    package let images: Int
+    package let texts: Int
     /// Recall at 1, 5 and 10.
-    public let imageToText: [Double]
-    public let textToImage: [Double]
+    package let imageToText: [Double]
+    package let textToImage: [Double]
     /// The word of the training captions that scores best when it is always said, and its scores: more than the most
     /// frequent words get.
-    public let word: String
-    public let wordF1: Double
-    public let wordBLEU4: Double
-    public let wordCIDEr: Double
+    package let word: String
+    package let wordF1: Double
+    package let wordBLEU4: Double
+    package let wordCIDEr: Double
   }
 
-  public let path: String
-  public let galleries: [Gallery]
+  package let path: String
+  package let galleries: [Gallery]
 
   /// Levels of red, green and blue: 64 colors.
   private static let levels = 4
-  public static let cutoffs = [1, 5, 10]
+  package static let cutoffs = [1, 5, 10]
 
   /// - Throws: `DataError` for what is wrong with the folder.
-  public init(path: String) throws {
+  package init(path: String) throws {
     let folder = try PairFolder(path: path)
     let (train, val) = (folder[.train], folder[.val])
     let trainPairs = train.items.enumerated().flatMap { index, item in item.captions.map { (index, $0) } }
@@ -61,7 +61,7 @@ public struct PairBaselines: Sendable, Codable {
   }
 
   /// Lines for a terminal.
-  public var text: String {
+  package var text: String {
     func shares(_ values: [Double]) -> String {
       values.map { "\((1000 * $0).rounded() / 10) %" }.joined(separator: " / ")
     }
@@ -79,7 +79,7 @@ public struct PairBaselines: Sendable, Codable {
 
 extension PairSet {
   /// The items of each gallery, in the order of first appearance.
-  public var galleries: [(name: String, members: [Int])] {
+  package var galleries: [(name: String, members: [Int])] {
     var order: [String] = []
     var members: [String: [Int]] = [:]
     for (index, item) in items.enumerated() {

@@ -4,19 +4,19 @@ import MMoETensor
 
 /// How far a data set gets without looking at shapes: validation accuracies of two models on raw pixels.
 /// What `mmoe data baseline` shows.
-public struct PixelBaselines: Sendable, Codable, Equatable {
+package struct PixelBaselines: Sendable, Codable, Equatable {
   /// Width and height that the images were resized to.
-  public var imageSize: Int
-  public var trainImages: Int
-  public var valImages: Int
+  package var imageSize: Int
+  package var trainImages: Int
+  package var valImages: Int
   /// Accuracy of multinomial logistic regression on standardized pixels, 0…1.
-  public var linear: Double
+  package var linear: Double
   /// Accuracy of the same on the training images.
-  public var linearTrain: Double
+  package var linearTrain: Double
   /// Accuracy of the five nearest neighbors by Euclidean distance, 0…1.
-  public var nearestNeighbors: Double
+  package var nearestNeighbors: Double
   /// 1 / number of classes.
-  public var chance: Double
+  package var chance: Double
 
   /// Decodes a folder and measures both.
   ///
@@ -25,7 +25,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
   ///   - epochs: passes of the linear model over the training images.
   ///   - seed: decides the order of the training images.
   /// - Throws: `DataError` for a bad folder or a bad file.
-  public init(path: String, imageSize: Int = 32, epochs: Int = 30, seed: UInt64 = 0) throws {
+  package init(path: String, imageSize: Int = 32, epochs: Int = 30, seed: UInt64 = 0) throws {
     guard 1...128 ~= imageSize else {
       throw DataError("baseline", found: "image size \(imageSize)", expected: "1 to 128")
     }
@@ -51,7 +51,7 @@ public struct PixelBaselines: Sendable, Codable, Equatable {
   }
 
   /// Two lines for a terminal.
-  public var text: String {
+  package var text: String {
     func percent(_ share: Double) -> String { String(format: "%.1f %%", 100 * share) }
     return """
       \(trainImages) train and \(valImages) val images at \(imageSize) x \(imageSize), chance \(percent(chance))

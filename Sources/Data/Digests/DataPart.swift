@@ -14,7 +14,7 @@ public struct DataPart: Sendable, Equatable, Codable {
   public init(digest: String, counts: [String: Int]) { (self.digest, self.counts) = (digest, counts) }
 
   /// `12,000 images, 10 classes, digest 0123abcd`.
-  public var summary: String {
+  package var summary: String {
     let numbers = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
     func unit(_ name: String) -> String { String(name.dropLast(name.hasSuffix("classes") ? 2 : 1)) }
     let words = numbers.map { "\($0.value) \($0.value == 1 ? unit($0.key) : $0.key), " }
@@ -24,7 +24,7 @@ public struct DataPart: Sendable, Equatable, Codable {
   /// The part together with others that are mixed into it.
   ///
   /// - Parameter others: by a name that says what they are for.
-  public func mixed(with others: [(name: String, part: DataPart)]) -> DataPart {
+  package func mixed(with others: [(name: String, part: DataPart)]) -> DataPart {
     guard !others.isEmpty else { return self }
     let hasher = ContentHasher()
     hasher.add(digest)

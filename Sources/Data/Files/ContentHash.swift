@@ -3,21 +3,21 @@ import Foundation
 import MMoEFiles
 
 /// 128 bits that stand for a content: equal contents have equal hashes, on every machine.
-public struct ContentHash: Hashable, Sendable {
-  public let low: UInt64
-  public let high: UInt64
+package struct ContentHash: Hashable, Sendable {
+  package let low: UInt64
+  package let high: UInt64
 
   init(low: UInt64, high: UInt64) { (self.low, self.high) = (low, high) }
 
   init(_ hash: mmoe_hash) { (low, high) = (hash.low, hash.high) }
 
   /// The hash of bytes in memory.
-  public init(_ bytes: UnsafeRawBufferPointer) {
+  package init(_ bytes: UnsafeRawBufferPointer) {
     self.init(mmoe_hash_bytes(bytes.baseAddress, bytes.count))
   }
 
   /// The hash of bytes in memory.
-  public init(_ bytes: [UInt8]) {
+  package init(_ bytes: [UInt8]) {
     self = bytes.withUnsafeBytes { ContentHash($0) }
   }
 
@@ -45,10 +45,10 @@ public struct ContentHash: Hashable, Sendable {
   }
 
   /// All 32 hexadecimal digits.
-  public var name: String { ContentHash.digits(high) + ContentHash.digits(low) }
+  package var name: String { ContentHash.digits(high) + ContentHash.digits(low) }
 
   /// 16 hexadecimal digits: enough to tell a few thousand things apart.
-  public var shortName: String { ContentHash.digits(low) }
+  package var shortName: String { ContentHash.digits(low) }
 
   private static func digits(_ value: UInt64) -> String {
     let digits = String(value, radix: 16)

@@ -90,7 +90,7 @@ public enum FileContent {
   public static func digest(text: String) -> String { ContentHash(Array(text.utf8)).name }
 
   /// As of several files above.
-  public static func digest(of paths: [String]) throws -> String {
+  package static func digest(of paths: [String]) throws -> String {
     guard paths.count != 1 else { return try ContentHash(file: paths[0]).name }
     let hasher = ContentHasher()
     for path in paths { hasher.add(try ContentHash(file: path).name) }

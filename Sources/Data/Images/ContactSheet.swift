@@ -1,16 +1,16 @@
 /// Several pictures on one: thumbnails in rows, over white.
-public struct ContactSheet {
+package struct ContactSheet {
   private let columns: Int
   private let side: Int
   private let gap = 8
 
   /// - Parameters: columns: thumbnails of a row; side: of a thumbnail in pixels.
-  public init(columns: Int = 5, side: Int = 128) {
+  package init(columns: Int = 5, side: Int = 128) {
     (self.columns, self.side) = (columns, side)
   }
 
   /// The pictures in reading order, each its largest centered square.
-  public func image(_ pictures: [RGBImage]) -> RGBImage {
+  package func image(_ pictures: [RGBImage]) -> RGBImage {
     let rows = max(1, (pictures.count + columns - 1) / columns)
     let (width, height) = (columns * (side + gap) + gap, rows * (side + gap) + gap)
     var pixels = [UInt8](repeating: 255, count: width * height * 3)

@@ -17,13 +17,13 @@ public struct ImageSet: Sendable {
     public let path: String
     public let label: Int32
 
-    public init(path: String, label: Int32) {
+    package init(path: String, label: Int32) {
       self.path = path
       self.label = label
     }
   }
 
-  public init(split: DatasetSplit, classes: [String], images: [Entry], groups: [[Int]]? = nil) {
+  package init(split: DatasetSplit, classes: [String], images: [Entry], groups: [[Int]]? = nil) {
     self.split = split
     self.classes = classes
     self.images = images
@@ -32,7 +32,7 @@ public struct ImageSet: Sendable {
 
   public var count: Int { images.count }
   /// Images that a pass over the data shows in training.
-  public var drawnCount: Int { groups?.count ?? count }
+  package var drawnCount: Int { groups?.count ?? count }
 }
 
 /// A folder of images in the ImageFolder layout: `train/<class>/*.jpg` and `val/<class>/*.jpg`, or `<class>/*.jpg` alone, which is
@@ -48,9 +48,9 @@ public struct ImageFolder: Sendable {
   /// Class names in canonical composition (NFC), sorted by bytes; the same for every split.
   public let classes: [String]
   /// Files and folders that are not used.
-  public let leftOut: LeftOut
+  package let leftOut: LeftOut
   /// Classes of the model that an evaluation set has no folder for.
-  public let missing: [String]
+  package let missing: [String]
   /// How class folders without splits were divided; nil where the folder has splits.
   private let division: String?
   private let sets: [DatasetSplit: ImageSet]

@@ -22,13 +22,13 @@ public final class ImageSource: Sendable {
   private let budget: Int
 
   /// What a source has done so far.
-  public struct Statistics: Sendable, Equatable {
+  package struct Statistics: Sendable, Equatable {
     /// Files decoded, repeated ones counted again.
-    public var decoded = 0
+    package var decoded = 0
     /// Bytes of the images kept in memory.
-    public var cachedBytes = 0
+    package var cachedBytes = 0
     /// The message of every file that could not be decoded, by the file's index in the set.
-    public var bad: [Int: String] = [:]
+    package var bad: [Int: String] = [:]
   }
 
   private struct State: Sendable {
@@ -56,12 +56,12 @@ public final class ImageSource: Sendable {
     state = Mutex(State(images: Array(repeating: nil, count: set.count)))
   }
 
-  public var statistics: Statistics { state.withLock { $0.statistics } }
+  package var statistics: Statistics { state.withLock { $0.statistics } }
 
   /// The decoded image at `index`, or nil for a bad file under the policy `skip`.
   ///
   /// - Throws: `DataError` naming the file under the policy `error`.
-  public func image(at index: Int) throws -> RGBImage? {
+  package func image(at index: Int) throws -> RGBImage? {
     let (kept, isBad) = state.withLock { ($0.images[index], $0.statistics.bad[index] != nil) }
     if let kept { return kept }
     if isBad && policy == .skip { return nil }

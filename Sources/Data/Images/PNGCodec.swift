@@ -111,7 +111,7 @@ extension RGBImage {
   ///
   /// - Parameter compression: zlib's level, 0 (none) to 9 (smallest).
   /// - Throws: `DataError` when libpng refuses, such as for want of memory.
-  public func png(compression: Int = 6) throws -> [UInt8] {
+  package func png(compression: Int = 6) throws -> [UInt8] {
     try PNGCodec.encode(pixels, width: width, height: height, channels: 3, compression: compression)
   }
 }

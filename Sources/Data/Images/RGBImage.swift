@@ -6,7 +6,7 @@ public struct RGBImage: Sendable, Equatable {
   public let pixels: [UInt8]
 
   /// An image of given pixels; `pixels` holds `height × width × 3` bytes.
-  public init(width: Int, height: Int, pixels: [UInt8]) {
+  package init(width: Int, height: Int, pixels: [UInt8]) {
     precondition(
       width > 0 && height > 0 && pixels.count == width * height * 3,
       "\(pixels.count) bytes for \(width) × \(height) RGB pixels")

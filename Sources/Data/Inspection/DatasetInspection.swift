@@ -2,47 +2,47 @@ import Foundation
 import MMoEFiles
 
 /// What an image folder holds: counts, sizes, pixel statistics and bad files. What `mmoe data inspect` shows.
-public struct DatasetInspection: Sendable, Codable, Equatable {
+package struct DatasetInspection: Sendable, Codable, Equatable {
   /// The number of images of one class.
-  public struct ClassCount: Sendable, Codable, Equatable {
-    public var name: String
-    public var train: Int
-    public var val: Int
+  package struct ClassCount: Sendable, Codable, Equatable {
+    package var name: String
+    package var train: Int
+    package var val: Int
   }
 
   /// How many images have a size.
-  public struct SizeCount: Sendable, Codable, Equatable {
-    public var width: Int
-    public var height: Int
-    public var images: Int
+  package struct SizeCount: Sendable, Codable, Equatable {
+    package var width: Int
+    package var height: Int
+    package var images: Int
   }
 
   /// A file that cannot be decoded.
-  public struct BadFile: Sendable, Codable, Equatable {
-    public var path: String
-    public var reason: String
+  package struct BadFile: Sendable, Codable, Equatable {
+    package var path: String
+    package var reason: String
   }
 
-  public var path: String
-  public var classes: [ClassCount]
+  package var path: String
+  package var classes: [ClassCount]
   /// Sizes of the readable images of both splits, the most frequent first.
-  public var sizes: [SizeCount]
+  package var sizes: [SizeCount]
   /// Mean of red, green and blue over all pixels of the readable training images, in units of 0…1.
-  public var channelMean: SIMD3<Double>
+  package var channelMean: SIMD3<Double>
   /// Standard deviation of the same.
-  public var channelDeviation: SIMD3<Double>
+  package var channelDeviation: SIMD3<Double>
   /// Files that cannot be decoded, in the folder's order.
-  public var badFiles: [BadFile]
+  package var badFiles: [BadFile]
   /// Files that are not used, by kind.
-  public var leftOut: LeftOut
+  package var leftOut: LeftOut
 
-  public var trainImages: Int { classes.reduce(0) { $0 + $1.train } }
-  public var valImages: Int { classes.reduce(0) { $0 + $1.val } }
+  package var trainImages: Int { classes.reduce(0) { $0 + $1.train } }
+  package var valImages: Int { classes.reduce(0) { $0 + $1.val } }
 
   /// Decodes every file of a folder, on all cores.
   ///
   /// - Throws: `DataError` for what is wrong with the folder itself; bad files are part of the result.
-  public init(path: String, limits: ImageLimits = .standard) throws {
+  package init(path: String, limits: ImageLimits = .standard) throws {
     let folder = try ImageFolder(path: path)
     let train = try folder[.train]
     let val = try folder[.val]
@@ -85,7 +85,7 @@ public struct DatasetInspection: Sendable, Codable, Equatable {
 
 extension DatasetInspection {
   /// - Throws: `DataError` where there are files that cannot be decoded.
-  public func requireReadable() throws {
+  package func requireReadable() throws {
     guard let first = badFiles.first else { return }
     throw DataError(
       path, found: "\(badFiles.count) of \(trainImages + valImages) images cannot be decoded, such as \(first.path)",
@@ -93,7 +93,7 @@ extension DatasetInspection {
   }
 
   /// The inspection for a terminal, at most `limit` classes, sizes and bad files each.
-  public func text(limit: Int = 20) -> String {
+  package func text(limit: Int = 20) -> String {
     var lines = [
       "\(path): \(classes.count) classes, \(trainImages) train and \(valImages) val images",
       "",

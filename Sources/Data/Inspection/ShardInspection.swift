@@ -2,37 +2,37 @@ import Foundation
 import MMoEFiles
 
 /// What a folder of token shards holds, every byte of it checked. What `mmoe data inspect` shows.
-public struct ShardInspection: Sendable, Codable, Equatable {
+package struct ShardInspection: Sendable, Codable, Equatable {
   /// One file.
-  public struct Shard: Sendable, Codable, Equatable {
-    public var path: String
-    public var tokens: Int
-    public var documents: Int
+  package struct Shard: Sendable, Codable, Equatable {
+    package var path: String
+    package var tokens: Int
+    package var documents: Int
     /// Bytes of the text; nil for imported tokens.
-    public var textBytes: Int?
+    package var textBytes: Int?
   }
 
   /// One split.
-  public struct Part: Sendable, Codable, Equatable {
-    public var split: DatasetSplit
-    public var tokens: Int
+  package struct Part: Sendable, Codable, Equatable {
+    package var split: DatasetSplit
+    package var tokens: Int
     /// One that spans shards counts once.
-    public var documents: Int
-    public var textBytes: Int?
+    package var documents: Int
+    package var textBytes: Int?
     /// Tokens of the longest document.
-    public var longestDocument: Int
-    public var shards: [Shard]
+    package var longestDocument: Int
+    package var shards: [Shard]
   }
 
-  public var path: String
-  public var tokenizer: String
-  public var vocabularySize: Int
-  public var parts: [Part]
+  package var path: String
+  package var tokenizer: String
+  package var vocabularySize: Int
+  package var parts: [Part]
 
   /// Reads every shard of a folder to its end.
   ///
   /// - Throws: `DataError` for a missing or damaged shard, or splits of different tokenizers.
-  public init(path: String) throws {
+  package init(path: String) throws {
     let corpora = try DatasetSplit.allCases.filter { try !TokenCorpus.shardPaths(path, $0).isEmpty }
       .map { try TokenCorpus(path, split: $0, tokenizer: nil) }
     guard let first = corpora.first else {
@@ -60,7 +60,7 @@ public struct ShardInspection: Sendable, Codable, Equatable {
   }
 
   /// The inspection for a terminal, at most `limit` shards of a split.
-  public func text(limit: Int = 8) -> String {
+  package func text(limit: Int = 8) -> String {
     var lines = ["\(path): tokenizer \(tokenizer), \(vocabularySize) tokens; all checksums and ids are right"]
     for part in parts {
       var line =

@@ -1,15 +1,15 @@
 /// What a text for `--data` is before it is tokenized: its files, looked at but not read.
-public struct TextInspection: Sendable, Equatable {
-  public let files: Int
+package struct TextInspection: Sendable, Equatable {
+  package let files: Int
   /// As they are on the disk, packed or not.
-  public let bytes: Int
+  package let bytes: Int
   /// Files that their names give to a part; nil where the content of documents decides.
-  public let named: [DatasetSplit: Int]?
-  public let leftOut: LeftOut
+  package let named: [DatasetSplit: Int]?
+  package let leftOut: LeftOut
 
   /// - Parameter path: a text file, a JSONL file, one of these packed, or a folder of them.
   /// - Throws: `DataError` for a path without text, and for files that are no text.
-  public init(path: String) throws {
+  package init(path: String) throws {
     let corpus = try TextFiles(path)
     files = corpus.files.count
     bytes = corpus.bytes

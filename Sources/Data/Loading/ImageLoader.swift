@@ -79,7 +79,7 @@ public final class ImageLoader {
 
   /// Batches per rank until every image was seen about once: the training stream's entries of one epoch,
   /// rounded down, at least 1.
-  public static func stepsPerEpoch(images: Int, batchSize: Int, ranks: Int = 1) -> Int {
+  package static func stepsPerEpoch(images: Int, batchSize: Int, ranks: Int = 1) -> Int {
     max(1, images / (batchSize * ranks))
   }
 }

@@ -22,12 +22,17 @@ public final class PairLoader {
   /// - Parameters:
   ///   - captions: token ids of every item's captions, in the order of the set.
   ///   - options: `imageSize` is not used, the source has the shapes.
-  /// - Throws: `DataError` for options out of range or a set without items.
+  /// - Throws: `DataError` for options out of range, a set without items, or another number of captions.
   public init(
     _ source: PairSource, captions: [[[Int32]]], options: LoaderOptions, order: LoaderOrder
   ) throws {
-    precondition(captions.count == source.set.count, "\(captions.count) captions for \(source.set.count) items")
     try options.validate()
+    guard captions.count == source.set.count, captions.allSatisfy({ !$0.isEmpty }) else {
+      throw DataError(
+        field: "the captions of \(source.set.count) items",
+        found: "\(captions.count) lists, \(captions.count { $0.isEmpty }) of them empty",
+        expected: "one for each item, of at least one caption")
+    }
     guard source.set.count > 0 else { throw DataError("the \(source.set.split.rawValue) set has no pairs") }
     if case .training(let start) = order {
       guard start >= 0 else { throw DataError(field: "start step", found: "\(start)", expected: "0 or more") }

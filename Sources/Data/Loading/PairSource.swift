@@ -10,7 +10,7 @@ import Synchronization
 public final class PairSource: Sendable {
   public let set: PairSet
   /// What is read: by field the shape of a sample, `[channels, height, width]`. Other fields of the pairs are passed over.
-  public let shapes: [String: [Int]]
+  package let shapes: [String: [Int]]
   public let policy: BadImagePolicy
   /// The formats of the fields that are read, in the order of their registration.
   let formats: [SampleFormat]
@@ -31,7 +31,8 @@ public final class PairSource: Sendable {
   ///   - shapes: by field, of the fields that are read.
   ///   - cacheBytes: how many decoded bytes may stay in memory.
   ///   - policy: what happens at a file that cannot be decoded.
-  /// - Throws: `DataError` for a field that no format reads, and naming the first item without a file of any field.
+  /// - Throws: `DataError` for a field that no format reads, for a shape that is none, and naming the first item without a file
+  ///   of any field.
   public init(
     _ set: PairSet, shapes: [String: [Int]], cacheBytes: Int = 2 << 30, policy: BadImagePolicy = .error
   ) throws {
@@ -39,6 +40,7 @@ public final class PairSource: Sendable {
     if let strange = shapes.keys.sorted().first(where: { registered[$0] == nil }) {
       throw DataError(field: "the field of a pair", found: strange, expected: registered.listing)
     }
+    for (field, shape) in shapes.sorted(by: { $0.key < $1.key }) { try SampleFormat.require(shape, of: field) }
     formats = registered.values.filter { shapes[$0.field] != nil }
     let fields = formats.map(\.field)
     if let bare = set.items.first(where: { item in fields.allSatisfy { item.files[$0] == nil } }) {
@@ -60,7 +62,7 @@ public final class PairSource: Sendable {
   }
 
   /// The items with a file that could not be decoded, by their place in the set: the message of the first such file.
-  public var bad: [Int: String] {
+  package var bad: [Int: String] {
     let messages = state.withLock { $0.bad }
     guard !messages.isEmpty else { return [:] }
     var bad: [Int: String] = [:]
@@ -77,7 +79,7 @@ public final class PairSource: Sendable {
   ///
   /// - Parameter file: number among the item's files of the field.
   /// - Throws: `DataError` naming the file under the policy `error`.
-  public func sample(_ field: String, of item: Int, file: Int = 0) throws -> (any DecodedSample)? {
+  package func sample(_ field: String, of item: Int, file: Int = 0) throws -> (any DecodedSample)? {
     guard let format = formats.first(where: { $0.field == field }), let shape = shapes[field] else {
       preconditionFailure("the field \(field) is not read")
     }
@@ -115,7 +117,7 @@ public final class PairSource: Sendable {
   ///   - normalization: of pictures.
   /// - Returns: `[n, channels, height, width]`, and which of `files` they are: bad ones are left out under the policy `skip`.
   /// - Throws: `DataError` naming a file that cannot be decoded.
-  public func samples(
+  package func samples(
     _ field: String, _ files: [(item: Int, file: Int)], normalization: PixelNormalization = .unit
   ) throws -> (values: Tensor, places: [Int]) {
     guard let format = formats.first(where: { $0.field == field }), let shape = shapes[field] else {

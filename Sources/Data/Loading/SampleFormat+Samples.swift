@@ -7,10 +7,25 @@ extension SampleFormat {
   ///   - shape: of a sample, `[channels, height, width]`.
   ///   - normalization: of pictures.
   /// - Returns: `[n, channels, height, width]`.
-  /// - Throws: `DataError` naming a file that cannot be decoded.
+  /// - Throws: `DataError` naming a file that cannot be decoded, or for a shape that samples cannot have.
   public func samples(_ paths: [String], shape: [Int], normalization: PixelNormalization) throws -> Tensor {
-    write(try paths.mapInParallel(grain: 4) { try decode($0, shape) }, shape: shape, normalization: normalization)
+    try SampleFormat.require(shape, of: field)
+    guard !paths.isEmpty else { throw DataError(field: "the \(plural)", found: "none", expected: "at least one file") }
+    return write(
+      try paths.mapInParallel(grain: 4) { try decode($0, shape) }, shape: shape, normalization: normalization)
   }
+
+  /// - Throws: `DataError` for a shape that no sample has. What a format asks of it beyond that, `decode` looks at.
+  static func require(_ shape: [Int], of field: String) throws(DataError) {
+    guard shape.count == 3, shape.allSatisfy({ $0 >= 1 }), shape.reduce(1, { $0 * Double($1) }) <= largest else {
+      throw DataError(
+        field: "the shape of a sample of the field \(field)", found: "\(shape)",
+        expected: "[channels, height, width], at most \(Int(largest)) numbers")
+    }
+  }
+
+  /// Numbers of a sample.
+  private static let largest = 0x1p28
 
   /// Decoded files as evaluation shows them to a model.
   func write(_ samples: [any DecodedSample], shape: [Int], normalization: PixelNormalization) -> Tensor {

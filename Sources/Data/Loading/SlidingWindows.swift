@@ -44,9 +44,13 @@ public struct SlidingWindows: Sendable {
 
   /// The windows `first ..< first + size`, fewer at the end.
   ///
-  /// - Throws: `DataError` naming a shard with an id beyond the vocabulary.
+  /// - Throws: `DataError` for windows that there are not, and naming a shard with an id beyond the vocabulary.
   public func batch(first: Int, size: Int) throws -> TokenBatch {
-    let windows = first..<min(first + size, count)
+    guard 0..<count ~= first, size >= 1 else {
+      throw DataError(
+        field: "a batch of windows", found: "\(size) from \(first)", expected: "at least 1 of the \(count), from 0")
+    }
+    let windows = first..<min(first + min(size, count), count)
     var inputs: [Int32] = []
     var targets: [Int32] = []
     inputs.reserveCapacity(windows.count * length)

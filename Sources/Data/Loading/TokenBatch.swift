@@ -13,7 +13,7 @@ public struct TokenBatch: Sendable, Equatable {
   /// The step of the stream, from 0, the same after an interruption.
   public let step: Int
 
-  public init(inputs: [Int32], targets: [Int32], count: Int, length: Int, epoch: Int = 0, step: Int = 0) {
+  package init(inputs: [Int32], targets: [Int32], count: Int, length: Int, epoch: Int = 0, step: Int = 0) {
     self.inputs = inputs
     self.targets = targets
     self.count = count
@@ -23,7 +23,7 @@ public struct TokenBatch: Sendable, Equatable {
   }
 
   /// Targets that count.
-  public var countedTargets: Int { targets.count { $0 >= 0 } }
+  package var countedTargets: Int { targets.count { $0 >= 0 } }
 }
 
 /// How a loader makes batches of tokens.

@@ -90,10 +90,10 @@ public final class TokenLoader {
   }
 
   /// Windows without overlap in so many tokens.
-  public static func windows(tokens: Int, length: Int) -> Int { max(0, tokens - 1) / length }
+  package static func windows(tokens: Int, length: Int) -> Int { max(0, tokens - 1) / length }
 
   /// Batches per rank until every token was a target about once, rounded down, at least 1.
-  public static func stepsPerEpoch(tokens: Int, length: Int, batchSize: Int, ranks: Int = 1) -> Int {
+  package static func stepsPerEpoch(tokens: Int, length: Int, batchSize: Int, ranks: Int = 1) -> Int {
     max(1, windows(tokens: tokens, length: length) / (batchSize * ranks))
   }
 

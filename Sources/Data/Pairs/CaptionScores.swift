@@ -2,22 +2,22 @@ import Foundation
 
 /// How near captions are to what people wrote: the usual measures over words, which are runs of letters and digits in lower
 /// case.
-public struct CaptionScores: Sendable, Equatable {
+package struct CaptionScores: Sendable, Equatable {
   /// Share of captions whose words are those of a reference.
-  public let exactMatch: Double
+  package let exactMatch: Double
   /// Mean over captions of the best F1 of words with a reference, words counted as often as they stand (SQuAD's).
-  public let tokenF1: Double
+  package let tokenF1: Double
   /// Corpus BLEU-4 (Papineni et al., ACL 2002): the geometric mean of the clipped precisions of 1 to 4 words in a row, times
   /// the brevity penalty with the nearest reference lengths; no smoothing.
-  public let bleu4: Double
+  package let bleu4: Double
   /// CIDEr (Vedantam et al., arXiv 1411.5726, eqs. 1 to 3): the mean over 1 to 4 words in a row of the cosine of tf-idf
   /// vectors, document frequencies over the images' references; without stemming and without the factor 10 of CIDEr-D.
-  public let cider: Double
+  package let cider: Double
 
   /// - Parameters:
   ///   - captions: one an image.
   ///   - references: at least one for each.
-  public init(_ captions: [String], references: [[String]]) {
+  package init(_ captions: [String], references: [[String]]) {
     precondition(captions.count == references.count, "\(captions.count) captions, \(references.count) references")
     let found = captions.map(CaptionScores.words)
     let expected = references.map { $0.map(CaptionScores.words) }
@@ -32,7 +32,7 @@ public struct CaptionScores: Sendable, Equatable {
   }
 
   /// The words of a caption.
-  public static func words(_ text: String) -> [String] {
+  package static func words(_ text: String) -> [String] {
     text.lowercased().split { !$0.isLetter && !$0.isNumber }.map(String.init)
   }
 

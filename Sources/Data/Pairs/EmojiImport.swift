@@ -8,48 +8,48 @@ import MMoETensor
 /// divided, never their members: `heldOut` families give their base emoji (the first without a skin tone) to the split
 /// `val` and the gallery `emoji`, `heldOutFlags` families of flags theirs to the gallery `flags`; the other members of such
 /// families are left out of both splits.
-public struct EmojiImport {
-  public struct Options: Sendable {
+package struct EmojiImport {
+  package struct Options: Sendable {
     /// Where the Debian package fonts-noto-color-emoji puts its font.
-    public var font = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
+    package var font = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
     /// Where the Debian package unicode-data puts the list.
-    public var list = "/usr/share/unicode/emoji/emoji-test.txt"
+    package var list = "/usr/share/unicode/emoji/emoji-test.txt"
     /// Families whose base emoji is kept for validation.
-    public var heldOut = 400
-    public var heldOutFlags = 60
+    package var heldOut = 400
+    package var heldOutFlags = 60
     /// Another seed holds out other families.
-    public var seed: UInt64 = 0
+    package var seed: UInt64 = 0
     /// Who speaks the names; nil = pictures and names alone.
-    public var speech: EmojiSpeech?
-    public init() {}
+    package var speech: EmojiSpeech?
+    package init() {}
   }
 
   /// What was written.
-  public struct Summary: Sendable, Equatable {
-    public let sequences: Int
+  package struct Summary: Sendable, Equatable {
+    package let sequences: Int
     /// Distinct pictures among them.
-    public let pictures: Int
-    public let families: Int
+    package let pictures: Int
+    package let families: Int
     /// Pictures of each part.
-    public let train: Int
-    public let val: Int
-    public let leftOut: Int
-    public let recordings: Int
+    package let train: Int
+    package let val: Int
+    package let leftOut: Int
+    package let recordings: Int
   }
 
-  public static let packages = "fonts-noto-color-emoji unicode-data"
+  package static let packages = "fonts-noto-color-emoji unicode-data"
 
   private let options: Options
 
-  public init(_ options: Options = Options()) { self.options = options }
+  package init(_ options: Options = Options()) { self.options = options }
 
   /// Whether names are spoken.
-  public var speaks: Bool { options.speech != nil }
+  package var speaks: Bool { options.speech != nil }
 
   /// Writes `DIR/images/*.png`, `DIR/captions.jsonl` and with speech `DIR/audio/*.wav`; the folder appears under its name only when it is complete.
   ///
   /// - Throws: `DataError` for a missing or broken font, list or program, too few families, or a folder that cannot be written.
-  public func write(to directory: String) throws -> Summary {
+  package func write(to directory: String) throws -> Summary {
     for file in [options.font, options.list] where !FileManager.default.fileExists(atPath: file) {
       throw DataError(
         file, found: "missing",

@@ -5,19 +5,19 @@ import MMoETensor
 ///
 /// Emoji to learn from are spoken by the voices for training, those that are held out by the voices that are held out: what is
 /// measured on them is speech of voices that training never heard. Accents and variants of the two lists differ, too.
-public struct EmojiSpeech: Sendable {
+package struct EmojiSpeech: Sendable {
   /// Voices for training, of which every emoji is given some.
-  public var voices = [
+  package var voices = [
     "en-us", "en-us+f2", "en-gb", "en-gb+f3", "en-gb-x-rp+m3", "en-gb-scotland+f1", "en-029+m1", "en-us+m4",
   ]
   /// Voices of the emoji that are held out; each of these is spoken by all of them.
-  public var heldOutVoices = ["en-us-nyc+f5", "en-gb-x-gbcwmd+m7"]
+  package var heldOutVoices = ["en-us-nyc+f5", "en-gb-x-gbcwmd+m7"]
   /// Voices that speak an emoji to learn from; a variant of another skin tone is spoken by one.
-  public var voicesPerEmoji = 3
+  package var voicesPerEmoji = 3
   /// The program, by its name on the `PATH` or its path.
-  public var program = "espeak-ng"
+  package var program = "espeak-ng"
 
-  public init() {}
+  package init() {}
 
   /// - Throws: `DataError` for voices that are on both sides, or none.
   func validate() throws {

@@ -10,11 +10,11 @@ public struct PairItem: Sendable, Equatable {
   /// Index into the folder's labels; −1 = none.
   public let label: Int32
   /// Number of the group: its items stay on one side, and one of them is drawn in a pass over the data.
-  public let group: Int
+  package let group: Int
   /// The set of items that it is ranked among in retrieval; empty where the file names none.
-  public let gallery: String
+  package let gallery: String
   /// `captions.jsonl:12`, for messages.
-  public let place: String
+  package let place: String
 
   /// Its files of a field.
   public subscript(field: String) -> [String] { files[field] ?? [] }
@@ -25,22 +25,22 @@ public struct PairSet: Sendable {
   public let split: DatasetSplit
   public let labels: [String]
   /// Those of them that lines of the folder have, in either part; a model may know others.
-  public let ownLabels: [String]
+  package let ownLabels: [String]
   public let items: [PairItem]
 
   /// - Parameter ownLabels: nil = all of them.
-  public init(split: DatasetSplit, labels: [String], ownLabels: [String]? = nil, items: [PairItem]) {
+  package init(split: DatasetSplit, labels: [String], ownLabels: [String]? = nil, items: [PairItem]) {
     (self.split, self.labels, self.ownLabels, self.items) = (split, labels, ownLabels ?? labels, items)
   }
 
   public var count: Int { items.count }
   /// Fields that any item has, in the order of their registration.
-  public var fields: [String] {
+  package var fields: [String] {
     SampleFormat.registry.names.filter { field in items.contains { $0.files[field] != nil } }
   }
 
   /// Members of every group, in the order of first appearance.
-  public var groups: [[Int]] {
+  package var groups: [[Int]] {
     var place: [Int: Int] = [:]
     var groups: [[Int]] = []
     for (index, item) in items.enumerated() {
@@ -57,7 +57,7 @@ public struct PairSet: Sendable {
   /// What tells items apart: the hash of each one's picture, or of its first file where it has none.
   ///
   /// - Throws: `DataError` for a file that cannot be read.
-  public func identities() throws -> [ContentHash] {
+  package func identities() throws -> [ContentHash] {
     let fields = SampleFormat.registry.names
     return try items.map { item in
       let path = fields.lazy.compactMap { item.files[$0]?[0] }.first!
@@ -70,7 +70,7 @@ public struct PairSet: Sendable {
   ///
   /// - Parameter shapes: by field, of a model's samples.
   /// - Throws: `DataError` for a file that cannot be looked at.
-  public static func cutNotes(_ sets: [PairSet], shapes: [String: [Int]]) throws -> [String] {
+  package static func cutNotes(_ sets: [PairSet], shapes: [String: [Int]]) throws -> [String] {
     try SampleFormat.registry.values.compactMap { format in
       guard let room = shapes[format.field].flatMap({ format.room?($0) }) else { return nil }
       let files = sets.flatMap { $0.items.flatMap { $0[format.field] } }
@@ -81,7 +81,7 @@ public struct PairSet: Sendable {
   }
 
   /// Some of the items, in the order of `places`.
-  public func selecting(_ places: [Int]) -> PairSet {
+  package func selecting(_ places: [Int]) -> PairSet {
     PairSet(split: split, labels: labels, ownLabels: ownLabels, items: places.map { items[$0] })
   }
 }
@@ -96,21 +96,21 @@ public struct PairSet: Sendable {
 /// Other fields are passed over, unless they name files. Without `split` the draw of a group's name, or of the image's, divides them; files of the same content
 /// stay on one side.
 public struct PairFolder: Sendable {
-  public static let fileName = "captions.jsonl"
+  package static let fileName = "captions.jsonl"
   /// The split of pairs in neither part.
-  public static let leftOut = "none"
+  package static let leftOut = "none"
 
-  public let path: String
+  package let path: String
   /// Labels of all splits, sorted, or those of a model; empty where no line has one.
   public let labels: [String]
   /// Labels of the model that no line has.
-  public let missing: [String]
+  package let missing: [String]
   /// Files of the folder that are not used.
-  public let leftOutFiles: LeftOut
+  package let leftOutFiles: LeftOut
   private let sets: [DatasetSplit: PairSet]
 
   /// Whether a folder holds pairs.
-  public static func isOne(_ path: String) -> Bool {
+  package static func isOne(_ path: String) -> Bool {
     FileManager.default.fileExists(atPath: path + "/" + fileName)
   }
 
@@ -183,7 +183,7 @@ public struct PairFolder: Sendable {
   }
 
   /// How many images a pass over the data shows in training, where it is not all of them.
-  public var groupNote: String? {
+  package var groupNote: String? {
     let (images, groups) = (self[.train].count, self[.train].groups.count)
     guard groups < images else { return nil }
     return

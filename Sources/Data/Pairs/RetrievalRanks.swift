@@ -1,18 +1,18 @@
 /// How well things of one kind find those of another, such as texts their images: where the first right one stands when
 /// all are ordered by similarity.
-public struct RetrievalRanks: Sendable, Equatable {
+package struct RetrievalRanks: Sendable, Equatable {
   /// Of every query: the rank of its best right answer, from 1. A wrong answer of equal similarity stands before it, so that
   /// a model that makes no difference between answers has no luck.
-  public let ranks: [Int]
+  package let ranks: [Int]
   /// Answers that every query was ordered over.
-  public let gallery: Int
+  package let gallery: Int
   /// Whether every similarity was a number: without, there is no order.
   private let isOrdered: Bool
 
   /// - Parameters:
   ///   - similarity: of a query and an answer; NaN counts as the highest.
   ///   - isRight: whether an answer belongs to a query; each query needs one.
-  public init(
+  package init(
     queries: Int, gallery: Int, similarity: (_ query: Int, _ answer: Int) -> Float,
     isRight: (_ query: Int, _ answer: Int) -> Bool
   ) {
@@ -29,7 +29,7 @@ public struct RetrievalRanks: Sendable, Equatable {
   }
 
   /// The share of queries whose right answer is among the first `k`; NaN where a similarity is.
-  public func recall(at k: Int) -> Double {
+  package func recall(at k: Int) -> Double {
     isOrdered ? Double(ranks.count { $0 <= k }) / Double(max(ranks.count, 1)) : .nan
   }
 }

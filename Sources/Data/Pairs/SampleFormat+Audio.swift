@@ -8,7 +8,12 @@ extension SampleFormat {
   /// Two ranges of bands and two of frames are silent (SpecAugment, Park et al., arXiv 1904.08779).
   static let audio = SampleFormat(
     field: "audio", plural: "recordings", kinds: "WAV", allowsSeveral: true, reads: Recording.reads,
-    decode: { path, shape in LogMel(try Recording(contentsOf: path), bands: shape[1]) },
+    decode: { path, shape in
+      guard shape.count == 3, shape[0] == 1 else {
+        throw DataError(field: "the shape of recordings", found: "\(shape)", expected: "[1, bands, frames]")
+      }
+      return LogMel(try Recording(contentsOf: path), bands: shape[1])
+    },
     room: { shape in
       let frames = shape[2] - Int(LogMelView(bands: 1).onset)
       let seconds = Double(frames * LogMel.hop + LogMel.window) / Double(LogMel.rate)
@@ -24,7 +29,7 @@ extension SampleFormat {
 }
 
 extension LogMel: DecodedSample {
-  public var byteCount: Int { values.count * MemoryLayout<Float>.stride }
+  package var byteCount: Int { values.count * MemoryLayout<Float>.stride }
 }
 
 /// One draw of how a recording is shown.

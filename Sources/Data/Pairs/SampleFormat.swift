@@ -65,7 +65,12 @@ public struct SampleFormat: Sendable {
   /// Pictures, `[3, side, side]`.
   static let image = SampleFormat(
     field: "image", plural: "images", kinds: ImageFormat.names, allowsSeveral: false, reads: ImageFormat.reads,
-    decode: { path, _ in try RGBImage(contentsOf: path) },
+    decode: { path, shape in
+      guard shape.count == 3, shape[0] == 3, shape[1] == shape[2] else {
+        throw DataError(field: "the shape of images", found: "\(shape)", expected: "[3, side, side]")
+      }
+      return try RGBImage(contentsOf: path)
+    },
     writer: { shape, settings in
       let resampler = Resampler(side: shape[2], normalization: settings.normalization)
       let augmentation = settings.varies ? settings.augmentation : .none

@@ -3,9 +3,9 @@ import MMoEFiles
 import MMoETensor
 
 /// The weights of a model in one safetensors file, or in several that `model.safetensors.index.json` names.
-public struct SafetensorsCheckpoint: Sendable {
+package struct SafetensorsCheckpoint: Sendable {
   /// All tensors' names, sorted.
-  public let names: [String]
+  package let names: [String]
   /// The file with a tensor of this name.
   private let files: [String: SafetensorsFile]
   private let path: String
@@ -19,13 +19,13 @@ public struct SafetensorsCheckpoint: Sendable {
   }
 
   /// The files that hold the tensors, sorted.
-  public var paths: [String] { Set(files.values.map(\.path)).sorted() }
+  package var paths: [String] { Set(files.values.map(\.path)).sorted() }
 
   /// Opens a `.safetensors` file, an index, or a folder with `model.safetensors` or its index.
   ///
   /// - Throws: `DataError` naming the file and what is wrong: missing files, damaged ones, tensors that the index
   ///   promises and no file has.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
       throw DataError("\(path): no such file or folder; expected \(Self.fileName) or a folder with it")
@@ -89,15 +89,15 @@ public struct SafetensorsCheckpoint: Sendable {
   }
 
   /// The type of a tensor's numbers, or nil where there is none of that name.
-  public func type(_ name: String) -> SafetensorsType? { files[name]?.type(name) }
+  package func type(_ name: String) -> SafetensorsType? { files[name]?.type(name) }
 
   /// The shape of a tensor, or nil where there is none of that name.
-  public func shape(_ name: String) -> [Int]? { files[name]?.shape(name) }
+  package func shape(_ name: String) -> [Int]? { files[name]?.shape(name) }
 
   /// Copies a tensor as float32, row-major; see `SafetensorsFile.copy`.
   ///
   /// - Throws: `DataError` naming file and tensor: missing, of another shape, or of a type that no weights have.
-  public func copy(_ name: String, shape: [Int], to destination: UnsafeMutableBufferPointer<Float>) throws {
+  package func copy(_ name: String, shape: [Int], to destination: UnsafeMutableBufferPointer<Float>) throws {
     try file(name).copy(name, shape: shape, to: destination)
   }
 
@@ -105,7 +105,7 @@ public struct SafetensorsCheckpoint: Sendable {
   ///
   /// - Throws: `DataError` naming file and tensor: missing, of a type that no weights have, or with a number that is not
   ///   finite.
-  public func floats(_ name: String) throws -> [Float] {
+  package func floats(_ name: String) throws -> [Float] {
     let file = try file(name)
     let values = try file.floats(name)
     if let index = values.withUnsafeBufferPointer({ firstNotFinite($0) }) {

@@ -3,12 +3,12 @@ import MMoEFiles
 
 /// A safetensors file, mapped into memory: only the tensors that are read are loaded. The file must not be shortened
 /// while it is open.
-public final class SafetensorsFile: @unchecked Sendable {
-  public let path: String
+package final class SafetensorsFile: @unchecked Sendable {
+  package let path: String
   /// The text that the file carries beside its tensors.
-  public var metadata: [String: String] { header.metadata }
+  package var metadata: [String: String] { header.metadata }
   /// All tensors' names, sorted.
-  public let names: [String]
+  package let names: [String]
 
   private let header: SafetensorsHeader
   private let file: MappedFile
@@ -16,7 +16,7 @@ public final class SafetensorsFile: @unchecked Sendable {
   /// Maps a file and checks its header; the tensors are not read.
   ///
   /// - Throws: `DataError` naming the file, the tensor, what was found and what was expected.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     file = try MappedFile(path)
     let size = file.bytes.count
@@ -30,10 +30,10 @@ public final class SafetensorsFile: @unchecked Sendable {
   private var bytes: UnsafeRawBufferPointer { file.bytes }
 
   /// The shape of a tensor, or nil where the file has none of that name.
-  public func shape(_ name: String) -> [Int]? { header.entries[name]?.shape }
+  package func shape(_ name: String) -> [Int]? { header.entries[name]?.shape }
 
   /// The type of a tensor's numbers, or nil where the file has none of that name.
-  public func type(_ name: String) -> SafetensorsType? { header.entries[name]?.type }
+  package func type(_ name: String) -> SafetensorsType? { header.entries[name]?.type }
 
   /// Copies a tensor, row-major, as float32: F16 and BF16 are exact, F64 is rounded.
   ///
@@ -41,7 +41,7 @@ public final class SafetensorsFile: @unchecked Sendable {
   ///   - shape: what the caller expects.
   ///   - destination: as many floats as the shape has elements.
   /// - Throws: `DataError` naming file and tensor: missing, of another shape, or of a type that no weights have.
-  public func copy(_ name: String, shape: [Int], to destination: UnsafeMutableBufferPointer<Float>) throws {
+  package func copy(_ name: String, shape: [Int], to destination: UnsafeMutableBufferPointer<Float>) throws {
     let entry = try entry(name)
     guard entry.shape == shape else {
       throw DataError(path, found: "tensor '\(name)': shape \(entry.shape)", expected: "\(shape)")
@@ -53,7 +53,7 @@ public final class SafetensorsFile: @unchecked Sendable {
   /// A tensor as float32, row-major; see `copy`.
   ///
   /// - Throws: `DataError` naming file and tensor: missing, or of a type that no weights have.
-  public func floats(_ name: String) throws -> [Float] {
+  package func floats(_ name: String) throws -> [Float] {
     let entry = try entry(name)
     return try [Float](unsafeUninitializedCapacity: entry.count) { buffer, count in
       try convert(entry, name, UnsafeMutableBufferPointer(rebasing: buffer[..<entry.count]))

@@ -2,7 +2,7 @@ import Foundation
 import MMoEFiles
 
 /// How the numbers of a tensor are stored, little-endian.
-public enum SafetensorsType: String, Sendable, Codable {
+package enum SafetensorsType: String, Sendable, Codable {
   case bool = "BOOL"
   case uint8 = "U8"
   case int8 = "I8"
@@ -20,7 +20,7 @@ public enum SafetensorsType: String, Sendable, Codable {
   case float64 = "F64"
 
   /// Bytes of a number.
-  public var size: Int {
+  package var size: Int {
     switch self {
     case .bool, .uint8, .int8, .float8e4m3, .float8e5m2: 1
     case .uint16, .int16, .float16, .bfloat16: 2

@@ -2,12 +2,12 @@ import Foundation
 import MMoEFiles
 
 /// A tensor to be written: its name, shape and row-major numbers.
-public struct SafetensorsTensor {
-  public let name: String
-  public let shape: [Int]
-  public let values: UnsafeBufferPointer<Float>
+package struct SafetensorsTensor {
+  package let name: String
+  package let shape: [Int]
+  package let values: UnsafeBufferPointer<Float>
 
-  public init(name: String, shape: [Int], values: UnsafeBufferPointer<Float>) {
+  package init(name: String, shape: [Int], values: UnsafeBufferPointer<Float>) {
     self.name = name
     self.shape = shape
     self.values = values
@@ -22,7 +22,7 @@ extension SafetensorsFile {
   ///   - tensors: must stay in place until the call returns.
   ///   - metadata: text beside the tensors, such as `format`.
   /// - Throws: `DataError` naming the file: a name that stands twice or is reserved, or the system's reason.
-  public static func write(
+  package static func write(
     _ tensors: [SafetensorsTensor], metadata: [String: String] = [:], to path: String
   ) throws {
     let sorted = tensors.sorted { $0.name < $1.name }

@@ -8,14 +8,14 @@ import Synchronization
 /// A class is a shape (up to 20 classes; textures vary freely) or a shape with a texture (up to 100). Every
 /// picture is a function of the seed, the split, the class and its number, so no draw is shared by train and
 /// val, and a folder can be made again byte for byte.
-public struct ShapeSynthesizer: Sendable {
+package struct ShapeSynthesizer: Sendable {
   /// As many as there are shapes with textures.
-  public static let maximumClasses = ShapeKind.allCases.count * TextureKind.allCases.count
+  package static let maximumClasses = ShapeKind.allCases.count * TextureKind.allCases.count
 
   /// Folder names in the order of labels as an `ImageFolder` sees them: sorted.
-  public let classNames: [String]
-  public let imageSize: Int
-  public let seed: UInt64
+  package let classNames: [String]
+  package let imageSize: Int
+  package let seed: UInt64
   private let kinds: [Kind]
 
   private struct Kind: Sendable {
@@ -28,7 +28,7 @@ public struct ShapeSynthesizer: Sendable {
   ///   - classes: 2 to `maximumClasses`.
   ///   - imageSize: width and height in pixels, 16 to 1024.
   /// - Throws: `DataError` naming the value out of range.
-  public init(classes: Int = 10, imageSize: Int = 32, seed: UInt64 = 0) throws {
+  package init(classes: Int = 10, imageSize: Int = 32, seed: UInt64 = 0) throws {
     guard 2...ShapeSynthesizer.maximumClasses ~= classes else {
       throw DataError("synthesize", found: "\(classes) classes", expected: "2 to \(ShapeSynthesizer.maximumClasses)")
     }
@@ -53,7 +53,7 @@ public struct ShapeSynthesizer: Sendable {
   /// - Parameters:
   ///   - label: an index into `classNames`.
   ///   - number: the picture's number within its class and split.
-  public func image(split: DatasetSplit, label: Int, number: Int) -> RGBImage {
+  package func image(split: DatasetSplit, label: Int, number: Int) -> RGBImage {
     var draws = RandomSequence(randomness(split: split, label: label, number: number))
     return SceneRenderer(
       side: imageSize, shape: kinds[label].shape, texture: kinds[label].texture
@@ -74,7 +74,7 @@ public struct ShapeSynthesizer: Sendable {
   ///
   /// - Parameter progress: called with the number of files written and their total, from any thread.
   /// - Throws: `DataError` when the folder is not empty or cannot be written.
-  public func write(
+  package func write(
     to directory: String, trainPerClass: Int = 1000, valPerClass: Int = 200,
     progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
   ) throws {

@@ -22,7 +22,11 @@ public struct ModelCosts: Sendable {
   /// The part of `forwardFLOPs` that these calls of the gates did not ask for: choices that the capacity dropped, and those of
   /// identity experts, are no products. Three times as much in training.
   public func savedFLOPs(_ routings: [RoutingReport]) -> Double {
-    routings.reduce(0) { $0 + Double($1.load.reduce(0, +) - $1.expertRows) * expertRowFLOPs[$1.block] }
+    // A network outside of the package may have blocks that the configuration does not describe.
+    routings.reduce(0) { sum, call in
+      guard expertRowFLOPs.indices.contains(call.block) else { return sum }
+      return sum + Double(call.load.reduce(0, +) - call.expertRows) * expertRowFLOPs[call.block]
+    }
   }
 
   /// Parameters that can be counted, with all that is kept of each: far more than a machine holds.

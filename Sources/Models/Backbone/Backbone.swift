@@ -37,7 +37,7 @@ package final class Backbone {
     var banks: [Experts] = []
     for index in 0..<config.layers {
       let bank = config.bank(of: index).flatMap { $0 < banks.count ? banks[$0] : nil }
-      let block = TransformerBlock(
+      let block = try TransformerBlock(
         store, "blocks.\(first + index)", index: first + index, config: config, causal: causal,
         angles: angles, context: index >= config.layers - cross.blocks ? cross.width : nil,
         variant: config.isMoE(index) ? variant : nil, bank: bank, dispatcher: dispatcher)

@@ -20,14 +20,14 @@ final class TransformerBlock {
   init(
     _ store: ParameterStore, _ path: String, index: Int, config: ModelConfig, causal: Bool,
     angles: RotaryAngles?, context: Int?, variant: MoEVariant?, bank: Experts?, dispatcher: any Dispatcher
-  ) {
+  ) throws {
     norm1 = Norm(store, path + ".norm1", config)
     attention = SelfAttention(store, path + ".attention", config, causal: causal, angles: angles)
     cross = context.map { CrossAttention(store, path + ".cross", config, context: $0) }
     norm2 = Norm(store, path + ".norm2", config)
     if let variant {
       body = .moe(
-        MoELayer(
+        try MoELayer(
           store, path + ".moe", model: config, block: index, variant: variant, bank: bank,
           dispatcher: dispatcher))
     } else {

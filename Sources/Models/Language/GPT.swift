@@ -80,16 +80,22 @@ public final class GPT: TrainableModel {
   ///
   /// - Parameters:
   ///   - ids: B windows of `sequence` tokens; targets: as many next tokens, −1 where none counts.
+  ///   - divisor: what the sum over the tokens is divided by, such as a `MicroBatch`'s; nil = how many targets count.
   /// - Returns: the mean loss over counted tokens, in nats.
   /// - Throws: `ModelError` for numbers that do not fit; what a router outside of the package throws.
-  public func loss(of ids: [Int32], targets: [Int32], sequence: Int, pass: ForwardPass) throws -> Double {
+  public func loss(
+    of ids: [Int32], targets: [Int32], over divisor: Double? = nil, sequence: Int, pass: ForwardPass
+  ) throws -> Double {
     try requireIDs(ids, sequence: sequence)
     guard targets.count == ids.count, targets.allSatisfy({ $0 >= -1 && $0 < config.text.vocabulary }) else {
       throw ModelError(
         field: "the targets of \(ids.count) tokens", found: "\(targets.count) numbers",
         expected: "as many, each from -1 to \(config.text.vocabulary - 1)")
     }
-    let mean = loss(ids, targets: targets, sequence: sequence, pass).mean
+    if let divisor, !(divisor >= 0 && divisor.isFinite) {
+      throw ModelError(field: "the divisor of a loss", found: "\(divisor)", expected: "0 or more")
+    }
+    let mean = loss(ids, targets: targets, over: divisor, sequence: sequence, pass).mean
     try pass.tape.requireNoFailure()
     return mean
   }

@@ -6,5 +6,6 @@ public protocol SampleEncoder {
   var parameters: [Parameter] { get }
   /// - Parameter samples: `[n]` and the shape of a sample, normalized.
   /// - Returns: `[n · rows, d]`, the rows of a sample one after the other.
-  func callAsFunction(_ samples: Tensor, _ tape: Tape) -> Tensor
+  /// - Throws: where it cannot; the pass is then void.
+  func callAsFunction(_ samples: Tensor, _ tape: Tape) throws -> Tensor
 }

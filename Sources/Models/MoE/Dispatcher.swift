@@ -45,7 +45,12 @@ public struct LocalDispatcher: Dispatcher {
   public func localExperts(of count: Int) -> Range<Int> { 0..<count }
 
   public func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight {
-    precondition(plan.parts.count == 1, "a process alone exchanges nothing that could be cut into parts")
+    if plan.parts.count != 1 {
+      tape.fail(
+        ModelError(
+          field: "the dispatcher of a model on ranks", found: "that of one process", expected: "the ranks' own",
+          remedy: "give the model RankTeam.dispatcher"))
+    }
     return LocalFlight(plan, tape.permuteRows(x, plan))
   }
 }

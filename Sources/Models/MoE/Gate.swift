@@ -20,9 +20,10 @@ package final class Gate {
   /// - Parameters:
   ///   - config: validated with the model.
   ///   - modalities: of the model, where it has several.
+  /// - Throws: `ModelError` for a router or a balance loss that is none, or a buffer that the store refuses.
   package init(
     _ store: ParameterStore, _ path: String, width: Int, config: MoEConfig, k: Int, modalities: [String] = []
-  ) {
+  ) throws {
     let names = config.gate == .modality ? modalities.map { ".\($0)" } : [""]
     weights = names.map { store.weight(path + $0 + ".weight", .router, [config.choices, width]) }
     taskTable =
@@ -30,15 +31,11 @@ package final class Gate {
       ? store.table(
         path + ".task", .router, [FusionConfig.Task.allCases.count, config.choices],
         Array(repeating: 0, count: FusionConfig.Task.allCases.count * config.choices), decays: false) : nil
-    do {
-      let kind = try RouterTable.router(config)
-      (router, learns) = (kind.init(store, path, config, k: k), kind.learns)
-      // A loss that judges what the router balances by itself may meet tokens without an expert.
-      let isJudged = kind.learns && kind.settings.contains(.balance)
-      balance = isJudged ? try BalanceTable.loss(config)?.init() : nil
-    } catch {
-      preconditionFailure("a gate whose configuration was not validated: \(error)")
-    }
+    let kind = try RouterTable.router(config)
+    (router, learns) = (try kind.init(store, path, config, k: k), kind.learns)
+    // A loss that judges what the router balances by itself may meet tokens without an expert.
+    let isJudged = kind.learns && kind.settings.contains(.balance)
+    balance = isJudged ? try BalanceTable.loss(config)?.init() : nil
     (self.config, self.k) = (config, k)
     groups = config.groups.flatMap { try? ExpertGroups($0) }
   }

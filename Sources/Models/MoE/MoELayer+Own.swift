@@ -42,12 +42,8 @@ extension MoELayer {
     model.moe.first = variant.reach
     try model.validate()
     try store.requireFree(path)
-    let local = dispatcher.localExperts(of: moe.experts)
-    guard local.lowerBound >= 0, local.upperBound <= moe.experts, !local.isEmpty else {
-      throw ModelError(
-        field: "the dispatcher's share of \(moe.experts) experts", found: "\(local)", expected: "some of them")
-    }
-    self.init(store, path, model: model, block: number, variant: variant, bank: nil, dispatcher: dispatcher)
+    try self.init(
+      store, path, model: model, block: number, variant: variant, bank: nil, dispatcher: dispatcher)
   }
 
   /// Begins the routes that read an earlier state: their exchange is under way until the layer is called.

@@ -43,8 +43,19 @@ public final class MoELayer {
   init(
     _ store: ParameterStore, _ path: String, model: ModelConfig, block: Int,
     variant: MoEVariant, bank: Experts?, dispatcher: any Dispatcher
-  ) {
+  ) throws {
     config = model.moe
+    let local = dispatcher.localExperts(of: config.experts)
+    // Experts of several widths live in one process.
+    let isWhole = local == 0..<config.experts
+    guard local.lowerBound >= 0, local.upperBound <= config.experts, !local.isEmpty,
+      isWhole || model.expertStacks.count == 1
+    else {
+      throw ModelError(
+        field: "the dispatcher's share of \(config.experts) experts",
+        found: "\(local.lowerBound) to \(local.upperBound - 1)",
+        expected: model.expertStacks.count == 1 ? "some of them" : "all of them, which have several widths")
+    }
     self.variant = variant
     self.block = block
     width = model.width
@@ -55,13 +66,13 @@ public final class MoELayer {
       } else {
         let name = index == 0 ? ".gate" : ".gate\(index + 1)"
         gates.append(
-          Gate(store, path + name, width: width, config: config, k: route.k, modalities: model.fusion.modalities))
+          try Gate(store, path + name, width: width, config: config, k: route.k, modalities: model.fusion.modalities))
       }
     }
     self.gates = gates
     experts =
       bank
-      ?? Experts(store, path + ".experts", model, local: dispatcher.localExperts(of: config.experts))
+      ?? Experts(store, path + ".experts", model, local: local)
     self.dispatcher = dispatcher.dispatcher(forBank: experts.path)
     shared =
       variant.sharedExpert
@@ -97,7 +108,10 @@ public final class MoELayer {
     let path = StreamPath.route(block: block, index: index, blocksBack: route.source.blocksBack)
     let normed = norm(pass.view(of: source, along: path), of: index, pass.tape)
     let exclude = route.avoidsPreviousRoute ? earlier[index - 1].routing.choice.experts : nil
-    let parts = RouteParts(schedule.parts, expertsOfRank: dispatcher.localExperts(of: config.experts).count)
+    if schedule.parts < 1 {
+      pass.tape.fail(ModelError(field: "the parts of a route", found: "\(schedule.parts)", expected: "at least 1"))
+    }
+    let parts = RouteParts(max(schedule.parts, 1), expertsOfRank: dispatcher.localExperts(of: config.experts).count)
     let routing = gates[index](
       normed, exclude: exclude, block: block, route: index, parts: parts, queues: queues, tags: tags, pass)
     pass.observer?.routed(
@@ -129,6 +143,7 @@ public final class MoELayer {
     defer { tape.scope = place }
     for partIndex in 0..<route.flight.plan.parts.count {
       let arrived = route.flight.endDispatch(partIndex, tape)
+      guard fits(arrived) else { return fail(route, "gave experts rows of shape \(arrived.rows.shape)", tape) }
       route.flight.beginCombine(experts(arrived, tape), partIndex, tape)
     }
     route.stage = .computed
@@ -139,8 +154,28 @@ public final class MoELayer {
     compute(route, tape)
     if case .returned(let rows) = route.stage { return rows }
     let rows = route.flight.endCombine(tape)
-    route.stage = .returned(rows)
-    return rows
+    if rows.columns == width, rows.rows >= route.routing.plan.rows {
+      route.stage = .returned(rows)
+    } else {
+      fail(route, "brought back rows of shape \(rows.shape)", tape)
+    }
+    return awaitOutputs(route, tape)
+  }
+
+  /// Whether a dispatcher's rows are those of the experts here.
+  private func fits(_ input: ExpertRows) -> Bool {
+    let experts = dispatcher.localExperts(of: config.experts).count
+    return input.rows.columns == width && input.offsets.count == experts + 1 && input.offsets[0] == 0
+      && zip(input.offsets, input.offsets.dropFirst()).allSatisfy(<=) && input.offsets[experts] <= input.rows.rows
+  }
+
+  /// A dispatcher from outside of the package did wrong: the pass goes on without a number, and whoever began it throws.
+  private func fail(_ route: RouteInFlight, _ what: String, _ tape: Tape) {
+    tape.fail(
+      ModelError(
+        field: "a dispatcher", found: "one that \(what)",
+        expected: "rows of \(width) numbers, in the order of the experts here, as many as the plan has"))
+    route.stage = .returned(Tensor(repeating: .nan, shape: [max(route.routing.plan.mostRows, 1), width]))
   }
 
   /// Experts, combine and the shared expert: the block's output `[T, d]`.

@@ -42,7 +42,8 @@ public protocol SampledModality: Modality {
   /// Of the head.
   func classes(_ config: ModelConfig) -> Int
   /// - Parameter config: of the model, or of the modality's tower.
-  func makeEncoder(_ store: ParameterStore, _ config: ModelConfig) -> any SampleEncoder
+  /// - Throws: `ModelError` for parameters that the store refuses.
+  func makeEncoder(_ store: ParameterStore, _ config: ModelConfig) throws -> any SampleEncoder
   /// What the encoder does with one sample, for costs and profiles.
   func operations(_ config: ModelConfig) -> [ModelOperation]
 }
@@ -51,6 +52,25 @@ extension SampledModality {
   public var classHead: String? { nil }
   public func pooling(_ config: ModelConfig) -> RowPooling { .mean }
   public func classes(_ config: ModelConfig) -> Int { 0 }
+}
+
+extension SampleEncoder {
+  /// Samples' rows `[n · rows, width]`. What an encoder from outside of the package does wrong is noted on the tape; whoever began
+  /// the pass throws it.
+  func encode(_ samples: Tensor, rows: Int, width: Int, _ tape: Tape) -> Tensor {
+    let shape = [samples.shape[0] * rows, width]
+    do {
+      let result = try self(samples, tape)
+      guard result.shape == shape else {
+        throw ModelError(
+          field: "what an encoder made of samples", found: "of shape \(result.shape)", expected: "\(shape)")
+      }
+      return result
+    } catch {
+      tape.fail(error)
+      return Tensor(repeating: .nan, shape: shape)
+    }
+  }
 }
 
 /// Which of a sample's rows stands for it.

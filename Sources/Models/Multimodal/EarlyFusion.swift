@@ -11,7 +11,7 @@ final class EarlyFusion: FusionBody {
 
   init(_ store: ParameterStore, _ config: ModelConfig, dispatcher: any Dispatcher) throws {
     self.config = config
-    encoders = config.sampledModalities.map { ($0, $0.makeEncoder(store, config)) }
+    encoders = try config.sampledModalities.map { ($0, try $0.makeEncoder(store, config)) }
     tokens = TokenEmbedding(store, config)
     backbone = try Backbone(store, config: config, causal: true, dispatcher: dispatcher)
     norm = Norm(store, "norm", config)
@@ -35,9 +35,12 @@ final class EarlyFusion: FusionBody {
   /// The rows of samples and tokens in those of their sequences.
   private func embed(_ batch: PackedSequences, _ plan: PackedPlan, _ tape: Tape) -> Tensor {
     let encoded = encoders.compactMap { modality, encoder -> (rows: Tensor, places: [Range<Int>])? in
-      if let own = batch.samples[modality.name] { return (encoder(own, tape), plan.samples[modality.name]!) }
+      func rows(_ samples: Tensor) -> Tensor {
+        encoder.encode(samples, rows: modality.rows(config), width: config.width, tape)
+      }
+      if let own = batch.samples[modality.name] { return (rows(own), plan.samples[modality.name]!) }
       guard batch.blanks.contains(modality.name) else { return nil }
-      return (tape.selectRows(encoder(Tensor.zeros([1] + modality.shape(config)), tape), []), [])
+      return (tape.selectRows(rows(Tensor.zeros([1] + modality.shape(config))), []), [])
     }
     var sum: Tensor?
     if !plan.ids.isEmpty {

@@ -17,7 +17,7 @@ public final class MultimodalTransformer: TrainableModel {
   /// Logarithm of the factor on similarities.
   private let logScale: Parameter
   /// Logarithms of the losses' variances, in the order of `FusionConfig.Task`; nil where weights are fixed.
-  public let logVariances: Parameter?
+  package let logVariances: Parameter?
   /// By modality, of those whose samples have classes.
   private let classifiers: [String: Linear]
 
@@ -69,7 +69,7 @@ public final class MultimodalTransformer: TrainableModel {
   }
 
   /// Runs the blocks over packed sequences.
-  public func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates { body(batch, pass) }
+  package func callAsFunction(_ batch: PackedSequences, _ pass: ForwardPass) -> PackedStates { body(batch, pass) }
 
   /// Adds the mean cross-entropy of next tokens to the tape.
   ///
@@ -78,7 +78,7 @@ public final class MultimodalTransformer: TrainableModel {
   ///   - divisor: as in `Tape.crossEntropy`.
   ///   - weight: of this term in the objective.
   /// - Returns: the mean over counted tokens, and each token's loss in the order of the sequences, in nats.
-  public func nextTokenLoss(
+  package func nextTokenLoss(
     _ states: PackedStates, targets: [[Int32]], over divisor: Double? = nil, weight: Float, _ tape: Tape
   ) -> (mean: Double, losses: [Float]) {
     let chosen = zip(states.texts, targets).filter { ranges, own in
@@ -93,7 +93,7 @@ public final class MultimodalTransformer: TrainableModel {
   }
 
   /// What stands for every sample of a modality, `[n, d]`: its class token where there is one, else its mean row.
-  public func pooledRows(_ states: PackedStates, of modality: String, _ tape: Tape) -> Tensor {
+  package func pooledRows(_ states: PackedStates, of modality: String, _ tape: Tape) -> Tensor {
     guard let own = states.samples[modality], let kind = sampled(modality) else {
       preconditionFailure("a pass without \(modality)")
     }
@@ -110,7 +110,7 @@ public final class MultimodalTransformer: TrainableModel {
   /// Where samples of a modality are compared, `[n, embedding]`; not normalized.
   ///
   /// - Parameter pooled: of `pooledRows`.
-  public func embeddings(_ pooled: Tensor, of modality: String, _ tape: Tape) -> Tensor {
+  package func embeddings(_ pooled: Tensor, of modality: String, _ tape: Tape) -> Tensor {
     guard let projection = projections[modality], let kind = sampled(modality) else {
       preconditionFailure("a model without \(modality)")
     }
@@ -118,7 +118,7 @@ public final class MultimodalTransformer: TrainableModel {
   }
 
   /// Where the texts of some sequences without a sample are compared, `[sequences, embedding]`.
-  public func textEmbeddings(_ states: PackedStates, of sequences: [Int], _ tape: Tape) -> Tensor {
+  package func textEmbeddings(_ states: PackedStates, of sequences: [Int], _ tape: Tape) -> Tensor {
     guard let rows = states.textRows else { preconditionFailure("a pass without texts") }
     let ranges = sequences.map { sequence in
       let texts = states.texts[sequence]
@@ -139,7 +139,7 @@ public final class MultimodalTransformer: TrainableModel {
   /// Adds the contrastive loss of two modalities to the tape.
   ///
   /// - Parameters: a, b: `[n, embedding]`; rows of one number belong together.
-  public func contrastiveLoss(
+  package func contrastiveLoss(
     _ a: Tensor, _ b: Tensor, weight: Float, _ tape: Tape
   ) -> (loss: Double, accuracy: Double) {
     tape.contrastiveLoss(a, b, logScale: logScale, weight: weight)
@@ -148,15 +148,15 @@ public final class MultimodalTransformer: TrainableModel {
   /// Logits `[n, classes]` of samples of a modality; nil where they have no classes.
   ///
   /// - Parameter pooled: of `pooledRows`.
-  public func classLogits(_ pooled: Tensor, of modality: String, _ tape: Tape) -> Tensor? {
+  package func classLogits(_ pooled: Tensor, of modality: String, _ tape: Tape) -> Tensor? {
     classifiers[modality]?(pooled, tape, name: "classifier")
   }
 
   /// For some samples and their text.
-  public func makeCache() -> FusionCache { body.makeCache() }
+  package func makeCache() -> FusionCache { body.makeCache() }
 
   /// Reads one sample `[1, …]` of a modality after what a cache has; before its text.
-  public func read(_ sample: Tensor, of modality: String, _ cache: FusionCache, _ pass: ForwardPass) {
+  package func read(_ sample: Tensor, of modality: String, _ cache: FusionCache, _ pass: ForwardPass) {
     guard let kind = sampled(modality) else { preconditionFailure("a model without \(modality)") }
     body.read(sample, of: kind, cache, pass)
   }
@@ -166,7 +166,7 @@ public final class MultimodalTransformer: TrainableModel {
   /// - Parameters:
   ///   - ids: the tokens that follow those in the cache.
   ///   - position: of the first of them in the text.
-  public func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
+  package func next(_ ids: [Int32], position: Int, _ cache: FusionCache, _ pass: ForwardPass) -> Tensor {
     languageHead.lastLogits(body.next(ids, position: position, cache, pass), pass.tape)
   }
 

@@ -20,32 +20,32 @@ public struct PackedSequences {
     /// What it is read for, a `FusionConfig.Task`; gates that know tasks are told.
     public let task: Int32
     /// Which reading of the batch's samples this belongs to, such as 0 = images with captions and 1 = captions alone.
-    public let reading: Int
+    package let reading: Int
     /// Which of its reading in this part of the batch, where parts may lack some of it; nil = the sequences are counted, of
     /// which every part has as many.
-    public let place: Place?
+    package let place: Place?
 
     /// A number, below how many there are in a part of a batch.
-    public struct Place: Sendable, Equatable {
+    package struct Place: Sendable, Equatable {
       let index, count: Int
-      public init(_ index: Int, of count: Int) { (self.index, self.count) = (index, count) }
+      package init(_ index: Int, of count: Int) { (self.index, self.count) = (index, count) }
     }
 
     /// - Parameter segments: empty texts are left out.
-    public init(_ segments: [Segment], task: Int32 = 0, reading: Int = 0, place: Place? = nil) {
+    package init(_ segments: [Segment], task: Int32 = 0, reading: Int = 0, place: Place? = nil) {
       self.segments = segments.filter { $0 != .text([]) }
       precondition(!self.segments.isEmpty, "a sequence of nothing")
       (self.task, self.reading, self.place) = (task, reading, place)
     }
 
     /// An image, a text, or a text after an image.
-    public init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0, reading: Int = 0) {
+    package init(image: Int? = nil, text: [Int32] = [], task: Int32 = 0, reading: Int = 0) {
       let images = image.map { [Segment.sample(VisionModality.name, $0)] } ?? []
       self.init(images + [.text(text)], task: task, reading: reading)
     }
 
     /// The ids of all its texts.
-    public var text: [Int32] {
+    package var text: [Int32] {
       segments.flatMap { segment -> [Int32] in
         if case .text(let ids) = segment { return ids }
         return []
@@ -61,7 +61,7 @@ public struct PackedSequences {
     }
 
     /// The samples of a modality.
-    public func samples(of modality: String) -> [Int] {
+    package func samples(of modality: String) -> [Int] {
       segments.compactMap { segment in
         if case .sample(modality, let index) = segment { return index }
         return nil
@@ -74,10 +74,10 @@ public struct PackedSequences {
   public let sequences: [Sequence]
   /// Modalities without a sample here whose parameters the pass reaches all the same, with gradients of 0: what a step trains,
   /// and which exchanges ranks start, must not follow from what a batch holds. A blank sample is read that counts nowhere.
-  public let blanks: Set<String>
+  package let blanks: Set<String>
 
   /// - Parameter sequences: each sample stands in exactly one of them: gradients of its rows are not added up.
-  public init(_ samples: [String: Tensor], _ sequences: [Sequence], blanks: Set<String> = []) {
+  package init(_ samples: [String: Tensor], _ sequences: [Sequence], blanks: Set<String> = []) {
     precondition(blanks.isDisjoint(with: samples.keys), "blank samples beside others")
     var places = samples.mapValues { [Int](repeating: 0, count: $0.shape[0]) }
     for case .sample(let name, let index) in sequences.lazy.flatMap(\.segments) {
@@ -91,7 +91,7 @@ public struct PackedSequences {
   }
 
   /// - Parameter images: `[I, channels, S, S]`, normalized; nil = no images.
-  public init(images: Tensor?, _ sequences: [Sequence]) {
+  package init(images: Tensor?, _ sequences: [Sequence]) {
     self.init(images.map { [VisionModality.name: $0] } ?? [:], sequences)
   }
 
@@ -191,7 +191,7 @@ public struct PackedStates {
 }
 
 /// What a model remembers while it writes about samples.
-public final class FusionCache {
+package final class FusionCache {
   /// One a block that reads text.
   let blocks: [BlockCache]
   /// The other towers' rows so far, and keys and values of them, one a block with cross-attention.

@@ -21,7 +21,7 @@ struct SampleTower {
     config = model.tower(of: modality)
     (rows, shape) = (modality.rows(model), modality.shape(model))
     let before = store.parameters.count
-    encoder = modality.makeEncoder(store, config)
+    encoder = try modality.makeEncoder(store, config)
     backbone = try Backbone(store, config: config, causal: false, dispatcher: dispatcher, first: first)
     norm = Norm(store, "\(modality.sample)_norm", config)
     parameters = Array(store.parameters[before...])
@@ -33,7 +33,11 @@ struct SampleTower {
   /// - Returns: `[n · rows, d]`.
   func callAsFunction(_ samples: Tensor, tasks: [Int32], _ places: BatchPlaces?, _ pass: ForwardPass) -> Tensor {
     let tags = TokenTags(tasks: tasks.flatMap { Array(repeating: $0, count: rows) }, places: places)
-    return norm(backbone(encoder(samples, pass.tape), sequence: rows, tags: tags, pass), pass.tape)
+    return norm(backbone(encode(samples, pass.tape), sequence: rows, tags: tags, pass), pass.tape)
+  }
+
+  private func encode(_ samples: Tensor, _ tape: Tape) -> Tensor {
+    encoder.encode(samples, rows: rows, width: config.width, tape)
   }
 
   /// Reads a sample of zeros that counts nowhere.
@@ -41,7 +45,7 @@ struct SampleTower {
     let values = Tensor.zeros([1] + shape)
     var tags = TokenTags(tasks: Array(repeating: 0, count: rows))
     tags.isBlank = true
-    let states = norm(backbone(encoder(values, pass.tape), sequence: rows, tags: tags, pass), pass.tape)
+    let states = norm(backbone(encode(values, pass.tape), sequence: rows, tags: tags, pass), pass.tape)
     return PackedStates.Samples(rows: states, ranges: [])
   }
 

@@ -134,7 +134,10 @@ public final class ParameterStore {
   }
 
   /// Untrained state of one axis: zeros that are saved with the model. A router's path is below that of its gate.
-  public func buffer(_ path: String, count: Int) -> Tensor {
+  ///
+  /// - Throws: `ModelError` for a path that is taken, or a count below 1.
+  public func buffer(_ path: String, count: Int) throws(ModelError) -> Tensor {
+    try requireNew(path, [count])
     let tensor = Tensor.zeros([count])
     buffers.append((path, tensor))
     return tensor

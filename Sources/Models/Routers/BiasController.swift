@@ -15,9 +15,9 @@ protocol BiasController {
 }
 
 /// The controller that a configuration asks for, its bias a buffer of the gate; nil = none.
-func makeBiasController(_ store: ParameterStore, _ path: String, _ config: MoEConfig) -> (any BiasController)? {
+func makeBiasController(_ store: ParameterStore, _ path: String, _ config: MoEConfig) throws -> (any BiasController)? {
   guard config.biasRate > 0 else { return nil }
-  let values = store.buffer(path + ".selection_bias", count: config.choices)
+  let values = try store.buffer(path + ".selection_bias", count: config.choices)
   return config.realShare > 0
     ? RealShareBias(values, rate: config.biasRate, experts: config.experts, share: config.realShare)
     : SelectionBias(values, rate: config.biasRate)

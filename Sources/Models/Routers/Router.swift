@@ -26,7 +26,8 @@ public protocol Router: AnyObject, SendableMetatype {
   ///   - store: takes the buffers that it saves.
   ///   - path: of the gate.
   ///   - k: choices of a token.
-  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int)
+  /// - Throws: `ModelError` for a buffer that the store refuses.
+  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) throws
   /// Chooses; differentiable in the logits. Throws where it cannot; the pass is then void.
   func choose(_ input: RouterInput, _ tape: Tape) throws -> RouterDecision
   /// `[choices]`, added to the scores for the choice alone; nil where there is none.

@@ -21,12 +21,12 @@ final class SigmoidRouter: Router {
   private let groups: NeighborGroups?
   private var bias: (any BiasController)?
 
-  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) {
+  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) throws {
     (self.k, renormalize, scale) = (k, config.renormalizes(k), Float(config.routeScale))
     groups =
       config.groupCount > 1
       ? NeighborGroups(count: config.groupCount, kept: config.groupLimit, of: config.experts) : nil
-    bias = makeBiasController(store, path, config)
+    bias = try makeBiasController(store, path, config)
   }
 
   static func validate(_ model: ModelConfig, _ variant: MoEVariant) throws {

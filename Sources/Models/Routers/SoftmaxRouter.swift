@@ -12,9 +12,9 @@ final class SoftmaxRouter: Router {
   /// Nil where `moe.bias_rate` is 0.
   private var bias: (any BiasController)?
 
-  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) {
+  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) throws {
     (self.k, renormalize) = (k, config.renormalizes(k))
-    bias = makeBiasController(store, path, config)
+    bias = try makeBiasController(store, path, config)
   }
 
   func choose(_ input: RouterInput, _ tape: Tape) -> RouterDecision {

@@ -6,13 +6,13 @@ import MMoETensor
 ///
 /// Start and wait are two operations and each other's adjoints: reversing the tape turns the wait for rows into the start
 /// of their gradients' way back, and so the backward pass overlaps as the forward pass does.
-public final class ExpertParallelDispatcher: Dispatcher {
+package final class ExpertParallelDispatcher: Dispatcher {
   private let queue: ExchangeQueue
   private let engine: Engine
   private let wire: WireFormat
 
   /// - Parameter group: the ranks that share out the experts.
-  public convenience init(_ group: Communicator, wire: WireFormat, engine: Engine) {
+  package convenience init(_ group: Communicator, wire: WireFormat, engine: Engine) {
     let queue = ExchangeQueue(group, engine: engine)
     self.init(queue, wire: wire, engine: engine)
     engine.progress = { queue.poll() }
@@ -24,7 +24,7 @@ public final class ExpertParallelDispatcher: Dispatcher {
     self.engine = engine
   }
 
-  public func localExperts(of count: Int) -> Range<Int> {
+  package func localExperts(of count: Int) -> Range<Int> {
     let (rank, ranks) = (queue.group.rank, queue.group.size)
     // Not a trap: a network outside of the package may have any number.
     guard count % ranks == 0 else {
@@ -34,7 +34,7 @@ public final class ExpertParallelDispatcher: Dispatcher {
     return rank * share..<(rank + 1) * share
   }
 
-  public func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight {
+  package func beginDispatch(_ x: Tensor, _ plan: DispatchPlan, _ tape: Tape) -> any RouteFlight {
     let rows = tape.permuteRows(x, plan)
     let flight = ExpertParallelFlight(
       RouteLayout(plan, rank: queue.group.rank, ranks: queue.group.size), rows, queue, wire, engine)

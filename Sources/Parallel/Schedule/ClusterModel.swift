@@ -2,22 +2,22 @@ import MMoEModels
 
 /// Operator times of one block pair and what its exchange needs: enough to predict any variant under any strategy.
 /// Seconds of a forward pass.
-public struct PairCosts: Sendable, Equatable {
-  public var attention: Double
+package struct PairCosts: Sendable, Equatable {
+  package var attention: Double
   /// The dense MLP; the shared expert is as large.
-  public var mlp: Double
+  package var mlp: Double
   /// The routed experts of one choice a token.
-  public var expert: Double
+  package var expert: Double
   /// One direction of the exchange of one choice a token, without its latency.
-  public var exchange: Double
+  package var exchange: Double
   /// What an exchange costs beside its bytes, however many choices it carries.
-  public var latency: Double
+  package var latency: Double
   /// Experts of each rank, among which `auto` shares out parts.
-  public var expertsOfRank = 1
+  package var expertsOfRank = 1
   /// Backward over forward time of an operator.
-  public var backward = 2.0
+  package var backward = 2.0
 
-  public init(attention: Double, mlp: Double, expert: Double, exchange: Double, latency: Double = 0) {
+  package init(attention: Double, mlp: Double, expert: Double, exchange: Double, latency: Double = 0) {
     self.attention = attention
     self.mlp = mlp
     self.expert = expert
@@ -57,24 +57,24 @@ public struct PairCosts: Sendable, Equatable {
   /// exchange).
   ///
   /// - Parameter attention: an attention's time over an expert's.
-  public static func of(shareOfMoETime share: Double, attention: Double) -> PairCosts {
+  package static func of(shareOfMoETime share: Double, attention: Double) -> PairCosts {
     PairCosts(attention: attention, mlp: 1, expert: 1, exchange: share / (1 - share) / 2)
   }
 }
 
 /// A cluster: ranks in nodes, a link a rank inside a node, one for all ranks of a node between nodes.
-public struct ClusterShape: Sendable, Equatable {
-  public var ranks: Int
-  public var ranksPerNode: Int
+package struct ClusterShape: Sendable, Equatable {
+  package var ranks: Int
+  package var ranksPerNode: Int
   /// Bytes a second.
-  public var linkInside: Double
-  public var linkBetween: Double
+  package var linkInside: Double
+  package var linkBetween: Double
   /// Seconds that each message costs.
-  public var latency: Double
+  package var latency: Double
   /// Seconds that an all-to-all costs beside its bytes: a message to every other rank.
-  public var exchangeLatency: Double { Double(ranks - 1) * latency }
+  package var exchangeLatency: Double { Double(ranks - 1) * latency }
 
-  public init(
+  package init(
     ranks: Int, ranksPerNode: Int, linkInside: Double, linkBetween: Double, latency: Double
   ) {
     self.ranks = ranks
@@ -85,7 +85,7 @@ public struct ClusterShape: Sendable, Equatable {
   }
 
   /// The bytes of one direction of an all-to-all in which each rank has `bytes` for all ranks together, spread evenly.
-  public func exchangeSeconds(bytes: Double) -> Double {
+  package func exchangeSeconds(bytes: Double) -> Double {
     let inside = Double(min(ranks, ranksPerNode) - 1) / Double(ranks) * bytes
     // A node's ranks share its way out.
     let outside = Double(max(ranks - ranksPerNode, 0)) / Double(ranks) * bytes * Double(ranksPerNode)
@@ -94,17 +94,17 @@ public struct ClusterShape: Sendable, Equatable {
 }
 
 /// Predicts pairs of blocks: the schedules that run here, on given times.
-public enum PairSimulator {
-  public struct Prediction: Sendable {
-    public let seconds: Double
-    public let exchange: Double
-    public let exposed: Double
-    public var hidden: Double { exchange > 0 ? 1 - exposed / exchange : 1 }
+package enum PairSimulator {
+  package struct Prediction: Sendable {
+    package let seconds: Double
+    package let exchange: Double
+    package let exposed: Double
+    package var hidden: Double { exchange > 0 ? 1 - exposed / exchange : 1 }
   }
 
   /// - Parameter position: the shortcut's, for variants that have one.
   /// - Throws: `ModelError` for a variant that is none.
-  public static func predict(
+  package static func predict(
     _ costs: PairCosts, variant name: String, position: Int = 2, _ strategy: OverlapStrategy,
     training: Bool
   ) throws -> Prediction {
@@ -132,7 +132,7 @@ public enum PairSimulator {
   }
 
   /// One route's passes (forward, and backward where there is one) under a strategy.
-  public static func run(
+  package static func run(
     _ passes: [RouteTimes], _ strategy: OverlapStrategy, expertsOfRank: Int
   ) -> [ScheduleSimulator.Outcome] {
     ScheduleSimulator.outcomes(passes, strategy.schedule(for: passes, expertsOfRank: expertsOfRank))

@@ -36,7 +36,7 @@ public enum OverlapStrategy: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  public static let forms = "sequential, pipelined:N, shortcut, shortcut+pipelined:N (N from 2 to 64), auto"
+  package static let forms = "sequential, pipelined:N, shortcut, shortcut+pipelined:N (N from 2 to 64), auto"
 
   public var description: String {
     switch self {

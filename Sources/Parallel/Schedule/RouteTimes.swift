@@ -1,16 +1,16 @@
 import MMoEModels
 
 /// What one route takes: the operators of its window, its experts, and each exchange with nothing beside it. Seconds.
-public struct RouteTimes: Sendable, Equatable, Codable {
+package struct RouteTimes: Sendable, Equatable, Codable {
   /// Operators between departure and the end of the block, in order.
-  public var window: [Double]
-  public var experts: Double
-  public var dispatch: Double
-  public var combine: Double
+  package var window: [Double]
+  package var experts: Double
+  package var dispatch: Double
+  package var combine: Double
   /// The part of each exchange that does not shrink when its rows are cut into parts.
-  public var latency: Double
+  package var latency: Double
 
-  public init(window: [Double], experts: Double, dispatch: Double, combine: Double, latency: Double = 0) {
+  package init(window: [Double], experts: Double, dispatch: Double, combine: Double, latency: Double = 0) {
     self.window = window
     self.experts = experts
     self.dispatch = dispatch
@@ -20,7 +20,7 @@ public struct RouteTimes: Sendable, Equatable, Codable {
 
   /// The backward pass in the order of the forward one: operators and experts take their own times, and the gradients of
   /// the experts' outputs cross where the combine did.
-  public func scaled(computation: Double) -> RouteTimes {
+  package func scaled(computation: Double) -> RouteTimes {
     RouteTimes(
       window: window.map { $0 * computation }, experts: experts * computation, dispatch: dispatch,
       combine: combine, latency: latency)
@@ -28,20 +28,20 @@ public struct RouteTimes: Sendable, Equatable, Codable {
 }
 
 /// Where the experts of a route run, and what is left uncovered there.
-public struct SlotChoice: Sendable, Equatable {
+package struct SlotChoice: Sendable, Equatable {
   /// Operators of the window before the experts.
-  public let slot: Int
+  package let slot: Int
   /// Exchange that nothing covers, seconds.
-  public let exposed: Double
+  package let exposed: Double
   /// The paper's measure, |Σ_{i<K} COMP_i − T_disp| + |Σ_{i>K} COMP_i − T_comb|, seconds.
-  public let mismatch: Double
+  package let mismatch: Double
 
   /// The slot with the least exposed exchange, the paper's measure deciding between equals (arXiv 2404.05019,
   /// equation 11: K* = argmin of the mismatch; the time of a pair is fixed + exposed, so that the least exposed is what
   /// the rule is after).
   ///
   /// - Parameter passes: forward alone, or forward and backward; the slot is the same in both.
-  public static func best(_ passes: [RouteTimes]) -> SlotChoice {
+  package static func best(_ passes: [RouteTimes]) -> SlotChoice {
     let slots = passes[0].window.count
     let choices = (0...slots).map { slot -> SlotChoice in
       var (exposed, mismatch) = (0.0, 0.0)
@@ -62,25 +62,25 @@ public struct SlotChoice: Sendable, Equatable {
 
 /// One route's schedule run on given times: a computing thread that works and waits, and a link that serves one transfer
 /// after the other.
-public enum ScheduleSimulator {
-  public enum Step: Sendable {
+package enum ScheduleSimulator {
+  package enum Step: Sendable {
     case compute(Double)
     /// A transfer of this length starts; it is known by its number.
     case start(Int, Double)
     case wait(Int)
   }
 
-  public struct Outcome: Sendable {
-    public let seconds: Double
-    public let computation: Double
-    public let exchange: Double
+  package struct Outcome: Sendable {
+    package let seconds: Double
+    package let computation: Double
+    package let exchange: Double
     /// Time in waits.
-    public let exposed: Double
+    package let exposed: Double
     /// Share of the exchange that computation covered.
-    public var hidden: Double { exchange > 0 ? 1 - exposed / exchange : 1 }
+    package var hidden: Double { exchange > 0 ? 1 - exposed / exchange : 1 }
   }
 
-  public static func run(_ steps: [Step]) -> Outcome {
+  package static func run(_ steps: [Step]) -> Outcome {
     var (now, linkFree, exposed, computation, exchange) = (0.0, 0.0, 0.0, 0.0, 0.0)
     var done: [Int: Double] = [:]
     for step in steps {
@@ -104,7 +104,7 @@ public enum ScheduleSimulator {
   /// A route and its window under a schedule, forward.
   ///
   /// - Parameter first: number of the route's first transfer.
-  public static func steps(_ times: RouteTimes, _ schedule: RouteSchedule, first: Int = 0) -> [Step] {
+  package static func steps(_ times: RouteTimes, _ schedule: RouteSchedule, first: Int = 0) -> [Step] {
     let n = schedule.parts
     func part(_ exchange: Double) -> Double { (exchange - times.latency) / Double(n) + times.latency }
     var steps: [Step] = (0..<n).map { .start(first + $0, part(times.dispatch)) }
@@ -124,7 +124,7 @@ public enum ScheduleSimulator {
   }
 
   /// A route's passes under a schedule: the first is forward, the second, where there is one, backward.
-  public static func outcomes(_ passes: [RouteTimes], _ schedule: RouteSchedule) -> [Outcome] {
+  package static func outcomes(_ passes: [RouteTimes], _ schedule: RouteSchedule) -> [Outcome] {
     passes.enumerated().map { index, times in
       let steps = steps(times, schedule)
       return run(index == 0 ? steps : reversed(steps, computation: 1))
@@ -134,7 +134,7 @@ public enum ScheduleSimulator {
   /// The backward pass of `steps`: reversed, each start a wait and each wait a start.
   ///
   /// - Parameter computation: time of an operator's backward part over its forward part.
-  public static func reversed(_ steps: [Step], computation: Double) -> [Step] {
+  package static func reversed(_ steps: [Step], computation: Double) -> [Step] {
     var lengths: [Int: Double] = [:]
     for case .start(let id, let seconds) in steps { lengths[id] = seconds }
     return steps.reversed().map { step in
@@ -153,7 +153,7 @@ extension OverlapStrategy {
   /// - Parameters:
   ///   - passes: forward alone, or forward and backward; the schedule is the same in both.
   ///   - expertsOfRank: among which `auto` may share out the parts.
-  public func schedule(for passes: [RouteTimes], expertsOfRank: Int) -> RouteSchedule {
+  package func schedule(for passes: [RouteTimes], expertsOfRank: Int) -> RouteSchedule {
     guard form.usesWindow else {
       return RouteSchedule(parts: form.parts, slot: 0, awaitsAtOnce: true)
     }

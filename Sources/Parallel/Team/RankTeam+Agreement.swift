@@ -4,7 +4,7 @@ extension RankTeam {
   /// - Parameters:
   ///   - what: what the text is, such as "configuration".
   ///   - text: lines; the first that differs is named.
-  public func requireSame(_ what: String, _ text: String) {
+  package func requireSame(_ what: String, _ text: String) {
     let texts = world.allGather(Array(text.utf8)).map {
       String(decoding: $0, as: UTF8.self).split(separator: "\n").map(String.init)
     }
@@ -21,10 +21,10 @@ extension RankTeam {
   }
 
   /// The first rank's number, on all ranks: where each has computed it, those that differ in a last bit must not part ways.
-  public func agreed(_ value: Int32) -> Int32 { Int32(world.allReduce([world.rank == 0 ? Double(value) : 0])[0]) }
+  package func agreed(_ value: Int32) -> Int32 { Int32(world.allReduce([world.rank == 0 ? Double(value) : 0])[0]) }
 
   /// Ends the job with the line of that rank whose `position` is the least, the lowest rank among equals.
-  public func stopTogether(_ reason: String, position: Int) -> Never {
+  package func stopTogether(_ reason: String, position: Int) -> Never {
     let positions = world.allGather(Array(String(position).utf8)).map {
       Int(String(decoding: $0, as: UTF8.self)) ?? .max
     }

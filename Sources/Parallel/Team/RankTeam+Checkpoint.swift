@@ -6,7 +6,7 @@ extension RankTeam {
   ///
   /// - Parameter values: `[experts here, …]`, the parameter or a moment of it.
   /// - Returns: `[all experts, …]` on the first rank; nil on others, and for arrays that are replicated.
-  public func gather(_ parameter: Parameter, _ values: Tensor) -> Tensor? {
+  package func gather(_ parameter: Parameter, _ values: Tensor) -> Tensor? {
     let group = grid.expertGroup
     // Copies in other groups are equal.
     guard let share = parameter.experts, group.size > 1, world.rank < group.size else { return nil }

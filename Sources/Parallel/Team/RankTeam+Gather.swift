@@ -10,7 +10,7 @@ extension RankTeam {
   ///
   /// - Parameter x: `[rows, d]`, as many on every rank; every rank must call.
   /// - Returns: `[ranks · rows, d]`.
-  public func gatherRows(_ x: Tensor, _ tape: Tape) -> Tensor {
+  package func gatherRows(_ x: Tensor, _ tape: Tape) -> Tensor {
     let (rows, d, ranks, own) = (x.rows, x.columns, world.size, world.rank)
     let all = Tensor(uninitialized: [ranks * rows, d])
     let counts = Array(repeating: rows, count: ranks)

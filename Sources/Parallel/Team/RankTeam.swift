@@ -9,16 +9,16 @@ public struct ParallelOptions: Sendable, Equatable {
   public var overlap = OverlapStrategy.shortcut
   public var wire = WireFormat.float32
   /// Numbers from which a bucket of gradients leaves: long enough for a link's full rate, short enough to leave early.
-  public var bucket = 1 << 19
+  package var bucket = 1 << 19
   /// Seconds after which a wait for another rank ends the job.
-  public var timeout = 25.0
+  package var timeout = 25.0
   public init() {}
 }
 
 /// The ranks that train one model together, seen from one of them: what the loop and the model's forward pass need of the
 /// others.
 public final class RankTeam: PassCoordinator {
-  public let grid: ProcessGrid
+  package let grid: ProcessGrid
   public let dispatcher: any Dispatcher
   private let queue: ExchangeQueue
   private let planner: OverlapPlanner
@@ -33,13 +33,22 @@ public final class RankTeam: PassCoordinator {
   private let model: ModelConfig
 
   /// - Parameter world: all ranks, at least one.
-  /// - Throws: `ParallelError` when the ranks or the experts cannot be divided.
+  /// - Throws: `ParallelError` when the ranks or the experts cannot be divided, or parts of routes are out of range;
+  ///   `ModelError` for an impossible configuration.
   public init(
     _ world: Communicator, _ options: ParallelOptions, model: ModelConfig, engine: Engine
   ) throws {
+    try model.validate()
+    guard OverlapStrategy(options.overlap.description) != nil else {
+      throw ParallelError(
+        field: "the overlap of ranks", found: options.overlap.description, expected: OverlapStrategy.forms)
+    }
     let isDense = model.moe.variant == "dense"
     let banks = model.towers.map(\.moe.experts)
     let group = RankTeam.expertRanks(options.expert, of: world.size, model)
+    guard group >= 1 else {
+      throw ParallelError(field: "parallel.expert", found: "\(group)", expected: "0 or more")
+    }
     if !isDense, let odd = banks.first(where: { $0 % group != 0 }) {
       let name =
         model.moe.groups != nil && banks.count > 1 ? "the \(odd) experts of a tower (moe.groups)" : "moe.experts \(odd)"
@@ -68,7 +77,7 @@ public final class RankTeam: PassCoordinator {
   /// The ranks of a group that shares out the experts of a model.
   ///
   /// - Parameter wanted: `parallel.expert`; 0 = as many as ranks and experts allow.
-  public static func expertRanks(_ wanted: Int, of ranks: Int, _ model: ModelConfig) -> Int {
+  package static func expertRanks(_ wanted: Int, of ranks: Int, _ model: ModelConfig) -> Int {
     guard wanted == 0 else { return wanted }
     // Of every tower's bank each rank has as many.
     let isWhole = model.moe.variant == "dense" || model.towers.contains { $0.expertStacks.count > 1 }
@@ -79,26 +88,26 @@ public final class RankTeam: PassCoordinator {
   /// The same ranks and experts under another strategy.
   ///
   /// - Throws: `ModelError` for a variant that is none.
-  public init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
+  package init(_ other: RankTeam, overlap: OverlapStrategy, model: ModelConfig) throws {
     (grid, dispatcher, queue) = (other.grid, other.dispatcher, other.queue)
     (sumStream, engine, reach, bucket, self.model) = (other.sumStream, other.engine, other.reach, other.bucket, model)
     planner = try OverlapPlanner(overlap, model, other.world, other.queue, engine: other.engine)
   }
 
   /// Makes the engine advance this team's exchanges; for processes that hold several teams in turn.
-  public func activate() {
+  package func activate() {
     let queue = queue
     engine.progress = { queue.poll() }
   }
 
   public var world: Communicator { grid.world }
   /// Ranks that share out the experts; the first ones of the world are one such group.
-  public var expertRanks: Int { grid.expertGroup.size }
+  package var expertRanks: Int { grid.expertGroup.size }
   public var isRoot: Bool { world.rank == 0 }
-  public var overlap: OverlapStrategy { planner.strategy }
+  package var overlap: OverlapStrategy { planner.strategy }
   /// What the overlap planner decided; empty before.
-  public var overlapReport: [String] { planner.report }
-  public var hasDecidedOverlap: Bool { planner.isDecided }
+  package var overlapReport: [String] { planner.report }
+  package var hasDecidedOverlap: Bool { planner.isDecided }
 
   /// Names the parameters whose gradients are averaged.
   public func attach(_ parameters: [Parameter]) {
@@ -117,7 +126,7 @@ public final class RankTeam: PassCoordinator {
   public func finishGradientSync() { sync?.finish() }
 
   /// The global norm's square from this rank's sums of squares: replicated gradients count once, every expert once.
-  public func globalSquares(replicated: Double, experts: Double) -> Double {
+  package func globalSquares(replicated: Double, experts: Double) -> Double {
     // Every copy of an expert adds the same number.
     replicated + world.allReduce([experts])[0] / Double(grid.replicas.size)
   }
@@ -128,10 +137,10 @@ public final class RankTeam: PassCoordinator {
   }
 
   /// Whether it is so on any rank.
-  public func any(_ condition: Bool) -> Bool { any([condition])[0] }
+  package func any(_ condition: Bool) -> Bool { any([condition])[0] }
 
   /// For each of these, whether it is so on any rank.
-  public func any(_ conditions: [Bool]) -> [Bool] {
+  package func any(_ conditions: [Bool]) -> [Bool] {
     world.allReduce(conditions.map { $0 ? 1 : 0 }, .maximum).map { $0 > 0 }
   }
 

@@ -16,7 +16,7 @@ extension RankTeam {
   ///
   /// - Parameter units: of every parameter how many numbers stay together.
   /// - Returns: of every parameter this rank's slice of the numbers here; all of them where it is the only holder.
-  public func shareOut(_ parameters: [Parameter], units: [Int]) -> [Range<Int>] {
+  package func shareOut(_ parameters: [Parameter], units: [Int]) -> [Range<Int>] {
     var loads = [world, grid.replicas].map { Array(repeating: 0, count: $0.size) }
     return zip(parameters, units).map { parameter, unit in
       let group = holders(parameter)
@@ -47,7 +47,7 @@ extension RankTeam {
   }
 
   /// Gives every holder the slices that the others have updated; every rank must call with the same parameters.
-  public func shareSlices(_ parameters: [Parameter]) {
+  package func shareSlices(_ parameters: [Parameter]) {
     for group in [world, grid.replicas] where group.size > 1 {
       let own = parameters.filter { holders($0) === group }
       var first = 0
@@ -90,7 +90,7 @@ extension RankTeam {
   ///
   /// - Parameter slice: this rank's, `[numbers]`.
   /// - Returns: of the parameter's shape.
-  public func assemble(_ slice: Tensor, of parameter: Parameter) -> Tensor {
+  package func assemble(_ slice: Tensor, of parameter: Parameter) -> Tensor {
     let group = holders(parameter)
     let slices = self.slices[ObjectIdentifier(parameter)]!
     let whole = Tensor(uninitialized: parameter.shape)

@@ -3,44 +3,44 @@ import MMoEFiles
 import MMoETensor
 
 /// A timeline of all ranks in the Trace Event Format, which Perfetto and chrome://tracing show.
-public struct TraceFile: Codable, Sendable {
-  public struct Event: Codable, Sendable {
-    public var name: String
+package struct TraceFile: Codable, Sendable {
+  package struct Event: Codable, Sendable {
+    package var name: String
     /// The kind of a `Timeline.Event`.
-    public var cat: String
+    package var cat: String
     /// "X": a span; "M": names a process or thread.
-    public var ph: String
+    package var ph: String
     /// Microseconds since the trace's start, and how long.
-    public var ts: Double
-    public var dur: Double
+    package var ts: Double
+    package var dur: Double
     /// The rank, and a lane of it: 0 operators, 1 waits, 2 polls, from 3 on transfers in flight.
-    public var pid: Int
-    public var tid: Int
-    public var args: Arguments
+    package var pid: Int
+    package var tid: Int
+    package var args: Arguments
   }
 
-  public struct Arguments: Codable, Sendable {
+  package struct Arguments: Codable, Sendable {
     /// The block, such as `blocks.3`.
-    public var scope: String?
-    public var bytes: Int?
+    package var scope: String?
+    package var bytes: Int?
     /// Of an "M" event.
-    public var name: String?
+    package var name: String?
   }
 
-  public struct Information: Codable, Sendable {
-    public var title: String
+  package struct Information: Codable, Sendable {
+    package var title: String
     /// Why the overlap is as it is, a line a route.
-    public var notes: [String]
-    public var ranks: Int
-    public var steps: Int
+    package var notes: [String]
+    package var ranks: Int
+    package var steps: Int
   }
 
-  public var traceEvents: [Event]
-  public var displayTimeUnit = "ms"
-  public var otherData: Information
+  package var traceEvents: [Event]
+  package var displayTimeUnit = "ms"
+  package var otherData: Information
 
   /// - Throws: `ParallelError` when the file cannot be read or is no trace of ours.
-  public init(reading file: String) throws {
+  package init(reading file: String) throws {
     guard let bytes = FileManager.default.contents(atPath: file) else {
       throw ParallelError("\(file): cannot be read; expected a file that --trace wrote")
     }
@@ -91,8 +91,8 @@ public struct TraceFile: Codable, Sendable {
 }
 
 /// Records a timeline of some steps on every rank and writes them into one file.
-public final class TraceRecorder {
-  public let file: String
+package final class TraceRecorder {
+  package let file: String
   private let engine: Engine
   private let world: Communicator
   private let timeline = Timeline()
@@ -106,7 +106,7 @@ public final class TraceRecorder {
   ///   - file: the JSON file that the first rank writes.
   ///   - warmUp: steps left out first.
   ///   - recorded: steps that are recorded; what comes later looks the same.
-  public init(
+  package init(
     file: String, engine: Engine, world: Communicator, warmUp: Int = 2, recorded: Int = 8
   ) {
     self.file = file
@@ -117,14 +117,14 @@ public final class TraceRecorder {
   }
 
   /// - Parameter hasDecided: whether the overlap is as it will stay.
-  public func beginStep(hasDecided: Bool) {
+  package func beginStep(hasDecided: Bool) {
     defer { seen += 1 }
     guard hasDecided, seen >= warmUp, steps < recorded else { return }
     engine.timeline = timeline
     began = monotonicSeconds()
   }
 
-  public func endStep() {
+  package func endStep() {
     guard engine.timeline === timeline else { return }
     timeline.append("step", scope: "", .step, from: began, to: monotonicSeconds())
     engine.timeline = nil
@@ -134,7 +134,7 @@ public final class TraceRecorder {
   /// Writes what was recorded; every rank must call.
   ///
   /// - Throws: `ParallelError` when the file cannot be written.
-  public func write(title: String, notes: [String]) throws {
+  package func write(title: String, notes: [String]) throws {
     // Hosts have clocks of their own: all leave a barrier at nearly the same moment.
     world.barrier(patiently: true)
     let now = monotonicSeconds()

@@ -1,33 +1,33 @@
 import Foundation
 
 /// What a trace says of each mixture-of-experts block: seconds of a step, means over steps and ranks.
-public struct TraceSummary: Sendable {
-  public struct Block: Sendable {
+package struct TraceSummary: Sendable {
+  package struct Block: Sendable {
     /// Such as `blocks.1`.
-    public var name: String
+    package var name: String
     /// Operators, waits inside them left out.
-    public var computation = 0.0
-    public var experts = 0.0
+    package var computation = 0.0
+    package var experts = 0.0
     /// Transfers in flight, start to end.
-    public var exchange = 0.0
+    package var exchange = 0.0
     /// Waits for them.
-    public var exposed = 0.0
-    public var bytes = 0
+    package var exposed = 0.0
+    package var bytes = 0
     /// The longest rank's expert time over the mean one.
-    public var imbalance = 1.0
+    package var imbalance = 1.0
     /// Share of the time in flight that computation covered.
-    public var hidden: Double { exchange > 0 ? max(0, 1 - exposed / exchange) : 1 }
+    package var hidden: Double { exchange > 0 ? max(0, 1 - exposed / exchange) : 1 }
   }
 
-  public let title: String
-  public let notes: [String]
-  public let blocks: [Block]
-  public let stepSeconds: Double
+  package let title: String
+  package let notes: [String]
+  package let blocks: [Block]
+  package let stepSeconds: Double
   /// Looks at what is in flight, and what they took, in a step.
-  public let polls: Int
-  public let pollSeconds: Double
+  package let polls: Int
+  package let pollSeconds: Double
 
-  public init(_ trace: TraceFile) {
+  package init(_ trace: TraceFile) {
     title = trace.otherData.title
     notes = trace.otherData.notes
     let count = Double(max(trace.otherData.steps * trace.otherData.ranks, 1))

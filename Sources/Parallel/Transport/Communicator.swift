@@ -6,7 +6,7 @@ import MMoETensor
 /// All operations are non-blocking underneath; a wait tests until the time-out, then ends the job with one line. Only the
 /// main thread may use a communicator.
 public final class Communicator {
-  public enum Reduction: Sendable {
+  package enum Reduction: Sendable {
     case sum, maximum, minimum
 
     var code: mmoe_reduction {
@@ -21,7 +21,7 @@ public final class Communicator {
   public let rank: Int
   public let size: Int
   /// Seconds after which a wait ends the job; copies made later inherit it.
-  public var timeout: Double
+  package var timeout: Double
   private let handle: OpaquePointer?
   /// Called while waiting, so that everything else in flight advances too.
   var whileWaiting: (() -> Void)?
@@ -58,10 +58,10 @@ public final class Communicator {
 
   /// Sends rows and their counts from now on as fast as a link lets them, here and in copies made later. Sums, gathers and
   /// barriers are not held back. Every rank must call.
-  public func pace(by link: LinkModel) { pacer = size > 1 ? LinkPacer(link) : nil }
+  package func pace(by link: LinkModel) { pacer = size > 1 ? LinkPacer(link) : nil }
 
   /// The ranks with the same color, in the order of their keys.
-  public func split(color: Int, key: Int) -> Communicator {
+  package func split(color: Int, key: Int) -> Communicator {
     guard let handle else { return Communicator.single() }
     var part: OpaquePointer?
     Communicator.check(mmoe_comm_split(handle, Int32(color), Int32(key), &part), "splitting ranks")
@@ -69,7 +69,7 @@ public final class Communicator {
   }
 
   /// The same ranks with a message space of their own, for a stream of operations with its own order.
-  public func duplicate() -> Communicator {
+  package func duplicate() -> Communicator {
     guard let handle else { return Communicator.single() }
     var copy: OpaquePointer?
     Communicator.check(mmoe_comm_duplicate(handle, &copy), "duplicating a communicator")
@@ -183,7 +183,7 @@ public final class Communicator {
   /// Waits for an operation.
   ///
   /// - Parameter patiently: without the time-out, such as while another rank writes a checkpoint.
-  public func wait(_ operation: PendingOperation, patiently: Bool = false) {
+  package func wait(_ operation: PendingOperation, patiently: Bool = false) {
     let began = monotonicSeconds()
     let deadline = patiently ? .infinity : began + timeout
     if handle != nil { Watchdog.shared.expect(operation.what, before: deadline) }
@@ -214,7 +214,7 @@ public final class Communicator {
   }
 
   /// The reduction of each element over all ranks.
-  public func allReduce(_ values: [Double], _ reduction: Reduction = .sum) -> [Double] {
+  package func allReduce(_ values: [Double], _ reduction: Reduction = .sum) -> [Double] {
     guard size > 1 else { return values }
     let buffer = DoubleBuffer(values)
     wait(startReduction(buffer, reduction, "a reduction"))
@@ -222,7 +222,7 @@ public final class Communicator {
   }
 
   /// Every rank's bytes in rank order; they may differ in number.
-  public func allGather(_ bytes: [UInt8]) -> [[UInt8]] {
+  package func allGather(_ bytes: [UInt8]) -> [[UInt8]] {
     guard size > 1 else { return [bytes] }
     let counts = allReduceCounts(bytes.count)
     let longest = max(counts.max()!, 1)
@@ -248,7 +248,7 @@ public final class Communicator {
   /// The bytes of one rank on all.
   ///
   /// - Parameter patiently: that rank may take its time before it calls.
-  public func broadcast(_ bytes: [UInt8], from root: Int = 0, patiently: Bool = false) -> [UInt8] {
+  package func broadcast(_ bytes: [UInt8], from root: Int = 0, patiently: Bool = false) -> [UInt8] {
     guard size > 1 else { return bytes }
     let length = DoubleBuffer([Double(bytes.count)])
     wait(
@@ -265,13 +265,13 @@ public final class Communicator {
   }
 
   /// Waits until every rank has come here.
-  public func barrier(patiently: Bool = false) {
+  package func barrier(patiently: Bool = false) {
     wait(start("a barrier") { mmoe_ibarrier($0, $1) }, patiently: patiently)
   }
 }
 
 /// An operation in flight; holds the buffers that it reads and writes.
-public final class PendingOperation {
+package final class PendingOperation {
   let what: String
   private var request: OpaquePointer?
   private var buffers: [AnyObject]
@@ -307,7 +307,7 @@ public final class PendingOperation {
   }
 
   /// Advances all communication and says whether this operation is done.
-  public func test() -> Bool {
+  package func test() -> Bool {
     pacer?.release()
     guard let request else { return !isHeld }
     var done = false

@@ -39,10 +39,10 @@ struct CorePlace: Equatable {
 
 extension Communicator {
   /// Computing threads for this rank: its share of the cores that it may run on. To be called by all ranks.
-  public func coreShare() -> Int { CorePlace.threads(of: rank, among: places()) }
+  package func coreShare() -> Int { CorePlace.threads(of: rank, among: places()) }
 
   /// Ranks on this rank's host, itself among them. To be called by all ranks.
-  public func ranksOnHost() -> Int {
+  package func ranksOnHost() -> Int {
     let places = places()
     return places.count { $0.host == places[rank].host }
   }

@@ -2,11 +2,11 @@ import MMoEFiles
 
 /// A link as it is modelled in user space: every rank stands for a host of its own, with a link that sends at a rate and
 /// receives at any, and the time that a message is on its way.
-public struct LinkModel: Sendable, Equatable, Codable {
+package struct LinkModel: Sendable, Equatable, Codable {
   /// What a rank sends, bytes per second.
-  public let bytesPerSecond: Double
+  package let bytesPerSecond: Double
   /// From the end of sending a message to its arrival, seconds.
-  public let latency: Double
+  package let latency: Double
 
   package init(bytesPerSecond: Double, latency: Double = 0) {
     self.bytesPerSecond = bytesPerSecond
@@ -16,7 +16,7 @@ public struct LinkModel: Sendable, Equatable, Codable {
   /// Reads a rate such as `100mbit` or `2.5gbit`, and a latency such as `1ms` or `50us`.
   ///
   /// - Throws: `ParallelError` for anything else, and for rates and latencies that no run would end with.
-  public init(rate: String, latency: String? = nil) throws {
+  package init(rate: String, latency: String? = nil) throws {
     let bits = LinkModel.number(rate, units: ["kbit": 1e3, "mbit": 1e6, "gbit": 1e9]).map { $0.count * $0.unit }
     guard let bits, (1e6...1e12).contains(bits) else {
       throw ParallelError(

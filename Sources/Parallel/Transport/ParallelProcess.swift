@@ -23,7 +23,7 @@ public enum ParallelProcess {
   }
 
   /// This process's number among those that a launcher started, and how many they are, where it says so; before MPI runs.
-  public static var place: (rank: Int, count: Int?)? { place(in: ProcessInfo.processInfo.environment) }
+  package static var place: (rank: Int, count: Int?)? { place(in: ProcessInfo.processInfo.environment) }
 
   static func place(in environment: [String: String]) -> (rank: Int, count: Int?)? {
     func number(_ names: [String]) -> Int? { names.lazy.compactMap { environment[$0].flatMap { Int($0) } }.first }
@@ -35,25 +35,25 @@ public enum ParallelProcess {
   }
 
   /// Whether a launcher started this process beside others, and it is not the first of them: it has nothing to say.
-  public static var isFollower: Bool { (place?.rank ?? 0) > 0 }
+  package static var isFollower: Bool { (place?.rank ?? 0) > 0 }
 
   /// Refuses to work in several processes at once where one is enough: all would do the same, and write over each other.
   ///
   /// - Returns: what is wrong, in words; nil for a process that is alone.
-  public static func refusal(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
+  package static func refusal(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
     guard let place = place(in: environment), place.count != 1 else { return nil }
     return
       "a launcher started \(place.count.map { "\($0) processes" } ?? "several processes"), but this command works in one alone; start it without mpirun or srun"
   }
 
   /// The exit status of a command that Ctrl-C ended.
-  public static let interruptedStatus: Int32 = 130
+  package static let interruptedStatus: Int32 = 130
 
   /// That of a rank before it can save; its launcher says so.
-  public static let unreadyStatus: Int32 = 128 + SIGUSR1
+  package static let unreadyStatus: Int32 = 128 + SIGUSR1
 
   /// Says that Ctrl-C ended the command; also from a signal handler.
-  public static func sayInterrupted() {
+  package static func sayInterrupted() {
     let line: StaticString = "interrupted\n"
     write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
   }
@@ -61,7 +61,7 @@ public enum ParallelProcess {
   /// Refuses to be one of several tasks that know nothing of each other: each would train alone, into the same folder.
   ///
   /// - Throws: `ParallelError` where srun started several without MPI.
-  public static func requireRanks() throws {
+  package static func requireRanks() throws {
     guard let tasks = ProcessInfo.processInfo.environment["SLURM_STEP_NUM_TASKS"].flatMap({ Int($0) }), tasks > 1 else {
       return
     }
@@ -71,7 +71,7 @@ public enum ParallelProcess {
   }
 
   /// Whether MPI runs.
-  public static var isRunning: Bool { worldRank.load(ordering: .relaxed) >= 0 }
+  package static var isRunning: Bool { worldRank.load(ordering: .relaxed) >= 0 }
 
   /// Initializes MPI. The calling thread is from then on the only one that may communicate.
   ///
@@ -96,7 +96,7 @@ public enum ParallelProcess {
 
   /// Ends every rank of the job with exit status 1 after one line that names this rank and the reason. A rank that goes
   /// on alone would leave the others waiting.
-  public static func stop(_ reason: String) -> Never {
+  package static func stop(_ reason: String) -> Never {
     let rank = worldRank.load(ordering: .relaxed)
     var line = Array((rank >= 0 ? "rank \(rank): \(reason)\n" : "\(reason)\n").utf8)
     write(STDERR_FILENO, &line, line.count)
@@ -138,7 +138,7 @@ public enum ParallelProcess {
   }
 
   /// Library and version, for logs.
-  public static var library: String {
+  package static var library: String {
     var text = [CChar](repeating: 0, count: 512)
     mmoe_mpi_version(&text, text.count)
     return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)

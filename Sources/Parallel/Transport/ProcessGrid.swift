@@ -4,16 +4,16 @@ import MMoEFiles
 /// hold copies of them. Every rank has its own part of the batch.
 ///
 /// Rank r is number r mod M of group r / M: a group's ranks are neighbors, usually on one host.
-public final class ProcessGrid {
-  public let world: Communicator
+package final class ProcessGrid {
+  package let world: Communicator
   /// The ranks that share out the experts.
-  public let expertGroup: Communicator
+  package let expertGroup: Communicator
   /// The ranks that hold the same experts.
-  public let replicas: Communicator
+  package let replicas: Communicator
 
   /// - Parameter expertParallel: ranks of an expert group, M.
   /// - Throws: `ParallelError` when M does not divide the ranks.
-  public init(_ world: Communicator, expertParallel: Int) throws {
+  package init(_ world: Communicator, expertParallel: Int) throws {
     guard expertParallel >= 1, world.size % expertParallel == 0 else {
       throw ParallelError(
         field: "parallel.expert", found: "\(expertParallel), which does not divide the \(world.size) ranks",
@@ -25,7 +25,7 @@ public final class ProcessGrid {
   }
 
   /// The largest expert group that both the ranks and the experts of a layer allow.
-  public static func largestGroup(ranks: Int, experts: Int) -> Int {
+  package static func largestGroup(ranks: Int, experts: Int) -> Int {
     (1...ranks).last { ranks % $0 == 0 && experts % $0 == 0 } ?? 1
   }
 }

@@ -17,12 +17,12 @@ public enum RankLauncher {
   private static let variable = "MMOE_LAUNCHER"
 
   /// The launcher of this rank, where it is this program; it then speaks for its ranks.
-  public static var parent: pid_t? {
+  package static var parent: pid_t? {
     ParallelProcess.isLaunched ? ProcessInfo.processInfo.environment[variable].flatMap { pid_t($0) } : nil
   }
 
   /// To be called by ranks once they take the signal that mpirun passes on.
-  public static func noteReady() {
+  package static func noteReady() {
     guard let parent, !ParallelProcess.isFollower else { return }
     // On another host the number may be that of anybody.
     let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
@@ -53,10 +53,13 @@ public enum RankLauncher {
   ///   - environment: variables for the ranks beside this process's own.
   ///   - forward: takes what the ranks write to standard output, so that failing to write it is seen here.
   /// - Returns: mpirun's exit status; 130 where a signal ended it before ranks could take one.
-  /// - Throws: `ParallelError` when mpirun is not installed or cannot be started.
+  /// - Throws: `ParallelError` when mpirun is not installed or cannot be started, or for ranks below 1.
   public static func launch(
     ranks: Int, arguments: [String], environment: [String: String], forward: ([UInt8]) -> Void
   ) throws -> Int32 {
+    guard ranks >= 1 else {
+      throw ParallelError(field: "the number of ranks", found: "\(ranks)", expected: "at least 1")
+    }
     let program =
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
       ?? CommandLine.arguments[0]

@@ -10,7 +10,7 @@ public enum WireFormat: String, CaseIterable, Sendable, Codable {
   case int8
 
   /// Bytes of a row of `width` values.
-  public func rowBytes(_ width: Int) -> Int {
+  package func rowBytes(_ width: Int) -> Int {
     switch self {
     case .float32: 4 * width
     case .bf16: 2 * width

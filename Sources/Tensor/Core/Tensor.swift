@@ -111,11 +111,6 @@ public final class Tensor: @unchecked Sendable {
     fill(UnsafeMutableBufferPointer(start: pointer, count: count))
   }
 
-  /// Reads the elements where they are, row-major.
-  public func withValues<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
-    try body(UnsafeBufferPointer(start: pointer, count: count))
-  }
-
   /// Changes the elements where they are, row-major; not of a tensor that a recorded operation has read.
   public func withMutableValues<Result>(
     _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result

@@ -5,12 +5,12 @@ import MMoEReport
 
 /// What a training state comes from, in digests and counts: nothing that depends on a machine, a folder or a command, so that
 /// equal runs have equal checkpoints.
-public struct RunOrigin: Sendable, Equatable {
+package struct RunOrigin: Sendable, Equatable {
   /// The parts of the training data, by split.
-  public var data: [DatasetSplit: DataPart] = [:]
+  package var data: [DatasetSplit: DataPart] = [:]
   /// Digests of the weights that the run started from, in the order of `--init-from`; empty for random ones.
-  public var initialWeights: [String] = []
-  public init() {}
+  package var initialWeights: [String] = []
+  package init() {}
 
   private struct Stored: Codable {
     var data: [String: DataPart]

@@ -22,11 +22,11 @@ public struct CheckpointInfo: Sendable, Equatable {
   /// Files that make it usable alone, such as the tokenizer's, by name.
   public var attachments: [String: [UInt8]]
   /// Library, version and kernel level that computed it.
-  public var backend: String
+  package var backend: String
   /// What it was trained on and started from.
-  public var origin: RunOrigin
+  package var origin: RunOrigin
 
-  public init(
+  package init(
     task: String, preset: String, config: RunConfig, step: Int, best: (value: Double, step: Int)?,
     vocabulary: [String: [String]], attachments: [String: [UInt8]] = [:], backend: String,
     origin: RunOrigin = RunOrigin()
@@ -89,12 +89,13 @@ public enum TrainingCheckpoint {
   ///   - optimizer: nil = weights alone.
   ///   - name: what the file says that it is a checkpoint of, in place of a task.
   ///   - config: of the model, where it is one of the package's.
-  /// - Throws: `HDF5Error` when it cannot be written.
+  /// - Throws: `HDF5Error` when it cannot be written; `TrainError` for an optimizer that was made with other parameters.
   public static func save(
     _ model: any TrainableModel, _ optimizer: Updater? = nil, name: String, config: RunConfig = RunConfig(),
     to file: String
   ) throws {
     var config = config
+    try optimizer?.require(model.parameters)
     if let optimizer { config.optimizer.kind = optimizer.kind }
     let info = CheckpointInfo(
       task: name, preset: name, config: config, step: optimizer?.stepCount ?? 0, best: nil, vocabulary: [:],
@@ -303,8 +304,10 @@ public final class LoadedCheckpoint {
 
   /// Reads what the optimizer keeps, and its step count.
   ///
-  /// - Throws: `TrainError` when the file has no optimizer state, or another optimizer's.
+  /// - Throws: `TrainError` when the file has no optimizer state, or another optimizer's, or where the optimizer was made with
+  ///   other parameters than the model's.
   public func restore(_ optimizer: Updater, of model: any TrainableModel) throws {
+    try optimizer.require(model.parameters)
     guard info.config.optimizer.kind == optimizer.kind else {
       throw TrainError(
         "\(file): optimizer.kind is \(info.config.optimizer.kind.rawValue), whose state \(optimizer.kind.rawValue) cannot go on with; begin a new run with --init-from \(ShellWord.quoted(file))"
@@ -378,7 +381,7 @@ public final class LoadedCheckpoint {
   /// Compares names that the data gives with those of the training data.
   ///
   /// - Throws: `TrainError` naming the first difference.
-  public func requireVocabulary(_ found: [String: [String]], data: String) throws {
+  package func requireVocabulary(_ found: [String: [String]], data: String) throws {
     for (name, expected) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       let other = found[name] ?? []
       guard other != expected else { continue }

@@ -10,7 +10,7 @@ enum NotFiniteSearch {
   ///   that failed. With several ranks all replay it, since they compute it together.
   /// - Returns: the tensor in words, and its place in the order of computation.
   static func describe(
-    model: any TrainableModel, engine: Engine, replay: ((Tape) -> Void)?
+    model: any TrainableModel, engine: Engine, replay: ((Tape) throws -> Void)?
   ) -> (place: String, position: Int) {
     let parameter = badParameter(model)
     // The gradients first: the replay must not be taken for them.
@@ -19,7 +19,8 @@ enum NotFiniteSearch {
     }
     let tape = Tape(engine, recording: false)
     tape.searchesNotFinite = true
-    replay?(tape)
+    // What it throws is no news: the step itself did not.
+    try? replay?(tape)
     if let parameter { return (parameter, 0) }
     if replay == nil { return ("none of the parameters", .max) }
     if let found = tape.firstNotFinite { return (found, tape.inspectedOutputs) }

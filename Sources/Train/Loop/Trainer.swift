@@ -11,7 +11,7 @@ import MMoETensor
 ///
 /// Everything a step computes is a function of the configuration and the step's number, so a resumed run goes on with
 /// the same bits as an uninterrupted one.
-public final class Trainer {
+package final class Trainer {
   private let task: any TrainingTask
   private let preset: String
   private let origin: RunOrigin
@@ -50,13 +50,17 @@ public final class Trainer {
   ///   - trace: receives a timeline of some steps.
   ///   - sink: where progress goes.
   /// - Throws: `TrainError`, `HDF5Error` or `ReportError`.
-  public init(
+  package init(
     _ task: any TrainingTask, preset: String, config: RunConfig, origin: RunOrigin = RunOrigin(), engine: Engine,
     folder: RunFolder?, resuming checkpoint: LoadedCheckpoint? = nil, team: RankTeam? = nil,
     trace: TraceRecorder? = nil, sink: any TextSink
   ) throws {
     (self.task, self.preset, self.origin, self.config) = (task, preset, origin, config)
     (self.engine, self.team) = (engine, team)
+    for (what, number) in [("steps of an epoch", task.stepsPerEpoch), ("units of a step", task.unitsPerStep)]
+    where number < 1 {
+      throw TrainError(field: "the \(what) of the task \(task.name)", found: "\(number)", expected: "at least 1")
+    }
     let parameters = task.model.parameters
     let plan = try UpdatePlan(config, task.model)
     for (parameter, parts) in zip(parameters, plan.parts) { parameter.isFrozen = parts.isEmpty }
@@ -101,7 +105,7 @@ public final class Trainer {
   ///
   /// - Throws: `TrainError` when a value is not finite, and what reading data and writing files throw. The latest
   ///   checkpoint stays good.
-  public func run() throws -> Outcome {
+  package func run() throws -> Outcome {
     let start = monotonicSeconds()
     try task.startTraining(atMicroBatch: firstStep * config.train.accumulation)
     let beginsUnsaved = files.map { RunFolder.steps(in: $0.folder.path).isEmpty } ?? false
@@ -248,7 +252,7 @@ public final class Trainer {
   /// - Parameters:
   ///   - what: is not finite.
   ///   - replay: the forward pass of the step that failed; nil where it was not a step.
-  private func failure(_ what: String, _ replay: ((Tape) -> Void)? = nil) -> TrainError {
+  private func failure(_ what: String, _ replay: ((Tape) throws -> Void)? = nil) -> TrainError {
     let found = NotFiniteSearch.describe(model: task.model, engine: engine, replay: replay)
     // What is being written meanwhile counts too.
     saver.finishAlone()

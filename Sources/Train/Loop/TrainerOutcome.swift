@@ -2,23 +2,23 @@ import MMoEConfig
 
 extension Trainer {
   /// How a run ended.
-  public struct Outcome {
-    public let steps: Int
+  package struct Outcome {
+    package let steps: Int
     /// When the first step began, of `monotonicSeconds`.
-    public let began: Double
-    public let seconds: Double
-    public let trainLoss: Double
-    public let evaluation: Evaluation?
-    public let best: (value: Double, step: Int)?
-    public let checkpoint: String
+    package let began: Double
+    package let seconds: Double
+    package let trainLoss: Double
+    package let evaluation: Evaluation?
+    package let best: (value: Double, step: Int)?
+    package let checkpoint: String
     /// Whether a signal ended it before its last step and evaluation.
-    public let isInterrupted: Bool
+    package let isInterrupted: Bool
     /// Throughput over all steps of this process, in units a second, evaluations and checkpoints left out.
-    public let unitsPerSecond: Double
+    package let unitsPerSecond: Double
     /// Share of the time in steps that was spent waiting for data.
-    public let waitShare: Double
+    package let waitShare: Double
     /// Mean floating-point operations of this process's steps, as `ModelCosts` counts them, by what was routed.
-    public let flopsPerStep: Double
+    package let flopsPerStep: Double
   }
 }
 

@@ -11,7 +11,7 @@ final class TrainingStep {
     /// In words, such as "loss".
     let what: String
     /// The forward pass that it came from, to be computed once more.
-    let replay: (Tape) -> Void
+    let replay: (Tape) throws -> Void
   }
 
   private let task: any TrainingTask
@@ -27,7 +27,7 @@ final class TrainingStep {
   private let costs: ModelCosts
   private var accumulation: Int { config.train.accumulation }
   /// The forward pass of the latest micro-batch, to be computed once more where something is not finite.
-  private var replay: (Tape) -> Void = { _ in }
+  private var replay: (Tape) throws -> Void = { _ in }
   /// Floating-point operations of the latest step, by what was routed.
   private(set) var flops = 0.0
 
@@ -84,7 +84,7 @@ final class TrainingStep {
     for (micro, batch) in kept.enumerated() {
       let tape = Tape(engine, recording: false)
       tape.repeatsRecorded = true
-      batch.route(pass(tape, step, micro, routing))
+      try batch.route(pass(tape, step, micro, routing))
     }
     routing.finishCounting()
     return (kept, routing)
@@ -110,8 +110,8 @@ final class TrainingStep {
       if micro == 0 { divisors = meanTargets(kept.isEmpty ? [batch] : kept) }
       let tape = Tape(engine, recording: true, skipsFrozen: hasFrozen && team == nil)
       let current = pass(tape, step, micro, routing)
-      replay = { [self, divisors] in _ = batch.forward(pass($0, step, micro, routing), divisors) }
-      let metrics = batch.forward(current, divisors)
+      replay = { [self, divisors] in _ = try batch.forward(pass($0, step, micro, routing), divisors) }
+      let metrics = try batch.forward(current, divisors)
       try tape.requireNoFailure()
       // Of all ranks: what is not finite on one is so on all, and they stop together.
       let auxiliary = current.routings.map { $0.auxiliary.sorted { $0.key < $1.key } }

@@ -47,6 +47,8 @@ public protocol TrainingTask: AnyObject {
 
 extension TrainingTask {
   public var attachments: [String: [UInt8]] { [:] }
+  public var waitSeconds: Double { 0 }
+  public var notes: [String] { [] }
   public func sample() throws -> String? { nil }
 }
 
@@ -96,14 +98,14 @@ public struct MicroBatch {
   /// step's parts (micro-batches × ranks). The mean over the parts is then Σ / global count, whatever each part has.
   ///
   /// - Returns: metrics by name, the loss under `train_loss`; the same names on every rank.
-  public let forward: (_ pass: ForwardPass, _ divisors: [Double]) -> [(name: String, value: Double)]
+  public let forward: (_ pass: ForwardPass, _ divisors: [Double]) throws -> [(name: String, value: Double)]
   /// Runs the model's blocks alone: all that its gates see.
-  public let route: (_ pass: ForwardPass) -> Void
+  public let route: (_ pass: ForwardPass) throws -> Void
 
   public init(
     targets: [Double],
-    forward: @escaping (_ pass: ForwardPass, _ divisors: [Double]) -> [(name: String, value: Double)],
-    route: @escaping (_ pass: ForwardPass) -> Void
+    forward: @escaping (_ pass: ForwardPass, _ divisors: [Double]) throws -> [(name: String, value: Double)],
+    route: @escaping (_ pass: ForwardPass) throws -> Void
   ) {
     (self.targets, self.forward, self.route) = (targets, forward, route)
   }

@@ -6,7 +6,7 @@ import MMoETensor
 
 /// Which numbers of a model are trained, and with what factor on the learning rate. Parts are whole pieces of checkpoints, so
 /// that no matrix is cut.
-public struct UpdatePlan {
+package struct UpdatePlan {
   /// A part of a parameter that is trained.
   package struct Part: Equatable {
     package let range: Range<Int>

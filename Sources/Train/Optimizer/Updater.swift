@@ -17,7 +17,7 @@ public final class Updater {
 
   public let kind: OptimizerKind
   /// Steps taken so far.
-  public var stepCount = 0
+  public package(set) var stepCount = 0
   /// What is kept for every parameter, in order; nothing where it is frozen.
   package let state: [[Kept]]
   /// The numbers of every parameter that this rank updates.
@@ -37,8 +37,8 @@ public final class Updater {
   /// - Parameters:
   ///   - plan: what is trained and how fast; nil = everything at one rate.
   ///   - slices: of every parameter the numbers that this rank updates, cut at the optimizer's units; nil = all.
-  public init(
-    _ parameters: [Parameter], config: OptimizerConfig, engine: Engine, plan: UpdatePlan? = nil,
+  package init(
+    _ parameters: [Parameter], config: OptimizerConfig, engine: Engine, plan: UpdatePlan?,
     slices: [Range<Int>]? = nil
   ) {
     self.parameters = parameters
@@ -75,10 +75,15 @@ public final class Updater {
     }
   }
 
+  /// Trains all of a model's parameters at one rate.
+  public convenience init(_ parameters: [Parameter], config: OptimizerConfig, engine: Engine) {
+    self.init(parameters, config: config, engine: engine, plan: nil)
+  }
+
   /// The same on one of several ranks.
   ///
   /// - Parameter team: the ranks that share out the state (ZeRO); nil = it is whole on each.
-  public convenience init(
+  package convenience init(
     _ parameters: [Parameter], config: OptimizerConfig, engine: Engine, plan: UpdatePlan, sharedBy team: RankTeam?
   ) {
     let optimizer = config.kind.make(config)
@@ -138,6 +143,14 @@ public final class Updater {
 extension Updater {
   /// An array that is kept for a parameter, or for a slice of it.
   package typealias State = (name: String, parameter: Parameter, values: Tensor, slice: Range<Int>)
+
+  /// - Throws: `TrainError` where it was made with others.
+  func require(_ parameters: [Parameter]) throws {
+    guard !self.parameters.elementsEqual(parameters, by: ===) else { return }
+    throw TrainError(
+      field: "the optimizer", found: "made with \(self.parameters.count) parameters that are not the model's",
+      expected: "the model's own \(parameters.count), in their order")
+  }
 
   /// Everything that is kept, in the order of checkpoints: name by name as parameters bring them, for all that have it.
   ///

@@ -6,10 +6,10 @@ import MMoEHDF5
 import MMoEReport
 
 /// The checkpoint that a run goes on from.
-public struct Resumption {
-  public let file: String
+package struct Resumption {
+  package let file: String
   /// Later ones of the run that cannot be loaded: their paths, and what is wrong with each.
-  public let passedOver: [(file: String, reason: String)]
+  package let passedOver: [(file: String, reason: String)]
 }
 
 extension RunFolder {
@@ -52,7 +52,7 @@ extension RunFolder {
   ///   - root: where runs are.
   ///   - option: of the command line, for messages.
   /// - Throws: `TrainError` when there is none.
-  public static func resumption(
+  package static func resumption(
     _ run: String, task: String?, under root: String, option: String = "--resume"
   ) throws -> Resumption {
     if run.isEmpty { return try latest(in: latestRun(of: task, under: root, option), option: option) }

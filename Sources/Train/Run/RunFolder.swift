@@ -4,17 +4,17 @@ import MMoEHDF5
 import MMoEReport
 
 /// A run's folder: resolved configuration, metrics, plot, checkpoints. Locked while a process trains in it.
-public final class RunFolder {
+package final class RunFolder {
   /// Where runs go without `--out`.
-  public static let home = "checkpoints"
+  package static let home = "checkpoints"
 
-  public let path: String
+  package let path: String
   private let lock: Int32
 
   /// Makes the folder of a new run, or takes one that holds nothing a run would write over.
   ///
   /// - Throws: `TrainError` when it holds a run already, or files of a run's names, or cannot be written.
-  public convenience init(creating path: String) throws {
+  package convenience init(creating path: String) throws {
     if let found = RunFolder.content(of: path) {
       switch found {
       case .checkpoints:
@@ -64,7 +64,7 @@ public final class RunFolder {
   /// Opens the folder of a run that exists.
   ///
   /// - Throws: `TrainError` when another process trains in it.
-  public init(locking path: String) throws {
+  package init(locking path: String) throws {
     self.path = path
     let file = path + "/" + RunFolder.lockName
     lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
@@ -84,10 +84,10 @@ public final class RunFolder {
     close(lock)
   }
 
-  public static let configName = "config.yaml"
-  public var configFile: String { path + "/" + RunFolder.configName }
-  public var plotFile: String { path + "/" + RunFolder.plotName }
-  public var bestFile: String { path + "/" + RunFolder.bestName }
+  package static let configName = "config.yaml"
+  package var configFile: String { path + "/" + RunFolder.configName }
+  package var plotFile: String { path + "/" + RunFolder.plotName }
+  package var bestFile: String { path + "/" + RunFolder.bestName }
   package static let bestName = "best.h5"
   private static let plotName = "plot.png"
   private static let lockName = ".lock"
@@ -147,7 +147,7 @@ public final class RunFolder {
   // MARK: Checkpoints
 
   /// The checkpoint of a step; zero-padded, so that listings sort.
-  public func checkpointFile(step: Int) -> String {
+  package func checkpointFile(step: Int) -> String {
     RunFolder.checkpointFile(step: step, in: path)
   }
 

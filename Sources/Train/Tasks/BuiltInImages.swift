@@ -5,20 +5,20 @@ import MMoEFiles
 import MMoEReport
 
 /// The data set that `imagenet-subset` uses without `--data`: rendered shapes, written as real PNG files once.
-public enum BuiltInImages {
+package enum BuiltInImages {
   /// Classes, images of a class in each split, and the seed. Another picture needs another version in the folder's
   /// name, or old files would be taken for new ones.
-  public static let (classes, train, val, seed) = (10, 1200, 200, UInt64(0))
+  package static let (classes, train, val, seed) = (10, 1200, 200, UInt64(0))
 
   /// The folder for images of this size.
-  public static func folder(imageSize: Int) -> String {
+  package static func folder(imageSize: Int) -> String {
     ProjectHome.cached("shapes-\(classes)x\(train)-\(imageSize)px")
   }
 
   /// The folder's path; renders the files first where they are missing.
   ///
   /// - Throws: `DataError` when they cannot be written.
-  public static func prepare(imageSize: Int, sink: any TextSink) throws -> String {
+  package static func prepare(imageSize: Int, sink: any TextSink) throws -> String {
     let path = folder(imageSize: imageSize)
     guard !FileManager.default.fileExists(atPath: path) else { return path }
     let parent = FilePath.folder(of: path)

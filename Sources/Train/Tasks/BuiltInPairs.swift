@@ -7,7 +7,7 @@ import MMoEReport
 
 /// The pairs that `multimodal` uses without `--data`: emoji of Debian's Noto font with the names of Unicode's list, which are
 /// spoken where the model hears them.
-public enum BuiltInPairs {
+package enum BuiltInPairs {
   /// Another division or form of the pictures needs another version here, or an old folder would be taken for a new one.
   private static func folderName(speaks: Bool) -> String { speaks ? "emoji-speech-1" : "emoji-1" }
 
@@ -37,7 +37,7 @@ public enum BuiltInPairs {
   /// Writes emoji as pairs and says what is in them.
   ///
   /// - Throws: `DataError` for a missing or broken font or list, or a folder that cannot be written.
-  public static func write(_ work: EmojiImport, to path: String, sink: any TextSink) throws {
+  package static func write(_ work: EmojiImport, to path: String, sink: any TextSink) throws {
     sink.line("drawing emoji \(work.speaks ? "and speaking their names " : "")to \(path)")
     let summary = try work.write(to: path)
     sink.line(

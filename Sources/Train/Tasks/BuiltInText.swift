@@ -11,23 +11,23 @@ import MMoEReport
 /// format, under a license that allows every use (WordNet license, Princeton University). Each entry stands for itself,
 /// so that dividing entries by content leaves no text on both sides. `bible-kjv-text` is 4 MB of 1611's English in a
 /// format of its own; collections of fortunes are small and of unclear origin; manuals repeat themselves.
-public enum BuiltInText {
+package enum BuiltInText {
   /// Where the Debian package puts its files.
-  public static let source = "/usr/share/wordnet"
+  package static let source = "/usr/share/wordnet"
   /// The Debian package.
-  public static let package = "wordnet-base"
+  package static let package = "wordnet-base"
   /// Another form of the text needs another version here, or an old file would be taken for a new one.
   package static let fileName = "wordnet-glosses-1.jsonl"
 
   private static let partsOfSpeech = [("noun", "noun"), ("verb", "verb"), ("adj", "adjective"), ("adv", "adverb")]
 
   /// Where the text is made without another folder.
-  public static var folder: String { FilePath.folder(of: ProjectHome.cached(fileName)) }
+  package static var folder: String { FilePath.folder(of: ProjectHome.cached(fileName)) }
 
   /// The path of the text, a JSONL file with the field `text`; it is made first where it is missing.
   ///
   /// - Throws: `DataError` with the command that installs the package, or when the folder cannot be written.
-  public static func prepare(
+  package static func prepare(
     cacheFolder: String = BuiltInText.folder, source: String = BuiltInText.source, sink: any TextSink
   ) throws -> String {
     let path = cacheFolder + "/" + fileName

@@ -3,10 +3,10 @@ import MMoEReport
 
 /// What `--dry-run` finds in the data of a run. Nothing is made of it: no shards, no pictures.
 public struct DataSurvey {
-  public let path: String
+  package let path: String
   /// Names and counts, in the order in which they are shown.
-  public private(set) var counts: [(name: String, value: Int)] = []
-  public private(set) var notes: [String] = []
+  package private(set) var counts: [(name: String, value: Int)] = []
+  package private(set) var notes: [String] = []
 
   public init(_ path: String) { self.path = path }
 

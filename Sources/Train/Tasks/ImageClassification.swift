@@ -7,16 +7,16 @@ import MMoEReport
 import MMoETensor
 
 /// `imagenet-subset`: classification of the images of a folder by a vision transformer.
-public final class ImageClassification: TrainingTask {
-  public let name = TaskKind.imagenetSubset.name
-  public let metrics: TaskMetrics
-  public var model: any TrainableModel { vision }
-  public let unitsPerStep: Int
-  public let stepsPerEpoch: Int
+package final class ImageClassification: TrainingTask {
+  package let name = TaskKind.imagenetSubset.name
+  package let metrics: TaskMetrics
+  package var model: any TrainableModel { vision }
+  package let unitsPerStep: Int
+  package let stepsPerEpoch: Int
   /// A bad image is replaced, so that batches keep their size.
-  public let targetsVary = false
-  public let flopsPerStep: Double
-  public var vocabulary: [String: [String]] { ["classes": folder.classes] }
+  package let targetsVary = false
+  package let flopsPerStep: Double
+  package var vocabulary: [String: [String]] { ["classes": folder.classes] }
 
   private let vision: VisionTransformer
   private let config: RunConfig
@@ -37,7 +37,7 @@ public final class ImageClassification: TrainingTask {
   ///   - team: the ranks that train together; nil = this process alone.
   /// - Throws: `DataError` for what is wrong with the folder; `ModelError` or `TrainError` for an impossible
   ///   configuration.
-  public init(
+  package init(
     _ config: RunConfig, _ folder: ImageFolder, training isTraining: Bool = true, loadsWeights: Bool = false,
     engine: Engine, team: RankTeam? = nil
   ) throws {
@@ -76,20 +76,20 @@ public final class ImageClassification: TrainingTask {
     flopsPerStep = try ModelCosts(config.model).trainingFLOPs * Double(config.data.batch)
   }
 
-  public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
+  package var waitSeconds: Double { loader?.waitSeconds ?? 0 }
 
-  public var notes: [String] {
+  package var notes: [String] {
     [training, validation].compactMap { $0?.badImagesNote(team) }
   }
 
-  public func startTraining(atMicroBatch index: Int) throws {
+  package func startTraining(atMicroBatch index: Int) throws {
     guard let training else { preconditionFailure("opened for evaluation only") }
     loader = try ImageLoader(
       training, options: options(config.data.augmentation),
       order: config.data.overfit > 0 ? .overfit : .training(startStep: index))
   }
 
-  public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
+  package func nextMicroBatch(kept: Bool) throws -> MicroBatch {
     guard var batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
     if kept { batch = batch.copy() }
     return MicroBatch(
@@ -110,7 +110,7 @@ public final class ImageClassification: TrainingTask {
     ]
   }
 
-  public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+  package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
     let loader = try ImageLoader(validation, options: options(.none), order: .evaluation)
     var loss = 0.0
     var (top1, top5, count) = (0, 0, 0)

@@ -3,7 +3,7 @@ import MMoEReport
 
 extension TaskKind {
   /// Classification of the images of a folder by a vision transformer.
-  public static let imagenetSubset = TaskKind(
+  package static let imagenetSubset = TaskKind(
     name: "imagenet-subset", summary: "classes of images",
     dataForm: "a folder with a folder of images for each class, or with train/<class> and val/<class>",
     model: .vit, defaultPreset: "vit-shapes",

@@ -8,18 +8,18 @@ import MMoEReport
 import MMoETensor
 
 /// `lm`: next-token prediction on a corpus by a causal transformer.
-public final class LanguageModeling: TrainingTask {
-  public let name = TaskKind.lm.name
-  public let metrics: TaskMetrics
-  public var model: any TrainableModel { language }
-  public let unitsPerStep: Int
-  public let stepsPerEpoch: Int
+package final class LanguageModeling: TrainingTask {
+  package let name = TaskKind.lm.name
+  package let metrics: TaskMetrics
+  package var model: any TrainableModel { language }
+  package let unitsPerStep: Int
+  package let stepsPerEpoch: Int
   /// Every token of a window is a target.
-  public let targetsVary = false
-  public let flopsPerStep: Double
-  public let vocabulary: [String: [String]]
-  public let attachments: [String: [UInt8]]
-  public let notes: [String] = []
+  package let targetsVary = false
+  package let flopsPerStep: Double
+  package let vocabulary: [String: [String]]
+  package let attachments: [String: [UInt8]]
+  package let notes: [String] = []
 
   private let language: GPT
   private let tokenizer: any Tokenizer
@@ -71,9 +71,9 @@ public final class LanguageModeling: TrainingTask {
     flopsPerStep = try ModelCosts(config.model).trainingFLOPs * Double(config.data.batch)
   }
 
-  public var waitSeconds: Double { loader?.waitSeconds ?? 0 }
+  package var waitSeconds: Double { loader?.waitSeconds ?? 0 }
 
-  public func startTraining(atMicroBatch index: Int) throws {
+  package func startTraining(atMicroBatch index: Int) throws {
     guard let training else { preconditionFailure("opened for evaluation only") }
     let options = TokenLoaderOptions(
       batchSize: microBatch, length: context, seed: UInt64(config.seed), threads: config.data.workers,
@@ -87,7 +87,7 @@ public final class LanguageModeling: TrainingTask {
     loader = try TokenLoader(training, options: options, order: order)
   }
 
-  public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
+  package func nextMicroBatch(kept: Bool) throws -> MicroBatch {
     guard let batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
     return MicroBatch(
       targets: [Double(batch.countedTargets)],
@@ -100,7 +100,7 @@ public final class LanguageModeling: TrainingTask {
   }
 
   /// Mean loss in nats a token, perplexity a token and a word, bits a byte of the text.
-  public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+  package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
     let limit = training == nil ? 0 : config.text.evalTokens
     let range = 0..<(limit > 0 ? min(limit, validation.tokens) : validation.tokens)
     let stride = config.text.evalStride == 0 ? context : config.text.evalStride
@@ -130,7 +130,7 @@ public final class LanguageModeling: TrainingTask {
   }
 
   /// What follows the beginning of the validation text, drawn with the run's seed.
-  public func sample() throws -> String? {
+  package func sample() throws -> String? {
     let prompt = try validation.ids(0..<min(16, context / 2, validation.tokens))
     guard !prompt.isEmpty else { return nil }
     var generator = TextGenerator(

@@ -9,7 +9,7 @@ import MMoETensor
 /// What a model makes of validation items.
 extension PairLearning {
   /// Captions of every validation item, retrieval within every gallery, labels.
-  public func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+  package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
     let found = try readValidation(progress)
     guard found.captionLoss.isFinite else {
       return Evaluation(
@@ -207,7 +207,7 @@ extension PairLearning {
   }
 
   /// What the model says about the first validation items.
-  public func sample() throws -> String? {
+  package func sample() throws -> String? {
     var options = options(.none)
     (options.rank, options.ranks, options.batchSize) = (0, 1, min(4, validation.set.count))
     let loader = try PairLoader(validation.source, captions: validation.captions, options: options, order: .evaluation)

@@ -12,16 +12,16 @@ import MMoETensor
 ///
 /// A step reads every sample with its caption, and every caption alone: the first for the caption's next tokens, the sample's
 /// vector and its label (samples never see the text), the second for the text's vector and language modeling.
-public final class PairLearning: TrainingTask {
-  public let name = TaskKind.multimodal.name
-  public let metrics: TaskMetrics
-  public var model: any TrainableModel { fused }
-  public let unitsPerStep: Int
-  public let stepsPerEpoch: Int
-  public let targetsVary = true
-  public let flopsPerStep: Double
-  public let vocabulary: [String: [String]]
-  public let attachments: [String: [UInt8]]
+package final class PairLearning: TrainingTask {
+  package let name = TaskKind.multimodal.name
+  package let metrics: TaskMetrics
+  package var model: any TrainableModel { fused }
+  package let unitsPerStep: Int
+  package let stepsPerEpoch: Int
+  package let targetsVary = true
+  package let flopsPerStep: Double
+  package let vocabulary: [String: [String]]
+  package let attachments: [String: [UInt8]]
 
   /// A split's pairs.
   package struct Part {
@@ -111,14 +111,14 @@ public final class PairLearning: TrainingTask {
     }
   }
 
-  public var waitSeconds: Double { (loader?.waitSeconds ?? 0) + (mixture?.waitSeconds ?? 0) }
+  package var waitSeconds: Double { (loader?.waitSeconds ?? 0) + (mixture?.waitSeconds ?? 0) }
 
-  public var notes: [String] {
+  package var notes: [String] {
     [training?.source, validation.source].compactMap { $0?.badItemsNote(team) }
       + (mixture?.imageSources ?? []).compactMap { $0.badImagesNote(team) }
   }
 
-  public func startTraining(atMicroBatch index: Int) throws {
+  package func startTraining(atMicroBatch index: Int) throws {
     guard let training else { preconditionFailure("opened for evaluation only") }
     loader = try PairLoader(
       training.source, captions: training.captions, options: options(config.data.augmentation),
@@ -126,7 +126,7 @@ public final class PairLearning: TrainingTask {
     try mixture?.start(atMicroBatch: index)
   }
 
-  public func nextMicroBatch(kept: Bool) throws -> MicroBatch {
+  package func nextMicroBatch(kept: Bool) throws -> MicroBatch {
     guard var batch = try loader?.next() else { preconditionFailure("a training stream that has not started") }
     let mixed = try mixture?.next(kept: kept) ?? MixedBatch()
     if kept { batch = batch.copy() }

@@ -5,7 +5,7 @@ import MMoEReport
 
 extension TaskKind {
   /// Images and their captions in one transformer, for captions, retrieval and labels.
-  public static let multimodal = TaskKind(
+  package static let multimodal = TaskKind(
     name: "multimodal", summary: "captions, retrieval and labels of images with texts",
     dataForm: "a folder with captions.jsonl", model: .multimodal, defaultPreset: "pairs-emoji",
     metrics: { model in

@@ -26,3 +26,7 @@ public protocol TaskData {
     _ config: RunConfig, training: Bool, loadsWeights: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask
 }
+
+extension TaskData {
+  public var notes: [String] { [] }
+}

@@ -23,14 +23,14 @@ public struct TaskKind: Sendable {
   /// On the command line and in checkpoints, such as `imagenet-subset`.
   public let name: String
   /// For help: what is learned.
-  public let summary: String
+  package let summary: String
   /// For help: what `--data` names.
-  public let dataForm: String
-  public let model: ModelKind
+  package let dataForm: String
+  package let model: ModelKind
   /// What `mmoe train --task …` uses without `--preset`.
-  public let defaultPreset: String
+  package let defaultPreset: String
   /// What a validation of a model is judged and shown by.
-  public let metrics: @Sendable (ModelConfig) -> TaskMetrics
+  package let metrics: @Sendable (ModelConfig) -> TaskMetrics
   private let chooser: @Sendable (String) throws -> PresetChoice?
   private let opener: @Sendable (DataRequest) throws -> any TaskData
   private let surveyor: @Sendable (String, inout RunConfig) throws -> DataSurvey
@@ -60,7 +60,7 @@ public struct TaskKind: Sendable {
   public static func register(_ task: TaskKind) throws { try registry.register(task.name, task) }
 
   /// - Throws: `ConfigError` naming the valid ones.
-  public init(named name: String) throws {
+  package init(named name: String) throws {
     guard let kind = TaskKind.registry[name] else {
       throw ConfigError("--task \(name)", found: "no such task", remedy: "valid are \(TaskKind.registry.listing)")
     }
@@ -70,7 +70,7 @@ public struct TaskKind: Sendable {
   /// The first task that trains a kind of model.
   ///
   /// - Throws: `ConfigError` where none does.
-  public init(training kind: ModelKind) throws {
+  package init(training kind: ModelKind) throws {
     guard let task = TaskKind.allCases.first(where: { $0.model == kind }) else {
       throw ConfigError(field: "model.kind", found: kind.rawValue, expected: "a kind that a task trains")
     }

@@ -4,7 +4,7 @@ import MMoEReport
 
 extension TaskKind {
   /// Next-token prediction on a corpus by a causal transformer.
-  public static let lm = TaskKind(
+  package static let lm = TaskKind(
     name: "lm", summary: "next tokens of text", dataForm: "text, JSONL, or shards", model: .gpt,
     defaultPreset: "gpt-wordnet",
     metrics: { _ in

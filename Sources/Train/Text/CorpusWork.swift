@@ -4,7 +4,7 @@ import MMoEReport
 import MMoETensor
 
 /// Texts to token shards with what a person sees of it: `mmoe data tokenize`, and `mmoe train --task lm` before it starts.
-public enum CorpusWork {
+package enum CorpusWork {
   /// The folder of shards for a text or a folder of shards.
   ///
   /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
@@ -22,7 +22,7 @@ public enum CorpusWork {
   /// Writes a folder of shards and says what is in it.
   ///
   /// - Throws: `DataError` for a broken or empty text, or a folder that cannot be written.
-  public static func tokenize(
+  package static func tokenize(
     _ input: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options, to folder: String, threads: Int?,
     sink: any TextSink
   ) throws {
@@ -35,7 +35,7 @@ public enum CorpusWork {
   /// Writes a folder of shards from nanoGPT's files and says what is in it.
   ///
   /// - Throws: `DataError` for broken files, or a folder that cannot be written.
-  public static func importTokens(
+  package static func importTokens(
     _ input: String, _ vocabulary: TokenImport.Vocabulary, tokenBytes: Int, to folder: String, sink: any TextSink
   ) throws {
     let began = monotonicSeconds()

@@ -6,20 +6,20 @@ import MMoEReport
 import MMoETensor
 
 /// Continues texts with a language model, token by token, over cached keys and values.
-public struct TextGenerator {
+package struct TextGenerator {
   /// How a continuation ended, and how fast it was.
-  public struct Outcome: Sendable {
-    public enum Reason: String, Sendable {
+  package struct Outcome: Sendable {
+    package enum Reason: String, Sendable {
       case tokens
       case endOfText = "end_of_text"
       case stop
     }
-    public let ids: [Int32]
-    public let reason: Reason
+    package let ids: [Int32]
+    package let reason: Reason
     /// For the prompt, and for all tokens after it.
-    public let promptSeconds: Double
-    public let seconds: Double
-    public var tokensPerSecond: Double { Double(ids.count) / max(seconds, 1e-9) }
+    package let promptSeconds: Double
+    package let seconds: Double
+    package var tokensPerSecond: Double { Double(ids.count) / max(seconds, 1e-9) }
   }
 
   private let model: GPT
@@ -32,7 +32,7 @@ public struct TextGenerator {
 
   /// - Parameter team: the ranks that share out the model's experts, all of which must make the same text; nil = this process
   ///   has all experts.
-  public init(
+  package init(
     _ model: GPT, _ tokenizer: any Tokenizer, engine: Engine, sampling: SamplingOptions = .init(),
     stops: [String] = [], team: RankTeam? = nil
   ) {
@@ -54,7 +54,7 @@ public struct TextGenerator {
   ///   - emit: receives whole characters as they come.
   /// - Throws: `TrainError` for a prompt of no token or longer than the context, and for a step whose logits are not finite;
   ///   what `emit` throws.
-  public mutating func run(
+  package mutating func run(
     _ prompt: [Int32], tokens: Int, emit: (String) throws -> Void
   ) throws -> Outcome {
     let context = model.config.text.context

@@ -4,19 +4,19 @@ import MMoEReport
 import MMoETensor
 
 /// How the next token is chosen.
-public struct SamplingOptions: Sendable, Equatable {
+package struct SamplingOptions: Sendable, Equatable {
   /// Divides the logits; 0 = always the most probable token.
-  public var temperature: Double
+  package var temperature: Double
   /// Only the k most probable tokens; 0 = all.
-  public var topK: Int
+  package var topK: Int
   /// Only the smallest set of tokens whose probabilities reach this sum (Holtzman et al., arXiv 1904.09751).
-  public var topP: Double
+  package var topP: Double
   /// Logits of tokens seen before are divided by it when positive, multiplied when negative (Keskar et al.,
   /// arXiv 1909.05858); 1 = off.
-  public var repetitionPenalty: Double
-  public var seed: UInt64
+  package var repetitionPenalty: Double
+  package var seed: UInt64
 
-  public init(
+  package init(
     temperature: Double = 1, topK: Int = 0, topP: Double = 1, repetitionPenalty: Double = 1, seed: UInt64 = 0
   ) {
     self.temperature = temperature
@@ -27,7 +27,7 @@ public struct SamplingOptions: Sendable, Equatable {
   }
 
   /// - Throws: `TrainError` naming the first impossible value.
-  public func validate() throws {
+  package func validate() throws {
     func require(_ condition: Bool, _ name: String, _ value: Any, _ expected: String) throws {
       if !condition { throw TrainError("--\(name) is \(value), expected \(expected)") }
     }

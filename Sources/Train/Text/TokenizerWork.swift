@@ -5,12 +5,12 @@ import MMoEReport
 import MMoETensor
 
 /// What `mmoe tokenizer` does beyond a library call.
-public enum TokenizerWork {
+package enum TokenizerWork {
   /// Learns a tokenizer from text files, taken together, and writes it to a new folder.
   ///
   /// - Throws: `TrainError` for no text at all; `DataError` for a file that cannot be read or is no text, and for the size; `FileFailure` for a folder
   ///   that is not empty or cannot be written.
-  public static func train(
+  package static func train(
     _ files: [String], vocabularySize: Int, to folder: String
   ) throws -> BytePairTokenizer {
     let staged = try StagedFolder(for: folder)
@@ -33,7 +33,7 @@ public enum TokenizerWork {
   /// Encodes the lines of a JSONL file with the field `text`.
   ///
   /// - Throws: `TrainError` naming the line that is not such an object.
-  public static func encode(
+  package static func encode(
     jsonl file: String, _ tokenizer: BytePairTokenizer, special: Bool, output: (String) -> Void
   ) throws {
     struct Line: Decodable { let text: String }
@@ -44,7 +44,7 @@ public enum TokenizerWork {
   }
 
   /// What a vocabulary holds, and how well it fits a text.
-  public static func describe(_ tokenizer: BytePairTokenizer, text file: String?) throws -> String {
+  package static func describe(_ tokenizer: BytePairTokenizer, text file: String?) throws -> String {
     var lines = "\(tokenizer.vocabularySize) tokens, \(tokenizer.merges.count) merges\n"
     for (name, id) in tokenizer.specialTokens.sorted(by: { $0.value < $1.value }) {
       lines += "special \(id): \(name)\n"

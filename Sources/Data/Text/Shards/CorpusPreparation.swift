@@ -2,7 +2,7 @@ import Foundation
 import MMoEFiles
 
 /// From what `--data` names to token shards: training and evaluation read nothing else.
-public enum CorpusPreparation {
+package enum CorpusPreparation {
   /// The folder of shards for a text; they are made in the cache where they are missing.
   ///
   /// A folder that holds shards already is used as it is. The cache's folder is named by the text's content, the options
@@ -16,7 +16,7 @@ public enum CorpusPreparation {
   ///   - note: called with a line before a text is tokenized.
   ///   - progress: called with the bytes read and their total while a text is tokenized.
   /// - Throws: `DataError` for a broken or empty text, and for shards that are damaged or of another tokenizer.
-  public static func prepare(
+  package static func prepare(
     data: String, tokenizer: any Tokenizer, cache: String, options: CorpusTokenizer.Options = .init(),
     threads: Int? = nil, note: ((String) -> Void)? = nil, progress: ((_ done: Int, _ total: Int) -> Void)? = nil
   ) throws -> String {
@@ -53,7 +53,7 @@ public enum CorpusPreparation {
   ///   - vocabulary: tokens.
   ///   - note: called with a line before it is learned.
   /// - Throws: `DataError` for a broken or empty text, or an impossible vocabulary.
-  public static func learnedTokenizer(
+  package static func learnedTokenizer(
     data: String, vocabulary: Int, cache: String, options: CorpusTokenizer.Options = .init(),
     note: ((String) -> Void)? = nil
   ) throws -> BytePairTokenizer {

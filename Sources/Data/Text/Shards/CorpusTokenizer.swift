@@ -25,15 +25,15 @@ public struct CorpusTokenizer: Sendable {
     public var split: DatasetSplit
     public var documents = 0
     public var tokens = 0
-    public var textBytes = 0
-    public var shards = 0
+    package var textBytes = 0
+    package var shards = 0
   }
 
   /// What was written.
   public struct Summary: Sendable, Codable, Equatable {
     public var parts: [Part]
     /// Files of the folder that are left out.
-    public var leftOut: LeftOut
+    package var leftOut: LeftOut
   }
 
   /// Files of the folder that are left out.

@@ -6,15 +6,15 @@ import MMoEFiles
 public final class TokenCorpus: Sendable {
   public let folder: String
   public let split: DatasetSplit
-  public let shards: [TokenShard]
+  package let shards: [TokenShard]
   public let vocabularySize: Int
   /// Of the tokenizer that made the ids.
-  public let fingerprint: String
+  package let fingerprint: String
   public let tokens: Int
   /// Documents; one that spans shards counts once.
   public let documents: Int
   /// Bytes of the text; nil for imported tokens.
-  public let textBytes: Int?
+  package let textBytes: Int?
 
   /// Tokens before every shard, and all.
   private let starts: [Int]
@@ -55,14 +55,14 @@ public final class TokenCorpus: Sendable {
   }
 
   /// Whether a folder holds token shards of any split.
-  public static func isShardFolder(_ path: String) -> Bool {
+  package static func isShardFolder(_ path: String) -> Bool {
     DatasetSplit.allCases.contains { FileManager.default.fileExists(atPath: shardPath(path, $0, 0)) }
   }
 
   /// Copies ids; `destination` holds `range.count`.
   ///
   /// - Throws: `DataError` naming a shard with an id beyond the vocabulary.
-  public func copy(_ range: Range<Int>, to destination: UnsafeMutablePointer<Int32>) throws {
+  package func copy(_ range: Range<Int>, to destination: UnsafeMutablePointer<Int32>) throws {
     precondition(range.lowerBound >= 0 && range.upperBound <= tokens, "tokens \(range) of \(tokens)")
     var position = range.lowerBound
     var shard = place(of: position, in: starts)
@@ -77,8 +77,13 @@ public final class TokenCorpus: Sendable {
 
   /// The ids of a range.
   ///
-  /// - Throws: `DataError` naming a shard with an id beyond the vocabulary.
+  /// - Throws: `DataError` for a range that the corpus does not have, and naming a shard with an id beyond the vocabulary.
   public func ids(_ range: Range<Int>) throws -> [Int32] {
+    guard range.lowerBound >= 0, range.upperBound <= tokens else {
+      throw DataError(
+        folder, field: "the range of tokens", found: "\(range.lowerBound) to \(range.upperBound)",
+        expected: "within 0 to \(tokens)")
+    }
     var failure: (any Error)?
     let ids = [Int32](unsafeUninitializedCapacity: range.count) { buffer, count in
       guard let start = buffer.baseAddress else { return }
@@ -94,14 +99,14 @@ public final class TokenCorpus: Sendable {
   }
 
   /// The tokens of a document, its closing token among them.
-  public func document(_ index: Int) -> Range<Int> {
+  package func document(_ index: Int) -> Range<Int> {
     documentStart(index)..<(index + 1 == documents ? tokens : documentStart(index + 1))
   }
 
   /// Bytes and words of a range of tokens, special tokens left out; nil for a corpus opened without a tokenizer.
   ///
   /// - Throws: `DataError` naming a shard with an id beyond the vocabulary.
-  public func extent(of range: Range<Int>) throws -> TextExtent? {
+  package func extent(of range: Range<Int>) throws -> TextExtent? {
     guard let lengths else { return nil }
     var extent = TextExtent()
     var afterSpace = true
@@ -117,7 +122,7 @@ public final class TokenCorpus: Sendable {
   /// Reads every shard to its end.
   ///
   /// - Throws: `DataError` for a damaged one.
-  public func verify() throws { for shard in shards { try shard.verify() } }
+  package func verify() throws { for shard in shards { try shard.verify() } }
 
   private func documentStart(_ index: Int) -> Int {
     precondition(index >= 0 && index < documents, "document \(index) of \(documents)")

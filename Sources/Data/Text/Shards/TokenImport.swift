@@ -2,9 +2,9 @@ import Foundation
 import MMoEFiles
 
 /// Reads nanoGPT's `train.bin` and `val.bin`: token ids as raw little-endian numbers of 16 or 32 bits without a header.
-public enum TokenImport {
+package enum TokenImport {
   /// What the ids mean, which such a file does not say.
-  public enum Vocabulary: Sendable {
+  package enum Vocabulary: Sendable {
     /// Ids below this number, of a tokenizer that is not at hand: the text cannot be measured or shown.
     case size(Int)
     case tokenizer(any Tokenizer)
@@ -26,7 +26,7 @@ public enum TokenImport {
   ///   - tokenBytes: of an id in the files: 2 or 4.
   /// - Throws: `DataError` for a missing or odd file, an id beyond the vocabulary, or a folder that cannot be written.
   @discardableResult
-  public static func write(
+  package static func write(
     _ input: String, _ vocabulary: Vocabulary, tokenBytes: Int = 2, to folder: String, shardTokens: Int = 100_000_000
   ) throws -> CorpusTokenizer.Summary {
     guard tokenBytes == 2 || tokenBytes == 4 else {

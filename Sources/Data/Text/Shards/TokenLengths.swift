@@ -1,10 +1,10 @@
 /// Bytes and words of a text: what losses of different tokenizers are compared by.
-public struct TextExtent: Sendable, Equatable {
-  public var bytes: Int
+package struct TextExtent: Sendable, Equatable {
+  package var bytes: Int
   /// Runs of bytes between ASCII white space.
-  public var words: Int
+  package var words: Int
 
-  public init(bytes: Int = 0, words: Int = 0) {
+  package init(bytes: Int = 0, words: Int = 0) {
     self.bytes = bytes
     self.words = words
   }

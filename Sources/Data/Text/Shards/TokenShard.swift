@@ -3,19 +3,19 @@ import MMoEFiles
 
 /// A file of token ids, mapped into memory: only the pages that are read are loaded, so that it may be larger than
 /// memory. The file must not be shortened while it is open.
-public final class TokenShard: @unchecked Sendable {
-  public let path: String
+package final class TokenShard: @unchecked Sendable {
+  package let path: String
   /// Ids are `0 ..< vocabularySize`.
-  public var vocabularySize: Int { header.vocabularySize }
+  package var vocabularySize: Int { header.vocabularySize }
   /// Of the tokenizer that made the ids.
-  public var fingerprint: String { header.fingerprint }
-  public var tokens: Int { header.tokens }
+  package var fingerprint: String { header.fingerprint }
+  package var tokens: Int { header.tokens }
   /// Documents that begin here, and the rest of one that began in the shard before.
-  public var documents: Int { header.documents }
+  package var documents: Int { header.documents }
   /// Whether the first document goes on from the shard before.
-  public var isContinuation: Bool { header.continuesDocument && documents > 0 }
+  package var isContinuation: Bool { header.continuesDocument && documents > 0 }
   /// Bytes of the text that the tokens stand for; nil for imported tokens.
-  public var textBytes: Int? { header.textBytes }
+  package var textBytes: Int? { header.textBytes }
 
   /// Of the tokens and the table of documents, as the header says.
   var checksum: UInt64 { header.checksum }
@@ -26,7 +26,7 @@ public final class TokenShard: @unchecked Sendable {
   /// Maps a shard. Header, size and the table of documents are checked; the tokens are not read (see `verify`).
   ///
   /// - Throws: `DataError` naming the file and what is wrong with it.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     file = try MappedFile(path)
     let size = file.bytes.count
     header = try TokenShardHeader(Array(file.bytes.prefix(TokenShardHeader.size)), of: path)
@@ -45,7 +45,7 @@ public final class TokenShard: @unchecked Sendable {
   /// Copies ids; `destination` holds `range.count`.
   ///
   /// - Throws: `DataError` naming an id beyond the vocabulary: a damaged file must not become an index.
-  public func copy(_ range: Range<Int>, to destination: UnsafeMutablePointer<Int32>) throws {
+  package func copy(_ range: Range<Int>, to destination: UnsafeMutablePointer<Int32>) throws {
     precondition(range.lowerBound >= 0 && range.upperBound <= tokens, "tokens \(range) of \(tokens)")
     var largest: UInt32 = 0
     let tokens = base + TokenShardHeader.size
@@ -72,15 +72,15 @@ public final class TokenShard: @unchecked Sendable {
   }
 
   /// Where a document begins: the number of tokens before it. `documents` itself gives the end.
-  public func documentStart(_ index: Int) -> Int { Int(entry(2 * index)) }
+  package func documentStart(_ index: Int) -> Int { Int(entry(2 * index)) }
 
   /// Text bytes before a document; 0 for imported tokens.
-  public func documentTextStart(_ index: Int) -> Int { Int(entry(2 * index + 1)) }
+  package func documentTextStart(_ index: Int) -> Int { Int(entry(2 * index + 1)) }
 
   /// Reads everything: the checksum, and every id against the vocabulary.
   ///
   /// - Throws: `DataError` for a damaged file.
-  public func verify() throws {
+  package func verify() throws {
     let hasher = ContentHasher()
     // In parts, so that a file larger than memory does not have to stay there.
     let part = 1 << 20

@@ -2,9 +2,9 @@ import Foundation
 import MMoEFiles
 
 /// Writes one token shard; the file appears under its name only when it is complete.
-public final class TokenShardWriter {
+package final class TokenShardWriter {
   /// Tokens so far.
-  public var tokens: Int { header.tokens }
+  package var tokens: Int { header.tokens }
 
   private let path: String
   private let file: DurableFile
@@ -24,7 +24,7 @@ public final class TokenShardWriter {
   ///   - continuesDocument: the first document is the rest of one that the shard before begins.
   ///   - knowsText: whether the numbers of bytes given to `append` are true; false for imported tokens.
   /// - Throws: `DataError` when the file cannot be made, or for a fingerprint or vocabulary out of range.
-  public init(
+  package init(
     _ path: String, vocabularySize: Int, fingerprint: String, continuesDocument: Bool = false, knowsText: Bool = true
   ) throws {
     guard fingerprint.utf8.count <= 64, 1...(1 << 31) ~= vocabularySize else {
@@ -44,7 +44,7 @@ public final class TokenShardWriter {
   ///
   /// - Parameter textBytes: the bytes that these tokens stand for.
   /// - Throws: `DataError` naming an id beyond the vocabulary, or when the disk is full.
-  public func append(_ ids: some Collection<Int32>, textBytes: Int) throws {
+  package func append(_ ids: some Collection<Int32>, textBytes: Int) throws {
     guard !ids.isEmpty else { return }
     if !isInDocument { beginDocument() }
     for id in ids {
@@ -64,12 +64,12 @@ public final class TokenShardWriter {
   }
 
   /// Ends the current document; without one nothing happens.
-  public func endDocument() { isInDocument = false }
+  package func endDocument() { isInDocument = false }
 
   /// Writes what is left and gives the file its name. The writer is then of no more use.
   ///
   /// - Throws: `DataError` when the disk is full.
-  public func finish() throws {
+  package func finish() throws {
     header.documents = table.count / 2
     if header.textBytes != nil { header.textBytes = textBytes }
     buffer += [UInt8](repeating: 0, count: header.tableOffset - written - buffer.count)

@@ -5,20 +5,20 @@ import Synchronization
 /// merge first.
 public final class BytePairTokenizer: Tokenizer {
   /// Bytes of every id; ids without bytes of their own (gaps) are empty.
-  public let tokens: [[UInt8]]
+  package let tokens: [[UInt8]]
   /// Pairs of ids in the order in which they were learned.
-  public let merges: [Merge]
+  package let merges: [Merge]
   /// Ids by name that text never gives, such as `<|endoftext|>`.
-  public let specialTokens: [String: Int32]
+  package let specialTokens: [String: Int32]
   public let fingerprint: String
 
   /// Two neighbors that become one token.
-  public struct Merge: Sendable, Equatable {
-    public let left: Int32
-    public let right: Int32
-    public let result: Int32
+  package struct Merge: Sendable, Equatable {
+    package let left: Int32
+    package let right: Int32
+    package let result: Int32
 
-    public init(left: Int32, right: Int32, result: Int32) {
+    package init(left: Int32, right: Int32, result: Int32) {
       self.left = left
       self.right = right
       self.result = result
@@ -38,7 +38,7 @@ public final class BytePairTokenizer: Tokenizer {
   ///   - merges: in the order of their learning, every pair once.
   ///   - name: for messages.
   /// - Throws: `DataError` where no byte has a token, or a special token no name.
-  public init(
+  package init(
     tokens: [[UInt8]], merges: [Merge], specialTokens: [String: Int32] = [:], name: String = "tokenizer"
   ) throws {
     var byteIDs = [Int32](repeating: -1, count: 256)
@@ -98,7 +98,7 @@ public final class BytePairTokenizer: Tokenizer {
   /// Ids of text in which the special tokens' names stand for themselves; only for who asks for it.
   ///
   /// - Throws: as `encode`.
-  public func encodeWithSpecialTokens(_ text: String) throws -> [Int32] {
+  package func encodeWithSpecialTokens(_ text: String) throws -> [Int32] {
     var ids: [Int32] = []
     var rest = [UInt8](text.utf8)[...]
     let names = specialTokens.map { (bytes: [UInt8]($0.key.utf8), id: $0.value) }

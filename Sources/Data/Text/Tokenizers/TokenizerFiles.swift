@@ -11,7 +11,7 @@ public enum TokenizerFiles {
   ///
   /// - Throws: `DataError` naming file and line or field: missing, malformed, merges of unknown tokens, or a rule that is not
   ///   computed here.
-  public static func load(_ path: String) throws -> BytePairTokenizer {
+  package static func load(_ path: String) throws -> BytePairTokenizer {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
       throw DataError(
@@ -86,7 +86,7 @@ public enum TokenizerFiles {
   /// Writes `vocab.json` and `merges.txt`, which GPT-2's tools read.
   ///
   /// - Throws: `DataError` when the folder cannot be written.
-  public static func save(_ tokenizer: BytePairTokenizer, to folder: String) throws {
+  package static func save(_ tokenizer: BytePairTokenizer, to folder: String) throws {
     try makeFolder(folder)
     let names = tokenizer.tokens.map { String(String.UnicodeScalarView($0.map { ByteAlphabet.scalars[Int($0)] })) }
     var vocabulary = tokenizer.specialTokens
