@@ -12,9 +12,9 @@ final class FairRouter: Router {
   private let handicap: Tensor
   private var load: [Double] = []
 
-  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) {
+  init(_ store: ParameterStore, _ path: String, _ config: MoEConfig, k: Int) throws {
     self.k = k
-    handicap = store.buffer(path + ".handicap", count: config.choices)
+    handicap = try store.buffer(path + ".handicap", count: config.choices)
   }
 
   func choose(_ input: RouterInput, _ tape: Tape) throws -> RouterDecision {
