@@ -228,6 +228,28 @@ import Testing
     }
   }
 
+  private struct Sized: SampledModality {
+    let name = "sized"
+    let sample = "sized"
+    let shape: [Int]
+    let rows: Int
+    func shape(_ config: ModelConfig) -> [Int] { shape }
+    func rows(_ config: ModelConfig) -> Int { rows }
+    func makeEncoder(_ store: ParameterStore, _ config: ModelConfig) throws -> any SampleEncoder { Lost() }
+    func operations(_ config: ModelConfig) -> [ModelOperation] { [] }
+  }
+
+  @Test func sizesThatNoSampleHas() throws {
+    let config = ModalityTests.config(.early)
+    try Sized(shape: [2], rows: 1).requireSizes(config)
+    for (shape, rows) in [([2], 0), ([], 1), ([2, 0], 1), ([-1], 3)] {
+      #expect { try Sized(shape: shape, rows: rows).requireSizes(config) } throws: {
+        "\($0)"
+          == "a sample of the modality sized is of shape \(shape) in \(rows) rows, expected axes and rows of at least 1"
+      }
+    }
+  }
+
   private struct Lost: SampleEncoder {
     let parameters: [Parameter] = []
     func callAsFunction(_ samples: Tensor, _ tape: Tape) throws -> Tensor {

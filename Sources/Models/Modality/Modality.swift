@@ -54,6 +54,17 @@ extension SampledModality {
   public func classes(_ config: ModelConfig) -> Int { 0 }
 }
 
+extension SampledModality {
+  /// - Throws: `ModelError` for sizes that no sample has.
+  func requireSizes(_ config: ModelConfig) throws {
+    guard rows(config) >= 1, classes(config) >= 0, !shape(config).isEmpty, shape(config).allSatisfy({ $0 >= 1 }) else {
+      throw ModelError(
+        field: "a sample of the modality \(name)", found: "of shape \(shape(config)) in \(rows(config)) rows",
+        expected: "axes and rows of at least 1")
+    }
+  }
+}
+
 extension SampleEncoder {
   /// Samples' rows `[n · rows, width]`. What an encoder from outside of the package does wrong is noted on the tape; whoever began
   /// the pass throws it.

@@ -33,6 +33,7 @@ public final class MultimodalTransformer: TrainableModel {
       throw ModelError(field: "model.kind", found: config.kind.rawValue, expected: ModelKind.multimodal.rawValue)
     }
     try config.validate()
+    for modality in config.sampledModalities { try modality.requireSizes(config) }
     self.config = config
     let store = ParameterStore(
       engine: engine, seed: seed, initStd: config.initStd, lora: config.lora, describes: describes)
