@@ -65,7 +65,7 @@ package enum CheckpointBenchmark {
   /// - Parameters:
   ///   - folder: on the disk in question; the files are removed at the end.
   ///   - rounds: how often each is done, at least twice.
-  /// - Throws: `TrainError` when `dd` fails, and what saving and loading throw.
+  /// - Throws: `BenchError` when `dd` fails, and what saving and loading throw.
   package static func run(
     _ config: RunConfig, preset: String, folder: String, rounds: Int, engine: Engine
   ) throws -> Result {
@@ -114,7 +114,7 @@ package enum CheckpointBenchmark {
   /// Takes a file's pages out of memory; those on the disk stay.
   private static func forget(_ path: String) throws {
     let descriptor = open(path, O_RDONLY)
-    guard descriptor >= 0 else { throw TrainError(path, found: "cannot be opened (\(systemReason(errno)))") }
+    guard descriptor >= 0 else { throw BenchError(path, found: "cannot be opened (\(systemReason(errno)))") }
     defer { close(descriptor) }
     fsync(descriptor)
     posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
@@ -128,7 +128,7 @@ package enum CheckpointBenchmark {
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {
-      throw TrainError("dd \(arguments.joined(separator: " ")) failed; choose a --folder with room for the file")
+      throw BenchError("dd \(arguments.joined(separator: " ")) failed; choose a --folder with room for the file")
     }
   }
 }

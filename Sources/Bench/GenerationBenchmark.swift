@@ -32,15 +32,15 @@ package enum GenerationBenchmark {
     }
   }
 
-  /// - Throws: `ModelError` for an impossible configuration, `TrainError` for a model that makes no text.
+  /// - Throws: `ModelError` for an impossible configuration, `BenchError` for a model that makes no text.
   package static func run(
     _ config: ModelConfig, preset: String, promptTokens: Int, newTokens: Int, repetitions: Int, engine: Engine
   ) throws -> Result {
     guard config.kind == .gpt else {
-      throw TrainError("preset \(preset): model.kind is \(config.kind.rawValue), expected gpt; choose a language model")
+      throw BenchError("preset \(preset): model.kind is \(config.kind.rawValue), expected gpt; choose a language model")
     }
     guard promptTokens + newTokens <= config.text.context else {
-      throw TrainError(
+      throw BenchError(
         "\(promptTokens) + \(newTokens) tokens, expected at most model.context \(config.text.context); lower --tokens")
     }
     let model = try GPT(config, seed: 1, engine: engine)

@@ -148,11 +148,11 @@ package final class OverlapBenchmark {
   /// Runs the cases in turn, round by round, so that what drifts meets all alike.
   ///
   /// - Parameter note: told of progress.
-  /// - Throws: `TrainError`, `ModelError` or `ParallelError` for impossible options.
+  /// - Throws: `BenchError`, `ModelError` or `ParallelError` for impossible options.
   package func run(_ cases: [Case], note: (String) -> Void) throws -> [Result] {
     // Options name the experts of all ranks; some cases choose two, and the local copies have one rank's.
     guard options.experts % world.size == 0, options.experts >= 2 * world.size else {
-      throw TrainError(
+      throw BenchError(
         "--experts", found: "\(options.experts) on \(world.size) ranks",
         expected: "a multiple of \(world.size), at least \(2 * world.size)")
     }

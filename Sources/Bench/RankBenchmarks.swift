@@ -15,7 +15,7 @@ package enum RankBenchmarks {
     if let link { world.pace(by: link) }
     do {
       guard world.size > 1 else {
-        throw TrainError("one rank has nobody to exchange with; give --ranks 2, or start it with mpirun -n 2")
+        throw BenchError("one rank has nobody to exchange with; give --ranks 2, or start it with mpirun -n 2")
       }
       let engine = try Engine(threads: 1)
       try body(world, engine, world.rank == 0 ? StandardStream.output : DiscardedText())
@@ -26,7 +26,7 @@ package enum RankBenchmarks {
     ParallelProcess.finish()
   }
 
-  /// - Throws: `TrainError` on one rank.
+  /// - Throws: `BenchError` on one rank.
   package static func exchange(largest: Int, repetitions: Int, link: LinkModel?, printsJSON: Bool) throws {
     try withRanks(link) { world, engine, output in
       if let link { output.line(OverlapReport.words(link)) }
@@ -52,7 +52,7 @@ package enum RankBenchmarks {
   }
 
   /// - Parameter plot: a PNG file for a picture of the cases, one under the other; traces are recorded for it.
-  /// - Throws: `TrainError` on one rank or when no case is left; `ReportError` when the picture cannot be drawn.
+  /// - Throws: `BenchError` on one rank or when no case is left; `ReportError` when the picture cannot be drawn.
   package static func overlap(
     _ options: OverlapBenchmark.Options, only: String?, link: LinkModel?, plot: String?, printsJSON: Bool
   ) throws {
@@ -64,7 +64,7 @@ package enum RankBenchmarks {
       }
       let cases = OverlapBenchmark.Case.all.filter { chosen?.contains($0.label) ?? true }
       guard !cases.isEmpty else {
-        throw TrainError(
+        throw BenchError(
           "--only \(only ?? "")", found: "no case has such a label",
           remedy: "there are \(labels.joined(separator: ", "))")
       }

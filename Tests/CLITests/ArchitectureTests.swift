@@ -53,9 +53,10 @@ import Testing
           ".", "Parameters", "Optimizer", "Checkpoint", "Run", "Loop", "Text", "Multimodal", "Tasks/Probe", "Tasks",
         ]),
       Module(
-        "Weights", train.union(["CMemory", "MMoETrain"]), ["Hub", "FineTune", "Checkpoints", "Language", "Offload"]),
-      Module("Runs", runs, ["Describe", "Sessions"]),
-      Module("Study", runs.union(["CKernels", "MMoERuns"]), ["Analysis", "Studies"]),
+        "Weights", train.union(["CMemory", "MMoETrain"]),
+        [".", "Hub", "FineTune", "Checkpoints", "Language", "Offload"]),
+      Module("Runs", runs, [".", "Describe", "Sessions"]),
+      Module("Study", runs.union(["CKernels", "MMoERuns"]), [".", "Analysis", "Studies"]),
       Module("Bench", runs.union(["CKernels"]), [".", "Parity"]),
       Module("Notebook", ["MMoEFiles", "MMoEReport", "MMoEConfig"]),
       Module("mmoe", runs.union(["MMoERuns", "MMoEStudy", "MMoEBench", "MMoENotebook"])),

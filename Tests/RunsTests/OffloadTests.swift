@@ -103,7 +103,7 @@ import TinyRuns
   @Test func refusals() throws {
     let scratch = ScratchFolder()
     let dense = try checkpoint(scratch, ["moe.variant=dense"])
-    let error = #expect(throws: TrainError.self) { try generate(dense, .async) }
+    let error = #expect(throws: WeightsError.self) { try generate(dense, .async) }
     #expect(error?.description == "\(dense): the model is dense and has no experts to offload; use --offload none")
   }
 
@@ -117,7 +117,7 @@ import TinyRuns
     try #require(truncate(file, 8192) == 0)
     let request = model.cache.begin("blocks.3.moe.experts", [7])
     model.cache.end(request)
-    let error = #expect(throws: TrainError.self) { try model.cache.check() }
+    let error = #expect(throws: WeightsError.self) { try model.cache.check() }
     #expect(error?.description.hasPrefix("\(file): blocks.3.moe.experts 7 could not be read") == true)
   }
 }

@@ -252,7 +252,7 @@ import TinyRuns
     let rowsFile = scratch("study/rows.jsonl")
     try FileManager.default.removeItem(atPath: scratch("base"))
     try TinyRun(["train.steps=8", "moe.experts=2", "train.eval_every=8"]).train(into: scratch("base"))
-    #expect(throws: TrainError.self) { try session(yaml, out: scratch("study")).0.run() }
+    #expect(throws: StudyError.self) { try session(yaml, out: scratch("study")).0.run() }
     let left = try String(contentsOfFile: rowsFile, encoding: .utf8).split(separator: "\n").filter {
       $0.contains("\"fresh\"")
     }

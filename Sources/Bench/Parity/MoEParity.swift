@@ -122,7 +122,7 @@ enum MoEParity {
     let x = try reference.tensor("inputs/x")
     let w1 = try reference.reader.shape("weights/experts.fc1.weight")
     guard w1.count == 3 else {
-      throw TrainError(
+      throw BenchError(
         "\(reference.file)", found: "weights/experts.fc1.weight has shape \(w1)", expected: "(E, hidden, d)")
     }
     let config = try config(reference, experts: w1[0])
@@ -131,7 +131,7 @@ enum MoEParity {
     if let bias = gate.selectionBias {
       let values = try reference.reader.readFloats("inputs/selection_bias")
       guard values.count == bias.count else {
-        throw TrainError("\(reference.file): inputs/selection_bias has \(values.count) values, expected \(bias.count)")
+        throw BenchError("\(reference.file): inputs/selection_bias has \(values.count) values, expected \(bias.count)")
       }
       bias.pointer.update(from: values, count: values.count)
     }

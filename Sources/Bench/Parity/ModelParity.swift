@@ -84,7 +84,7 @@ enum ModelParity {
           targets: try reference.integers("inputs/y"),
           sequence: try reference.reader.shape("inputs/x")[1])
       case let other:
-        throw TrainError("\(reference.file): backbone is \(other); expected vit or gpt")
+        throw BenchError("\(reference.file): backbone is \(other); expected vit or gpt")
       }
     }
 

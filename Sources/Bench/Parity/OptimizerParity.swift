@@ -16,7 +16,7 @@ enum OptimizerParity {
     config.nsSteps = try reference.integer("ns_steps")
     let shape = try reference.reader.shape("inputs/p0")
     guard 2...3 ~= shape.count, config.nsSteps >= 0 else {
-      throw TrainError(
+      throw BenchError(
         "\(reference.file): inputs/p0 has shape \(shape) and meta/ns_steps is \(config.nsSteps), expected a matrix or a stack of them and at least 0"
       )
     }
@@ -24,7 +24,7 @@ enum OptimizerParity {
     muon.nesterov = try reference.flag("nesterov")
     let coefficients = try reference.doubles("meta/ns_coefficients").map(Float.init)
     guard coefficients.count == 3 else {
-      throw TrainError("\(reference.file): meta/ns_coefficients has \(coefficients.count) numbers, expected 3")
+      throw BenchError("\(reference.file): meta/ns_coefficients has \(coefficients.count) numbers, expected 3")
     }
     muon.coefficients = (coefficients[0], coefficients[1], coefficients[2])
     (muon.epsilon, muon.scale) = (try reference.number("ns_eps"), try reference.number("scale"))
@@ -46,7 +46,7 @@ enum OptimizerParity {
     let decay = Float(try reference.number("weight_decay"))
     let gradients = try reference.tensor("inputs/g")
     guard gradients.shape.dropFirst() == values.shape[...] else {
-      throw TrainError("\(reference.file): inputs/g has shape \(gradients.shape), expected [steps] + \(values.shape)")
+      throw BenchError("\(reference.file): inputs/g has shape \(gradients.shape), expected [steps] + \(values.shape)")
     }
     var found: [String: [Float]] = [:]
     for step in 0..<gradients.shape[0] {

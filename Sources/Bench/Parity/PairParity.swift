@@ -50,7 +50,7 @@ enum PairNames {
     config.moe.balanceWeight = try reference.number("aux_coef")
     let combination = try reference.integer("combine", default: 0)
     guard Combination.allCases.indices.contains(combination) else {
-      throw TrainError("\(reference.file): meta/combine is \(combination); expected 0, 1 or 2")
+      throw BenchError("\(reference.file): meta/combine is \(combination); expected 0, 1 or 2")
     }
     config.moe.combine = Combination.allCases[combination]
     config.moe.coefficientInput = try reference.flag("coef_current") ? .current : .routed
@@ -68,11 +68,11 @@ enum PairNames {
     let numbers = try reference.integers("meta/sources").map(Int.init)
     let sites: [RouteSource.Site] = [.input, .afterAttention, .output]
     guard numbers.count % 2 == 0 else {
-      throw TrainError("\(reference.file): meta/sources has \(numbers.count) numbers; expected two a source")
+      throw BenchError("\(reference.file): meta/sources has \(numbers.count) numbers; expected two a source")
     }
     return try stride(from: 0, to: numbers.count, by: 2).map { at in
       guard numbers[at] >= 0, sites.indices.contains(numbers[at + 1]) else {
-        throw TrainError(
+        throw BenchError(
           "\(reference.file): meta/sources has \(numbers[at]), \(numbers[at + 1]); expected blocks back and 0, 1 or 2")
       }
       return RouteSource(blocksBack: numbers[at], site: sites[numbers[at + 1]])
@@ -81,21 +81,21 @@ enum PairNames {
 
   /// Joins a case's weights with our parameters and fills them.
   ///
-  /// - Throws: `TrainError` for a weight that the model does not have, or a parameter without a weight.
+  /// - Throws: `BenchError` for a weight that the model does not have, or a parameter without a weight.
   static func fill(
     _ parameters: [Parameter], from reference: ParityCase, _ path: (String) -> String?
   ) throws -> [(name: String, parameter: Parameter)] {
     let byPath = Dictionary(uniqueKeysWithValues: parameters.map { ($0.path, $0) })
     let pairs = try reference.names("weights").map { name in
       guard let path = path(name), let parameter = byPath[path] else {
-        throw TrainError("\(reference.file)", found: "weights/\(name) is no weight of this variant")
+        throw BenchError("\(reference.file)", found: "weights/\(name) is no weight of this variant")
       }
       try reference.fill(parameter, from: "weights/\(name)")
       return (name: name, parameter: parameter)
     }
     let filled = Set(pairs.map(\.parameter.path))
     if let missing = parameters.first(where: { !filled.contains($0.path) }) {
-      throw TrainError("\(reference.file)", found: "has no weight for our parameter \(missing.path)")
+      throw BenchError("\(reference.file)", found: "has no weight for our parameter \(missing.path)")
     }
     return pairs
   }

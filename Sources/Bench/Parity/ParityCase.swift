@@ -11,12 +11,12 @@ package struct ParityCase {
   let kind: String
   let reader: HDF5Reader
 
-  /// - Throws: `HDF5Error` when the file cannot be read; `TrainError` when it has no kind.
+  /// - Throws: `HDF5Error` when the file cannot be read; `BenchError` when it has no kind.
   init(_ file: String) throws {
     self.file = file
     reader = try HDF5Reader(foreign: file)
     guard let kind = try reader.stringAttribute("kind") else {
-      throw TrainError(
+      throw BenchError(
         "\(file): has no root attribute kind; expected a case made by Tests/Reference/make_cases.py")
     }
     self.kind = kind
@@ -42,7 +42,7 @@ package struct ParityCase {
     guard has("meta/sequence_length") else { return nil }
     let length = try integer("sequence_length")
     guard length > 0, rows % length == 0 else {
-      throw TrainError("\(file): meta/sequence_length is \(length), expected a divisor of the \(rows) rows")
+      throw BenchError("\(file): meta/sequence_length is \(length), expected a divisor of the \(rows) rows")
     }
     return stride(from: 0, to: rows, by: length).map { $0..<$0 + length }
   }
@@ -50,7 +50,7 @@ package struct ParityCase {
   /// A root attribute such as `variant`.
   func text(_ attribute: String) throws -> String {
     guard let value = try reader.stringAttribute(attribute) else {
-      throw TrainError(file, found: "has no root attribute \(attribute)")
+      throw BenchError(file, found: "has no root attribute \(attribute)")
     }
     return value
   }
@@ -59,7 +59,7 @@ package struct ParityCase {
   func number(_ name: String, default standard: Double? = nil) throws -> Double {
     if let standard, !has("meta/\(name)") { return standard }
     guard let value = try reader.readDoubles("meta/\(name)").first else {
-      throw TrainError(file, found: "meta/\(name) is empty", expected: "one number")
+      throw BenchError(file, found: "meta/\(name) is empty", expected: "one number")
     }
     return value
   }
@@ -67,7 +67,7 @@ package struct ParityCase {
   func integer(_ name: String, default standard: Int? = nil) throws -> Int {
     let value = try number(name, default: standard.map(Double.init))
     guard let whole = Int(exactly: value) else {
-      throw TrainError(file, found: "meta/\(name) is \(value)", expected: "an integer")
+      throw BenchError(file, found: "meta/\(name) is \(value)", expected: "an integer")
     }
     return whole
   }
@@ -93,7 +93,7 @@ package struct ParityCase {
   func fill(_ parameter: Parameter, from path: String) throws {
     let shape = try reader.shape(path)
     guard shape.reduce(1, *) == parameter.count else {
-      throw TrainError(file, found: "\(path) has shape \(shape)", expected: "\(parameter.shape)")
+      throw BenchError(file, found: "\(path) has shape \(shape)", expected: "\(parameter.shape)")
     }
     try reader.readFloats(path, into: parameter.value.pointer, count: parameter.count)
   }

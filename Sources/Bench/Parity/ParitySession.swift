@@ -21,7 +21,7 @@ package struct ParitySession {
   /// Prints a line a case.
   ///
   /// - Returns: whether all differences are within the tolerance.
-  /// - Throws: `HDF5Error`, `ModelError` or `TrainError` for a file that is no case or misses something.
+  /// - Throws: `HDF5Error`, `ModelError` or `BenchError` for a file that is no case or misses something.
   package func run(_ sink: any TextSink) throws -> Bool {
     let engine = try Engine(threads: threads)
     sink.line("\(engine.backendDescription), \(engine.threads) threads, tolerance \(tolerance)")
@@ -54,7 +54,7 @@ package struct ParitySession {
 
   package static func run(_ reference: ParityCase, _ engine: Engine) throws -> ParityReport {
     if let feature = reference.unknownFeature {
-      throw TrainError(
+      throw BenchError(
         "\(reference.file)", found: "a case of \(feature), which this version does not have", remedy: "leave it out")
     }
     return switch reference.kind {
@@ -64,7 +64,7 @@ package struct ParitySession {
     case "pair": try PairParity.run(reference, engine)
     case "model": try ModelParity.run(reference, engine)
     default:
-      throw TrainError(
+      throw BenchError(
         "\(reference.file)", field: "kind", found: "'\(reference.kind)'",
         remedy: "valid are operation, routing, moe, pair, model")
     }

@@ -120,7 +120,7 @@ struct MemoryBounds {
 
   /// Stops what cannot be held before memory is taken: the system would end it later without a word.
   ///
-  /// - Throws: `TrainError` naming both sizes.
+  /// - Throws: `RunError` naming both sizes.
   func require(_ config: RunConfig, _ division: RunDivision) throws {
     let memory = try RankMemory(config, division, costs: ModelCosts(config.model))
     let one = memory.total + memory.firstRankMore
@@ -139,7 +139,7 @@ struct MemoryBounds {
       division.ranksOnHost > 1
       ? "lower them, raise train.accumulation, put fewer ranks on a host, or set parallel.zero=1"
       : "lower them or raise train.accumulation"
-    throw TrainError(
+    throw RunError(
       "model.width \(config.model.width), model.layers \(config.model.layers), moe.experts \(config.model.moe.experts) and data.batch \(config.data.batch) need about \(bytes(one)) of memory\(division.ranks > 1 ? " a rank" : "")\(sum), \(limit.words) \(HumanFormat.bytes(limit.bytes)); \(spread)"
     )
   }

@@ -48,7 +48,7 @@ public struct EvalSession {
     // All other keys are the checkpoint's.
     let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: config.model.kind)
     for change in RunConfig.table.differences(saved, config) where !changeable.contains(change.key) {
-      throw TrainError(
+      throw RunError(
         field: "\(change.key)", found: "\(change.second), but \(change.first) in \(checkpoint.file)",
         remedy:
           "evaluation of \(asks ? "questions" : "--task \(task.name)") can set \(changeable.sorted().joined(separator: ", "))"

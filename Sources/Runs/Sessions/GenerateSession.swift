@@ -51,7 +51,7 @@ package struct GenerateSession {
     }
     if options.checkpoint == nil { errors.line("checkpoint \(checkpoint)") }
     guard options.offload == .none || run.world.size == 1 else {
-      throw TrainError(
+      throw RunError(
         "--offload", found: "\(options.offload) on \(run.world.size) ranks, which share out the experts",
         remedy: "use --offload none, or one process")
     }

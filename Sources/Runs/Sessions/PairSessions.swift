@@ -22,14 +22,14 @@ struct LoadedPairModel {
   /// - Parameters:
   ///   - checkpoint: a file, a run's folder, or nil for the latest run.
   ///   - expertParallel: ranks that share out the experts; 0 = as many as ranks and experts allow.
-  /// - Throws: `HDF5Error` or `TrainError` for a file that is missing, damaged, or holds another kind of model.
+  /// - Throws: `HDF5Error`, `TrainError` or `RunError` for a file that is missing, damaged, or holds another kind of model.
   init(_ checkpoint: String?, threads: Int?, expertParallel: Int, _ run: CommandRun) throws {
     let loaded = try LoadedCheckpoint(
       run.agreed { try RunFolder.checkpoint(at: checkpoint, task: TaskKind.multimodal.name) })
     self.checkpoint = loaded
     let config = loaded.info.config
     guard config.model.kind == .multimodal else {
-      throw TrainError(
+      throw RunError(
         loaded.file, found: "a checkpoint of the task \(loaded.info.task)",
         expected: "a model of several modalities", remedy: "give one made by `mmoe train --task multimodal`")
     }
@@ -46,10 +46,10 @@ struct LoadedPairModel {
 
   /// Files of a modality as the model reads them, `[n, channels, height, width]`.
   ///
-  /// - Throws: `DataError` naming a file that cannot be decoded; `TrainError` for a modality without a format of files.
+  /// - Throws: `DataError` naming a file that cannot be decoded; `RunError` for a modality without a format of files.
   func samples(_ files: [String], of modality: any SampledModality) throws -> Tensor {
     guard let format = SampleFormat.registry[modality.sample] else {
-      throw TrainError(
+      throw RunError(
         file, found: "samples called \(modality.sample)", expected: SampleFormat.registry.listing,
         remedy: "register how their files are read")
     }
@@ -58,13 +58,13 @@ struct LoadedPairModel {
 
   /// The modality of a file, by its name.
   ///
-  /// - Throws: `TrainError` for a file of no format that the model reads.
+  /// - Throws: `RunError` for a file of no format that the model reads.
   func modality(of path: String) throws -> any SampledModality {
     let known = model.config.sampledModalities.compactMap { modality in
       SampleFormat.registry[modality.sample].map { (modality, format: $0) }
     }
     guard let found = known.first(where: { $0.format.reads(path) }) else {
-      throw TrainError(
+      throw RunError(
         path, found: "no file that \(file) reads, by its name",
         expected: known.map(\.format.kinds).joined(separator: " or "), remedy: "convert it, or name another one")
     }

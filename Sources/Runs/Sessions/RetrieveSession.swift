@@ -70,7 +70,7 @@ package struct RetrieveSession {
         (member: $0, similarity: PairEmbedder.similarity(query, $1))
       }
       if let bad = found.first(where: { !$0.similarity.isFinite }) {
-        throw TrainError(
+        throw RunError(
           loaded.file, field: "the similarity of \(bad.member)", found: "\(HumanFormat.exact(bad.similarity))",
           expected: "a finite number", remedy: "the model has diverged, use an earlier checkpoint")
       }
@@ -104,12 +104,12 @@ package struct RetrieveSession {
     switch query {
     case .text(let text):
       guard text.contains(where: { !$0.isWhitespace }) else {
-        throw TrainError(
+        throw RunError(
           "the text '\(oneLine(text))'", found: "empty", expected: "words", remedy: "write what to look for")
       }
       let ids = try loaded.tokens.encode(text)
       guard !ids.isEmpty, ids.count < loaded.model.config.text.context else {
-        throw TrainError(
+        throw RunError(
           "'\(text.prefix(40))': \(ids.count) tokens, expected 1 to \(loaded.model.config.text.context - 1); write another text"
         )
       }
@@ -117,7 +117,7 @@ package struct RetrieveSession {
     case .file(let field, let path):
       let config = loaded.model.config
       guard let modality = config.sampledModalities.first(where: { $0.sample == field }) else {
-        throw TrainError(
+        throw RunError(
           loaded.file, found: "a model of \(config.fusion.modalities.joined(separator: " and "))",
           expected: "one that reads \(field)", remedy: "train one with fusion.modalities, or ask otherwise")
       }
@@ -146,7 +146,7 @@ package struct RetrieveSession {
     }
     if let images = options.images {
       guard let vision = config.sampledModalities.first(where: { $0.name == VisionModality.name }) else {
-        throw TrainError(
+        throw RunError(
           loaded.file, found: "a model of \(config.fusion.modalities.joined(separator: " and "))",
           expected: "one that reads pictures", remedy: "leave --images out")
       }
@@ -166,7 +166,7 @@ package struct RetrieveSession {
           plural: "texts", field: "text", members: texts, vectors: try embedder.texts(ids, beforeBatch: {}).vectors))
     }
     guard !galleries.isEmpty else {
-      throw TrainError(
+      throw RunError(
         set.items[0].place, found: "nothing of another modality in the held-out pairs", remedy: "name another --data")
     }
     return galleries
@@ -186,7 +186,7 @@ package struct RetrieveSession {
     let files = try FolderWalk(folder).files.filter(ImageFormat.reads).sorted()
       .map { FilePath.join(folder, $0) }
     guard !files.isEmpty else {
-      throw TrainError(
+      throw RunError(
         folder, found: "no \(ImageFormat.names) files in it", expected: "a folder of pictures",
         remedy: "name another one")
     }

@@ -219,7 +219,7 @@ public struct TrainSession {
 
   /// The task that the command names, or what it trains from says.
   ///
-  /// - Throws: `TrainError` when nothing says it, or a resumed run has another.
+  /// - Throws: `RunError` when nothing says it, or a resumed run has another.
   private func task(_ checkpoint: LoadedCheckpoint?, _ initial: InitialWeights?) throws -> TaskKind {
     if let name = options.task {
       let task = try TaskKind(named: name)
@@ -233,7 +233,7 @@ public struct TrainSession {
       return try TaskKind(training: config.model.kind)
     }
     if let initial { return try TaskKind(training: initial.source.model.kind) }
-    throw TrainError(
+    throw RunError(
       "--task", found: "not given, and there is no checkpoint yet that says it",
       remedy: "give --task, one of \(alternatives(TaskKind.allCases.map(\.name)))")
   }
@@ -265,7 +265,7 @@ public struct TrainSession {
     if let preset = options.preset,
       TrainSession.name(ofPreset: preset) != TrainSession.name(ofPreset: checkpoint.info.preset)
     {
-      throw TrainError(
+      throw RunError(
         "--preset \(preset)", found: "\(checkpoint.file) was trained with \(checkpoint.info.preset)",
         remedy: "a resumed run keeps its preset")
     }
@@ -283,7 +283,7 @@ public struct TrainSession {
       changeable.insert("tokenizer.path")
     }
     if let change = changes.first(where: { !changeable.contains($0.key) }) {
-      throw TrainError(
+      throw RunError(
         field: "\(change.key)", found: "\(change.second), but \(change.first) in \(checkpoint.file)",
         remedy: "a resumed run cannot change it, start a new one")
     }

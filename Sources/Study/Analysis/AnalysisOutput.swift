@@ -17,12 +17,12 @@ struct AnalysisOutput {
   /// Writes tables and pictures into a folder, which is made where it is missing.
   ///
   /// - Returns: the files.
-  /// - Throws: `TrainError` for a folder that cannot be written, `ReportError` when gnuplot is missing.
+  /// - Throws: `StudyError` for a folder that cannot be written, `ReportError` when gnuplot is missing.
   func write(to folder: String) throws -> [String] {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
-      throw TrainError(
+      throw StudyError(
         folder, found: "cannot be created (\(systemReason(of: error)))", remedy: "choose a writable --out")
     }
     var files: [String] = []

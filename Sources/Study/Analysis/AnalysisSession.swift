@@ -38,7 +38,7 @@ package struct AnalysisSession {
   /// - Throws: the first thing that is wrong, one line each.
   package func run() throws {
     guard options.data.count <= 1 || options.data.count == options.models.count else {
-      throw TrainError(
+      throw StudyError(
         "--data", found: "\(options.data.count) given for \(options.models.count) models",
         remedy: "give one for all, or one a model")
     }
@@ -84,7 +84,7 @@ package struct AnalysisSession {
     var config = first.info.config
     config.parallel.expert = options.expertParallel
     guard !A.needsExperts || config.model.moe.variant != "dense" else {
-      throw TrainError(
+      throw StudyError(
         "\(files[0]): moe.variant is dense, so nothing is routed; expected a model with experts, or use `mmoe analyze similarity`"
       )
     }
@@ -95,7 +95,7 @@ package struct AnalysisSession {
     let opened = try OpenedTask(first, config, data: data, training: A.needsTrainingPart, run)
     if let note = opened.note { run.human.line("note: \(note)") }
     guard let task = opened.job as? any ProbedTask else {
-      throw TrainError("\(model)", found: "a checkpoint of the task \(first.info.task), which cannot be analyzed")
+      throw StudyError("\(model)", found: "a checkpoint of the task \(first.info.task), which cannot be analyzed")
     }
     var series = AnalysisSeries<A.Measurement>(
       label: "\(first.info.preset) \(config.model.moe.variant)", config: config.model)
@@ -137,7 +137,7 @@ package struct AnalysisSession {
     }
     let steps = RunFolder.steps(in: model)
     guard !steps.isEmpty else {
-      throw TrainError("\(model): no checkpoint step-*.h5 in it; expected a checkpoint or the folder of a run")
+      throw StudyError("\(model): no checkpoint step-*.h5 in it; expected a checkpoint or the folder of a run")
     }
     return steps.map { RunFolder.checkpointFile(step: $0, in: model) }
   }

@@ -56,30 +56,30 @@ struct StudyPlan: Sendable {
 
   /// Makes one variant the baseline of all others.
   ///
-  /// - Throws: `TrainError` when there is none of the name.
+  /// - Throws: `StudyError` when there is none of the name.
   mutating func compareAll(with name: String) throws {
     guard variants.contains(where: { $0.name == name }) else {
-      throw TrainError("--against \(name): no such variant in \(file); expected \(alternatives(variants.map(\.name)))")
+      throw StudyError("--against \(name): no such variant in \(file); expected \(alternatives(variants.map(\.name)))")
     }
     for index in variants.indices { variants[index].baseline = variants[index].name == name ? nil : name }
   }
 
   /// Compares by a metric instead of the validation loss.
   ///
-  /// - Throws: `TrainError` when finished runs have none of the name.
+  /// - Throws: `StudyError` when finished runs have none of the name.
   mutating func compare(by name: String, _ rows: [StudyRow]) throws {
     let known = [MetricName.validationLoss] + Set(rows.flatMap(\.metrics.keys)).sorted()
     guard known.contains(name) else {
-      throw TrainError("--measure \(name): not measured by the runs of \(file); expected \(alternatives(known))")
+      throw StudyError("--measure \(name): not measured by the runs of \(file); expected \(alternatives(known))")
     }
     measure = name
   }
 
-  /// - Throws: `TrainError` for a metric of the plan that finished runs do not have.
+  /// - Throws: `StudyError` for a metric of the plan that finished runs do not have.
   func requireMetrics(_ rows: [StudyRow]) throws {
     let known = Set(rows.flatMap(\.metrics.keys)).sorted()
     guard !known.isEmpty, let odd = metrics?.first(where: { !known.contains($0) }) else { return }
-    throw TrainError("\(file): metrics: '\(odd)' is not measured by its runs; expected some of \(alternatives(known))")
+    throw StudyError("\(file): metrics: '\(odd)' is not measured by its runs; expected some of \(alternatives(known))")
   }
 
   private static let keys = [
@@ -87,7 +87,7 @@ struct StudyPlan: Sendable {
     "search.seed", "metrics",
   ]
 
-  /// - Throws: `ConfigError` or `TrainError` naming file, line, key, what was found and what was expected.
+  /// - Throws: `ConfigError` or `StudyError` naming file, line, key, what was found and what was expected.
   init(_ file: String) throws {
     let document = try ConfigDocument(file: file)
     try self.init(document)
@@ -144,7 +144,7 @@ struct StudyPlan: Sendable {
         }
         try config.requirePlaces()
       } catch {
-        throw TrainError("\(document.file)", found: "variant \(name): \(error)")
+        throw StudyError("\(document.file)", found: "variant \(name): \(error)")
       }
       variants.append(
         Variant(

@@ -58,7 +58,7 @@ final class StudyRecord {
   /// Opens the file, or makes an empty one. A last line that a crash cut off is removed.
   ///
   /// - Parameter isReadOnly: nothing is made or removed, as where another process may be writing.
-  /// - Throws: `TrainError` naming file and line of what is no row, or `ReportError`.
+  /// - Throws: `StudyError` naming file and line of what is no row, or `ReportError`.
   init(_ path: String, isReadOnly: Bool = false) throws {
     self.path = path
     file = isReadOnly ? nil : try AppendFile(path)
@@ -66,7 +66,7 @@ final class StudyRecord {
     var start = 0
     while let newline = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
       guard let row = try? JSONDecoder().decode(StudyRow.self, from: Data(bytes[start..<newline])) else {
-        throw TrainError(
+        throw StudyError(
           "\(path):\(rows.count + 1)", expected: "a study's row", found: "another text", remedy: "remove the line")
       }
       rows.append(row)
@@ -86,7 +86,7 @@ final class StudyRecord {
 
   /// The row of a run, or nil while it is to be made.
   ///
-  /// - Throws: `TrainError` when it was made with another configuration.
+  /// - Throws: `StudyError` when it was made with another configuration.
   func row(
     _ purpose: StudyRow.Purpose, _ variant: String, seed: Int, learningRate: Double, configuration: String
   ) throws -> StudyRow? {
@@ -95,7 +95,7 @@ final class StudyRecord {
     }
     guard let found else { return nil }
     guard rows[found].configuration == configuration else {
-      throw TrainError(
+      throw StudyError(
         "\(path):\(found + 1)",
         found:
           "variant \(variant), seed \(seed) was run with another configuration (\(rows[found].configuration), now \(configuration))",

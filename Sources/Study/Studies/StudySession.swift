@@ -39,7 +39,7 @@ package struct StudySession {
     var found: [String: String] = [:]
   }
 
-  /// - Throws: `ConfigError` or `TrainError` naming file, line and key of what is wrong with the plan.
+  /// - Throws: `ConfigError` or `StudyError` naming file, line and key of what is wrong with the plan.
   package init(_ options: Options, _ sinks: CommandSinks = .standard) throws {
     self.options = options
     var plan = try StudyPlan(options.file)
@@ -57,7 +57,7 @@ package struct StudySession {
     do {
       try FileManager.default.createDirectory(atPath: folder + "/runs", withIntermediateDirectories: true)
     } catch {
-      throw TrainError(
+      throw StudyError(
         folder, found: "cannot be created (\(systemReason(of: error)))", remedy: "choose a writable --out")
     }
     // Held until the end: two processes must not append to the same rows.
@@ -116,7 +116,7 @@ package struct StudySession {
       for variant in plan.variants where variant.seeds.contains(seed) {
         let rate = StudySummary.learningRate(of: variant, plan, record.rows)
         guard let rate else {
-          throw TrainError(
+          throw StudyError(
             "variant \(variant.name): training diverged with every learning rate of \(plan.file); add lower ones to learning_rates"
           )
         }
@@ -213,7 +213,7 @@ package struct StudySession {
       aside = "\(run)-before-\(number)"
     }
     guard rename(run, aside) == 0 else {
-      throw TrainError(
+      throw StudyError(
         "\(run)", found: "was made with another configuration and cannot be renamed to \(aside)", remedy: "move it away"
       )
     }
@@ -265,7 +265,7 @@ package struct StudySession {
 
   private func fill(_ row: inout StudyRow, from outcome: Trainer.Outcome) throws {
     guard let evaluation = outcome.evaluation else {
-      throw TrainError(
+      throw StudyError(
         "variant \(row.variant), seed \(row.seed): no validation loss was reported; check the data's val part")
     }
     let costs = try ModelCosts(LoadedCheckpoint(outcome.checkpoint).info.config.model)

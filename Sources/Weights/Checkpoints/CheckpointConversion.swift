@@ -17,7 +17,7 @@ package enum CheckpointConversion {
   ///   - out: `.safetensors`: all arrays under our names, with configuration and names as metadata; `.h5`: a checkpoint
   ///     without optimizer state; otherwise a folder of Hugging Face's layout, which must not exist.
   /// - Returns: a line that says what was written.
-  /// - Throws: what is wrong with the source; `TrainError` for a model that the format cannot hold; the system's reason
+  /// - Throws: what is wrong with the source; `WeightsError` for a model that the format cannot hold; the system's reason
   ///   when it cannot be written.
   package static func convert(_ path: String, to out: String) throws -> String {
     let initial = try InitialWeights(path)

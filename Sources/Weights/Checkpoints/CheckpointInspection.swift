@@ -65,7 +65,7 @@ package enum CheckpointInspection {
   /// The arrays of the model whose names match one of the patterns, or whose role is one of the words (all without any),
   /// with their shapes.
   ///
-  /// - Throws: `TrainError` when none matches; as `info`.
+  /// - Throws: `WeightsError` when none matches; as `info`.
   package static func list(_ path: String, patterns: [String]) throws -> String {
     let file = try RunFolder.checkpoint(at: path)
     let checkpoint = try LoadedCheckpoint(file)
@@ -82,7 +82,7 @@ package enum CheckpointInspection {
       return wanted.contains { $0.contains(parameter, array.name) }
     }
     guard !arrays.isEmpty else {
-      throw TrainError(
+      throw WeightsError(
         file, found: "no array matches \(patterns.joined(separator: " "))",
         expected: "a pattern such as 'blocks.*.moe.*', or one of \(FineTuneConfig.words)")
     }
@@ -148,7 +148,7 @@ package enum CheckpointInspection {
   /// Verifies the checkpoints that paths name, all of a folder.
   ///
   /// - Parameter line: takes a line a file.
-  /// - Throws: `TrainError` after all were looked at when one is damaged or holds numbers that are not finite, or when there
+  /// - Throws: `WeightsError` after all were looked at when one is damaged or holds numbers that are not finite, or when there
   ///   is none.
   package static func verify(_ paths: [String], line: (String) -> Void) throws {
     let files = try paths.flatMap { path -> [String] in
@@ -157,7 +157,9 @@ package enum CheckpointInspection {
         return [path]
       }
       let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".h5") }.sorted()
-      guard !names.isEmpty else { throw TrainError(path, found: "no checkpoint *.h5 in it", expected: "at least one") }
+      guard !names.isEmpty else {
+        throw WeightsError(path, found: "no checkpoint *.h5 in it", expected: "at least one")
+      }
       return names.map { path + "/" + $0 }
     }
     var damaged = 0
@@ -172,7 +174,7 @@ package enum CheckpointInspection {
       }
     }
     if damaged > 0 {
-      throw TrainError("\(damaged) of \(files.count) files cannot be used; copy them again or use others")
+      throw WeightsError("\(damaged) of \(files.count) files cannot be used; copy them again or use others")
     }
   }
 }

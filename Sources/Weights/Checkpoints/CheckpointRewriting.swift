@@ -14,11 +14,11 @@ package enum CheckpointRewriting {
   /// Adapters are merged first: the mean of products B · A is not the product of the means.
   ///
   /// - Parameter paths: checkpoints or runs' folders, at least two, of the same arrays and names.
-  /// - Throws: `TrainError` naming what differs; `HDF5Error` for a file that is missing or damaged, or cannot be written.
+  /// - Throws: `WeightsError` naming what differs; `HDF5Error` for a file that is missing or damaged, or cannot be written.
   package static func average(_ paths: [String], to out: String) throws {
     let checkpoints = try paths.map { try LoadedCheckpoint(RunFolder.checkpoint(at: $0)) }
     guard let last = checkpoints.last, checkpoints.count > 1 else {
-      throw TrainError("average", found: "\(paths.count) checkpoints", expected: "at least two")
+      throw WeightsError("average", found: "\(paths.count) checkpoints", expected: "at least two")
     }
     let engine = try Engine(threads: last.info.config.tensor.threads)
     let weights = checkpoints.map { MergedWeights($0, engine) }
@@ -27,14 +27,14 @@ package enum CheckpointRewriting {
       let names = merged.arrays
       guard names.map(\.name) == arrays.map(\.name), names.map(\.shape) == arrays.map(\.shape) else {
         let found = zip(names, arrays).first { $0.name != $1.name || $0.shape != $1.shape }
-        throw TrainError(
+        throw WeightsError(
           "\(other.file)",
           found:
             "\(found.map { "\($0.0.name) \($0.0.shape)" } ?? "\(names.count) arrays") where \(last.file) has \(found.map { "\($0.1.name) \($0.1.shape)" } ?? "\(arrays.count)")",
           remedy: "average checkpoints of one model")
       }
       guard other.info.vocabulary == last.info.vocabulary else {
-        throw TrainError(
+        throw WeightsError(
           "\(other.file)",
           found: "its \(last.info.vocabulary.keys.sorted().joined(separator: ", ")) differ from those of \(last.file)",
           remedy: "average checkpoints of one data set")
@@ -63,14 +63,14 @@ package enum CheckpointRewriting {
   ///
   /// - Parameter parts: files of experts; 1 = none.
   /// - Returns: the files that were written, with their lengths in bytes.
-  /// - Throws: `HDF5Error` or `TrainError` for a file that is missing or damaged, has no experts to share out, or cannot
+  /// - Throws: `HDF5Error`, `TrainError` or `WeightsError` for a file that is missing or damaged, has no experts to share out, or cannot
   ///   be written.
   package static func reshard(_ path: String, parts: Int, to out: String) throws -> [(file: String, bytes: Int)] {
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     let config = checkpoint.info.config
     let experts = config.model.moe.variant == "dense" ? 0 : config.model.moe.experts
     guard parts <= max(experts, 1) else {
-      throw TrainError(
+      throw WeightsError(
         field: "--ranks", found: "\(parts), but \(checkpoint.file) has \(experts) experts a layer",
         remedy: "give at most as many")
     }
@@ -92,13 +92,13 @@ package enum CheckpointRewriting {
   /// a model like any other, which computes the same to rounding.
   ///
   /// - Returns: how many weights had an adapter, those of a bank counted as one.
-  /// - Throws: `TrainError` for a checkpoint without adapters; `HDF5Error` for a file that is missing or damaged, or
+  /// - Throws: `WeightsError` for a checkpoint without adapters; `HDF5Error` for a file that is missing or damaged, or
   ///   cannot be written.
   package static func mergeAdapters(_ path: String, to out: String) throws -> Int {
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     var info = checkpoint.info
     guard info.config.model.lora.rank > 0 else {
-      throw TrainError(
+      throw WeightsError(
         "\(checkpoint.file)", field: "lora.rank", found: "0", expected: "adapters to merge",
         remedy: "it is a whole model already")
     }
@@ -114,10 +114,10 @@ package enum CheckpointRewriting {
   ///   - keep: so many latest ones stay.
   ///   - every: so do those whose step it divides; 0 = none. `best.h5` always stays.
   /// - Returns: the files that were removed.
-  /// - Throws: `TrainError` for a folder that is none of a run's, or in which a process trains.
+  /// - Throws: `TrainError` or `WeightsError` for a folder that is none of a run's, or in which a process trains.
   package static func prune(_ folder: String, keep: Int, every: Int) throws -> [String] {
     guard !RunFolder.steps(in: folder).isEmpty else {
-      throw TrainError(folder, found: "no checkpoint step-*.h5 in it", expected: "a run's folder")
+      throw WeightsError(folder, found: "no checkpoint step-*.h5 in it", expected: "a run's folder")
     }
     return try RunFolder(locking: folder).prune(keeping: keep, every: every)
   }

@@ -15,21 +15,21 @@ package struct InitialWeights {
   private let hub: HubModel?
 
   /// - Parameter paths: one, or `vision=PATH` and `language=PATH` for a model of both.
-  /// - Throws: as `init(_ path:)`, and `TrainError` for several without a modality, or two of one.
+  /// - Throws: as `init(_ path:)`, and `WeightsError` for several without a modality, or two of one.
   package init(_ paths: [String]) throws {
     let named = paths.map { path in
       (modality: ModalityTable.registry.values.first { path.hasPrefix($0.name + "=") }, path: path)
     }
     guard named.contains(where: { $0.modality != nil }) else {
       guard paths.count == 1 else {
-        throw TrainError(
+        throw WeightsError(
           "--init-from is given \(paths.count) times, expected one, or vision=PATH and language=PATH")
       }
       try self.init(paths[0])
       return
     }
     guard named.allSatisfy({ $0.modality != nil }), Set(named.map { $0.modality?.name }).count == paths.count else {
-      throw TrainError(
+      throw WeightsError(
         "--init-from \(paths.joined(separator: ", ")): expected each of vision=PATH and language=PATH once")
     }
     let parts = try named.map { name, path in
@@ -42,7 +42,7 @@ package struct InitialWeights {
   private init(towers: TowerWeights) { (hub, checkpoint, source) = (nil, nil, towers) }
 
   /// - Parameter path: a checkpoint, a run's folder (its best checkpoint), or a folder of Hugging Face's layout.
-  /// - Throws: `HDF5Error`, `DataError` or `TrainError` for what is missing, damaged or of an unknown kind.
+  /// - Throws: `HDF5Error`, `DataError`, `TrainError` or `WeightsError` for what is missing, damaged or of an unknown kind.
   package init(_ path: String) throws {
     if HubFolder.isOne(path) {
       let hub = try HubModel(path)
@@ -93,7 +93,7 @@ package struct InitialWeights {
   ///
   /// - Parameter alone: whether this process trains alone; then the loss of the first batch is shown before and after
   ///   where the model's form changes.
-  /// - Throws: `TrainError` when nothing fits; what is wrong with the source.
+  /// - Throws: `WeightsError` when nothing fits; what is wrong with the source.
   package func fill(
     _ job: any TrainingTask, _ config: RunConfig, map: [String], alone: Bool, data: any TaskData, engine: Engine,
     _ sink: any TextSink

@@ -21,18 +21,18 @@ final class TowerWeights: WeightSource {
   private(set) var arrays: [(name: String, shape: [Int])] = []
   private var places: [String: (source: any WeightSource, name: String)] = [:]
 
-  /// - Throws: `TrainError` where a source is not a model of its modality.
+  /// - Throws: `WeightsError` where a source is not a model of its modality.
   init(_ parts: [Part]) throws {
     self.parts = parts
     model.kind = .multimodal
     for part in parts {
       guard let expected = part.modality.single?.kind else {
-        throw TrainError(
+        throw WeightsError(
           "--init-from \(part.modality.name)=\(part.source.path): there is no model of \(part.modality.name) alone; leave it out"
         )
       }
       guard part.source.model.kind == expected else {
-        throw TrainError(
+        throw WeightsError(
           "--init-from \(part.modality.name)=\(part.source.path): a model of kind \(part.source.model.kind.rawValue), expected \(expected.rawValue)"
         )
       }

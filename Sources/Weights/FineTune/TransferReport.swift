@@ -40,14 +40,14 @@ struct TransferReport {
   }
   func names(_ outcome: Outcome) -> [String] { entries.filter { $0.outcome == outcome }.map(\.name) }
 
-  /// - Throws: `TrainError` when no matrix of the new model comes from the old one: vectors alone fit by chance.
+  /// - Throws: `WeightsError` when no matrix of the new model comes from the old one: vectors alone fit by chance.
   func requireSomething() throws {
     func isTaken(_ entry: Entry) -> Bool { entry.outcome != .missing && entry.outcome != .skipped }
     guard !entries.contains(where: { isTaken($0) && $0.shape.count > 1 }) else { return }
     let wanted = entries.first { $0.outcome == .missing && $0.shape.count > 1 }
     let there = entries.first { $0.outcome == .skipped && $0.shape.count > 1 }
     func shown(_ entry: Entry?) -> String { entry.map { "\($0.name) \($0.shape)" } ?? "nothing" }
-    throw TrainError(
+    throw WeightsError(
       "--init-from \(source)",
       found:
         "none of its arrays fits the new model, which has \(shown(wanted))\(wanted?.note.map { " (\($0))" } ?? "") where the source has \(shown(there))",

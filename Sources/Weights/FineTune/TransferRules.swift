@@ -22,7 +22,7 @@ struct TransferRules {
   private let rules: [(target: PathPattern, source: PathPattern?)]
 
   /// - Parameter texts: rules, or files with a rule a line and `#` before comments.
-  /// - Throws: `TrainError` naming the file, the line and what is no rule.
+  /// - Throws: `WeightsError` naming the file, the line and what is no rule.
   init(_ texts: [String]) throws {
     var rules: [(PathPattern, PathPattern?)] = []
     for text in texts {
@@ -31,7 +31,7 @@ struct TransferRules {
         continue
       }
       guard FileManager.default.fileExists(atPath: text) else {
-        throw TrainError(
+        throw WeightsError(
           "--map \(text)", found: "no such file", expected: "one, or a rule such as 'blocks.* = blocks.*'")
       }
       let content = String(decoding: try readFile(text, limit: 1 << 20), as: UTF8.self)
@@ -58,12 +58,13 @@ struct TransferRules {
     let sides = text.split(separator: "=", omittingEmptySubsequences: false)
       .map { $0.trimmingCharacters(in: .whitespaces) }
     guard sides.count == 2, !sides[0].isEmpty, !sides[1].isEmpty else {
-      throw TrainError(place, found: "'\(text)'", expected: "TARGET = SOURCE such as 'blocks.*.mlp.* = blocks.*.mlp.*'")
+      throw WeightsError(
+        place, found: "'\(text)'", expected: "TARGET = SOURCE such as 'blocks.*.mlp.* = blocks.*.mlp.*'")
     }
     guard sides[1] != "none" else { return (PathPattern(sides[0]), nil) }
     let (target, source) = (PathPattern(sides[0]), PathPattern(sides[1]))
     guard source.stars <= target.stars else {
-      throw TrainError(
+      throw WeightsError(
         place, found: "'\(text)': \(source.stars) stars in the source",
         expected: "at most the target's \(target.stars), which fill them")
     }

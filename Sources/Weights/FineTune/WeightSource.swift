@@ -70,7 +70,7 @@ struct HubWeights: WeightSource {
   private let places: [String: (parameter: Parameter, expert: Int?)]
   let arrays: [(name: String, shape: [Int])]
 
-  /// - Throws: `DataError` or `TrainError` for a folder that is incomplete or of a model that is not known.
+  /// - Throws: `DataError` or `WeightsError` for a folder that is incomplete or of a model that is not known.
   init(_ hub: HubModel) throws {
     self.hub = hub
     // A model whose memory nobody touches: its parameters say which arrays there are.

@@ -24,7 +24,7 @@ struct WeightTransfer {
   private let arrays: SourceArrays
   private let sourceTokenizer: (any Tokenizer)?
 
-  /// - Throws: `TrainError` when source and target are different kinds of models and no rules say what to take; what is
+  /// - Throws: `WeightsError` when source and target are different kinds of models and no rules say what to take; what is
   ///   wrong with the source's tokenizer.
   init(_ source: any WeightSource, rules: TransferRules, target: Target, noise: Double, seed: UInt64) throws {
     self.source = source
@@ -35,13 +35,13 @@ struct WeightTransfer {
     arrays = SourceArrays(source.arrays)
     sourceTokenizer = try source.tokenizer()
     guard source.model.kind == target.model.kind || !rules.isEmpty else {
-      throw TrainError(
+      throw WeightsError(
         "--init-from \(source.path)", found: "a model of kind \(source.model.kind.rawValue)",
         expected: "\(target.model.kind.rawValue)", remedy: "name what to take from it with --map 'TARGET = SOURCE'")
     }
     let lora = source.model.lora
     guard lora.rank == 0 || lora == target.model.lora else {
-      throw TrainError(
+      throw WeightsError(
         "--init-from \(source.path)",
         found:
           "trained with adapters, lora.rank \(lora.rank), which this run (lora.rank \(target.model.lora.rank)) would lose",
@@ -52,7 +52,7 @@ struct WeightTransfer {
   /// Fills parameters and buffers; of stacked experts those that live here.
   ///
   /// - Returns: what became of every array of both models.
-  /// - Throws: `TrainError` when nothing fits; what is wrong with the source.
+  /// - Throws: `WeightsError` when nothing fits; what is wrong with the source.
   func fill(_ model: any TrainableModel) throws -> TransferReport {
     var report = TransferReport(source: source.path)
     var used: Set<String> = []
@@ -89,13 +89,13 @@ struct WeightTransfer {
   /// Checks that a weight does not lose its adapter: the mean of products B · A is not the product of the means, and a new
   /// weight without an adapter has no place for one.
   ///
-  /// - Throws: `TrainError` naming the weight.
+  /// - Throws: `WeightsError` naming the weight.
   private func requireWholeAdapters(_ name: String, _ found: DerivedSource, targets: Set<String>) throws {
     func adapter(of weight: String) -> String? { weight.hasSuffix(".weight") ? weight.dropLast(6) + "lora_a" : nil }
     guard let adapted = found.names.first(where: { adapter(of: $0).map(arrays.contains) ?? false }) else { return }
     let hasOwn = adapter(of: name).map(targets.contains) ?? false
     guard found.names.count > 1 || !hasOwn else { return }
-    throw TrainError(
+    throw WeightsError(
       "--init-from \(source.path)",
       found:
         "\(name) is made from \(found.names.count > 1 ? "the mean of \(found.names.count) arrays such as " : "")\(adapted), whose adapter it would lose",

@@ -13,7 +13,7 @@ struct HubExport {
   let family: HubConfig.Kind
   private let names: HubNames
 
-  /// - Throws: `TrainError` naming the setting that none of the known families has.
+  /// - Throws: `WeightsError` naming the setting that none of the known families has.
   init(_ model: ModelConfig) throws {
     self.model = model
     family = try HubExport.family(of: model)
@@ -29,8 +29,8 @@ struct HubExport {
 
   /// The family that computes what a model does.
   private static func family(of model: ModelConfig) throws -> HubConfig.Kind {
-    func refuse(_ key: String, _ found: String, _ expected: String) -> TrainError {
-      TrainError(
+    func refuse(_ key: String, _ found: String, _ expected: String) -> WeightsError {
+      WeightsError(
         field: "\(key)", found: "\(found)", expected: "\(expected) for a folder of Hugging Face's layout",
         remedy: "give --out a name that ends in .safetensors")
     }

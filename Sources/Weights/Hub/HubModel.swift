@@ -20,7 +20,7 @@ package struct HubModel {
   private let family: HubConfig.Kind
   private let weights: SafetensorsCheckpoint
 
-  /// - Throws: `DataError` or `TrainError` for a folder that is incomplete, damaged, or of a model that is not known.
+  /// - Throws: `DataError` or `WeightsError` for a folder that is incomplete, damaged, or of a model that is not known.
   package init(_ folder: String) throws {
     self.folder = folder
     let config = try HubConfig(folder)
@@ -47,7 +47,7 @@ package struct HubModel {
 
   /// Fills a model of the configuration `model`.
   ///
-  /// - Throws: `DataError` or `TrainError` for a tensor that is missing, misshapen or of no parameter.
+  /// - Throws: `DataError` or `WeightsError` for a tensor that is missing, misshapen or of no parameter.
   package func fill(_ parameters: [Parameter]) throws {
     try requireTensors(of: parameters)
     for parameter in parameters {
@@ -60,7 +60,7 @@ package struct HubModel {
   /// Checks that the files have the tensors of a model of the configuration `model` in their shapes and of a type that
   /// weights have, and no others.
   ///
-  /// - Throws: `TrainError` naming the tensor, its shape or type, and what is expected.
+  /// - Throws: `WeightsError` naming the tensor, its shape or type, and what is expected.
   func requireTensors(of parameters: [Parameter]) throws {
     let names = names
     var known: Set<String> = []
@@ -73,7 +73,7 @@ package struct HubModel {
         try names.parts(of: parameter.path, shape: parameter.shape, experts: allExperts).map(\.name))
     }
     if let extra = weights.names.first(where: { !known.contains($0) && !names.isIgnored($0) }) {
-      throw TrainError(
+      throw WeightsError(
         folder, found: "tensor \(extra) belongs to no parameter", remedy: "the model has parts that are not imported")
     }
     try requireTiedHead()
@@ -81,17 +81,17 @@ package struct HubModel {
 
   private func check(_ part: HubNames.Part, _ path: String) throws {
     guard let shape = weights.shape(part.name) else {
-      throw TrainError(
+      throw WeightsError(
         folder, found: "no tensor \(part.name)", expected: "one of shape \(part.shape) for \(path)",
         remedy: "config.json does not fit the weights")
     }
     guard shape == part.shape else {
-      throw TrainError(
+      throw WeightsError(
         folder, found: "tensor \(part.name) has shape \(shape)", expected: "\(part.shape) for \(path)",
         remedy: "config.json does not fit the weights")
     }
     if let type = weights.type(part.name), ![.float32, .float16, .bfloat16, .float64].contains(type) {
-      throw TrainError(
+      throw WeightsError(
         folder, found: "tensor \(part.name) has dtype \(type.rawValue)", expected: "F32, F16, BF16 or F64",
         remedy: "whole numbers are packed or no weights, so give a folder of plain ones")
     }
@@ -101,7 +101,7 @@ package struct HubModel {
   private func requireTiedHead() throws {
     guard let head = weights.names.first(where: names.isTiedHead), let embedding = names.embedding else { return }
     guard weights.shape(head) == weights.shape(embedding), try weights.floats(head) == weights.floats(embedding) else {
-      throw TrainError(
+      throw WeightsError(
         folder, found: "tensor \(head) is another than \(embedding), but tie_word_embeddings is true",
         remedy: "set it to false in config.json, or remove the tensor")
     }
@@ -115,7 +115,7 @@ package struct HubModel {
   /// - Parameters:
   ///   - path: of the parameter; experts: those that are wanted, where it stacks experts.
   ///   - shape: what the numbers are expected to be.
-  /// - Throws: `DataError` or `TrainError` for a tensor that is missing or misshapen.
+  /// - Throws: `DataError` or `WeightsError` for a tensor that is missing or misshapen.
   package func read(
     _ path: String, experts: Range<Int>, shape: [Int], into destination: UnsafeMutablePointer<Float>
   ) throws {

@@ -9,7 +9,7 @@ import MMoETrain
 extension HubConfig {
   /// The same model in our terms.
   ///
-  /// - Throws: `TrainError` naming a field whose value we do not compute.
+  /// - Throws: `WeightsError` naming a field whose value we do not compute.
   package func model(file: String) throws -> ModelConfig {
     var config = ModelConfig()
     (config.layers, config.width, config.heads, config.hidden) = (layers, width, heads, hidden)
@@ -17,12 +17,12 @@ extension HubConfig {
     config.normEpsilon = normEpsilon
     config.moe.variant = "dense"
     guard headWidth * heads == width else {
-      throw TrainError(
+      throw WeightsError(
         file, field: "head_dim", found: "\(headWidth)", expected: "\(width / max(heads, 1)), the width over the heads",
         remedy: "such models are not imported")
     }
     guard attentionBias == mlpBias else {
-      throw TrainError(
+      throw WeightsError(
         file, field: "attention_bias", found: "\(attentionBias) and mlp_bias \(mlpBias)",
         expected: "the same for both", remedy: "such models are not imported")
     }
@@ -34,7 +34,7 @@ extension HubConfig {
     case "gelu_new" where !isGated, "gelu_pytorch_tanh" where !isGated: config.activation = .gelu
     case "quick_gelu" where !isGated: config.activation = .quickGelu
     default:
-      throw TrainError(
+      throw WeightsError(
         file, field: "\(kind == .gpt2 ? "activation_function" : "hidden_act")", found: "'\(activation.prefix(40))'",
         expected: "\(isGated ? "silu" : "gelu, gelu_new, gelu_pytorch_tanh or quick_gelu")",
         remedy: "such models are not imported")
@@ -88,10 +88,10 @@ struct HubNames {
   /// - Parameters:
   ///   - shape: of the parameter; its axes but the last count as rows.
   ///   - experts: those that the parameter holds, where it stacks experts.
-  /// - Throws: `TrainError` for a parameter that the family does not have.
+  /// - Throws: `WeightsError` for a parameter that the family does not have.
   func parts(of path: String, shape: [Int], experts: Range<Int>) throws -> [Part] {
     guard let (names, isTransposed) = tensors(of: path, experts: experts) else {
-      throw TrainError(path, found: "\(family.rawValue) models have no such parameter")
+      throw WeightsError(path, found: "\(family.rawValue) models have no such parameter")
     }
     let (rows, columns) = shape.count > 1 ? (shape.dropLast().reduce(1, *), shape.last) : (shape.first ?? 1, nil)
     return zip(names, share(rows, path, names.count)).map { name, rows in

@@ -28,10 +28,10 @@ package struct LoadedLanguageModel {
   private init(hub path: String, engine: Engine, makeTeam: (ModelConfig) throws -> RankTeam?) throws {
     let hub = try HubModel(path)
     guard hub.model.kind == .gpt else {
-      throw TrainError(path, found: "a model of images", expected: "a language model", remedy: "give a folder of one")
+      throw WeightsError(path, found: "a model of images", expected: "a language model", remedy: "give a folder of one")
     }
     guard let tokenizer = try hub.tokenizer() else {
-      throw TrainError(
+      throw WeightsError(
         path, found: "no tokenizer", expected: "tokenizer.json, or vocab.json with merges.txt, beside config.json",
         remedy: "fetch it too")
     }
@@ -45,14 +45,14 @@ package struct LoadedLanguageModel {
   ///   - team: the ranks that share out the experts.
   ///   - dispatcher: how rows and experts come together; nil = as the team does, or here.
   ///   - leaves: which parameters stay in the file.
-  /// - Throws: `HDF5Error` or `TrainError` for a file that is damaged or holds another kind of model.
+  /// - Throws: `HDF5Error`, `TrainError` or `WeightsError` for a file that is damaged or holds another kind of model.
   package init(
     _ checkpoint: LoadedCheckpoint, engine: Engine, team: RankTeam? = nil, dispatcher: (any Dispatcher)? = nil,
     leaving leaves: (Parameter) -> Bool = { _ in false }
   ) throws {
     let file = checkpoint.file
     guard checkpoint.info.config.model.kind == .gpt else {
-      throw TrainError(
+      throw WeightsError(
         file, found: "a checkpoint of the task \(checkpoint.info.task)", expected: "a language model",
         remedy: "give one made by `mmoe train --task lm`")
     }
@@ -68,12 +68,12 @@ package struct LoadedLanguageModel {
 
   /// The ids of a prompt; of an empty one, what a document begins after.
   ///
-  /// - Throws: `TrainError` when the model does not know an id.
+  /// - Throws: `WeightsError` when the model does not know an id.
   package func promptIDs(_ text: String) throws -> [Int32] {
     let ids = try text.isEmpty ? [tokenizer.endOfText ?? tokenizer.encode("\n")[0]] : tokenizer.encode(text)
     let known = model.config.text.vocabulary
     if let id = ids.first(where: { Int($0) >= known }) {
-      throw TrainError("token id \(id): the model's vocabulary has \(known); the checkpoint's tokenizer does not fit")
+      throw WeightsError("token id \(id): the model's vocabulary has \(known); the checkpoint's tokenizer does not fit")
     }
     return ids
   }

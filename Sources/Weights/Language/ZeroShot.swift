@@ -21,7 +21,8 @@ package struct ZeroShot {
   /// `acc` picks the choice of the highest log-likelihood after the context and a space; `acc_norm` divides it by the
   /// choice's length in characters first.
   ///
-  /// - Throws: `TrainError` naming the line that is no such object, or about which the model says nothing finite.
+  /// - Throws: `TrainError` for a file without lines, `WeightsError` naming the line that is no such object, or about
+  ///   which the model says nothing finite.
   package func multipleChoice(_ file: String) throws -> [(name: String, value: Double)] {
     struct Question: Decodable {
       let context: String
@@ -31,7 +32,7 @@ package struct ZeroShot {
     var (right, rightNormed, count) = (0, 0, 0)
     try JSONLines.forEach(file, Question.self, expected: "\"context\", \"choices\" and \"answer\"") { question, line in
       guard question.choices.indices.contains(question.answer) else {
-        throw TrainError(
+        throw WeightsError(
           "\(file):\(line)", field: "answer", found: "\(question.answer)",
           expected: "0 to \(question.choices.count - 1)", remedy: "mend the line")
       }
@@ -50,14 +51,14 @@ package struct ZeroShot {
   /// Last words: `{"text": …}` lines (LAMBADA). `acc` counts texts whose last word is what the model would write,
   /// greedily; `perplexity` is exp of the mean negative log-likelihood of a last word.
   ///
-  /// - Throws: `TrainError` naming the line that is no such object, has no two words, or about which the model says nothing
-  ///   finite.
+  /// - Throws: `TrainError` for a file without lines, `WeightsError` naming the line that is no such object, has no two
+  ///   words, or about which the model says nothing finite.
   package func lastWord(_ file: String) throws -> [(name: String, value: Double)] {
     struct Passage: Decodable { let text: String }
     var (right, count, total) = (0, 0, 0.0)
     try JSONLines.forEach(file, Passage.self, expected: "\"text\"") { passage, line in
       guard let space = passage.text.lastIndex(of: " "), space > passage.text.startIndex else {
-        throw TrainError(
+        throw WeightsError(
           "\(file):\(line)", found: "one word", expected: "at least two divided by a space", remedy: "mend the line")
       }
       let found = try score(
@@ -76,7 +77,7 @@ package struct ZeroShot {
   /// a context that does not fit is left out.
   ///
   /// - Parameter place: for messages.
-  /// - Throws: `TrainError` when the log-likelihood is not finite.
+  /// - Throws: `WeightsError` when the log-likelihood is not finite.
   private func score(
     _ context: String, _ continuation: String, at place: String
   ) throws -> (logLikelihood: Double, isGreedy: Bool) {
@@ -103,7 +104,7 @@ package struct ZeroShot {
     }
     let logLikelihood = -result.losses.reduce(0.0) { $0 + Double($1) }
     guard logLikelihood.isFinite else {
-      throw TrainError(
+      throw WeightsError(
         place, found: "the log-likelihood of a continuation is \(HumanFormat.exact(logLikelihood))",
         expected: "a finite number", remedy: "the model has diverged, use an earlier checkpoint")
     }

@@ -84,10 +84,10 @@ package final class ExpertCache: @unchecked Sendable {
 
   /// The first expert that could not be read.
   ///
-  /// - Throws: `TrainError` naming it.
+  /// - Throws: `WeightsError` naming it.
   package func check() throws {
     guard let failed = condition.withLock({ failed }) else { return }
-    throw TrainError(
+    throw WeightsError(
       "\(file.path)", found: "\(failed.bank) \(failed.expert) could not be read",
       remedy: "the file was changed or the disk fails; use another copy")
   }

@@ -39,14 +39,14 @@ final class ExpertFile: @unchecked Sendable {
   /// For slices that are not whole blocks; used by one thread at a time.
   private var bounce: UnsafeMutableRawBufferPointer?
 
-  /// - Throws: `TrainError` when the file cannot be opened.
+  /// - Throws: `WeightsError` when the file cannot be opened.
   init(_ path: String) throws {
     self.path = path
     let direct = open(path, O_RDONLY | O_CLOEXEC | pastThePageCache)
     isDirect = direct >= 0
     descriptor = isDirect ? direct : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
-      throw TrainError(path, found: "cannot be opened: \(systemReason(errno))", remedy: "check the path")
+      throw WeightsError(path, found: "cannot be opened: \(systemReason(errno))", remedy: "check the path")
     }
     var status = stat()
     fstat(descriptor, &status)

@@ -13,19 +13,19 @@ package struct OffloadedModel {
   /// Nil in the mode `none`.
   ///
   /// - Parameter experts: how many may be in memory; nil = a quarter of them.
-  /// - Throws: `TrainError` for a model without experts or a folder of another layout; what opening the checkpoint throws.
+  /// - Throws: `WeightsError` for a model without experts or a folder of another layout; what opening the checkpoint throws.
   package init?(_ path: String, _ mode: OffloadMode, experts: Int?, engine: Engine) throws {
     guard mode != .none else { return nil }
     guard !HubFolder.isOne(path) else {
-      throw TrainError(
+      throw WeightsError(
         path, found: "--offload reads experts from a checkpoint of `mmoe train`", remedy: "use --offload none")
     }
     let checkpoint = try LoadedCheckpoint(RunFolder.checkpoint(at: path))
     guard checkpoint.info.config.model.moe.variant != "dense" else {
-      throw TrainError(path, found: "the model is dense and has no experts to offload", remedy: "use --offload none")
+      throw WeightsError(path, found: "the model is dense and has no experts to offload", remedy: "use --offload none")
     }
     guard checkpoint.info.config.model.lora.rank == 0 else {
-      throw TrainError(
+      throw WeightsError(
         path, field: "lora.rank", found: "\(checkpoint.info.config.model.lora.rank)",
         expected: "0: experts are read from the file as they are",
         remedy: "merge them first with `mmoe checkpoint merge-lora`")
