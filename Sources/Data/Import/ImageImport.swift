@@ -4,50 +4,50 @@ import MMoETensor
 
 /// Images of a folder or an archive as PNG files in the ImageFolder layout, as `mmoe data import images` makes them. The source is only
 /// read.
-public struct ImageImport {
-  public struct Options: Sendable {
+package struct ImageImport {
+  package struct Options: Sendable {
     /// Pixels of the shorter side of what is larger; nil = every image keeps its size.
-    public var size: Int? = 256
+    package var size: Int? = 256
     /// Of each class, for validation, where the source does not say it; nil = 0.1.
-    public var validationShare: Double?
+    package var validationShare: Double?
     /// A file that says which classes are taken, and what they are called (`ClassList`).
-    public var classes: String?
+    package var classes: String?
     /// A file with the classes of validation images that are in no class folders (`ValidationList`).
-    public var validationList: String?
+    package var validationList: String?
     /// At most so many images of each class in training, and in validation.
-    public var perClass: Int?
+    package var perClass: Int?
     /// Whether images that cannot be read are left out; else they are an error once all others are imported.
-    public var skipsBadImages = false
+    package var skipsBadImages = false
     /// What the manifest says about the right to use the images.
-    public var license: String?
-    public var threads = ProcessInfo.processInfo.activeProcessorCount
-    public init() {}
+    package var license: String?
+    package var threads = ProcessInfo.processInfo.activeProcessorCount
+    package init() {}
   }
 
   /// What was imported.
-  public struct Summary: Sendable {
+  package struct Summary: Sendable {
     /// What the source was taken for, such as `class folders`.
-    public let layout: String
-    public let classes: Int
-    public let train: Int
-    public let val: Int
+    package let layout: String
+    package let classes: Int
+    package let train: Int
+    package let val: Int
     /// The messages of the images that could not be read.
-    public let bad: [String]
+    package let bad: [String]
     /// What of the source was not used.
-    public let leftOut: LeftOut
+    package let leftOut: LeftOut
     /// Images that an interrupted import had done.
-    public let resumed: Int
+    package let resumed: Int
     /// Images that were made smaller.
-    public let resized: Int
+    package let resized: Int
   }
 
   /// For help: what can be imported.
-  public static let forms = ImportLayout.forms
+  package static let forms = ImportLayout.forms
 
   private let options: Options
 
   /// - Throws: `DataError` for an option out of its range.
-  public init(_ options: Options = Options()) throws {
+  package init(_ options: Options = Options()) throws {
     self.options = options
     func require(_ name: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
       guard let value, !range.contains(value) else { return }
@@ -67,7 +67,7 @@ public struct ImageImport {
   /// - Parameter progress: told how many images are done, of how many, from several threads in turn.
   /// - Throws: `DataError` for a source of no known layout, damaged files, images that cannot be read, and names that lead elsewhere;
   ///   `FileFailure` for what cannot be written.
-  public func run(
+  package func run(
     _ source: String, to directory: String, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
   )
     throws -> Summary
