@@ -7,8 +7,11 @@ package struct CSVTable {
   package mutating func add(_ cells: [String]) { text += CSVTable.line(cells) }
 
   private static func line(_ cells: [String]) -> String {
+    // Scalars, not characters: a comma with an accent on it, and both ends of a line together, are characters of their own.
     cells.map { cell in
-      cell.contains { ",\"\n\r".contains($0) } ? "\"\(cell.replacing("\"", with: "\"\""))\"" : cell
+      guard cell.unicodeScalars.contains(where: { ",\"\n\r".unicodeScalars.contains($0) }) else { return cell }
+      let scalars = cell.unicodeScalars.flatMap { $0 == "\"" ? [$0, $0] : [$0] }
+      return "\"" + String(String.UnicodeScalarView(scalars)) + "\""
     }.joined(separator: ",") + "\n"
   }
 
