@@ -1,4 +1,5 @@
-// Color glyphs of a bitmap font: HarfBuzz turns a sequence of code points into one glyph, FreeType decodes its picture.
+// Color glyphs of a bitmap font: HarfBuzz turns a sequence of code points into one glyph, FreeType decodes its picture. And
+// lines of text in a font of outlines.
 //
 // Both libraries speak in macros and opaque handles; behind these functions errors come back as a status and a message.
 #pragma once
@@ -26,3 +27,16 @@ int mmoe_glyph_shape(mmoe_glyph_font *font, const uint32_t *codepoints, size_t c
 /// message: no color picture, or a larger one.
 int mmoe_glyph_draw(mmoe_glyph_font *font, uint32_t glyph, uint8_t *rgb, int side,
                     char message[MMOE_GLYPH_MESSAGE]);
+
+/// An open font of outlines; one thread at a time may use it.
+typedef struct mmoe_text_font mmoe_text_font;
+
+/// Opens a font at a size in pixels. Returns null with a message.
+mmoe_text_font *mmoe_text_open(const char *path, int pixels, char message[MMOE_GLYPH_MESSAGE]);
+
+void mmoe_text_close(mmoe_text_font *font);
+
+/// Draws a line of UTF-8 into a mask of `width` x `height` bytes, 255 where a glyph covers the pixel, beginning at the left;
+/// what is out of the mask is cut off. Without a mask nothing is drawn. Returns the line's width in pixels.
+int mmoe_text_draw(mmoe_text_font *font, const char *text, size_t bytes, uint8_t *mask, int width, int height,
+                   int baseline);
