@@ -1,4 +1,5 @@
 import ArgumentParser
+import MMoEReport
 import MMoERuns
 import MMoETrain
 
@@ -14,17 +15,33 @@ struct EvalCommand: RunsOnRanks {
   @OptionGroup var overrides: SettingsOption
   @Option(help: "lm: multiple-choice questions instead, JSONL lines of context, choices, answer.") var choices: String?
   @Option(help: "lm: last words instead, JSONL lines of text (LAMBADA).") var lastWord: String?
+  @Option(help: "Models with classes: also write what was found for every sample, as comma-separated values.")
+  var predictions: OutputPath?
+  @Option(help: "Models with classes: also draw which classes are taken for which, a PNG file.") var confusion:
+    OutputPath?
+  @Option(help: "Models with classes: also list so many mistakes, those of highest loss.") var worst: Int?
+  @Option(help: "With --worst: also draw these mistakes, a PNG file.") var sheet: OutputPath?
   @OptionGroup var format: JSONOption
 
   func validate() throws {
     if set.data != nil, choices != nil || lastWord != nil {
       throw ValidationError("--choices and --last-word are the data; give no --data beside them")
     }
+    if choices != nil || lastWord != nil, predictions != nil || confusion != nil || worst != nil {
+      throw ValidationError(
+        "--choices and --last-word have no classes; leave --predictions, --confusion and --worst out")
+    }
+    if let worst, !(1...1000).contains(worst) { throw ValidationError("--worst is \(worst), expected 1 to 1000") }
+    if sheet != nil, worst == nil { throw ValidationError("--sheet draws mistakes; give --worst, their number, too") }
   }
 
   func run() throws {
-    try team.start.launch()
     var options = EvalSession.Options()
+    (options.predictions, options.confusion) = (
+      try predictions?.file("--predictions"), try confusion?.file("--confusion")
+    )
+    (options.worst, options.sheet) = (worst, try sheet?.file("--sheet"))
+    try team.start.launch()
     options.task = work.task
     options.checkpoint = source.checkpoint
     options.data = set.data

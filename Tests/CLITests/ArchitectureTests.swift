@@ -250,7 +250,9 @@ import Testing
     var found = 0
     for file in try FileManager.default.contentsOfDirectory(atPath: folder) {
       let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
-      for option in text.matches(of: /\bvar (out|plot|svg|trace|traces|sheet|picture|csv)\b[^=\n]*\n?[^\n]*/) {
+      let declaration =
+        /\bvar (out|plot|svg|traces?|sheet|picture|csv|predictions|confusion)\b[^=\n]*\n?[^\n]*/
+      for option in text.matches(of: declaration) {
         found += 1
         #expect(option.output.0.contains("OutputPath"), "\(file): \(option.output.0)")
       }

@@ -129,10 +129,12 @@ import TinyRuns
     #expect(result.status == 1)
     #expect(
       result.output.contains("\"val_loss\":null") && result.output.contains("\"top1\":null")
-        && result.output.contains("\"top5\":null"), "\(result.output)")
+        && result.output.contains("\"top5\":null") && result.output.contains("\"calibration_error\":null"),
+      "\(result.output)")
     #expect(
       result.errors.contains(
-        "Error: \(Self.images.overflowing): loss is nan, top1 is nan, top5 is nan, expected finite"),
+        "Error: \(Self.images.overflowing): loss is nan, top1 is nan, top5 is nan, calibration_error is nan, expected finite"
+      ),
       "\(result.errors)")
   }
 

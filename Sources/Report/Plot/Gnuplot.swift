@@ -15,6 +15,17 @@ package struct Gnuplot: Sendable {
     executable = found
   }
 
+  /// - Parameter file: the picture to draw, for the message.
+  /// - Throws: where gnuplot is not installed.
+  package static func required(for file: String) throws(ReportError) -> Gnuplot {
+    guard let gnuplot = Gnuplot() else {
+      throw ReportError(
+        file, found: "found no gnuplot on the PATH",
+        remedy: "install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
+    }
+    return gnuplot
+  }
+
   /// Runs a script that draws one picture, and puts the picture in place under its final name in
   /// one step: whoever looks sees the old file or the new one, whole.
   ///

@@ -10,6 +10,12 @@ package struct MatrixPlot: PlotPanel {
   package var values: [[Double]]
   /// What the palest and the darkest color stand for.
   package var range: ClosedRange<Double>
+  /// A cell's number in words; an empty one is not written.
+  package var numberText: @Sendable (Double) -> String = { HumanFormat.fixed($0, 2) }
+  /// Whether numbers can be read in the cells.
+  package var showsNumbers: Bool
+  /// Degrees by which long names of columns are turned.
+  package var columnAngle = 25
 
   package init(
     title: String, xLabel: String = "", yLabel: String = "", valueLabel: String, rows: [String], columns: [String],
@@ -23,12 +29,10 @@ package struct MatrixPlot: PlotPanel {
     self.columns = columns
     self.values = values
     self.range = range
+    showsNumbers = columns.count <= 16 && rows.count <= 24
   }
 
   package var isEmpty: Bool { !values.contains { $0.contains(where: \.isFinite) } }
-
-  /// Whether numbers can be read in the cells.
-  private var showsNumbers: Bool { columns.count <= 16 && rows.count <= 24 }
 
   package func data(named prefix: String) -> String {
     var text = "$\(prefix) << EOD\n"
@@ -42,7 +46,8 @@ package struct MatrixPlot: PlotPanel {
     text += "EOD\n$\(prefix)_numbers << EOD\n"
     for (y, row) in values.enumerated() where showsNumbers {
       for (x, value) in row.enumerated() where value.isFinite {
-        text += "\(x) \(y) \(gnuplotNumber(value)) \(HumanFormat.fixed(value, 2))\n"
+        let number = numberText(value)
+        if !number.isEmpty { text += "\(x) \(y) \(gnuplotNumber(value)) \(number)\n" }
       }
     }
     return text + "EOD\n"
@@ -57,7 +62,7 @@ package struct MatrixPlot: PlotPanel {
     return """
       set xrange [-0.5:\(Double(columns.count) - 0.5)]
       set yrange [\(Double(rows.count) - 0.5):-0.5]
-      set xtics (\(gnuplotTics(columns))) noenhanced \(columns.contains { $0.count > 6 } ? "rotate by -25" : "norotate")
+      set xtics (\(gnuplotTics(columns))) noenhanced \(columns.contains { $0.count > 6 } ? "rotate by -\(columnAngle)" : "norotate")
       set ytics (\(gnuplotTics(rows))) noenhanced
       unset grid
       set palette defined (0 '#fff5eb', 0.5 '#6baed6', 1 '#08306b')

@@ -85,11 +85,7 @@ package struct PairTimelinePlot {
 
   /// Draws the panels into a PNG file.
   package func write(to file: String) throws(ReportError) {
-    guard let gnuplot = Gnuplot() else {
-      throw ReportError(
-        file, found: "found no gnuplot on the PATH",
-        remedy: "install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
-    }
+    let gnuplot = try Gnuplot.required(for: file)
     let height = 60 + 150 * panels.count
     try gnuplot.render(script(height: height), to: file, size: (1400, height))
   }

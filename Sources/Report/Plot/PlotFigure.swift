@@ -7,6 +7,17 @@ package struct PlotFigure: Sendable {
   package var panels: [any PlotPanel]
   package var width: Int
   package var height: Int
+  /// Pixels beside the panels, and below each for its x axis.
+  package var left = 140.0
+  package var right = 120.0
+  package var below = 62.0
+
+  // In pixels: room for the title, and around each panel for its own.
+  private static let head = 50.0
+  private static let above = 44.0
+  private static let foot = 14.0
+  /// What the height of a picture of one panel has beyond the panel and `below`.
+  package static let aroundPanel = head + above + foot
 
   package init(title: String, panels: [any PlotPanel], width: Int = 1200, height: Int = 1200) {
     self.title = title
@@ -20,12 +31,7 @@ package struct PlotFigure: Sendable {
     guard panels.contains(where: { !$0.isEmpty }) else {
       throw ReportError(file, found: "found no values to plot", expected: "at least one")
     }
-    guard let gnuplot = Gnuplot() else {
-      throw ReportError(
-        file, found: "found no gnuplot on the PATH",
-        remedy: "install it with `apt-get install gnuplot-nox fonts-dejavu-core`")
-    }
-    try gnuplot.render(script, to: file, size: (width, height))
+    try Gnuplot.required(for: file).render(script, to: file, size: (width, height))
   }
 
   /// The gnuplot commands of the whole picture.
@@ -36,8 +42,8 @@ package struct PlotFigure: Sendable {
       set multiplot
       set label 1 \(gnuplotText(title)) at screen 0.5,\(1 - 30 / Double(height)) center \
       font 'DejaVu Sans:Bold,17' noenhanced
-      set lmargin at screen \(140 / Double(width))
-      set rmargin at screen \(1 - 120 / Double(width))
+      set lmargin at screen \(left / Double(width))
+      set rmargin at screen \(1 - right / Double(width))
       set tics out nomirror
       set border 3 linecolor '#444444' linewidth 1
       set tics textcolor '#222222'
@@ -45,15 +51,10 @@ package struct PlotFigure: Sendable {
       set key noenhanced at graph 1,1.015 right bottom horizontal samplen 2 height 0.3 spacing 1.1
 
       """
-    // In pixels: room for the title, and around each panel for its own title and x axis.
-    let above = 44.0
-    let below = 62.0
-    let head = 50.0
-    let foot = 14.0
-    let body = (Double(height) - head - foot) / Double(drawn.count)
+    let body = (Double(height) - PlotFigure.head - PlotFigure.foot) / Double(drawn.count)
     for (index, panel) in drawn.enumerated() {
-      let top = Double(height) - head - body * Double(index) - above
-      let bottom = Double(height) - head - body * Double(index + 1) + below
+      let top = Double(height) - PlotFigure.head - body * Double(index) - PlotFigure.above
+      let bottom = Double(height) - PlotFigure.head - body * Double(index + 1) + below
       script += """
         set tmargin at screen \(top / Double(height))
         set bmargin at screen \(bottom / Double(height))

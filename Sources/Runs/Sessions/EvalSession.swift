@@ -19,6 +19,11 @@ public struct EvalSession {
     /// JSONL files of zero-shot questions, instead of the validation set.
     package var choices: String?
     package var lastWord: String?
+    /// Of tasks with labels: where a table of all samples goes (CSV), and a picture of the confusion matrix (PNG).
+    package var predictions, confusion: String?
+    /// How many mistakes of highest loss are listed, and where a sheet of them goes (PNG).
+    package var worst: Int?
+    package var sheet: String?
     public var settings: [String] = []
     public var printsJSON = false
     public init() {}
@@ -41,33 +46,39 @@ public struct EvalSession {
     if options.checkpoint == nil { run.human.line("checkpoint \(checkpoint.file)") }
     if let named { try checkpoint.require(task: named.name) }
     let task = try TaskKind(named: checkpoint.info.task)
-    var config = checkpoint.info.config
-    let saved = config
-    try RunConfig.table.set(options.settings, in: &config)
     let asks = options.choices != nil || options.lastWord != nil
-    // All other keys are the checkpoint's.
-    let changeable = (asks ? ConfigUse.questions : .evaluation).keys(of: config.model.kind)
-    for change in RunConfig.table.differences(saved, config) where !changeable.contains(change.key) {
-      throw RunError(
-        field: "\(change.key)", found: "\(change.second), but \(change.first) in \(checkpoint.file)",
-        remedy:
-          "evaluation of \(asks ? "questions" : "--task \(task.name)") can set \(changeable.sorted().joined(separator: ", "))"
-      )
-    }
+    let config = try checkpoint.config(
+      applying: options.settings, for: asks ? .questions : .evaluation,
+      "evaluation of \(asks ? "questions" : "--task \(task.name)")")
     if asks {
       try zeroShot(checkpoint, config, run)
       return
     }
     let opened = try OpenedTask(checkpoint, config, data: options.data, run)
+    let asked = ClassReport.Options(
+      predictions: options.predictions, confusion: options.confusion, worst: options.worst, sheet: options.sheet)
+    let classes = try asked.isEmpty ? nil : ClassReport(asked, of: opened.job, checkpoint.file, run)
     let began = monotonicSeconds()
     let progress = ProgressLine("eval", total: 100, unit: opened.job.metrics.unit, sink: run.human)
     var seen = 0
-    let evaluation = try opened.job.evaluate { done, total in
+    func show(done: Int, total: Int) {
       if run.human.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
       seen = done
     }
+    var predictions: [ClassPrediction] = []
+    let evaluation: Evaluation
+    if classes != nil, let task = opened.job as? any ClassifyingTask {
+      (evaluation, predictions) = try task.classify(progress: show)
+    } else {
+      evaluation = try opened.job.evaluate(progress: show)
+    }
     if run.human.isTerminal { progress.finish() }
-    report(evaluation, opened, seconds: monotonicSeconds() - began, run)
+    let seconds = monotonicSeconds() - began
+    describe(evaluation, opened, seconds: seconds, run)
+    // Nothing is written of a model that has diverged.
+    let isFinite = (try? evaluation.requireFinite(checkpoint.file)) != nil
+    let more = isFinite ? try classes?.write(predictions, data: opened.data.path, run) : nil
+    if options.printsJSON { run.output.line(json(evaluation, opened, seconds: seconds, more ?? [:]).line) }
     try evaluation.requireFinite(checkpoint.file)
   }
 
@@ -90,8 +101,8 @@ public struct EvalSession {
     if options.printsJSON { run.output.line(JSONValue.object(fields).line) }
   }
 
-  private func report(_ evaluation: Evaluation, _ opened: OpenedTask, seconds: Double, _ run: CommandRun) {
-    let (job, checkpoint, human) = (opened.job, opened.checkpoint, run.human)
+  private func describe(_ evaluation: Evaluation, _ opened: OpenedTask, seconds: Double, _ run: CommandRun) {
+    let (job, human) = (opened.job, run.human)
     let (data, part) = (opened.data, opened.parts[.val])
     if !evaluation.classes.isEmpty {
       var table = TextTable(columns: [.left("class"), .right("images"), .right("correct"), .right("top-1")])
@@ -106,14 +117,20 @@ public struct EvalSession {
       human.line()
     }
     var line = "\(evaluation.count) \(job.metrics.unit)   loss \(HumanFormat.fixed(evaluation.loss, 4))"
-    for headline in job.metrics.headlines {
+    for headline in job.metrics.headlines + job.metrics.details {
       guard let value = evaluation[headline.metric] else { continue }
       line += "   \(headline.label) \(headline.text(value))"
     }
     human.line(line + "   in \(HumanFormat.duration(seconds))")
     for note in job.notes + [opened.note].compactMap({ $0 }) { human.line("note: \(note)") }
     human.line("evaluated on \(oneLine(data.path)): \(part?.summary ?? "")")
-    guard options.printsJSON else { return }
+  }
+
+  /// - Parameter more: fields of its own of what was asked for.
+  private func json(
+    _ evaluation: Evaluation, _ opened: OpenedTask, seconds: Double, _ more: [String: JSONValue]
+  ) -> JSONValue {
+    let (job, checkpoint, data, part) = (opened.job, opened.checkpoint, opened.data, opened.parts[.val])
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(checkpoint.info.preset),
       "variant": .string(checkpoint.info.config.model.moe.variant),
@@ -130,7 +147,7 @@ public struct EvalSession {
           .object(["name": .string($0.name), "count": .int($0.count), "correct": .int($0.correct)])
         })
     }
-    run.output.line(JSONValue.object(fields).line)
+    return .object(fields.merging(more) { own, _ in own })
   }
 }
 

@@ -7,7 +7,7 @@ import MMoEReport
 import MMoETensor
 
 /// `imagenet-subset`: classification of the images of a folder by a vision transformer.
-package final class ImageClassification: TrainingTask {
+package final class ImageClassification: TrainingTask, ClassifyingTask {
   package let name = TaskKind.imagenetSubset.name
   package let metrics: TaskMetrics
   package var model: any TrainableModel { vision }
@@ -17,6 +17,7 @@ package final class ImageClassification: TrainingTask {
   package let targetsVary = false
   package let flopsPerStep: Double
   package var vocabulary: [String: [String]] { ["classes": folder.classes] }
+  package var classNames: [String] { folder.classes }
 
   private let vision: VisionTransformer
   private let config: RunConfig
@@ -111,10 +112,24 @@ package final class ImageClassification: TrainingTask {
   }
 
   package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+    try classify(progress: progress).evaluation
+  }
+
+  /// What the model made of one image, as ranks send it to each other.
+  private struct Row: BitwiseCopyable {
+    let image, label, predicted: Int32
+    let probability, loss: Float
+  }
+
+  package func classify(
+    progress: ((_ done: Int, _ total: Int) -> Void)?
+  ) throws -> (evaluation: Evaluation, predictions: [ClassPrediction]) {
     let loader = try ImageLoader(validation, options: options(.none), order: .evaluation)
     var loss = 0.0
     var (top1, top5, count) = (0, 0, 0)
     var perClass = folder.classes.map { (name: $0, count: 0, correct: 0) }
+    var bins = CalibrationBins()
+    var rows: [Row] = []
     // Experts need every rank at every pass: one whose images are used up repeats its last ones and counts nothing.
     var idle: Tensor?
     for _ in stride(from: 0, to: validation.set.count, by: microBatch * ranks) {
@@ -123,29 +138,40 @@ package final class ImageClassification: TrainingTask {
       guard let pixels = next?.pixels ?? idle ?? (ranks > 1 ? blankImage() : nil) else { break }
       let found = try ForwardPass.evaluating(engine, team) { pass in
         let logits = vision(pixels, pass)
-        return next.map { pass.tape.crossEntropy(logits, targets: $0.labels) }
+        // The loss takes the logits' memory.
+        return next.map { batch in
+          (best: ClassProbability.best(1, of: logits), result: pass.tape.crossEntropy(logits, targets: batch.labels))
+        }
       }
-      guard let batch = next, let result = found else { continue }
+      guard let batch = next, let (best, result) = found else { continue }
       if ranks > 1 { idle = pixels.copy() }
       loss += result.loss * Double(batch.count)
       count += batch.count
-      for (label, rank) in zip(batch.labels, result.ranks) {
+      for (place, (label, rank)) in zip(batch.labels, result.ranks).enumerated() {
         top1 += rank == 0 ? 1 : 0
         top5 += rank < 5 ? 1 : 0
         perClass[Int(label)].count += 1
         perClass[Int(label)].correct += rank == 0 ? 1 : 0
+        guard let found = best[place]?.first else { continue }
+        bins.add(confidence: found.probability, isCorrect: rank == 0)
+        rows.append(
+          Row(
+            image: Int32(batch.indices[place]), label: label, predicted: found.label, probability: found.probability,
+            loss: result.losses[place]))
       }
       progress?(count, validation.set.count)
     }
     if let team {
       var sums = [loss, Double(top1), Double(top5), Double(count)]
       sums += perClass.flatMap { [Double($0.count), Double($0.correct)] }
-      let totals = team.world.allReduce(sums)
+      let totals = team.world.allReduce(sums + bins.sums)
       loss = totals[0]
       (top1, top5, count) = (Int(totals[1]), Int(totals[2]), Int(totals[3]))
       for i in perClass.indices {
         (perClass[i].count, perClass[i].correct) = (Int(totals[4 + 2 * i]), Int(totals[5 + 2 * i]))
       }
+      bins = CalibrationBins(sums: Array(totals[sums.count...]))
+      rows = team.gathered(rows)
     }
     guard count > 0 else {
       throw TrainError(
@@ -154,9 +180,19 @@ package final class ImageClassification: TrainingTask {
     }
     // Without a loss nothing is known of the labels either.
     let total = loss.isFinite ? Double(count) : .nan
-    return Evaluation(
-      loss: loss / total, metrics: [("top1", Double(top1) / total), ("top5", Double(top5) / total)],
+    let evaluation = Evaluation(
+      loss: loss / total,
+      metrics: [
+        ("top1", Double(top1) / total), ("top5", Double(top5) / total),
+        (MetricName.calibrationError, loss.isFinite ? bins.error : .nan),
+      ],
       classes: perClass, count: count, skipped: validation.set.count - count)
+    let predictions = rows.sorted { $0.image < $1.image }.map { row in
+      ClassPrediction(
+        path: validation.set.images[Int(row.image)].path, label: Int(row.label), predicted: Int(row.predicted),
+        probability: row.probability, loss: row.loss)
+    }
+    return (evaluation, predictions)
   }
 
   private func blankImage() -> Tensor {
@@ -174,7 +210,7 @@ package final class ImageClassification: TrainingTask {
 
 extension RankTeam {
   /// The numbers that any rank has, where each has some of `0..<count`. Every rank must ask.
-  func union(_ own: some Sequence<Int>, below count: Int) -> [Int] {
+  package func union(_ own: some Sequence<Int>, below count: Int) -> [Int] {
     let own = Array(own)
     guard world.allReduce([Double(own.count)])[0] > 0 else { return [] }
     var met = [Double](repeating: 0, count: count)

@@ -11,6 +11,7 @@ extension TaskKind {
       TaskMetrics(
         unit: "images", best: ("top1", higherIsBetter: true, isShare: true),
         headlines: [Headline("top1", "top-1", isShare: true), Headline("top5", "top-5", isShare: true)],
+        details: [Headline(MetricName.calibrationError, "calibration error", isShare: true)],
         progress: [Headline(MetricName.trainTop1, "top-1", isShare: true)])
     },
     choosePreset: PresetChoice.images,

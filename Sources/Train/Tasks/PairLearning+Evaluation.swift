@@ -7,10 +7,25 @@ import MMoEReport
 import MMoETensor
 
 /// What a model makes of validation items.
-extension PairLearning {
-  /// Captions of every validation item, retrieval within every gallery, labels.
+extension PairLearning: ClassifyingTask {
+  /// The labels; none where no modality has a head for them.
+  package var classNames: [String] {
+    config.model.sampledModalities.contains { $0.classHead != nil } ? vocabulary["labels"] ?? [] : []
+  }
+
   package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
+    try evaluation(of: readValidation(progress))
+  }
+
+  package func classify(
+    progress: ((_ done: Int, _ total: Int) -> Void)?
+  ) throws -> (evaluation: Evaluation, predictions: [ClassPrediction]) {
     let found = try readValidation(progress)
+    return (try evaluation(of: found), found.predictions)
+  }
+
+  /// Captions of every validation item, retrieval within every gallery, labels.
+  private func evaluation(of found: Found) throws -> Evaluation {
     guard found.captionLoss.isFinite else {
       return Evaluation(
         loss: found.captionLoss, metrics: [("caption_loss", found.captionLoss)], count: found.indices.count,
@@ -47,6 +62,7 @@ extension PairLearning {
     var labeled = 0
     /// NaN once a logit was.
     var correct = 0.0
+    var predictions: [ClassPrediction] = []
   }
 
   private func readValidation(_ progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Found {
@@ -76,9 +92,12 @@ extension PairLearning {
           }
           let labeled = fused.pooledRows(states, of: name, read.labeledNumbers(of: name), pass.tape)
           if let logits = fused.classLogits(labeled, of: name, pass.tape) {
+            // The loss takes the logits' memory.
+            let best = ClassProbability.best(1, of: logits)
             let result = pass.tape.crossEntropy(logits, targets: read.labels(of: name, batch))
             found.labeled += result.counted
             found.correct += result.correct(top: 1)
+            found.predictions += predictions(best, result, read, of: modality, batch)
           }
         }
       }
@@ -93,6 +112,21 @@ extension PairLearning {
     }
     found.captionLoss = loss / Double(max(count, 1))
     return found
+  }
+
+  /// What was found for samples of a modality that have a label.
+  private func predictions(
+    _ best: [[ClassProbability]?], _ result: CrossEntropyResult, _ read: PairPass, of modality: any SampledModality,
+    _ batch: PairBatch
+  ) -> [ClassPrediction] {
+    (read.labeled[modality.name]?.items ?? []).enumerated().compactMap { row, item in
+      guard batch.labels[item] >= 0, let found = best[row]?.first,
+        let path = validation.set.items[batch.indices[item]][modality.sample].first
+      else { return nil }
+      return ClassPrediction(
+        path: path, label: Int(batch.labels[item]), predicted: Int(found.label), probability: found.probability,
+        loss: result.losses[row])
+    }
   }
 
   private func addCaptions(_ batch: PairBatch, to found: inout Found) throws {
