@@ -67,15 +67,62 @@ import Testing
         "--moe", "dgmoe", "--steps", "4", "--out", folder("run"),
       ], ranks: 2)
     #expect(trained.status == 0, "\(trained.errors)")
-    let command = ["eval", "--checkpoint", folder("run"), "--threads", "1", "--set", "data.batch=10"]
-    let alone = try fields(command, ranks: 1)
+    let command = ["--checkpoint", folder("run"), "--threads", "1", "--set", "data.batch=10"]
+    func evaluated(ranks: Int) throws -> (fields: [String: Any], rows: [[String]]) {
+      let file = folder("\(ranks).csv")
+      return (try fields(["eval", "--predictions", file] + command, ranks: ranks), try self.rows(file))
+    }
+    let (alone, rows) = try evaluated(ranks: 1)
     let loss = try #require(alone["val_loss"] as? Double)
+    let error = try #require(alone["calibration_error"] as? Double)
+    #expect(rows.count == 37)
     for ranks in [2, 4] {
-      let found = try fields(command, ranks: ranks)
+      let (found, others) = try evaluated(ranks: ranks)
       let other = try #require(found["val_loss"] as? Double)
       #expect(abs(other - loss) < 1e-5, "\(ranks) ranks: \(other), alone \(loss)")
       for metric in ["images", "top1", "top5"] {
         #expect(found[metric] as? Double == alone[metric] as? Double, "\(metric) on \(ranks) ranks")
+      }
+      #expect(abs(try #require(found["calibration_error"] as? Double) - error) < 1e-5)
+      requireSame(rows, others, "eval on \(ranks) ranks")
+    }
+
+    // One image is unreadable, and the last passes of some ranks have none.
+    let images = folder("images")
+    try FileManager.default.copyItem(atPath: RankTrainTests.data.path + "/val", toPath: images)
+    truncate(images + "/circle/00003.png", 80)
+    func predicted(ranks: Int) throws -> [[String]] {
+      let file = folder("predicted-\(ranks).csv")
+      let words = ["predict", images, "--csv", file] + command
+      let (status, errors): (Int32, String)
+      if ranks > 1 {
+        let result = try RankRunner.run("mmoe", words, ranks: ranks)
+        (status, errors) = (result.status, result.errors)
+      } else {
+        let result = try ProgramRunner.run(words)
+        (status, errors) = (result.status, result.errors)
+      }
+      let lines = errors.split(separator: "\n")
+      #expect(status == 1 && lines.count == 2, "\(errors)")
+      #expect(lines[0].contains("circle/00003.png: ") && lines[1] == "1 of 36 files could not be read", "\(errors)")
+      return try self.rows(file)
+    }
+    let own = try predicted(ranks: 1)
+    #expect(own.count == 36 && own[1][0].hasSuffix("circle/00000.png") && own[35][0].hasSuffix("triangle/00008.png"))
+    for ranks in [2, 4] { requireSame(own, try predicted(ranks: ranks), "predict on \(ranks) ranks") }
+  }
+
+  private func rows(_ file: String) throws -> [[String]] {
+    try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").map { $0.components(separatedBy: ",") }
+  }
+
+  /// The same rows in the same order, but for the rounding of numbers.
+  private func requireSame(_ rows: [[String]], _ others: [[String]], _ what: String) {
+    #expect(rows.count == others.count, "\(what)")
+    for (a, b) in zip(rows, others) {
+      #expect(a.count == b.count, "\(what)")
+      for (x, y) in zip(a, b) where x != y {
+        #expect(abs((Double(x) ?? .nan) - (Double(y) ?? .nan)) < 1e-4, "\(what): \(x), \(y)")
       }
     }
   }

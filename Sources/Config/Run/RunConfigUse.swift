@@ -20,6 +20,7 @@ package enum ConfigUse: String, CaseIterable, Sendable {
   case training = "mmoe train"
   case evaluation = "mmoe eval"
   case questions = "mmoe eval --choices or --last-word"
+  case prediction = "mmoe predict"
   case trainingSteps = "mmoe bench train"
   case forwardPasses = "mmoe bench forward"
   case generation = "mmoe bench generate"
@@ -36,6 +37,7 @@ package enum ConfigUse: String, CaseIterable, Sendable {
     case .training: true
     case .evaluation: engine || ranks || ConfigUse.evaluated.contains(key)
     case .questions: engine || ranks
+    case .prediction: engine || ranks || ConfigUse.predicted.contains(key)
     // The learning rate of a benchmark is fixed.
     case .trainingSteps:
       engine || model || key == "data.batch" || (key.hasPrefix("optimizer.") && key != "optimizer.lr")
@@ -52,6 +54,8 @@ package enum ConfigUse: String, CaseIterable, Sendable {
     "text.eval_stride", "text.field",
     "text.documents",
   ]
+
+  private static let predicted: Set<String> = ["data.batch", "data.workers", "moe.eval_capacity_factor"]
 
   /// The keys that the command uses for a kind of model.
   package func keys(of kind: ModelKind) -> [String] {
