@@ -16,7 +16,8 @@ struct AnalyzeCommand: ParsableCommand {
     subcommands: [Routing.self, Similarity.self, Gradients.self, Sharing.self])
 
   struct AnalysisOptions: ParsableArguments {
-    @Argument(help: "Checkpoints, or folders of runs.") var models: [String]
+    @Argument(help: "Checkpoints, or folders of runs; by default the latest run that can be analyzed.")
+    var models: [String] = []
     @Option(help: "Where tables and pictures go.") var out: OutputPath
     @Option(
       help:

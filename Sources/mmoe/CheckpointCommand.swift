@@ -16,14 +16,15 @@ struct CheckpointCommand: ParsableCommand {
   struct Info: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Task, step, size, names and origin of a checkpoint.")
 
-    @OptionGroup var source: CheckpointArgument
+    @OptionGroup var source: LatestCheckpointArgument
     @Option(help: "Also write the metrics of its run, step by step, as comma-separated values.") var csv: OutputPath?
     @OptionGroup var format: JSONOnlyOption
 
     func run() throws {
       let csv = try csv?.file("--csv")
-      let info = try CheckpointInspection.info(source.checkpoint)
-      if let csv { try DurableFile.write(CheckpointInspection.metricsCSV(source.checkpoint), to: csv) }
+      let file = try CheckpointInspection.file(source.checkpoint)
+      let info = try CheckpointInspection.info(file)
+      if let csv { try DurableFile.write(CheckpointInspection.metricsCSV(file), to: csv) }
       if format.json { StandardStream.output.line(info.json.line) } else { StandardStream.output.write(info.text) }
     }
   }
@@ -31,11 +32,14 @@ struct CheckpointCommand: ParsableCommand {
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The model's arrays with their shapes.")
 
-    @OptionGroup var source: CheckpointArgument
+    @OptionGroup var source: LatestCheckpointArgument
     @Argument(help: "Only those that match, such as 'blocks.*.moe.*' or experts.") var patterns: [String] = []
 
     func run() throws {
-      StandardStream.output.write(try CheckpointInspection.list(source.checkpoint, patterns: patterns))
+      let file = try CheckpointInspection.file(source.checkpoint)
+      let text = try CheckpointInspection.list(file, patterns: patterns)
+      if source.checkpoint == nil { StandardStream.output.line("checkpoint \(file)") }
+      StandardStream.output.write(text)
     }
   }
 

@@ -52,9 +52,14 @@ struct VariantOption: ParsableArguments {
   var settings: [String] { moe.map { ["moe.variant=\($0)"] } ?? [] }
 }
 
-/// A checkpoint to look into.
+/// A checkpoint to make another one of.
 struct CheckpointArgument: ParsableArguments {
   @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+}
+
+/// A checkpoint to look into, without which the latest is.
+struct LatestCheckpointArgument: ParsableArguments {
+  @Argument(help: "A checkpoint or a run's folder; by default the latest run.") var checkpoint: String?
 }
 
 /// A checkpoint to use.

@@ -26,6 +26,8 @@ struct LoadedPairModel {
   init(_ checkpoint: String?, threads: Int?, expertParallel: Int, _ run: CommandRun) throws {
     let loaded = try LoadedCheckpoint(
       run.agreed { try RunFolder.checkpoint(at: checkpoint, task: TaskKind.multimodal.name) })
+    // Not among the answers, which are lines for programs too.
+    if checkpoint == nil { run.errors.line("checkpoint \(oneLine(loaded.file))") }
     self.checkpoint = loaded
     let config = loaded.info.config
     guard config.model.kind == .multimodal else {

@@ -16,7 +16,7 @@ package struct AnalysisSession {
   /// What the command line said.
   package struct Options: Sendable {
     package var kind = Kind.routing
-    /// Checkpoints, and folders of runs, whose checkpoints are taken all.
+    /// Checkpoints, and folders of runs, whose checkpoints are taken all; none = the latest run that can be analyzed.
     package var models: [String] = []
     /// One for all models, or one a model: none for the data that a model was trained on, `-` for what comes with the project.
     package var data: [String] = []
@@ -37,9 +37,10 @@ package struct AnalysisSession {
 
   /// - Throws: the first thing that is wrong, one line each.
   package func run() throws {
-    guard options.data.count <= 1 || options.data.count == options.models.count else {
-      throw StudyError(
-        "--data", found: "\(options.data.count) given for \(options.models.count) models",
+    let count = max(options.models.count, 1)
+    guard options.data.count <= 1 || options.data.count == count else {
+      throw TrainError(
+        "--data", found: "\(options.data.count) given for \(count) models",
         remedy: "give one for all, or one a model")
     }
     try CommandRun.onRanks(sinks, printsJSON: options.printsJSON) { run in
@@ -54,11 +55,16 @@ package struct AnalysisSession {
 
   private func analyze<A: Analysis>(_ analysis: A.Type, _ run: CommandRun) throws {
     var series: [AnalysisSeries<A.Measurement>] = []
-    for (index, model) in options.models.enumerated() {
+    var models = options.models
+    if models.isEmpty {
+      models = [try run.agreed { try AnalysisSession.latestRun(needsExperts: A.needsExperts) }]
+      run.human.line("run \(oneLine(models[0]))")
+    }
+    for (index, model) in models.enumerated() {
       let data = options.data.count > 1 ? options.data[index] : options.data.first
       series.append(try measure(analysis, model, data: data, run))
     }
-    for names in [AnalysisSession.distinguishing(options.models.map(AnalysisSession.name)), options.models]
+    for names in [AnalysisSession.distinguishing(models.map(AnalysisSession.name)), models]
     where Set(series.map(\.label)).count < series.count {
       for index in series.indices { series[index].label = names[index] }
     }
@@ -108,6 +114,21 @@ package struct AnalysisSession {
     }
     for note in task.notes { run.human.line("note: \(note)") }
     return series
+  }
+
+  /// The run whose newest checkpoint is the newest, with experts where they are looked at.
+  private static func latestRun(needsExperts: Bool) throws -> String {
+    let hasExperts = (
+      words: "with experts",
+      fits: { (folder: String) in
+        let file = FilePath.join(folder, RunFolder.configName)
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { return false }
+        var config = RunConfig()
+        try? RunConfig.table.apply(yaml: text, file: file, to: &config)
+        return config.model.moe.variant != "dense"
+      }
+    )
+    return try RunFolder.latestRun(of: nil, "MODELS", kind: needsExperts ? hasExperts : nil)
   }
 
   /// Names without the words, between hyphens, that all begin or end with: what tells runs of one study apart.

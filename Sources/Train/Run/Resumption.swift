@@ -84,14 +84,23 @@ extension RunFolder {
     )
   }
 
-  /// The run whose newest checkpoint is the newest of all runs, of the task where one is given.
-  private static func latestRun(of task: String?, under root: String, _ option: String) throws -> String {
+  /// The run whose newest checkpoint is the newest of all runs that fit.
+  ///
+  /// - Parameters:
+  ///   - task: of which it must be; nil = any.
+  ///   - option: of the command line, for messages.
+  ///   - kind: what else it must be, in words for the message, and whether the run of a folder is so.
+  /// - Throws: `TrainError` when there is none.
+  package static func latestRun(
+    of task: String?, under root: String = RunFolder.home, _ option: String,
+    kind: (words: String, fits: (_ folder: String) -> Bool)? = nil
+  ) throws -> String {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
     func saved(_ name: String) -> (time: timespec, folder: String)? {
       let folder = FilePath.join(root, name)
       var status = stat()
       guard let step = steps(in: folder).last, stat(checkpointFile(step: step, in: folder), &status) == 0,
-        task.map { RunFolder.isRun(of: $0, folder) } ?? true
+        task.map({ RunFolder.isRun(of: $0, folder) }) ?? true, kind?.fits(folder) ?? true
       else { return nil }
       return (status.st_mtim, folder)
     }
@@ -100,7 +109,9 @@ extension RunFolder {
     }
     guard let newest else {
       throw TrainError(
-        option, found: "found no run \(task.map { "of the task \($0) " } ?? "")with a checkpoint under \(root)",
+        option,
+        found:
+          "found no run \(task.map { "of the task \($0) " } ?? "")\(kind.map { "\($0.words) " } ?? "")with a checkpoint under \(root)",
         remedy: "name one")
     }
     return newest.folder

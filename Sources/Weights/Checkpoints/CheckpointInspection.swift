@@ -10,6 +10,14 @@ import MMoETrain
 
 /// `mmoe checkpoint info`, `list`, `diff` and `verify`: what checkpoints hold.
 package enum CheckpointInspection {
+  /// The checkpoint that a command looks into.
+  ///
+  /// - Parameter path: a checkpoint or a run's folder; nil = the best one of the latest run.
+  /// - Throws: `TrainError` where there is none.
+  package static func file(_ path: String?) throws -> String {
+    try RunFolder.checkpoint(at: path ?? RunFolder.latestRun(of: nil, "CHECKPOINT"))
+  }
+
   /// A table of what a checkpoint says of itself.
   ///
   /// - Parameter path: a checkpoint or a run's folder.
