@@ -3,7 +3,7 @@
 # checkout's folder, set.
 : "${root:?}"
 
-# Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels.
+# Debian packages by what needs them. fonts-dejavu-core: without a font gnuplot draws no labels, and sheets have no names.
 build_packages=(
   libopenblas-dev libdnnl-dev libpng-dev libjpeg62-turbo-dev libexif-dev libwebp-dev libarchive-dev
   libfreetype-dev libharfbuzz-dev libsndfile1-dev libhdf5-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev pkg-config

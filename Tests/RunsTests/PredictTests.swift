@@ -128,12 +128,13 @@ enum PredictedRun {
     for number in 0...PredictReport.sheetLimit {
       try image.write(to: URL(fileURLWithPath: scratch("many/\(number % 2 == 0 ? "below/" : "")\(1000 + number).png")))
     }
-    for name in ["notes.txt", "x.gif"] { try image.write(to: URL(fileURLWithPath: scratch("many/" + name))) }
+    for name in ["notes.txt", "x.tiff"] { try image.write(to: URL(fileURLWithPath: scratch("many/" + name))) }
     let output = TextBuffer()
     #expect(try predict([scratch("many")], into: output) { $0.sheet = scratch("p.png") } == 0)
     #expect(
       output.text.contains(
-        "note: \(scratch("many")): left out: files that are no PNG images by their names (2, such as notes.txt)"),
+        "note: \(scratch("many")): left out: files that are no \(ImageFormat.names) images by their names (2, such as notes.txt)"
+      ),
       "\(output.text)")
     #expect(output.text.contains("the first 200 of 201 pictures"))
     let names = output.text.split(separator: "\n").compactMap {
@@ -147,7 +148,8 @@ enum PredictedRun {
     try FileManager.default.createDirectory(atPath: scratch("words"), withIntermediateDirectories: true)
     try "x".write(toFile: scratch("words/a.txt"), atomically: false, encoding: .utf8)
     let file = PredictedRun.images + "/star/00001.png"
-    #expect(refusal([scratch("empty")]).hasPrefix("\(scratch("empty")): no PNG images in it, it is empty"))
+    #expect(
+      refusal([scratch("empty")]).hasPrefix("\(scratch("empty")): no \(ImageFormat.names) images in it, it is empty"))
     #expect(refusal([scratch("words")]).contains("(1, a.txt)), expected a folder of images"))
     #expect(refusal([""]).hasPrefix("an empty name"))
     #expect(refusal([file]) { $0.count = 5 }.hasPrefix("--top-k is 5, expected 1 to 4, the classes of "))

@@ -138,6 +138,17 @@ import TinyRuns
       "\(result.errors)")
   }
 
+  @Test func predictionOfAModelThatOverflows() throws {
+    var options = PredictSession.Options()
+    (options.checkpoint, options.csv) = (Self.images.overflowing, scratch("p.csv"))
+    options.files = [TinyRun.data.path + "/val/star/00000.png"]
+    let error = message {
+      _ = try PredictSession(options, CommandSinks(output: TextBuffer(), errors: TextBuffer())).run()
+    }
+    #expect(error.hasPrefix("\(Self.images.overflowing): a logit of \(options.files[0]) is not finite"), "\(error)")
+    #expect(!FileManager.default.fileExists(atPath: scratch("p.csv")))
+  }
+
   @Test func generationOfAModelThatOverflows() throws {
     let result = try ProgramRunner.run([
       "generate", "--checkpoint", Self.text.overflowing, "--prompt", "red", "--tokens", "8",
