@@ -2,15 +2,15 @@ import Foundation
 import MMoEFiles
 
 /// Image files that a command line names: files as they are, and of folders all images below them.
-public struct ImageFiles: Sendable {
+package struct ImageFiles: Sendable {
   /// In the order of the command line, those of a folder sorted by their names' bytes, folder by folder. A file that is named
   /// twice is there twice; whether files can be read is not known yet.
-  public let paths: [String]
+  package let paths: [String]
   /// What is left out of each folder, one line each.
-  public let notes: [String]
+  package let notes: [String]
 
   /// - Throws: `DataError` for a folder that cannot be read or has no image below it, and for an empty name.
-  public init(_ names: [String]) throws {
+  package init(_ names: [String]) throws {
     var paths: [String] = []
     var notes: [String] = []
     for name in names {

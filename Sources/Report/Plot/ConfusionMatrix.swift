@@ -2,7 +2,7 @@ import Foundation
 import MMoEFiles
 
 /// Which classes a model takes for which: of each class's samples, the share that it finds in every class.
-public struct ConfusionMatrix: Sendable {
+package struct ConfusionMatrix: Sendable {
   /// More classes than these have no room for names and numbers: then the ones with the most mistakes are shown.
   package static let shownClasses = 30
 
@@ -18,7 +18,7 @@ public struct ConfusionMatrix: Sendable {
   /// - Parameters:
   ///   - names: of the classes.
   ///   - samples: the class of every sample, and the one that was found for it.
-  public init(names: [String], samples: some Sequence<(label: Int, predicted: Int)>) {
+  package init(names: [String], samples: some Sequence<(label: Int, predicted: Int)>) {
     self.names = names
     var (counts, totals) = ([Pair: Int](), [Int](repeating: 0, count: names.count))
     for sample in samples {
@@ -53,7 +53,7 @@ public struct ConfusionMatrix: Sendable {
   /// The picture.
   ///
   /// - Parameter title: stands above it, such as the data's name.
-  public func figure(title: String) -> PlotFigure {
+  package func figure(title: String) -> PlotFigure {
     let shown = shown
     let isReduced = shown.count < names.count
     let labels = shown.map { ConfusionMatrix.short(oneLine(names[$0])) }

@@ -22,11 +22,11 @@ struct ClassReport {
   private let text: TextDrawer?
   private let isFirst: Bool
 
-  /// - Throws: `TrainError` for a task without classes; `ReportError` or `DataError` where what pictures need is not installed.
+  /// - Throws: `RunError` for a task without classes; `ReportError` or `DataError` where what pictures need is not installed.
   init(_ options: Options, of job: any TrainingTask, _ checkpoint: String, _ run: CommandRun) throws {
     classes = (job as? any ClassifyingTask)?.classNames ?? []
     guard !classes.isEmpty else {
-      throw TrainError(
+      throw RunError(
         options.name, found: "\(checkpoint) has the task \(job.name), without labels",
         expected: "a model that finds classes",
         remedy: "leave it out")

@@ -9,33 +9,33 @@ import MMoETensor
 import MMoETrain
 
 /// `mmoe predict`: the classes that a model finds for image files.
-public struct PredictSession {
+package struct PredictSession {
   /// What the command line said.
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// Image files, and folders of them.
-    public var files: [String] = []
+    package var files: [String] = []
     /// A checkpoint, or a run's folder; nil = the latest run of image classification.
-    public var checkpoint: String?
+    package var checkpoint: String?
     /// Classes of each image; nil = 5, or all where the model has fewer.
-    public var count: Int?
+    package var count: Int?
     /// Where a table and a sheet of pictures go; nil = none.
-    public var csv: String?
-    public var sheet: String?
-    public var settings: [String] = []
-    public var printsJSON = false
-    public init() {}
+    package var csv: String?
+    package var sheet: String?
+    package var settings: [String] = []
+    package var printsJSON = false
+    package init() {}
   }
 
   private let options: Options
   private let sinks: CommandSinks
 
-  public init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
+  package init(_ options: Options, _ sinks: CommandSinks = .standard) { (self.options, self.sinks) = (options, sinks) }
 
   /// Predicts all files that can be read, and names the others on the error stream.
   ///
   /// - Returns: the exit status, on every rank: 1 where a file could not be read.
   /// - Throws: the first thing that is wrong, one line each.
-  public func run() throws -> Int32 { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, predict) }
+  package func run() throws -> Int32 { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, predict) }
 
   private func predict(_ run: CommandRun) throws -> Int32 {
     let began = monotonicSeconds()
@@ -46,7 +46,7 @@ public struct PredictSession {
     let classes = try PredictSession.classes(of: checkpoint)
     let count = options.count ?? min(5, classes.count)
     guard 1...classes.count ~= count else {
-      throw TrainError(
+      throw RunError(
         field: "--top-k", found: "\(count)", expected: "1 to \(classes.count), the classes of \(checkpoint.file)")
     }
     let config = try checkpoint.config(applying: options.settings, for: .prediction, "mmoe predict")
@@ -80,16 +80,16 @@ public struct PredictSession {
 
   /// The names of a checkpoint's classes.
   ///
-  /// - Throws: `TrainError` for a model of another kind.
+  /// - Throws: `RunError` for a model of another kind.
   private static func classes(of checkpoint: LoadedCheckpoint) throws -> [String] {
     let info = checkpoint.info
     guard info.config.model.kind == .vit, let classes = info.vocabulary["classes"] else {
-      throw TrainError(
+      throw RunError(
         checkpoint.file, found: "a checkpoint of the task \(info.task)", expected: "a model that classifies images",
         remedy: "give one made by `mmoe train --task \(TaskKind.imagenetSubset.name)`")
     }
     guard classes.count == info.config.model.vision.classes else {
-      throw TrainError(
+      throw RunError(
         checkpoint.file,
         found: "\(classes.count) names of classes, but model.classes is \(info.config.model.vision.classes)",
         remedy: "the file was changed")
@@ -135,7 +135,7 @@ public struct PredictSession {
       if ranks > 1 { idle = pixels.copy() }
       for (index, best) in zip(next.indices, best) {
         guard let best else {
-          throw TrainError(
+          throw RunError(
             file, field: "a logit of \(images.set.images[index].path)", found: "not finite",
             expected: "a finite number",
             remedy: "the model has diverged, use an earlier checkpoint")

@@ -39,7 +39,7 @@ package struct AnalysisSession {
   package func run() throws {
     let count = max(options.models.count, 1)
     guard options.data.count <= 1 || options.data.count == count else {
-      throw TrainError(
+      throw StudyError(
         "--data", found: "\(options.data.count) given for \(count) models",
         remedy: "give one for all, or one a model")
     }
