@@ -23,17 +23,17 @@ struct TextDrawerTests {
   @Test func captions() throws {
     let picture = RGBImage.plain(width: 20, height: 10, [10, 200, 30])
     let drawer = try TextDrawer()
-    let plain = ContactSheet(columns: 2, side: 60).image([picture, picture])
-    let sheet = ContactSheet(columns: 2, side: 60).image(2, lines: 1, drawer) { index in
+    let plain = ContactSheet(columns: 2, side: 100).image([picture, picture])
+    let sheet = ContactSheet(columns: 2, side: 100).image(2, lines: 1, drawer) { index in
       (picture, index == 0 ? [ContactSheet.Caption("cat and dog", "97 %", color: ContactSheet.red)] : [])
     }
     #expect(sheet.width == plain.width && sheet.height == plain.height + drawer.lineHeight + 2)
-    #expect(sheet.pixels.prefix(plain.width * 68 * 3) == plain.pixels.prefix(plain.width * 68 * 3))
-    let below = (70..<70 + drawer.lineHeight).map { y in
+    #expect(sheet.pixels.prefix(plain.width * 108 * 3) == plain.pixels.prefix(plain.width * 108 * 3))
+    let below = (110..<110 + drawer.lineHeight).map { y in
       (0..<sheet.width).map { Array(sheet.pixels[(y * sheet.width + $0) * 3..<(y * sheet.width + $0) * 3 + 3]) }
     }
     func isWritten(_ columns: Range<Int>) -> Bool { below.contains { $0[columns].contains { $0 != [255, 255, 255] } } }
-    #expect(isWritten(8..<30) && isWritten(45..<68) && !isWritten(0..<8) && !isWritten(69..<sheet.width))
+    #expect(isWritten(8..<30) && isWritten(85..<108) && !isWritten(0..<8) && !isWritten(109..<sheet.width))
   }
 
   @Test(arguments: ["/no/such/font.ttf", "/etc/passwd"]) func noFont(path: String) {
