@@ -105,6 +105,8 @@ packages_for() {
       [ ! -f "$argument" ] || line+=$(sed -nE 's/^(task|preset|data): */--\1 /p' "$argument" | tr '\n' ' ')
     done
   fi
+  # A set by its name, wherever a command takes data.
+  case $line in *" fashion-mnist "* | *"=fashion-mnist "*) printf 'dataset-fashion-mnist\n' ;; esac
   # Who brings data needs none of ours.
   if [[ $line != *" --data"[\ =]* ]]; then
     case $line in

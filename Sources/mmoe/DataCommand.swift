@@ -38,7 +38,10 @@ struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Counts, sizes, pixel statistics and bad files of an image folder; counts of token shards.")
 
-    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or of token shards.") var directory: String
+    @Argument(
+      help:
+        "A folder of images per class, with train and val folders above them or not; of token shards; or fashion-mnist."
+    ) var directory: String
     @OptionGroup var format: JSONOnlyOption
 
     func run() throws {
@@ -47,7 +50,7 @@ struct DataCommand: ParsableCommand {
         StandardStream.output.line(format.json ? JSONValue.line(inspection) : inspection.text())
         return
       }
-      let inspection = try DatasetInspection(path: directory)
+      let inspection = try DatasetInspection(path: NamedImages.path(directory, sink: StandardStream.error))
       StandardStream.output.line(format.json ? JSONValue.line(inspection) : inspection.text())
       try inspection.requireReadable()
     }
@@ -57,7 +60,10 @@ struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "How far a linear model and 5 nearest neighbors on raw pixels get; for pairs, words and colors.")
 
-    @Argument(help: "Folder with train/<class>/*.png and val/<class>/*.png, or with captions.jsonl.")
+    @Argument(
+      help:
+        "A folder of images per class, with train and val folders above them or not; with captions.jsonl; or fashion-mnist."
+    )
     var directory: String
     @Option(help: "Images are resized to this side.") var size = 32
     @OptionGroup var format: JSONOnlyOption
@@ -68,7 +74,8 @@ struct DataCommand: ParsableCommand {
         StandardStream.output.line(format.json ? JSONValue.line(baselines) : baselines.text)
         return
       }
-      let baselines = try PixelBaselines(path: directory, imageSize: size)
+      let baselines = try PixelBaselines(
+        path: NamedImages.path(directory, sink: StandardStream.error), imageSize: size)
       StandardStream.output.line(format.json ? JSONValue.line(baselines) : baselines.text)
     }
   }

@@ -12,6 +12,8 @@ package struct ImageImport {
     package var validationShare: Double?
     /// A file that says which classes are taken, and what they are called (`ClassList`).
     package var classes: String?
+    /// What classes are called instead of what the source calls them.
+    package var names: [String: String] = [:]
     /// A file with the classes of validation images that are in no class folders (`ValidationList`).
     package var validationList: String?
     /// At most so many images of each class in training, and in validation.
@@ -130,6 +132,9 @@ package struct ImageImport {
         item.className = name
         return item
       }
+    }
+    for index in plan.items.indices {
+      if let name = options.names[plan.items[index].className] { plan.items[index].className = name }
     }
     guard Set(plan.items.map(\.className)).count > 1 else {
       throw DataError(

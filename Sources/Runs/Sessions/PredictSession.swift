@@ -58,7 +58,7 @@ package struct PredictSession {
     }.split(separator: "\0", omittingEmptySubsequences: false).map(String.init)
     let images = ImageSource(
       ImageSet(split: .val, classes: classes, images: paths.map { .init(path: $0, label: 0) }), cacheBytes: 0,
-      policy: .skip)
+      policy: .skip, atLeast: RGBImage.detail(inputSide: config.model.vision.image))
     let engine = try run.engine(config.tensor)
     let team = try run.team(config.parallel, config.model, engine)
     let model = try VisionTransformer(

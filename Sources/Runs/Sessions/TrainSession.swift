@@ -63,13 +63,14 @@ public struct TrainSession {
     let (checkpoint, passedOver) = try checkpointToResume(run)
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let task = try task(checkpoint, initial)
-    let given = options.data == DataChoice.builtIn ? nil : options.data
-    var named = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task)
-    let chosen = try named == nil ? given.flatMap(task.choosePreset) : nil
-    named = named ?? chosen?.preset
+    let named = try options.data.map { name in try run.agreed { try NamedImages.path(name, sink: human) } }
+    let given = named == DataChoice.builtIn ? nil : named
+    var presetName = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task)
+    let chosen = try presetName == nil ? given.flatMap(task.choosePreset) : nil
+    presetName = presetName ?? chosen?.preset
     if let chosen { human.line(chosen.reason) }
-    let preset = named ?? task.defaultPreset
-    let choice = try checkpoint.map { try DataChoice(options.data, for: $0) }
+    let preset = presetName ?? task.defaultPreset
+    let choice = try checkpoint.map { try DataChoice(named, for: $0) }
     var config = try checkpoint.map(resumedConfig) ?? newConfig(task, preset, initial, chosen?.settings ?? [])
     try choice?.settle(&config)
     // What is known from the configuration alone is said before data is looked for.

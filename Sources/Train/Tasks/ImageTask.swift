@@ -5,7 +5,7 @@ extension TaskKind {
   /// Classification of the images of a folder by a vision transformer.
   package static let imagenetSubset = TaskKind(
     name: "imagenet-subset", summary: "classes of images",
-    dataForm: "a folder with a folder of images for each class, or with train/<class> and val/<class>",
+    dataForm: "a folder with a folder of images per class, or with train/<class> and val/<class>, or fashion-mnist",
     model: .vit, defaultPreset: "vit-shapes",
     metrics: { _ in
       TaskMetrics(

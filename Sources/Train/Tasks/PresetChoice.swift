@@ -17,6 +17,18 @@ public struct PresetChoice: Sendable, Equatable {
   /// - Throws: `DataError` for a folder that cannot be read.
   static func images(_ path: String) throws -> PresetChoice? {
     guard let sample = try ImageSample(of: path) else { return nil }
+    let found =
+      "the images' shorter side is \(sample.shorterSide) pixels (median of \(sample.count))\(sample.isGrey ? ", without colors" : "")"
+    func choice(_ preset: String, _ side: Int, settings: [String] = [], _ augmentation: String) -> PresetChoice {
+      PresetChoice(
+        preset: preset, settings: settings,
+        reason:
+          "preset \(preset): \(found); the input is \(side) x \(side); in training images are \(augmentation); --preset chooses another (mmoe presets)"
+      )
+    }
+    if sample.isGrey, sample.shorterSide < 48 {
+      return choice("vit-grey", 28, "neither moved nor mirrored (data.crop, data.flip)")
+    }
     let (preset, side) =
       switch sample.shorterSide {
       case ..<48: ("vit-cifar", 32)
@@ -24,14 +36,8 @@ public struct PresetChoice: Sendable, Equatable {
       case ..<112: ("vit-photos-96", 96)
       default: ("vit-photos-128", 128)
       }
-    let augmentation =
-      sample.isGrey
-      ? "moved by a few pixels, not mirrored, since they are grey as scans of writing are (data.flip=true mirrors them)"
-      : "moved, mirrored and varied in color (data.crop, data.flip, data.jitter)"
-    return PresetChoice(
-      preset: preset, settings: sample.isGrey ? ["data.flip=false", "data.jitter=0.1", "data.crop_padding=2"] : [],
-      reason:
-        "preset \(preset): the images' shorter side is \(sample.shorterSide) pixels (median of \(sample.count)), the input \(side) x \(side); in training they are \(augmentation); --preset chooses another (mmoe presets)"
-    )
+    return sample.isGrey
+      ? choice(preset, side, settings: ["data.flip=false"], "moved, not mirrored (data.crop, data.flip)")
+      : choice(preset, side, "moved, mirrored and varied in color (data.crop, data.flip, data.jitter)")
   }
 }
