@@ -10,7 +10,8 @@ import MMoETrain
     commandName: "mmoe",
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
     subcommands: [
-      TrainCommand.self, EvalCommand.self, PredictCommand.self, CheckpointCommand.self, GenerateCommand.self,
+      TrainCommand.self, EvalCommand.self, PredictCommand.self, RunsCommand.self,
+      CheckpointCommand.self, GenerateCommand.self,
       CaptionCommand.self,
       RetrieveCommand.self, ModelCommand.self, PresetsCommand.self,
       ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,

@@ -55,7 +55,7 @@ import Testing
       Module(
         "Weights", train.union(["CMemory", "MMoETrain"]),
         [".", "Hub", "FineTune", "Checkpoints", "Language", "Offload"]),
-      Module("Runs", runs, [".", "Describe", "Sessions"]),
+      Module("Runs", runs, [".", "Describe", "Sessions", "Looking"]),
       Module("Study", runs.union(["CKernels", "MMoERuns"]), [".", "Analysis", "Studies"]),
       Module("Bench", runs.union(["CKernels"]), [".", "Parity"]),
       Module("Notebook", ["MMoEFiles", "MMoEReport", "MMoEConfig"]),

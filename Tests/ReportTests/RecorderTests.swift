@@ -42,10 +42,10 @@ private func text(_ path: String) throws -> String {
           """)
       #expect(
         try MetricsHistory(file: "\(folder)/metrics.jsonl").csv() == """
-          step,train_loss,entropy/layer3,val_loss
-          1,2.5,0.5,
-          2,inf,0.25,
-          4,1,,1e-07
+          step,train_loss,entropy/layer3,val_loss,share/layer3.0,share/layer3.1
+          1,2.5,0.5,,0.25,0.75
+          2,inf,0.25,,,
+          4,1,,1e-07,nan,1
 
           """)
       let history = try recorder.history()

@@ -24,7 +24,7 @@ func parallelFor(
 
 extension Array where Element: Sendable {
   /// The results of `transform` for every element, in order, computed on all cores.
-  func mapInParallel<Result: Sendable>(
+  package func mapInParallel<Result: Sendable>(
     grain: Int = 16, _ transform: @Sendable (Element) throws -> Result
   ) throws -> [Result] {
     let results = Mutex<[Result?]>([Result?](repeating: nil, count: count))

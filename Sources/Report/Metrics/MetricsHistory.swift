@@ -7,12 +7,18 @@ package struct MetricsHistory: Sendable {
   package private(set) var steps: [Int] = []
   /// The names of single-valued metrics with their layers, in the order of their first appearance.
   package private(set) var names: [(name: String, layer: Int?)] = []
+  /// Keys of vector metrics, in the order of their first appearance.
+  private var vectorKeys: [String] = []
+  /// Lines of the file that are no step's metrics and were passed over.
+  package private(set) var passedOver = 0
   private var scalars: [String: [(step: Int, value: Double)]] = [:]
   private var vectors: [String: [(step: Int, values: [Double])]] = [:]
 
   /// Reads a `metrics.jsonl`. Lines that are none of a step's are passed over, such as a last one that a crash has cut off.
   package init(file: String) throws(ReportError) {
-    for (line, _) in try MetricsFile.read(file).lines { append(line) }
+    let (lines, bad) = try MetricsFile.read(file)
+    passedOver = bad.count
+    for (line, _) in lines { append(line) }
   }
 
   package init(_ lines: some Sequence<MetricsLine>) { for line in lines { append(line) } }
@@ -33,15 +39,26 @@ package struct MetricsHistory: Sendable {
       .filter { $0.name == name }.compactMap(\.layer).sorted()
   }
 
-  /// The single values as comma-separated values: a line per step, a column per metric; empty where a step has none.
+  /// All values as comma-separated values: a line per step, a column per metric, empty where a step has none. The elements of
+  /// a vector are columns of their own, `expert_share/layer3.0` and so on, behind those of single values.
   package func csv() -> String {
     let keys = names.map { MetricsLine.key($0.name, layer: $0.layer) }
-    var cells = Dictionary(uniqueKeysWithValues: steps.map { ($0, Array(repeating: "", count: keys.count)) })
+    let widths = vectorKeys.map { vectors[$0]?.map(\.values.count).max() ?? 0 }
+    let elements = zip(vectorKeys, widths).flatMap { key, width in (0..<width).map { "\(key).\($0)" } }
+    let rows = Dictionary(uniqueKeysWithValues: steps.enumerated().map { ($1, $0) })
+    var cells = Array(repeating: Array(repeating: "", count: keys.count + elements.count), count: steps.count)
     for (column, key) in keys.enumerated() {
-      for (step, value) in scalars[key] ?? [] { cells[step]?[column] = MetricsLine.number(value) }
+      for (step, value) in scalars[key] ?? [] { cells[rows[step]!][column] = MetricsLine.number(value) }
     }
-    var table = CSVTable(["step"] + keys)
-    for step in steps { table.add([String(step)] + (cells[step] ?? [])) }
+    var first = keys.count
+    for (key, width) in zip(vectorKeys, widths) {
+      for (step, values) in vectors[key] ?? [] {
+        for (index, value) in values.enumerated() { cells[rows[step]!][first + index] = MetricsLine.number(value) }
+      }
+      first += width
+    }
+    var table = CSVTable(["step"] + keys + elements)
+    for (step, row) in zip(steps, cells) { table.add([String(step)] + row) }
     return table.text
   }
 
@@ -52,7 +69,9 @@ package struct MetricsHistory: Sendable {
       case .scalar(let value):
         if scalars[key] == nil { names.append(MetricsLine.nameAndLayer(key)) }
         scalars[key, default: []].append((line.step, value))
-      case .vector(let values): vectors[key, default: []].append((line.step, values))
+      case .vector(let values):
+        if vectors[key] == nil { vectorKeys.append(key) }
+        vectors[key, default: []].append((line.step, values))
       }
     }
   }

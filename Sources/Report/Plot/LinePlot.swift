@@ -121,6 +121,9 @@ package struct LinePlot: PlotPanel {
     return "[\(gnuplotNumber(range.lowerBound)):\(gnuplotNumber(range.upperBound))]"
   }
 
+  /// Curves beyond so many repeat a color.
+  static var colors: Int { palette.count }
+
   /// Okabe and Ito's colors, which color-blind readers can tell apart.
   private static let palette = [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444",

@@ -64,7 +64,7 @@ package enum TrainingPlot {
 
   // MARK: Curves
 
-  private static func curve(
+  static func curve(
     _ points: [(step: Int, value: Double)], _ scale: Double
   ) -> [(x: Double, y: Double)] {
     points.map { (Double($0.step), $0.value * scale) }
@@ -110,7 +110,7 @@ package enum TrainingPlot {
   }
 
   /// At most about a thousand points, more than the picture has columns for.
-  private static func thinned(_ points: [(x: Double, y: Double)]) -> [(x: Double, y: Double)] {
+  static func thinned(_ points: [(x: Double, y: Double)]) -> [(x: Double, y: Double)] {
     let stride = max(1, points.count / 1000)
     return Swift.stride(from: 0, to: points.count, by: stride).map { points[$0] }
   }

@@ -90,7 +90,7 @@ package final class RunFolder {
   package var bestFile: String { path + "/" + RunFolder.bestName }
   package static let bestName = "best.h5"
   private static let plotName = "plot.png"
-  private static let lockName = ".lock"
+  static let lockName = ".lock"
   /// Names the checkpoint that `best.h5` is a copy of, where the file system has no second names.
   private var copiedFile: String { path + "/.best" }
 
