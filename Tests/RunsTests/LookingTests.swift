@@ -13,7 +13,8 @@ import TinyRuns
 /// `mmoe runs`, on folders as runs leave them; nothing is trained.
 @Suite struct LookingTests {
   let scratch = ScratchFolder()
-  let (output, errors) = (TextBuffer(), TextBuffer())
+  let output = TextBuffer()
+  let errors = TextBuffer()
 
   private var sinks: CommandSinks { CommandSinks(output: output, errors: errors) }
 
