@@ -143,11 +143,18 @@ private final class ArchiveWalk {
   private var number = 0
   private var message = [CChar](repeating: 0, count: Int(MMOE_ARCHIVE_MESSAGE))
 
+  /// What libarchive said last.
+  private var reason: String { ArchiveWalk.text(message) }
+
+  private static func text(_ message: [CChar]) -> String {
+    String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   init(_ path: String) throws {
     self.path = path
     guard let archive = mmoe_archive_open(path, &message) else {
       throw DataError(
-        path, found: "cannot be read as an archive (\(String(cString: message)))",
+        path, found: "cannot be read as an archive (\(ArchiveWalk.text(message)))",
         expected: "a folder, or a tar or zip archive", remedy: "check the download")
     }
     self.archive = archive
@@ -190,7 +197,7 @@ private final class ArchiveWalk {
   private func damaged(_ name: String?) -> DataError {
     DataError(
       path,
-      found: "damaged or cut\(name.map { " at \($0)" } ?? " after entry \(number)") (\(String(cString: message)))",
+      found: "damaged or cut\(name.map { " at \($0)" } ?? " after entry \(number)") (\(reason))",
       remedy: "download it again")
   }
 }
