@@ -26,7 +26,7 @@ extension DataCommand {
     var classes: String?
     @Option(help: "A file with the classes of validation images that are in no class folders.") var validationList:
       String?
-    @Option(help: "At most so many images of each class in each part.") var perClass: Int?
+    @Option(help: "At most so many images of each class, of each part where the source has parts.") var perClass: Int?
     @Option(help: "At an image that cannot be read: error once all others are done, or skip it.")
     var onBadImage = BadImagePolicy.error
     @Option(help: "What the manifest says of the license.") var license: String?

@@ -73,7 +73,7 @@ import Testing
     #expect(names == ["0.png", "1.png", "deep/er/2.PNG"])
     #expect(
       opened.leftOut.text
-        == "left out: folders beside train and val (1, test); images beside class folders (2, such as train/loose.png); originals of images beside them (1, train/a/0.jpg)"
+        == "left out: folders beside train and val (1, test); images beside class folders (2, such as train/loose.png); images of which one with the same name and another suffix is used (1, train/a/0.jpg)"
     )
   }
 

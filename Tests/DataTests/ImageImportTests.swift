@@ -295,6 +295,16 @@ import Testing
     try folder.write("packed/train.zip", [1])
     #expect(refusal("packed").contains("name the archive itself, or unpack it"))
     #expect(refusal("absent").contains("no such file or folder"))
+    for name in ["two/top/a/1.png", "two/top/b/1.png", "two/other/a/1.png", "two/other/c/1.png"] {
+      try folder.write(name, picture(name.utf8.reduce(0) { $0 + Int($1) }).png())
+    }
+    #expect(refusal("two").contains("folders of folders of images (such as other with a, c)"))
+    try folder.write("two/top/1.png", picture(3).png())
+    try photos("plain")
+    #expect(refusal("plain") { $0.threads = 0 }.contains("--threads is 0, expected 1 to 4096"))
+    #expect(
+      refusal("plain") { $0.validationList = "l.txt" }.contains(
+        "class folders, which need no list of validation images"))
     try folder.write("lines/a\nb/1.png", picture(1).png())
     try folder.write("lines/c/1.png", picture(2).png())
     #expect(refusal("lines").contains("a class called 'a\\nb', expected a name that a folder can have"))

@@ -156,6 +156,8 @@ enum PredictedRun {
     #expect(refusal([file]) { $0.settings = ["model.layers=3"] }.contains("mmoe predict can set data.batch, "))
     #expect(
       refusal([file]) { $0.settings = ["parallel.expert=2"] }.contains("parallel.expert is 2, but this is one process"))
+    // A photo is not replaced by what is said about it.
+    #expect(refusal([file]) { $0.csv = file }.hasPrefix("--csv: \(file) is one of the images, expected another file"))
     try TinyTextRun(["train.steps=1"]).train(into: scratch("text"))
     #expect(
       refusal([file]) { $0.checkpoint = scratch("text") }

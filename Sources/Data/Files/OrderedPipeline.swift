@@ -38,7 +38,7 @@ final class OrderedPipeline<Input, Output>: @unchecked Sendable {
     threads: Int, read: @escaping () throws -> Input?, work: @escaping (Input) throws -> Output,
     deliver: @escaping (Output) throws -> Void
   ) throws {
-    let pipeline = OrderedPipeline(ahead: 2 * threads, read: read, work: work, deliver: deliver)
+    let pipeline = OrderedPipeline(ahead: 2 * max(threads, 1), read: read, work: work, deliver: deliver)
     let group = DispatchGroup()
     for index in 1..<max(threads, 1) {
       group.enter()

@@ -141,7 +141,9 @@ struct ClassListing {
     let walk = try FolderWalk(path)
     leftOut.add(walk.leftOut, below: folder)
     let images = ImageNames(walk.files)
-    for name in images.originals { leftOut.add("originals of images beside them", folder + "/" + name) }
+    for name in images.originals {
+      leftOut.add("images of which one with the same name and another suffix is used", folder + "/" + name)
+    }
     for name in images.others {
       guard !ClassListing.isOtherFormat(name) else {
         throw DataError(

@@ -33,7 +33,7 @@ enum FolderLayouts {
       let named = try list.classes(of: images, known: classes.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
       return ImportPlan(
         layout: "train folders and a list of validation images",
-        items: training + items(named, in: val, split: .val, isFlat: true), leftOut: leftOut)
+        items: training + items(named, in: val, split: .val, isFlat: true), leftOut: leftOut, usesList: true)
     }
     guard !held.images.isEmpty else {
       throw DataError(
@@ -67,9 +67,32 @@ enum FolderLayouts {
         source.place(""), found: "one class folder (\(name))", expected: "at least two classes",
         remedy: "a folder of the images of each class is needed")
     }
+    try requireOneLevel(found.images, source)
     var leftOut = found.leftOut
     for name in found.loose { leftOut.add("images beside class folders", name) }
     return ImportPlan(layout: "class folders", items: items(found.images, in: "", split: nil), leftOut: leftOut)
+  }
+
+  /// Folders below a class belong to it. Where each of them has several and no image beside them, these are the classes, of several
+  /// data sets.
+  ///
+  /// - Throws: `DataError` naming two of the folders.
+  private static func requireOneLevel(_ images: [(name: String, className: String)], _ source: ImportSource) throws {
+    var below: [String: Set<Substring>] = [:]
+    for (name, className) in images {
+      let parts = name.split(separator: "/")
+      guard parts.count > 2 else { return }
+      below[className, default: []].insert(parts[1])
+    }
+    guard below.values.allSatisfy({ $0.count > 1 }), let first = below.keys.min(), let inside = below[first] else {
+      return
+    }
+    throw DataError(
+      source.place(""),
+      found:
+        "folders of folders of images (such as \(first) with \(ImageFolder.abbreviated(inside.map(String.init).sorted())))",
+      expected: "a folder of images per class",
+      remedy: "import \(source.place(first)) and the others each by itself, or unpack it and name one")
   }
 
   /// The folder of a split by one of its names, with a slash behind it.

@@ -58,6 +58,7 @@ package struct ImageImport {
     }
     try require("--size", options.size, 8...4096)
     try require("--per-class", options.perClass, 2...100_000_000)
+    try require("--threads", options.threads, 1...4096)
     if let share = options.validationShare, !(0.0001...0.9).contains(share) {
       throw DataError(field: "--validation-share", found: "\(share)", expected: "0.0001 to 0.9")
     }
@@ -80,6 +81,11 @@ package struct ImageImport {
       throw DataError(
         source, found: "\(plan.layout), which say what is for validation", expected: "no --validation-share",
         remedy: "leave it out")
+    }
+    if let list = options.validationList, !plan.usesList {
+      throw DataError(
+        source, found: "\(plan.layout), which need no list of validation images", expected: "no --validation-list",
+        remedy: "leave \(list) out")
     }
     try choose(&plan, of: source)
     let targets = try ImportTargets(plan.items)

@@ -20,6 +20,8 @@ struct ImportPlan {
   let layout: String
   var items: [ImportItem]
   var leftOut = LeftOut()
+  /// Whether a list says the classes of validation images.
+  var usesList = false
   /// Opens a file that holds many images; nil where every file is an image.
   var openRecords: (@Sendable (_ file: String, _ bytes: [UInt8]) throws -> any RecordFile)?
 
@@ -65,7 +67,9 @@ struct ImportSource {
     var leftOut = LeftOut()
     let inside = names.filter { $0.hasPrefix(folder) }
     let names = ImageNames(inside)
-    for name in names.originals { leftOut.add("originals of images beside them", name) }
+    for name in names.originals {
+      leftOut.add("images of which one with the same name and another suffix is used", name)
+    }
     for name in names.others {
       leftOut.add(
         ClassListing.isOtherFormat(name)

@@ -198,6 +198,6 @@ private final class ArchiveWalk {
     DataError(
       path,
       found: "damaged or cut\(name.map { " at \($0)" } ?? " after entry \(number)") (\(reason))",
-      remedy: "download it again")
+      remedy: "download it again, or unpack it and name the folder")
   }
 }

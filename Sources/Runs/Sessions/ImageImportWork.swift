@@ -32,7 +32,9 @@ package enum ImageImportWork {
       sink.line("\(HumanFormat.grouped(summary.resized)) were larger and have a shorter side of \(size) pixels now")
     }
     for message in summary.bad.prefix(5) { sink.line("left out: \(oneLine(message))") }
-    if summary.bad.count > 5 { sink.line("left out: \(summary.bad.count - 5) more that cannot be read") }
+    if summary.bad.count > 5 {
+      sink.line("left out: \(summary.bad.count - 5) more that cannot be read; manifest.json has all")
+    }
     if let text = summary.leftOut.text { sink.line(text) }
     sink.line("next        mmoe train --task imagenet-subset --data \(ShellWord.quoted(directory))")
   }
