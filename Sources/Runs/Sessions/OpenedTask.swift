@@ -34,7 +34,7 @@ package struct OpenedTask {
     (config.train.accumulation, config.data.batch) = (1, config.data.batch * run.world.size)
     config.mixture.imageBatch *= run.world.size
     config.mixture.textBatch *= run.world.size
-    let named = try named.map { name in try run.agreed { try NamedImages.path(name, sink: run.human) } }
+    let named = try run.firstRankFirst { try named.map { try NamedImages.path($0, sink: run.human) } }
     let choice = try DataChoice(named, for: checkpoint)
     try choice.settle(&config)
     engine = try run.engine(config.tensor)

@@ -63,7 +63,7 @@ public struct TrainSession {
     let (checkpoint, passedOver) = try checkpointToResume(run)
     let initial = try checkpoint == nil && !options.initFrom.isEmpty ? InitialWeights(options.initFrom) : nil
     let task = try task(checkpoint, initial)
-    let named = try options.data.map { name in try run.agreed { try NamedImages.path(name, sink: human) } }
+    let named = try run.firstRankFirst { try options.data.map { try NamedImages.path($0, sink: human) } }
     let given = named == DataChoice.builtIn ? nil : named
     var presetName = checkpoint?.info.preset ?? options.preset ?? initial?.preset(for: task)
     let chosen = try presetName == nil ? given.flatMap(task.choosePreset) : nil
