@@ -26,7 +26,7 @@ package final class TextDrawer {
     baseline = size * 21 / 20
   }
 
-  deinit { mmoe_text_close(font) }
+  deinit { mmoe_font_close(font) }
 
   /// The width of a line in pixels.
   func width(of text: String) -> Int {

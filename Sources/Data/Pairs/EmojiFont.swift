@@ -20,7 +20,7 @@ final class EmojiFont {
     font = opened!
   }
 
-  deinit { mmoe_glyph_close(font) }
+  deinit { mmoe_font_close(font) }
 
   /// The picture of a sequence of code points, over white.
   ///
