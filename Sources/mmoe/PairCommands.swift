@@ -34,7 +34,7 @@ struct RetrieveCommand: RunsOnRanks {
   @Argument(help: "A text, such as \"a red apple\".") var query: String?
   @Option(help: "A PNG file, instead of a text.") var image: String?
   @Option(help: "A WAV file, instead of a text.") var audio: String?
-  @Option(help: "A folder of PNG files to look among; by default the held-out part of the data.") var images: String?
+  @Option(help: "A folder of images to look among; by default the held-out part of the data.") var images: String?
   @Option(help: "A folder with captions.jsonl; - for the embedded data. By default what the run was trained on.")
   var data: String?
   @OptionGroup var source: CheckpointOption

@@ -192,6 +192,36 @@ import Testing
     #expect(try importing("photos") { ($0.size, $0.skipsBadImages) = (12, true) }.resumed == 0)
   }
 
+  /// An import that ended while it moved images into parts leaves nothing of them to one of another share, and what changed in the
+  /// source meanwhile is made again.
+  @Test func goesOnWithAnotherShare() throws {
+    try photos()
+    try folder.write("photos/dog/9.JPG", [])
+    _ = refusal("photos")
+    try FileManager.default.createDirectory(atPath: out + ".partial/val/dog", withIntermediateDirectories: true)
+    let images = try FolderWalk(out + ".partial").files.filter { $0.contains("dog/") }
+    try FileManager.default.moveItem(
+      atPath: "\(out).partial/\(images[0])", toPath: "\(out).partial/val/dog/\(FilePath.name(of: images[0]))")
+    try folder.write("photos/dog/9.JPG", PictureTests.jpeg(picture(109)))
+    try folder.write("photos/dog/1.png", picture(77).png())
+    let summary = try importing("photos") { $0.validationShare = 0.5 }
+    #expect(summary.resumed == 17 && summary.train + summary.val == 20)
+    let files = try files()
+    #expect(files.count == 20)
+    let changed = try #require(files.first { $0.key.hasSuffix("dog/1.png") }?.value)
+    #expect(try RGBImage(decoding: changed, name: "") == picture(77))
+  }
+
+  @Test func staysOutOfTheSource() throws {
+    try photos()
+    var options = ImageImport.Options()
+    options.threads = 1
+    let inside = folder.path + "/photos/small"
+    let text = message { _ = try ImageImport(options).run(folder.path + "/photos", to: inside) }
+    #expect(text?.contains("inside of \(folder.path)/photos, expected a folder outside of the source") == true)
+    #expect(try FolderWalk(folder.path + "/photos").files.count == 20)
+  }
+
   @Test func twoAtOnce() throws {
     try photos()
     let held = try ResumableFolder(for: out, key: "another")

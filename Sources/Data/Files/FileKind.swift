@@ -11,6 +11,9 @@ struct FileKind: Sendable, Equatable {
   /// Whether it is a picture, which ImageMagick turns into PNG.
   var isImage = false
 
+  /// Whether it is a table, such as Parquet.
+  var isTable: Bool { remedy == FileKind.asLines }
+
   /// Bytes from the beginning of a file that are enough to tell: a tar header is the longest.
   static let sampleSize = 4096
 
@@ -53,7 +56,7 @@ struct FileKind: Sendable, Equatable {
   /// The signature of PNG files.
   static let png: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
   private static let imageRemedy =
-    "`mmoe train --task imagenet-subset` learns from folders of PNG files; name a text"
+    "`mmoe train --task imagenet-subset` learns from folders of images; name a text"
 
   /// Bytes that texts do not hold: control characters other than white space, backspace and escape.
   private static func isControl(_ byte: UInt8) -> Bool {

@@ -12,6 +12,8 @@ package struct ContactSheet {
     }
   }
 
+  /// Pixels of a thumbnail that has names below it.
+  package static let labeledSide = 144
   package static let black = SIMD3<UInt8>(34, 34, 34)
   package static let red = SIMD3<UInt8>(190, 30, 40)
 
@@ -53,12 +55,7 @@ package struct ContactSheet {
 
   /// The largest centered square of a picture at the size of the sheet.
   private func thumbnail(_ picture: RGBImage) -> [UInt8] {
-    let bytes = PixelNormalization(mean: .zero, deviation: SIMD3(repeating: 1 / 255))
-    let planes = picture.input(side: side, normalization: bytes)
-    return (0..<side * side * 3).map { place in
-      let value = planes.pointer[place % 3 * side * side + place / 3]
-      return UInt8(min(max(value, 0), 255).rounded())
-    }
+    picture.resampled(ImageView(centerOf: picture), width: side, height: side).pixels
   }
 
   /// The sheet in the making.

@@ -10,6 +10,8 @@ public struct PixelNormalization: Sendable, Codable, Equatable {
     self.deviation = deviation
   }
 
+  /// Leaves 0…255 as they are.
+  static let bytes = PixelNormalization(mean: .zero, deviation: SIMD3(repeating: 1 / 255))
   /// Maps 0…255 to −1…1.
   public static let unit = PixelNormalization(
     mean: SIMD3(repeating: 0.5), deviation: SIMD3(repeating: 0.5))

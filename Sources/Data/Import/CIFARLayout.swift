@@ -2,7 +2,7 @@ import MMoEFiles
 
 /// CIFAR-10 and CIFAR-100 as their authors publish them: pictures of 32 × 32 pixels, in planes of red, green and blue, many to a file.
 enum CIFARLayout {
-  static let binary = ImportLayout(name: "CIFAR's binary files") { source, _ in
+  static let binary = ImportLayout { source, _ in
     if source.has("batches.meta.txt"), source.has("test_batch.bin") {
       let batches = (1...5).map { "data_batch_\($0).bin" }.filter(source.has)
       return try plan(source, names: "batches.meta.txt", train: batches, val: "test_batch.bin", labelBytes: 1)
@@ -11,7 +11,7 @@ enum CIFARLayout {
     return try plan(source, names: "fine_label_names.txt", train: ["train.bin"], val: "test.bin", labelBytes: 2)
   }
 
-  static let python = ImportLayout(name: "CIFAR's Python files") { source, _ in
+  static let python = ImportLayout { source, _ in
     if source.has("batches.meta"), source.has("test_batch") {
       let batches = (1...5).map { "data_batch_\($0)" }.filter(source.has)
       return try plan(source, meta: "batches.meta", "label_names", train: batches, val: "test_batch", labels: "labels")
@@ -35,7 +35,7 @@ enum CIFARLayout {
         items.append(
           try item(
             file, index, label: Int(batch.label(at: index)), classes, split,
-            stem: "\(file.dropLast(".bin".count))-\(padded(index))", place: source.place(file)))
+            stem: "\(file.dropLast(".bin".count))-\(paddedNumber(index))", place: source.place(file)))
       }
     }
     var plan = ImportPlan(layout: "CIFAR's binary files", items: items)
@@ -60,7 +60,7 @@ enum CIFARLayout {
         let stem = batch.names.map { String(ClassListing.stem(FilePath.name(of: $0[index]))) }
         items.append(
           try item(
-            file, index, label: label, classes, split, stem: stem ?? "\(file)-\(padded(index))",
+            file, index, label: label, classes, split, stem: stem ?? "\(file)-\(paddedNumber(index))",
             place: source.place(file)))
       }
     }
@@ -78,10 +78,6 @@ enum CIFARLayout {
         remedy: "download it again")
     }
     return ImportItem(file: file, record: index, className: classes[label], split: split, stem: stem)
-  }
-
-  static func padded(_ index: Int) -> String {
-    String(repeating: "0", count: max(0, 5 - "\(index)".count)) + "\(index)"
   }
 }
 

@@ -3,7 +3,7 @@ import MMoEFiles
 /// Folders of image files.
 enum FolderLayouts {
   /// `train/<class>/…` with `val/<class>/…`, or with `val/…` and a list that names the class of each image.
-  static let divided = ImportLayout(name: "train and val folders") { source, options in
+  static let divided = ImportLayout { source, options in
     guard let train = folder(.train, of: source) else { return nil }
     let learned = source.classes(in: train)
     guard !learned.images.isEmpty else {
@@ -56,7 +56,7 @@ enum FolderLayouts {
   }
 
   /// `<class>/…` alone.
-  static let classes = ImportLayout(name: "class folders") { source, _ in
+  static let classes = ImportLayout { source, _ in
     let found = source.classes(in: "")
     // All of them in one folder: it may hold the class folders, unless it is a class itself.
     guard Set(found.images.map(\.className)).count > 1 else {

@@ -4,7 +4,7 @@ import MMoEFiles
 /// MNIST, Fashion-MNIST and others like them: grey images in `…images-idx3-ubyte` and their labels in `…labels-idx1-ubyte`, packed with
 /// gzip or not; `train` and `t10k` (or `test`) in the names say the part. Classes are called by their numbers.
 enum IDXLayout {
-  static let layout = ImportLayout(name: "idx files") { source, options in
+  static let layout = ImportLayout { source, options in
     var items: [ImportItem] = []
     var largest = 0
     for name in source.names {
@@ -31,7 +31,7 @@ enum IDXLayout {
       for (index, label) in labels.enumerated() {
         items.append(
           ImportItem(
-            file: name, record: index, className: "\(label)", split: split, stem: "\(word)\(CIFARLayout.padded(index))")
+            file: name, record: index, className: "\(label)", split: split, stem: "\(word)\(paddedNumber(index))")
         )
       }
     }

@@ -76,6 +76,7 @@ package struct ImageImport {
     throws -> Summary
   {
     let tree = try ImageImport.tree(source)
+    try ImageImport.requireOutside(directory, of: source)
     var plan = try ImportLayout.plan(tree, options)
     if plan.isDivided, options.validationShare != nil {
       throw DataError(
@@ -90,7 +91,7 @@ package struct ImageImport {
     try choose(&plan, of: source)
     let targets = try ImportTargets(plan.items)
     let folder = try ResumableFolder(for: directory, key: key(source, plan))
-    let results = try ImportJournal(folder, targets)
+    let results = ImportJournal(folder, plan, tree, targets)
     let resumed = results.count
     progress(resumed, plan.items.count)
     try convert(plan, tree, targets, folder, results, progress)
@@ -116,15 +117,22 @@ package struct ImageImport {
       throw DataError(source, found: "no such file or folder", expected: "a folder, or a tar or zip archive")
     }
     if isFolder.boolValue { return try FolderTree(source) }
-    if let kind = FileKind.signed(file: source), kind.isImage || kind.name.contains("Parquet") {
+    if let kind = FileKind.signed(file: source), kind.isImage || kind.isTable {
       throw DataError(
         source, found: kind.name, expected: ImportLayout.shortForm,
-        remedy: kind.isImage
-          ? "name the folder that the class folders are in"
-          : "write its images to files (in Python `datasets.load_dataset(…)`, then `image.save(f'{label}/{number}.png')`)"
-      )
+        remedy: kind.isImage ? "name the folder that the class folders are in" : ImportLayout.fromTable)
     }
     return try ArchiveTree(source)
+  }
+
+  /// A folder in the source would be one of its classes the next time.
+  private static func requireOutside(_ directory: String, of source: String) throws {
+    // The folder itself is not there yet.
+    let parent = FilePath.resolved(FilePath.absolute(FilePath.folder(of: FilePath.withoutTrailingSlashes(directory))))
+    guard (parent + "/").utf8.starts(with: (FilePath.resolved(FilePath.absolute(source)) + "/").utf8) else { return }
+    throw DataError(
+      field: "--out", found: "\(directory), inside of \(source)", expected: "a folder outside of the source",
+      remedy: "name one beside it")
   }
 
   /// Leaves the classes and images that the options name.
@@ -181,9 +189,7 @@ package struct ImageImport {
     for index in plan.items.indices where !results.has(index) {
       byFile[plan.items[index].file, default: []].append(index)
     }
-    let limit = plan.openRecords == nil ? 2 * ImageLimits.standard.bytes : 1 << 30
-    let reader = ImportReader(
-      plan, byFile, size: options.size, root: tree.path, try tree.reader(of: Set(byFile.keys), limit: limit))
+    let reader = try ImportReader(plan, tree, byFile, size: options.size)
     let (options, paths, root) = (options, targets.paths, folder.path)
     try OrderedPipeline<ImportReader.Work, (Int, ImportJournal.Result)>.run(
       threads: options.threads, read: { try reader.next() },
@@ -196,12 +202,20 @@ package struct ImageImport {
         }
         let file = try picture.image.png(compression: 4)
         try writeFile(FilePath.join(root, paths[work.index]), file)
-        return (work.index, .written(work.content, bytes: file.count, isResized: picture.isResized))
+        return (
+          work.index, .written(work.content, bytes: file.count, isResized: picture.isResized, version: work.version)
+        )
       },
       deliver: { index, result in
         try results.add(index, result)
         progress(results.count, total)
       })
+    guard results.count == total else {
+      throw DataError(
+        tree.path, found: "\(total - results.count) of its \(total) images gone since it was listed",
+        expected: "the same files",
+        remedy: "leave the source unchanged meanwhile, and repeat the command")
+    }
   }
 
   /// The part that every image goes to; nil for those that could not be read. Of a source that does not say it, images are moved.
@@ -227,6 +241,7 @@ package struct ImageImport {
     let split = try ContentSplit(
       contents: good.compactMap { results.content(of: $0) }, labels: good.map { number[plan.items[$0].className] ?? 0 },
       classes: classes, share: options.validationShare ?? 0.1, of: source)
+    try targets.removeParts(in: folder.path)
     for (index, isForValidation) in zip(good, split.isForValidation) {
       splits[index] = isForValidation ? .val : .train
       try targets.move(index, to: isForValidation ? .val : .train, in: folder.path)

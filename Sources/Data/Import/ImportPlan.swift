@@ -1,6 +1,11 @@
 import MMoEFiles
 import MMoETensor
 
+/// Numbers in names of files, so that they sort.
+func paddedNumber(_ number: Int) -> String {
+  String(repeating: "0", count: max(0, 5 - "\(number)".count)) + "\(number)"
+}
+
 /// One image of a source.
 struct ImportItem {
   /// The file of the tree that holds it.
@@ -91,7 +96,6 @@ struct ImportSource {
 
 /// What a source can look like. The first layout that fits is used.
 struct ImportLayout: Sendable {
-  let name: String
   /// The images, or nil where the source looks otherwise. Throws `DataError` where it fits and is damaged.
   let plan: @Sendable (ImportSource, ImageImport.Options) throws -> ImportPlan?
 
@@ -102,6 +106,10 @@ struct ImportLayout: Sendable {
   /// For help and messages.
   static let forms =
     "train and val folders or class folders alone (of files or in one tar or zip), ImageNet's and Tiny ImageNet's trees, CIFAR-10's and CIFAR-100's binary or Python files, or idx files as MNIST's"
+
+  /// What to do with Parquet and other tables of images.
+  static let fromTable =
+    "write its images to files (in Python `datasets.load_dataset(…)`, then `image.save(f'{label}/{number}.png')`)"
 
   /// For messages.
   static let shortForm = "a folder of images for each class, or another layout (`mmoe data import images --help`)"
@@ -133,9 +141,7 @@ struct ImportLayout: Sendable {
         return DataError(
           "\(tree.path)/\(other)", found: "a .\(ImageFormat.suffix(of: other)) file, which is not read",
           expected: shortForm,
-          remedy:
-            "write its images to files (in Python `datasets.load_dataset(…)`, then `image.save(f'{label}/{number}.png')`)"
-        )
+          remedy: fromTable)
       }
       if let other = images.others.first(where: ClassListing.isOtherFormat) {
         return DataError(

@@ -11,12 +11,21 @@ protocol SourceTree {
   /// Paths of the files, with slashes between their parts, in the order in which they are read fastest.
   var names: [String] { get }
   var leftOut: LeftOut { get }
+  /// What changes when a file does, without spaces: its size and the time of its last change, or the archive's.
+  func version(of name: String) -> String
   /// Gives one file after the other, in the order of `names`.
   ///
   /// - Parameter wanted: names of the tree.
   /// - Returns: what gives the next file, whose content may be why it cannot be read: no regular file, or over `limit` bytes.
   /// - Throws: `DataError` for an archive that is damaged; what is returned throws it, too.
   func reader(of wanted: Set<String>, limit: Int) throws -> () throws -> SourceFile?
+}
+
+/// The size of a file and the nanosecond of its last change.
+private func fileVersion(_ path: String) -> String {
+  var status = stat()
+  guard stat(path, &status) == 0 else { return "-" }
+  return "\(status.st_size)-\(status.st_mtim.tv_sec)-\(status.st_mtim.tv_nsec)"
 }
 
 extension SourceTree {
@@ -41,6 +50,8 @@ struct FolderTree: SourceTree {
     (self.path, names, leftOut) = (path, walk.files, walk.leftOut)
   }
 
+  func version(of name: String) -> String { fileVersion(FilePath.join(path, name)) }
+
   func reader(of wanted: Set<String>, limit: Int) throws -> () throws -> SourceFile? {
     var rest = names[...]
     return {
@@ -64,6 +75,7 @@ struct ArchiveTree: SourceTree {
   let path: String
   private(set) var names: [String] = []
   private(set) var leftOut = LeftOut()
+  private let version: String
 
   /// Pictures are packed already, and raw ones shrink to a third; what unpacks to more than this is made to fill disks.
   private static let largestRatio = 100
@@ -71,6 +83,7 @@ struct ArchiveTree: SourceTree {
 
   init(_ path: String) throws {
     self.path = path
+    version = fileVersion(path)
     var seen = Set<String>()
     let walk = try ArchiveWalk(path)
     var total = 0
@@ -110,6 +123,8 @@ struct ArchiveTree: SourceTree {
       names.append(joined)
     }
   }
+
+  func version(of name: String) -> String { version }
 
   func reader(of wanted: Set<String>, limit: Int) throws -> () throws -> SourceFile? {
     let walk = try ArchiveWalk(path)

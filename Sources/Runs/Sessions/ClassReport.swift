@@ -41,9 +41,12 @@ struct ClassReport {
   ///
   /// - Parameter data: where the samples are from, for the picture's title.
   /// - Returns: fields of the command's JSON.
-  /// - Throws: `FileFailure`, `ReportError` or `DataError` for a file that cannot be written.
+  /// - Throws: `FileFailure`, `ReportError` or `DataError` for a file that cannot be written, `RunError` for one of the samples' own.
   func write(_ predictions: [ClassPrediction], data: String, _ run: CommandRun) throws -> [String: JSONValue] {
     guard isFirst else { return [:] }
+    try OutputCheck.requireOther(
+      [("--predictions", options.predictions), ("--confusion", options.confusion), ("--sheet", options.sheet)],
+      than: predictions.map(\.path))
     let human = run.human
     var fields: [String: JSONValue] = [:]
     let mistakes = predictions.filter { !$0.isCorrect }
@@ -118,14 +121,15 @@ struct ClassReport {
   }
 
   private func picture(_ shown: [ClassPrediction], _ text: TextDrawer) throws -> RGBImage {
-    try ContactSheet(columns: min(shown.count, 10), side: 144).image(shown.count, lines: 2, text) { place in
+    try ContactSheet(columns: min(shown.count, 10), side: ContactSheet.labeledSide).image(shown.count, lines: 2, text) {
+      place in
       let one = shown[place]
       let captions = [
         ContactSheet.Caption(
           classes[one.predicted], HumanFormat.percent(Double(one.probability), digits: 0), color: ContactSheet.red),
         ContactSheet.Caption("is \(classes[one.label])"),
       ]
-      return (try RGBImage(contentsOf: one.path), captions)
+      return (try RGBImage(contentsOf: one.path, atLeast: 2 * ContactSheet.labeledSide), captions)
     }
   }
 }

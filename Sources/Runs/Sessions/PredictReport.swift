@@ -103,12 +103,13 @@ struct PredictReport {
 
   /// Thumbnails with the most probable class and its percentage below each.
   private func picture(_ files: [Int], _ text: TextDrawer) throws -> RGBImage {
-    try ContactSheet(columns: min(files.count, 10), side: 144).image(files.count, lines: 1, text) { place in
+    try ContactSheet(columns: min(files.count, 10), side: ContactSheet.labeledSide).image(files.count, lines: 1, text) {
+      place in
       let index = files[place]
       let caption = found[index]?.first.map {
         ContactSheet.Caption(classes[Int($0.label)], HumanFormat.percent(Double($0.probability), digits: 0))
       }
-      return (try RGBImage(contentsOf: paths[index]), caption.map { [$0] } ?? [])
+      return (try RGBImage(contentsOf: paths[index], atLeast: 2 * ContactSheet.labeledSide), caption.map { [$0] } ?? [])
     }
   }
 

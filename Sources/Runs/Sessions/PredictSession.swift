@@ -37,15 +37,6 @@ package struct PredictSession {
   /// - Throws: the first thing that is wrong, one line each.
   package func run() throws -> Int32 { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, predict) }
 
-  /// - Throws: `RunError` where an output would replace one of the images.
-  private static func requireOther(_ outputs: [(option: String, path: String?)], than images: [String]) throws {
-    let used = Set(images.map(FilePath.resolved))
-    for (option, path) in outputs {
-      guard let path, used.contains(FilePath.resolved(path)) else { continue }
-      throw RunError(option, found: "\(path) is one of the images", expected: "another file", remedy: "name a new one")
-    }
-  }
-
   private func predict(_ run: CommandRun) throws -> Int32 {
     let began = monotonicSeconds()
     let text = try run.world.rank == 0 && options.sheet != nil ? TextDrawer() : nil
@@ -65,7 +56,7 @@ package struct PredictSession {
       for note in files.notes { run.human.line("note: \(oneLine(note))") }
       return files.paths.joined(separator: "\0")
     }.split(separator: "\0", omittingEmptySubsequences: false).map(String.init)
-    try PredictSession.requireOther([("--csv", options.csv), ("--sheet", options.sheet)], than: paths)
+    try OutputCheck.requireOther([("--csv", options.csv), ("--sheet", options.sheet)], than: paths)
     let images = ImageSource(
       ImageSet(split: .val, classes: classes, images: paths.map { .init(path: $0, label: 0) }), cacheBytes: 0,
       policy: .skip, atLeast: RGBImage.detail(inputSide: config.model.vision.image))

@@ -81,6 +81,7 @@ package struct RetrieveSession {
       }
       if gallery.field == VisionModality().sample {
         if run.world.rank == 0 {
+          try OutputCheck.requireOther([("--sheet", options.sheet)], than: gallery.members)
           let sheet = try ContactSheet().image(best.map { try RGBImage(contentsOf: $0.member) }).png()
           try DurableFile.write(sheet, to: options.sheet)
         }
@@ -150,7 +151,7 @@ package struct RetrieveSession {
           loaded.file, found: "a model of \(config.fusion.modalities.joined(separator: " and "))",
           expected: "one that reads pictures", remedy: "leave --images out")
       }
-      return [try gallery(vision, RetrieveSession.pictures(in: images))]
+      return [try gallery(vision, ImageFiles([images]).paths)]
     }
     let set = try pairs(loaded, run)
     var galleries = try config.sampledModalities.filter { $0.sample != asked }.compactMap { modality -> Gallery? in
@@ -179,17 +180,5 @@ package struct RetrieveSession {
       try choice.path ?? ProjectHome.filling { try BuiltInPairs.prepare(for: config, sink: run.human) }
     }
     return try PairFolder(path: path, validationShare: config.data.validationShare)[.val]
-  }
-
-  /// All PNG files below a folder, sorted.
-  private static func pictures(in folder: String) throws -> [String] {
-    let files = try FolderWalk(folder).files.filter(ImageFormat.reads).sorted()
-      .map { FilePath.join(folder, $0) }
-    guard !files.isEmpty else {
-      throw RunError(
-        folder, found: "no \(ImageFormat.names) files in it", expected: "a folder of pictures",
-        remedy: "name another one")
-    }
-    return files
   }
 }
