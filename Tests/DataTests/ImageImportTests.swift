@@ -198,10 +198,15 @@ import Testing
     try photos()
     try folder.write("photos/dog/9.JPG", [])
     _ = refusal("photos")
-    try FileManager.default.createDirectory(atPath: out + ".partial/val/dog", withIntermediateDirectories: true)
     let images = try FolderWalk(out + ".partial").files.filter { $0.contains("dog/") }
-    try FileManager.default.moveItem(
-      atPath: "\(out).partial/\(images[0])", toPath: "\(out).partial/val/dog/\(FilePath.name(of: images[0]))")
+    // Whichever part it goes to now, it is in the other one as well.
+    for part in ["train", "val"] {
+      let target = "\(out).partial/\(part)/dog"
+      try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+      try FileManager.default.copyItem(
+        atPath: "\(out).partial/\(images[0])", toPath: "\(target)/\(FilePath.name(of: images[0]))")
+    }
+    try FileManager.default.removeItem(atPath: "\(out).partial/\(images[0])")
     try folder.write("photos/dog/9.JPG", PictureTests.jpeg(picture(109)))
     try folder.write("photos/dog/1.png", picture(77).png())
     let summary = try importing("photos") { $0.validationShare = 0.5 }

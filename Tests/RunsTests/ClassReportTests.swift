@@ -27,15 +27,17 @@ import TinyRuns
 
   /// No image of the data is replaced by what is said of it.
   @Test func outputsReplaceNoImage() throws {
-    let image = PredictedRun.images + "/star/00001.png"
-    let before = try Data(contentsOf: URL(fileURLWithPath: image))
-    do {
-      _ = try evaluate { $0.predictions = image }
-      Issue.record("an image was replaced")
-    } catch {
-      #expect("\(error)".hasPrefix("--predictions: \(image) is one of the images, expected another file"))
+    // Also of the part that is not evaluated.
+    for image in ["/val/star/00001.png", "/train/star/00001.png"].map({ TinyRun.data.path + $0 }) {
+      let before = try Data(contentsOf: URL(fileURLWithPath: image))
+      do {
+        _ = try evaluate { $0.predictions = image }
+        Issue.record("an image was replaced")
+      } catch {
+        #expect("\(error)".hasPrefix("--predictions: \(image) is one of the images, expected another file"))
+      }
+      #expect(try Data(contentsOf: URL(fileURLWithPath: image)) == before)
     }
-    #expect(try Data(contentsOf: URL(fileURLWithPath: image)) == before)
   }
 
   /// Rows hold what the metrics were made of, and the metrics are the same without them.

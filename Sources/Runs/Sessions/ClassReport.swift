@@ -39,14 +39,14 @@ struct ClassReport {
 
   /// Prints, writes and draws on the first rank.
   ///
-  /// - Parameter data: where the samples are from, for the picture's title.
+  /// - Parameter data: the folder that the samples are from.
   /// - Returns: fields of the command's JSON.
   /// - Throws: `FileFailure`, `ReportError` or `DataError` for a file that cannot be written, `RunError` for one of the samples' own.
   func write(_ predictions: [ClassPrediction], data: String, _ run: CommandRun) throws -> [String: JSONValue] {
     guard isFirst else { return [:] }
     try OutputCheck.requireOther(
       [("--predictions", options.predictions), ("--confusion", options.confusion), ("--sheet", options.sheet)],
-      than: predictions.map(\.path))
+      than: predictions.map(\.path), in: data)
     let human = run.human
     var fields: [String: JSONValue] = [:]
     let mistakes = predictions.filter { !$0.isCorrect }
