@@ -150,7 +150,9 @@ let package = Package(
     .testTarget(name: "HDF5Tests", dependencies: ["MMoEHDF5"], path: "Tests/HDF5Tests"),
     .target(name: "TinyRuns", dependencies: ["MMoETrain", "TestSupport"], path: "Tests/TinyRuns"),
     .testTarget(name: "FilesTests", dependencies: ["MMoEFiles", "TestSupport"], path: "Tests/FilesTests"),
-    .testTarget(name: "ReportTests", dependencies: ["MMoEReport", "TestSupport"], path: "Tests/ReportTests"),
+    .testTarget(
+      name: "ReportTests", dependencies: ["MMoEReport", "TestSupport"], path: "Tests/ReportTests", exclude: ["Fixtures"]
+    ),
     .testTarget(name: "ConfigTests", dependencies: ["MMoEConfig", "TestSupport"], path: "Tests/ConfigTests"),
     .testTarget(
       name: "TrainTests", dependencies: ["MMoETrain", "TestSupport", "TinyRuns", "mmoe"], path: "Tests/TrainTests",

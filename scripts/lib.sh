@@ -23,6 +23,10 @@ test_packages=(
   "${speech_packages[@]}"
 )
 
+# `scripts/test --with-peers`: Python's packages go into an environment of their own, and a browser opens the pages.
+# shellcheck disable=SC2034 # used by the scripts
+peer_packages=(python3-venv chromium)
+
 # One set of flags for program and tests, so that one build serves both.
 swift_flags=(-c release -Xswiftc -enable-testing)
 

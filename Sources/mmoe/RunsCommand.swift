@@ -1,15 +1,16 @@
 import ArgumentParser
+import MMoEFiles
 import MMoEReport
 import MMoERuns
 
 struct RunsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "runs", abstract: "List training runs, compare them, export what they recorded.",
+    commandName: "runs", abstract: "List training runs, compare them, make a page of one, export what they recorded.",
     discussion: """
       `mmoe runs [DIR]` is `mmoe runs list [DIR]`. Only small files are read (run.json, config.yaml, metrics.jsonl), so runs \
       that are still training can be looked at, too.
       """,
-    subcommands: [List.self, Compare.self, Export.self], defaultSubcommand: List.self)
+    subcommands: [List.self, Compare.self, Report.self, Export.self], defaultSubcommand: List.self)
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -64,6 +65,23 @@ struct RunsCommand: ParsableCommand {
     }
   }
 
+  struct Report: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "A run on one HTML page: curves, load of the experts, samples, settings, data, commands.",
+      discussion: """
+        `mmoe train` makes it at its end. The page needs no other file and no network, so it can be sent to others.
+        """)
+
+    @OptionGroup var source: RunArgument
+    @Option(help: "The file to write; by default report.html in the run's folder.") var out: OutputPath?
+
+    func run() throws {
+      let out = try out?.file("--out")
+      let file = try RunPage(source.run).write(to: out)
+      StandardStream.output.line(oneLine(file))
+    }
+  }
+
   struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Everything that a run recorded, as comma-separated values.",
@@ -72,11 +90,16 @@ struct RunsCommand: ParsableCommand {
         expert_share/layer1.0, expert_share/layer1.1 and so on. Steps without a value have an empty cell.
         """)
 
-    @Argument(help: "A run's folder, or its name below checkpoints.") var source: String
+    @OptionGroup var source: RunArgument
     @Option(help: "The file to write; - for standard output.") var csv: OutputPath
 
-    func run() throws { try RunExport.run(source, to: csv.unchecked == "-" ? nil : csv.file("--csv")) }
+    func run() throws { try RunExport.run(source.run, to: csv.unchecked == "-" ? nil : csv.file("--csv")) }
   }
+}
+
+/// The run that a command is about.
+struct RunArgument: ParsableArguments {
+  @Argument(help: "A run's folder, or its name below checkpoints.") var run: String
 }
 
 extension RunListing.Order: ExpressibleByArgument {}

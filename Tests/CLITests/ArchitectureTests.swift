@@ -44,7 +44,7 @@ import Testing
         "Parallel", ground.union(["CMPI", "CKernels", "MMoEModels"]),
         ["Transport", "Trace", "Exchange", "Schedule", "Team"]),
       Module(
-        "Report", ground.union(["MMoEModels", "MMoEParallel"]), ["Process", "Output", "Metrics", "Plot"]),
+        "Report", ground.union(["MMoEModels", "MMoEParallel"]), ["Process", "Output", "Events", "Metrics", "Plot"]),
       Module(
         "Config", ground.union(["MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport"]), ["Table", "Run"]),
       Module(
@@ -55,7 +55,7 @@ import Testing
       Module(
         "Weights", train.union(["CMemory", "MMoETrain"]),
         [".", "Hub", "FineTune", "Checkpoints", "Language", "Offload"]),
-      Module("Runs", runs, [".", "Describe", "Sessions", "Looking"]),
+      Module("Runs", runs, [".", "Command", "Describe", "Looking", "Sessions"]),
       Module("Study", runs.union(["CKernels", "MMoERuns"]), [".", "Analysis", "Studies"]),
       Module("Bench", runs.union(["CKernels"]), [".", "Parity"]),
       Module("Notebook", ["MMoEFiles", "MMoEReport", "MMoEConfig"]),

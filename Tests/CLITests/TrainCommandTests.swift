@@ -14,11 +14,15 @@ import Testing
     #expect(summary["task"] as? String == "imagenet-subset")
     #expect(summary["steps"] as? Int == 12)
     let checkpoint = try #require(summary["checkpoint"] as? String)
-    for file in ["config.yaml", "run.json", "metrics.jsonl", "plot.png", "best.h5"] {
+    for file in ["config.yaml", "run.json", "metrics.jsonl", "plot.png", "report.html", "sample.png", "best.h5"] {
       #expect(FileManager.default.fileExists(atPath: scratch("run") + "/" + file), "\(file)")
     }
-    let info = try ProgramRunner.run(["checkpoint", "info", scratch("run"), "--csv", scratch("metrics.csv"), "--json"])
+    let info = try ProgramRunner.run(["checkpoint", "info", scratch("run"), "--json"])
     #expect(try Program.json(info.output)["preset"] as? String == "debug", "\(info.errors)")
+    let again = try ProgramRunner.run(["runs", "report", scratch("run"), "--out", scratch("again.html")])
+    #expect(again.status == 0 && again.output.hasSuffix("again.html\n"), "\(again.errors)")
+    let export = try ProgramRunner.run(["runs", "export", scratch("run"), "--csv", scratch("metrics.csv")])
+    #expect(export.status == 0, "\(export.errors)")
     let rows = try String(contentsOfFile: scratch("metrics.csv"), encoding: .utf8).split(separator: "\n")
     #expect(rows.count == 13 && rows[0].hasPrefix("step,") && rows[12].hasPrefix("12,"))
     // Human text went to standard error: standard output is the JSON line alone.

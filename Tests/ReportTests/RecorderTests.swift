@@ -132,7 +132,7 @@ private func text(_ path: String) throws -> String {
   @Test func aFullDiskLeavesWholeLines() throws {
     // Writing to /dev/full fails as on a full disk.
     let file = try AppendFile("/dev/full")
-    let full = #expect(throws: ReportError.self) { try file.append("x") }
+    let full = #expect(throws: ReportError.self) { try file.append([0x78]) }
     #expect(
       full?.description
         == "/dev/full: cannot be written (No space left on device); free space and resume")
@@ -207,7 +207,7 @@ private final class Clock {
 @Suite struct ProgressTests {
   @Test func plainLinesAtIntervals() {
     let (sink, clock) = (TextBuffer(), Clock())
-    let progress = ProgressLine("train", total: 100, sink: sink, now: { clock.time })
+    let progress = ProgressLine("train", total: 100, sink: sink, memory: { 1234 }, now: { clock.time })
     for step in 1...100 {
       clock.time += 0.5
       progress.update(step: step, items: 64, [("loss", "1.5")])
@@ -215,9 +215,9 @@ private final class Clock {
     }
     progress.finish()
     let lines = sink.text.split(separator: "\n")
-    #expect(lines.first == "train  1/100  128 images/s  ETA 50s  loss 1.5")
+    #expect(lines.first == "train  1/100  128 images/s  ETA 50s  loss 1.5  peak 1.2 GB")
     #expect(lines[2] == "saved")
-    #expect(lines.last == "train  100/100  128 images/s  in 50s  loss 1.5")
+    #expect(lines.last == "train  100/100  128 images/s  in 50s  loss 1.5  peak 1.2 GB")
     #expect(lines.count == 7 && !sink.text.contains("\r") && !sink.text.contains("\u{1B}"))
   }
 
@@ -225,7 +225,7 @@ private final class Clock {
     for width in [1, 10, 24, 40, 60, 80, 200] {
       let (sink, clock) = (TextBuffer(isTerminal: true, width: width), Clock())
       let progress = ProgressLine(
-        "train", total: 2000, start: 1000, sink: sink, now: { clock.time })
+        "train", total: 2000, start: 1000, sink: sink, memory: { 1234 }, now: { clock.time })
       for step in 1001...1100 {
         clock.time += 0.01
         progress.update(step: step, items: 64, [("loss", "0.4321"), ("top-1", "91.2 %")])
@@ -238,8 +238,22 @@ private final class Clock {
       #expect((10...13).contains(drawings.count), "at most ten a second")
       #expect(width < 40 || drawings.last?.hasPrefix("train") == true)
       #expect(width < 80 || drawings.last?.contains("━") == true)
+      #expect(width < 200 || drawings.last?.contains("peak 1.2 GB") == true)
       #expect(sink.text.hasSuffix("\u{1B}[K\n"))
     }
+  }
+
+  /// What passes is heard of only when it takes long, and goes when it is done.
+  @Test(arguments: [false, true]) func phasesGo(isTerminal: Bool) {
+    let (sink, clock) = (TextBuffer(isTerminal: isTerminal, width: 80), Clock())
+    let phase = ProgressLine("evaluating", total: 100, unit: nil, sink: sink, leaves: false, now: { clock.time })
+    phase.update(step: 1, items: 1)
+    #expect(sink.text.isEmpty)
+    clock.time += 11
+    phase.update(step: 50, items: 49)
+    #expect(sink.text.contains("50/100") && sink.text.contains("ETA") && !sink.text.contains("/s"))
+    phase.finish()
+    #expect(sink.text.hasSuffix(isTerminal ? "\r\u{1B}[K" : "\n") && !sink.text.contains("100/100"))
   }
 
   @Test func nothingToShowIsNothingShown() {

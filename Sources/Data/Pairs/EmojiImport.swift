@@ -48,8 +48,14 @@ package struct EmojiImport {
 
   /// Writes `DIR/images/*.png`, `DIR/captions.jsonl` and with speech `DIR/audio/*.wav`; the folder appears under its name only when it is complete.
   ///
+  /// - Parameters:
+  ///   - drawing: called with the number of emoji drawn and their total.
+  ///   - speaking: the same for recordings, from any thread.
   /// - Throws: `DataError` for a missing or broken font, list or program, too few families, or a folder that cannot be written.
-  package func write(to directory: String) throws -> Summary {
+  package func write(
+    to directory: String, drawing: (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    speaking: @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> Summary {
     for file in [options.font, options.list] where !FileManager.default.fileExists(atPath: file) {
       throw DataError(
         file, found: "missing",
@@ -64,7 +70,8 @@ package struct EmojiImport {
     var files: [String] = []
     var hashes: [ContentHash] = []
     var fileOf: [ContentHash: String] = [:]
-    for entry in entries {
+    for (index, entry) in entries.enumerated() {
+      drawing(index, entries.count)
       let picture = try font.picture(entry.codepoints)
       let hash = ContentHash(picture.pixels)
       hashes.append(hash)
@@ -77,7 +84,8 @@ package struct EmojiImport {
       files.append(fileOf[hash]!)
     }
     let division = try Division(entries, hashes, options)
-    let spoken = try options.speech?.write(entries, division.sides, seed: options.seed, to: folder.path)
+    let spoken = try options.speech?.write(
+      entries, division.sides, seed: options.seed, to: folder.path, progress: speaking)
     var lines: [UInt8] = []
     for (index, entry) in entries.enumerated() {
       lines += try division.line(index, entry, file: files[index], recordings: spoken?[index] ?? [])

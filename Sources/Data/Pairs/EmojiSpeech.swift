@@ -1,5 +1,6 @@
 import MMoEFiles
 import MMoETensor
+import Synchronization
 
 /// The names of emoji, spoken by `espeak-ng`.
 ///
@@ -47,11 +48,14 @@ package struct EmojiSpeech: Sendable {
 
   /// Speaks emoji into files of a folder.
   ///
-  /// - Parameter sides: of every entry.
+  /// - Parameters:
+  ///   - sides: of every entry.
+  ///   - progress: called with the number of recordings written and their total, from any thread.
   /// - Returns: the names of each entry's files below the folder.
   /// - Throws: `DataError` for a program that is missing or fails.
   func write(
-    _ entries: [EmojiList.Entry], _ sides: [DatasetSplit?], seed: UInt64, to folder: String
+    _ entries: [EmojiList.Entry], _ sides: [DatasetSplit?], seed: UInt64, to folder: String,
+    progress: @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> [[String]] {
     let program = try SpeechProgram(program)
     try TokenizerFiles.makeFolder(folder + "/audio")
@@ -60,8 +64,10 @@ package struct EmojiSpeech: Sendable {
         (text: entry.name, voice: $0, file: "audio/\(entry.fileName).\($0).wav")
       }
     }
+    let spoken = Atomic(0)
     try parallelFor(work.count, grain: 8) { index in
       try program.speak(work[index].text, voice: work[index].voice, to: folder + "/" + work[index].file)
+      progress(spoken.add(1, ordering: .relaxed).newValue, work.count)
     }
     var next = 0
     return zip(entries, sides).map { entry, side in

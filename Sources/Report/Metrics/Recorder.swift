@@ -2,13 +2,16 @@ import Foundation
 import MMoEFiles
 
 /// Collects a step's metrics and appends them to a run's `metrics.jsonl`: one line per step, on disk (in the system's cache)
-/// when `flush` returns. Not thread-safe: one loop owns it.
+/// when `flush` returns. An event file beside it has the same for TensorBoard, and samples. Not thread-safe: one loop owns it.
 package final class Recorder {
   /// The file that a recorder writes in its directory.
   package static let fileName = "metrics.jsonl"
 
   private let file: AppendFile
+  private let directory: String
   private let path: String
+  /// Made with the first step or sample.
+  private var events: EventFile?
   private var lastStep: Int?
   /// Every key ever written, in the order of its first appearance: the order within a line.
   private var order: [String: Int] = [:]
@@ -31,6 +34,7 @@ package final class Recorder {
   package init(
     directory: String, resumingAfter step: Int? = nil, evaluationDue: Bool = false
   ) throws(ReportError) {
+    self.directory = directory
     path = FilePath.join(directory, Recorder.fileName)
     var lines: [(line: MetricsLine, end: Int)] = []
     var bad: [Int] = []
@@ -108,10 +112,34 @@ package final class Recorder {
     line.values.sort { order[$0.key, default: 0] < order[$1.key, default: 0] }
     if let reopened { try file.truncate(to: reopened) }
     (reopened, lacksEvaluation) = (nil, false)
-    try file.append(line.json)
+    try file.append(Array(line.json.utf8))
+    let isEvaluated = line.values.contains { $0.key == MetricName.validationLoss }
+    let histograms = isEvaluated || step % Recorder.stepsOfHistogram == 0
+    try openEvents().append(EventSummary(line, histograms: histograms), step: step)
     lastStep = step
     pending.removeAll(keepingCapacity: true)
     arrivals.removeAll(keepingCapacity: true)
+  }
+
+  /// Shows something of a step in TensorBoard besides its metrics. To be called before the step's `flush`.
+  package func show(_ summary: EventSummary, step: Int) throws(ReportError) {
+    try openEvents().append(summary, step: step)
+  }
+
+  /// A histogram is much larger than a number, and TensorBoard shows 500 of a run at most.
+  private static let stepsOfHistogram = 50
+
+  private func openEvents() throws(ReportError) -> EventFile {
+    if let events { return events }
+    let opened = try EventFile(directory: directory, forgettingFrom: (lastStep ?? 0) + 1)
+    events = opened
+    return opened
+  }
+
+  /// Removes what an earlier run without a checkpoint recorded in this folder.
+  package static func removeAll(from directory: String) {
+    unlink(FilePath.join(directory, fileName))
+    EventFile.removeAll(from: directory)
   }
 
   /// Waits until the metrics are on the disk itself. To be called before a checkpoint is put in

@@ -21,8 +21,7 @@ package final class AppendFile {
 
   deinit { close(descriptor) }
 
-  package func append(_ text: String) throws(ReportError) {
-    let bytes = Array(text.utf8)
+  package func append(_ bytes: [UInt8]) throws(ReportError) {
     var written = 0
     while written < bytes.count {
       let count = bytes.withUnsafeBytes {

@@ -3,16 +3,20 @@ import Foundation
 /// A training run's progress: one line that is redrawn on a terminal, plain lines at intervals where
 /// output is redirected.
 ///
-///     train  ━━━━━━━━━━━━━───────  1200/2000  3,120 images/s  ETA 1m23s  loss 0.4321  top-1 91.2 %
+///     train  ━━━━━━━━━━━━━───────  1200/2000  3,120 images/s  ETA 1m23s  loss 0.4321  top-1 91.2 %  peak 1.2 GB
+///
+/// The last part is the largest resident size of the process so far.
 ///
 /// Not thread-safe: one loop owns it.
 package final class ProgressLine {
   private let label: String
   private let total: Int
-  private let unit: String
+  private let unit: String?
   private let sink: any TextSink
   private let plainSeconds: Double
   private let plainSteps: Int?
+  private let leaves: Bool
+  private let memory: () -> Double
   private let now: () -> Double
   private let started: Double
   private let firstStep: Int
@@ -27,14 +31,17 @@ package final class ProgressLine {
   ///   - label: what is being done, such as "train".
   ///   - total: the number of steps.
   ///   - start: the steps already done, in a resumed run.
-  ///   - unit: what `items` of `update` counts.
+  ///   - unit: what `items` of `update` counts; nil shows no throughput.
   ///   - sink: where the line goes.
   ///   - plainSeconds: when redirected, the least time between two lines.
   ///   - plainSteps: when redirected, also the least number of steps between two lines.
+  ///   - leaves: whether its last state stays. What does not is shown only when it takes long enough to be asked about.
+  ///   - memory: the peak memory in 10⁶ bytes; tests give their own.
   ///   - now: a clock in seconds; tests give their own.
   package init(
-    _ label: String, total: Int, start: Int = 0, unit: String = "images", sink: any TextSink,
-    plainSeconds: Double = 10, plainSteps: Int? = nil,
+    _ label: String, total: Int, start: Int = 0, unit: String? = "images", sink: any TextSink,
+    plainSeconds: Double = 10, plainSteps: Int? = nil, leaves: Bool = true,
+    memory: @escaping () -> Double = peakResidentMegabytes,
     now: @escaping () -> Double = { ProcessInfo.processInfo.systemUptime }
   ) {
     self.label = label
@@ -43,8 +50,10 @@ package final class ProgressLine {
     self.sink = sink
     self.plainSeconds = plainSeconds
     self.plainSteps = plainSteps
+    (self.leaves, self.memory) = (leaves, memory)
     self.now = now
     started = now()
+    if !leaves { shownAt = started }
     firstStep = start
     step = start
     shownStep = start
@@ -75,9 +84,12 @@ package final class ProgressLine {
     if sink.isTerminal, step > firstStep { draw(now()) }
   }
 
+  /// Takes the line away until the next drawing, for what is drawn in its place meanwhile.
+  package func clear() { erase() }
+
   /// Shows the last state for good. To be called also before an error is printed.
   package func finish() {
-    guard step > firstStep else { return erase() }
+    guard step > firstStep, leaves else { return erase() }
     let time = now()
     if sink.isTerminal || shownStep != step { draw(time) }
     if sink.isTerminal { sink.write("\n") }
@@ -107,7 +119,7 @@ package final class ProgressLine {
 
   private func parts(_ time: Double) -> [String] {
     var parts = ["\(step)/\(total)"]
-    if let perSecond = rate.perSecond {
+    if let unit, let perSecond = rate.perSecond {
       let digits = perSecond < 10 ? HumanFormat.fixed(perSecond, 1) : nil
       parts.append("\(digits ?? HumanFormat.grouped(Int(perSecond.rounded()))) \(unit)/s")
     }
@@ -119,17 +131,20 @@ package final class ProgressLine {
       let seconds = elapsed / Double(step - firstStep) * Double(total - step)
       parts.append("ETA \(HumanFormat.duration(seconds))")
     }
-    return [label] + parts + fields.map { "\($0.name) \($0.value)" }
+    let peak = "peak " + HumanFormat.bytes(Int(memory() * 1e6))
+    return [label] + parts + fields.map { "\($0.name) \($0.value)" } + [peak]
   }
 
-  /// The parts with a bar after the label, cut to the width: first the bar shrinks, then it goes,
-  /// then the last parts. The last column stays free, since some terminals wrap when it is filled.
+  /// The parts with a bar after the label, cut to the width: first the bar shrinks, then the last part goes, then the bar,
+  /// then the other parts from the last one on. The last column stays free, since some terminals wrap when it is filled.
   private func terminalLine(_ parts: [String], width: Int) -> String {
     let room = max(width - 1, 1)
     var parts = parts
     func length() -> Int { parts.map(\.count).reduce(2 * (parts.count - 1), +) }
-    let barWidth = min(room - length() - 2, 30)
-    if barWidth >= 6 {
+    for all in [parts, parts.dropLast()] {
+      parts = all
+      let barWidth = min(room - length() - 2, 30)
+      guard barWidth >= 6 else { continue }
       parts.insert(bar(barWidth), at: 1)
       return parts.joined(separator: "  ")
     }
@@ -142,6 +157,46 @@ package final class ProgressLine {
     let filled = Int(share * Double(width))
     return sink.styled(String(repeating: "━", count: filled), .cyan)
       + sink.styled(String(repeating: "─", count: width - filled), .dim)
+  }
+}
+
+/// What happens before, between or instead of steps, such as rendering, tokenizing or an evaluation: a progress line that goes
+/// when it is done. Where output is redirected, only what takes longer than some seconds is heard of. Thread-safe.
+package final class PhaseProgress: @unchecked Sendable {
+  private let lock = NSLock()
+  private let make: (_ total: Int) -> ProgressLine
+  private var line: ProgressLine?
+  private var last = 0
+
+  /// - Parameters: label: what is being done; unit: what it counts, nil shows no throughput.
+  package init(_ label: String, unit: String? = nil, sink: any TextSink) {
+    make = { ProgressLine(label, total: $0, unit: unit, sink: sink, leaves: false) }
+  }
+
+  package func update(_ done: Int, of total: Int) {
+    lock.withLock {
+      let line = line ?? make(total)
+      self.line = line
+      line.update(step: done, items: max(0, done - last))
+      last = max(last, done)
+    }
+  }
+
+  package func finish() {
+    lock.withLock {
+      line?.finish()
+      (line, last) = (nil, 0)
+    }
+  }
+
+  /// Shows the progress of some work.
+  package static func during<Result>(
+    _ label: String, unit: String? = nil, _ sink: any TextSink,
+    _ work: (_ progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void) throws -> Result
+  ) rethrows -> Result {
+    let phase = PhaseProgress(label, unit: unit, sink: sink)
+    defer { phase.finish() }
+    return try work { phase.update($0, of: $1) }
   }
 }
 

@@ -61,7 +61,8 @@ struct ClassReport {
         if drawn.isEmpty {
           human.line("\(oneLine(sheet)): not drawn, since there is no picture among them")
         } else {
-          try DurableFile.write(picture(drawn, text).png(), to: sheet)
+          let picture = try PredictionSheet.picture(drawn, classes: classes, columns: 10, text)
+          try DurableFile.write(picture.png(), to: sheet)
           human.line("\(oneLine(sheet)): \(drawn.count) pictures, each with the predicted and the true class")
           fields["sheet"] = .string(sheet)
         }
@@ -118,18 +119,5 @@ struct ClassReport {
       "path": .string(one.path), "label": .string(classes[one.label]), "predicted": .string(classes[one.predicted]),
       "probability": .double(one.probability.shortDouble), "loss": .double(one.loss.shortDouble),
     ])
-  }
-
-  private func picture(_ shown: [ClassPrediction], _ text: TextDrawer) throws -> RGBImage {
-    try ContactSheet(columns: min(shown.count, 10), side: ContactSheet.labeledSide).image(shown.count, lines: 2, text) {
-      place in
-      let one = shown[place]
-      let captions = [
-        ContactSheet.Caption(
-          classes[one.predicted], HumanFormat.percent(Double(one.probability), digits: 0), color: ContactSheet.red),
-        ContactSheet.Caption("is \(classes[one.label])"),
-      ]
-      return (try RGBImage(contentsOf: one.path, atLeast: 2 * ContactSheet.labeledSide), captions)
-    }
   }
 }

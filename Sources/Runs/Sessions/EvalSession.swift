@@ -59,12 +59,8 @@ public struct EvalSession {
       predictions: options.predictions, confusion: options.confusion, worst: options.worst, sheet: options.sheet)
     let classes = try asked.isEmpty ? nil : ClassReport(asked, of: opened.job, checkpoint.file, run)
     let began = monotonicSeconds()
-    let progress = ProgressLine("eval", total: 100, unit: opened.job.metrics.unit, sink: run.human)
-    var seen = 0
-    func show(done: Int, total: Int) {
-      if run.human.isTerminal { progress.update(step: done * 100 / max(total, 1), items: done - seen) }
-      seen = done
-    }
+    let progress = PhaseProgress("evaluating", sink: run.human)
+    func show(done: Int, total: Int) { progress.update(done, of: total) }
     var predictions: [ClassPrediction] = []
     let evaluation: Evaluation
     if classes != nil, let task = opened.job as? any ClassifyingTask {
@@ -72,7 +68,7 @@ public struct EvalSession {
     } else {
       evaluation = try opened.job.evaluate(progress: show)
     }
-    if run.human.isTerminal { progress.finish() }
+    progress.finish()
     let seconds = monotonicSeconds() - began
     describe(evaluation, opened, seconds: seconds, run)
     // Nothing is written of a model that has diverged.

@@ -14,6 +14,8 @@ struct TrainReport {
   /// Where the data is.
   let data: String
   let plot: String?
+  /// The run on a page.
+  let page: String?
   /// Of the whole command, and of what came before the first step, in seconds.
   let (seconds, ready): (Double, Double)
   let engine: Engine
@@ -41,7 +43,7 @@ struct TrainReport {
       human.line("best        \(value) after step \(best.step)\(place)")
     }
     human.line(
-      "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.metrics.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds))"
+      "speed       \(HumanFormat.grouped(Int(outcome.unitsPerSecond))) \(job.metrics.unit)/s, waiting for data \(HumanFormat.percent(outcome.waitShare)), in \(HumanFormat.duration(seconds)), peak memory \(HumanFormat.bytes(Int(peakResidentMegabytes() * 1e6)))"
     )
     let metrics = FilePath.join(FilePath.folder(of: outcome.checkpoint), Recorder.fileName)
     if let history = try? MetricsHistory(file: metrics) {
@@ -49,11 +51,12 @@ struct TrainReport {
     }
     human.line("checkpoint  \(outcome.checkpoint)")
     if let plot { human.line("plot        \(plot)") }
+    if let page { human.line("report      \(page)") }
     // The run knows its task and its data.
     let next =
       outcome.isInterrupted
       ? "mmoe train --resume \(ShellWord.quoted(FilePath.folder(of: outcome.checkpoint)))"
-      : "mmoe eval --checkpoint \(ShellWord.quoted(outcome.checkpoint))"
+      : "mmoe eval --checkpoint \(ShellWord.quoted(FilePath.folder(of: outcome.checkpoint)))"
     human.line("next        \(next)")
   }
 
@@ -65,6 +68,7 @@ struct TrainReport {
       "seconds": .double(seconds), "ready_s": .double(ready), "train_loss": .double(outcome.trainLoss),
       "val_loss": outcome.evaluation.map { .double($0.loss) } ?? .null,
       "checkpoint": .string(outcome.checkpoint), "plot": plot.map { .string($0) } ?? .null,
+      "report": page.map { .string($0) } ?? .null,
       "interrupted": .bool(outcome.isInterrupted), "threads": .int(engine.threads),
       "backend": .string(engine.backendDescription),
       "\(job.metrics.unit)_per_s": .double(outcome.unitsPerSecond),

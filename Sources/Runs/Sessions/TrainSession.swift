@@ -135,7 +135,8 @@ public struct TrainSession {
       record.commands.append(
         RunRecord.Command(
           command: ProgramIdentity.command(ranks: world.size), started: Date().ISO8601Format(),
-          program: ProgramIdentity.name, firstStep: checkpoint?.info.step ?? 0, ranks: world.size))
+          program: ProgramIdentity.name, firstStep: checkpoint?.info.step ?? 0, ranks: world.size,
+          machine: ProgramIdentity.machine))
       try folder?.write(record, config)
     }
     if let team {
@@ -162,6 +163,7 @@ public struct TrainSession {
     let plot = folder.flatMap { drawPlot($0, "\(name) \(config.model.moe.variant)", human) }
     let report = TrainReport(
       outcome: outcome, job: job, config: config, preset: name, data: data.path, plot: plot,
+      page: folder.flatMap { writePage($0, human) },
       seconds: monotonicSeconds() - began, ready: outcome.began - began, engine: engine)
     report.write(to: human)
     if options.printsJSON { run.output.line(report.json.line) }
@@ -296,6 +298,15 @@ public struct TrainSession {
   private func report(_ dryRun: DryRun, _ run: CommandRun) throws {
     run.human.write(try dryRun.text())
     if options.printsJSON { run.output.line(try dryRun.json().line) }
+  }
+
+  private func writePage(_ folder: RunFolder, _ human: any TextSink) -> String? {
+    do {
+      return try RunPage(folder.path).write()
+    } catch {
+      human.line("no report: \(error)")
+      return nil
+    }
   }
 
   /// A plot is a help, not a result: without gnuplot the run still counts.

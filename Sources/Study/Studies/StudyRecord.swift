@@ -79,7 +79,7 @@ final class StudyRecord {
     guard let file else { preconditionFailure("opened for reading only") }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    try file.append(String(decoding: try encoder.encode(row), as: UTF8.self) + "\n")
+    try file.append(Array(try encoder.encode(row)) + [0x0A])
     try file.synchronize()
     rows.append(row)
   }

@@ -23,6 +23,8 @@ package final class Trainer {
   private let takeStep: TrainingStep
   private let saver: CheckpointSaver
   private let progress: ProgressLine
+  private let sink: any TextSink
+  private let samples: RunSamples?
   private let totalSteps: Int
   private let firstStep: Int
   /// Whether some parameters keep their values.
@@ -56,7 +58,7 @@ package final class Trainer {
     trace: TraceRecorder? = nil, sink: any TextSink
   ) throws {
     (self.task, self.preset, self.origin, self.config) = (task, preset, origin, config)
-    (self.engine, self.team) = (engine, team)
+    (self.engine, self.team, self.sink) = (engine, team, sink)
     for (what, number) in [("steps of an epoch", task.stepsPerEpoch), ("units of a step", task.unitsPerStep)]
     where number < 1 {
       throw TrainError(field: "the \(what) of the task \(task.name)", found: "\(number)", expected: "at least 1")
@@ -91,7 +93,13 @@ package final class Trainer {
       let after = checkpoint.map { $0.info.step }
       return ($0, try Recorder(directory: $0.path, resumingAfter: after, evaluationDue: isDue))
     }
+    samples = files.map { RunSamples($0.folder, $0.recorder) }
     if let note = files?.recorder.note { sink.line(note) }
+    if let files {
+      var settings = EventSummary()
+      settings.add("settings", text: "```\n\(RunConfig.table.yaml(config))\n```")
+      try files.recorder.show(settings, step: firstStep)
+    }
     takeStep = try TrainingStep(
       task, config: config, engine: engine, team: team, optimizer: optimizer, hasFrozen: hasFrozen, trace: trace,
       recorder: files?.recorder, totalSteps: totalSteps)
@@ -123,6 +131,7 @@ package final class Trainer {
         // Every rank makes the sample, since experts live on several; one shows it.
         if config.train.sampleEvery > 0, step % config.train.sampleEvery == 0, let text = try task.sample() {
           progress.note("step \(step)  sample: \(text)")
+          if let note = samples?.keep(text, step: step) { progress.note(note) }
         }
         try files?.recorder.flush(step: step)
         try saver.proceed()
@@ -161,7 +170,10 @@ package final class Trainer {
     if !hasFrozen { files?.recorder.record("gflops", takeStep.flops / seconds / 1e9) }
     if !hasReportedOverlap, let team, !team.overlapReport.isEmpty {
       hasReportedOverlap = true
-      for line in team.overlapReport { progress.note("overlap: " + line) }
+      let routes = team.overlapReport.count
+      progress.note(
+        "overlap: decided for \(routes) route\(routes == 1 ? "" : "s") by measured times; `mmoe trace summary FILE` of a run with --trace FILE says how"
+      )
     }
     var fields = [(name: "loss", value: HumanFormat.fixed(trainLoss, 4))]
     for shown in task.metrics.progress {
@@ -199,7 +211,7 @@ package final class Trainer {
   /// Evaluates, unless a signal ends it; a resumed run makes up for it.
   private func evaluate() throws {
     do {
-      evaluation = try task.evaluate(progress: nil)
+      evaluation = try showingProgress(task.evaluate)
     } catch is EvaluationInterrupted {
       (evaluation, lacksEvaluation) = (nil, true)
     }
@@ -220,6 +232,15 @@ package final class Trainer {
         best.map { task.metrics.best.higherIsBetter ? value > $0.value : value < $0.value } ?? true
       if isBetter { best = (value, step) }
     }
+    if let note = samples?.keep(task.evaluationPicture, step: step) { progress.note(note) }
+  }
+
+  /// Evaluates below the progress line of the steps.
+  private func showingProgress(
+    _ evaluate: (_ progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation
+  ) rethrows -> Evaluation {
+    progress.clear()
+    return try PhaseProgress.during("evaluating", sink) { try evaluate($0) }
   }
 
   private func save() throws {
@@ -245,7 +266,7 @@ package final class Trainer {
       try saver.finish()
     }
     guard evaluation == nil, !lacksEvaluation else { return }
-    do { evaluation = try task.evaluate(progress: nil) } catch is EvaluationInterrupted { lacksEvaluation = true }
+    do { evaluation = try showingProgress(task.evaluate) } catch is EvaluationInterrupted { lacksEvaluation = true }
     if evaluation?.loss.isFinite == false { throw failure("validation loss") }
   }
 

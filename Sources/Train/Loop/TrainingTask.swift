@@ -1,3 +1,4 @@
+import MMoEData
 import MMoEFiles
 import MMoEModels
 import MMoEReport
@@ -43,6 +44,9 @@ public protocol TrainingTask: AnyObject {
   /// Something that the model makes, such as a piece of text, the same for the same weights; nil where a task makes
   /// nothing.
   func sample() throws -> String?
+  /// A picture of what the latest evaluation found, such as images with the classes that the model takes them for; nil where
+  /// a task draws none. Asked on the rank that writes the run alone.
+  func evaluationPicture() throws -> RGBImage?
 }
 
 extension TrainingTask {
@@ -50,6 +54,7 @@ extension TrainingTask {
   public var waitSeconds: Double { 0 }
   public var notes: [String] { [] }
   public func sample() throws -> String? { nil }
+  public func evaluationPicture() throws -> RGBImage? { nil }
 }
 
 /// What a validation is judged and shown by.

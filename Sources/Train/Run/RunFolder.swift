@@ -41,7 +41,7 @@ package final class RunFolder {
     if isUnsaved { try self.init(locking: path) } else { try self.init(creating: path) }
     // Its steps are taken again. Only once the folder is locked: another process may train in it.
     guard isUnsaved, RunFolder.content(of: path) == .unsaved else { return }
-    unlink(FilePath.join(path, Recorder.fileName))
+    Recorder.removeAll(from: path)
   }
 
   /// Makes a folder of this name, or of this name and the first free number: several runs may begin at once.
@@ -90,6 +90,12 @@ package final class RunFolder {
   package var bestFile: String { path + "/" + RunFolder.bestName }
   package static let bestName = "best.h5"
   private static let plotName = "plot.png"
+  package static let samplePictureName = "sample.png"
+  package static let sampleTextName = "sample.txt"
+  package static let reportName = "report.html"
+  var samplePicture: String { path + "/" + RunFolder.samplePictureName }
+  var sampleText: String { path + "/" + RunFolder.sampleTextName }
+  package var reportFile: String { path + "/" + RunFolder.reportName }
   static let lockName = ".lock"
   /// Names the checkpoint that `best.h5` is a copy of, where the file system has no second names.
   private var copiedFile: String { path + "/.best" }
@@ -121,7 +127,10 @@ package final class RunFolder {
     if isRun || hasSteps {
       return hasSteps || names.contains(bestName) ? .checkpoints : .unsaved
     }
-    let own = [configName, RunRecord.fileName, plotName, bestName, Recorder.fileName]
+    let own = [
+      configName, RunRecord.fileName, plotName, bestName, Recorder.fileName, samplePictureName, sampleTextName,
+      reportName,
+    ]
     return names.first { own.contains($0) || $0.hasSuffix(".h5") }.map(Content.foreign)
   }
 

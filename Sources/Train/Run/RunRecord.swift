@@ -70,9 +70,14 @@ package struct RunRecord: Codable, Equatable {
     /// Steps that were taken before it.
     package var firstStep: Int
     package var ranks: Int
+    /// Of the first rank: processor, cores, memory, host.
+    package var machine: String?
 
-    package init(command: String, started: String, program: String, firstStep: Int, ranks: Int) {
+    package init(
+      command: String, started: String, program: String, firstStep: Int, ranks: Int, machine: String? = nil
+    ) {
       self.command = command
+      self.machine = machine
       self.started = started
       self.program = program
       self.firstStep = firstStep
@@ -80,7 +85,7 @@ package struct RunRecord: Codable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-      case command, started, program, ranks
+      case command, started, program, ranks, machine
       case firstStep = "first_step"
     }
   }

@@ -31,8 +31,10 @@ package enum BuiltInImages {
     let total = classes * (train + val)
     sink.line("rendering \(HumanFormat.grouped(total)) images of \(imageSize) x \(imageSize) pixels to \(path)")
     do {
-      try ShapeSynthesizer(classes: classes, imageSize: imageSize, seed: seed)
-        .write(to: path, trainPerClass: train, valPerClass: val)
+      try PhaseProgress.during("rendering", unit: "images", sink) { progress in
+        try ShapeSynthesizer(classes: classes, imageSize: imageSize, seed: seed)
+          .write(to: path, trainPerClass: train, valPerClass: val, progress: progress)
+      }
     } catch {
       // Another process may have rendered the same files meanwhile.
       guard FileManager.default.fileExists(atPath: path) else { throw error }

@@ -39,7 +39,16 @@ package enum BuiltInPairs {
   /// - Throws: `DataError` for a missing or broken font or list, or a folder that cannot be written.
   package static func write(_ work: EmojiImport, to path: String, sink: any TextSink) throws {
     sink.line("drawing emoji \(work.speaks ? "and speaking their names " : "")to \(path)")
-    let summary = try work.write(to: path)
+    let drawing = PhaseProgress("drawing", unit: "emoji", sink: sink)
+    let speaking = PhaseProgress("speaking", unit: "recordings", sink: sink)
+    defer { (drawing.finish(), speaking.finish()) }
+    let summary = try work.write(
+      to: path, drawing: { drawing.update($0, of: $1) },
+      speaking: {
+        drawing.finish()
+        speaking.update($0, of: $1)
+      })
+    speaking.finish()
     sink.line(
       "\(HumanFormat.grouped(summary.sequences)) emoji, \(HumanFormat.grouped(summary.pictures)) pictures of \(HumanFormat.grouped(summary.families)) families: \(HumanFormat.grouped(summary.train)) to learn from, \(summary.val) held out, \(summary.leftOut) variants of these left out"
     )

@@ -27,6 +27,8 @@ package final class ImageClassification: TrainingTask, ClassifyingTask {
   private let training: ImageSource?
   private let validation: ImageSource
   private var loader: ImageLoader?
+  /// What the latest evaluation found.
+  private var latest: [ClassPrediction] = []
   private var ranks: Int { team?.world.size ?? 1 }
   /// Images of a pass on this rank.
   private var microBatch: Int { config.data.batch / config.train.accumulation / ranks }
@@ -112,7 +114,13 @@ package final class ImageClassification: TrainingTask, ClassifyingTask {
   }
 
   package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
-    try classify(progress: progress).evaluation
+    let (evaluation, predictions) = try classify(progress: progress)
+    latest = predictions
+    return evaluation
+  }
+
+  package func evaluationPicture() throws -> RGBImage? {
+    try PredictionSheet.picture(ofEvaluation: latest, classes: folder.classes)
   }
 
   /// What the model made of one image, as ranks send it to each other.

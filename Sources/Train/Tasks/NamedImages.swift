@@ -46,7 +46,9 @@ package struct NamedImages: Sendable {
     var options = ImageImport.Options()
     (options.size, options.names, options.license) = (nil, names, license)
     do {
-      _ = try ImageImport(options).run(source, to: path)
+      _ = try PhaseProgress.during("writing", unit: "images", sink) { progress in
+        try ImageImport(options).run(source, to: path, progress: progress)
+      }
     } catch {
       // Another process may have made the same files meanwhile.
       guard FileManager.default.fileExists(atPath: path) else { throw error }

@@ -14,7 +14,13 @@ extension PairLearning: ClassifyingTask {
   }
 
   package func evaluate(progress: ((_ done: Int, _ total: Int) -> Void)?) throws -> Evaluation {
-    try evaluation(of: readValidation(progress))
+    let found = try readValidation(progress)
+    latest = found.predictions
+    return try evaluation(of: found)
+  }
+
+  package func evaluationPicture() throws -> RGBImage? {
+    try PredictionSheet.picture(ofEvaluation: latest, classes: classNames)
   }
 
   package func classify(

@@ -53,6 +53,8 @@ package final class PairLearning: TrainingTask {
   package let validation: Part
   package let training: Part?
   private var loader: PairLoader?
+  /// What the latest evaluation found.
+  var latest: [ClassPrediction] = []
   let mixture: Mixture?
   private var ranks: Int { team?.world.size ?? 1 }
   /// Pairs of a pass on this rank.

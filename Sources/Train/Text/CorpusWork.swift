@@ -56,15 +56,12 @@ package enum CorpusWork {
     sink.line("\(folder) in \(HumanFormat.duration(seconds))")
   }
 
+  /// The work counts bytes; a person is shown thousands of them.
   private static func withProgress<Result>(
     _ sink: any TextSink, _ body: (@escaping (_ done: Int, _ total: Int) -> Void) throws -> Result
   ) rethrows -> Result {
-    let line = ProgressLine("tokenize", total: 100, unit: "kB", sink: sink)
-    var seen = 0
-    defer { if sink.isTerminal { line.finish() } }
-    return try body { done, total in
-      if sink.isTerminal { line.update(step: done * 100 / max(total, 1), items: (done - seen) / 1000) }
-      seen = done
+    try PhaseProgress.during("tokenizing", unit: "kB", sink) { progress in
+      try body { done, total in progress(done / 1000, max(total / 1000, 1)) }
     }
   }
 }

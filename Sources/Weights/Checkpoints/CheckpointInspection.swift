@@ -31,11 +31,15 @@ package enum CheckpointInspection {
     var table = TextTable(columns: [.left("checkpoint"), .left(file)])
     func add(_ key: String, _ value: String?) { if let value { table.add([key, value]) } }
     add("task, preset, variant", "\(info.task), \(info.preset), \(info.config.model.moe.variant)")
+    let (moe, optimizer) = (info.config.model.moe, info.config.optimizer.kind.rawValue)
+    if moe.variant != "dense" { add("router, balance loss", "\(moe.router), \(moe.isBalanced ? moe.balance : "none")") }
     add("step", HumanFormat.grouped(info.step))
     add("best", info.best.map { "\(HumanFormat.fixed($0.value, 4)) after step \($0.step)" })
     add("parameters", "\(HumanFormat.grouped(numbers)) in \(arrays.count) arrays")
     let trained = checkpoint.trainedNumbers
-    add("optimizer state", trained == 0 ? "none: weights only" : "of \(HumanFormat.grouped(trained)) parameters")
+    add(
+      "optimizer state",
+      trained == 0 ? "none: weights only" : "\(optimizer), of \(HumanFormat.grouped(trained)) parameters")
     for (name, words) in info.vocabulary.sorted(by: { $0.key < $1.key }) {
       add(
         name,
@@ -53,21 +57,13 @@ package enum CheckpointInspection {
     add("computed by", info.backend)
     let json = JSONValue.object([
       "file": .string(file), "task": .string(info.task), "preset": .string(info.preset),
-      "variant": .string(info.config.model.moe.variant), "step": .int(info.step),
+      "variant": .string(moe.variant), "router": .string(moe.router), "optimizer": .string(optimizer),
+      "step": .int(info.step),
       "best": info.best.map { .double($0.value) } ?? .null, "best_step": info.best.map { .int($0.step) } ?? .null,
       "parameters": .int(numbers), "arrays": .int(arrays.count), "trained_parameters": .int(trained),
       "bytes": .int(bytes), "files": .int(files), "backend": .string(info.backend),
     ])
     return (table.render(), json)
-  }
-
-  /// What the run of a checkpoint has recorded so far, as comma-separated values.
-  ///
-  /// - Parameter path: a checkpoint beside its `metrics.jsonl`, or a run's folder.
-  /// - Throws: `ReportError` when the metrics cannot be read; as `info`.
-  package static func metricsCSV(_ path: String) throws -> String {
-    let folder = FilePath.folder(of: try RunFolder.checkpoint(at: path))
-    return try MetricsHistory(file: FilePath.join(folder, Recorder.fileName)).csv()
   }
 
   /// The arrays of the model whose names match one of the patterns, or whose role is one of the words (all without any),
