@@ -17,14 +17,10 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Task, step, size, names and origin of a checkpoint.")
 
     @OptionGroup var source: LatestCheckpointArgument
-    @Option(help: "Also write the metrics of its run, step by step, as comma-separated values.") var csv: OutputPath?
     @OptionGroup var format: JSONOnlyOption
 
     func run() throws {
-      let csv = try csv?.file("--csv")
-      let file = try CheckpointInspection.file(source.checkpoint)
-      let info = try CheckpointInspection.info(file)
-      if let csv { try DurableFile.write(CheckpointInspection.metricsCSV(file), to: csv) }
+      let info = try CheckpointInspection.info(CheckpointInspection.file(source.checkpoint))
       if format.json { StandardStream.output.line(info.json.line) } else { StandardStream.output.write(info.text) }
     }
   }
@@ -68,7 +64,7 @@ struct CheckpointCommand: ParsableCommand {
     @Option(help: HelpText.newCheckpointOfWeights) var out: OutputPath
 
     func run() throws {
-      let out = try out.file("--out")
+      let out = try out.file("--out", isCheckpoint: true)
       try CheckpointRewriting.average(checkpoints, to: out)
       StandardStream.output.line("mean of \(checkpoints.count) checkpoints in \(out)")
     }
@@ -88,7 +84,7 @@ struct CheckpointCommand: ParsableCommand {
 
     func run() throws {
       let isFile = CheckpointConversion.makesFile(out.unchecked)
-      let out = try isFile ? out.file("--out") : out.folder("--out")
+      let out = try isFile ? out.file("--out", isCheckpoint: true) : out.folder("--out")
       StandardStream.output.line(try CheckpointConversion.convert(source, to: out))
     }
   }
@@ -100,7 +96,8 @@ struct CheckpointCommand: ParsableCommand {
     @Option(help: HelpText.newCheckpoint) var out: OutputPath
 
     func run() throws {
-      CheckpointCommand.report(try CheckpointRewriting.reshard(source.checkpoint, parts: 1, to: out.file("--out")))
+      CheckpointCommand.report(
+        try CheckpointRewriting.reshard(source.checkpoint, parts: 1, to: out.file("--out", isCheckpoint: true)))
     }
   }
 
@@ -117,7 +114,7 @@ struct CheckpointCommand: ParsableCommand {
 
     func run() throws {
       CheckpointCommand.report(
-        try CheckpointRewriting.reshard(source.checkpoint, parts: ranks, to: out.file("--out")))
+        try CheckpointRewriting.reshard(source.checkpoint, parts: ranks, to: out.file("--out", isCheckpoint: true)))
     }
   }
 
@@ -129,7 +126,7 @@ struct CheckpointCommand: ParsableCommand {
     @Option(help: HelpText.newCheckpointOfWeights) var out: OutputPath
 
     func run() throws {
-      let out = try out.file("--out")
+      let out = try out.file("--out", isCheckpoint: true)
       let count = try CheckpointRewriting.mergeAdapters(source.checkpoint, to: out)
       StandardStream.output.line("adapters of \(count) weights merged in \(out)")
     }

@@ -147,6 +147,21 @@ import Testing
       result.errors.contains("--out \(place): \(folder("file")) is a file, expected a folder"), "\(result.errors)")
   }
 
+  /// A checkpoint is replaced by a checkpoint alone.
+  @Test(arguments: [
+    (["runs", "report", "none", "--out", "OUT"], "--out"), (["runs", "export", "none", "--csv", "OUT"], "--csv"),
+    (["simulate", "--plot", "OUT"], "--plot"), (["predict", "none.png", "--csv", "OUT"], "--csv"),
+    (Program.training(["--steps", "2", "--trace", "OUT"]), "--trace"),
+  ]) func checkpointsAreNotReplaced(arguments: [String], option: String) throws {
+    let folder = ScratchFolder()
+    let place = folder("step-0000010.h5")
+    try Data("MMOECKPT and weights".utf8).write(to: URL(fileURLWithPath: place))
+    let result = try ProgramRunner.run(arguments.map { $0.replacing("OUT", with: place) }, in: folder.path)
+    #expect(
+      result.status == 1 && result.errors.contains("\(option) \(place): a checkpoint, expected"), "\(result.errors)")
+    #expect(try Data(contentsOf: URL(fileURLWithPath: place)) == Data("MMOECKPT and weights".utf8))
+  }
+
   /// Neither a folder nor a device is replaced by a file.
   @Test func outputsReplaceNoDevice() throws {
     let folder = ScratchFolder()

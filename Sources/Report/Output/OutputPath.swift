@@ -14,17 +14,29 @@ package struct OutputPath: Sendable {
 
   /// The path of a file to be made or replaced.
   ///
-  /// - Parameter option: for messages, such as `--plot`.
+  /// - Parameters:
+  ///   - option: for messages, such as `--plot`.
+  ///   - isCheckpoint: whether it will be one. What is none replaces no checkpoint: that may be days of training.
   /// - Throws: `ReportError` where it cannot be written.
-  package func file(_ option: String) throws -> String {
+  package func file(_ option: String, isCheckpoint: Bool = false) throws -> String {
     let path = unchecked
     // Other ranks may be on hosts that lack the folder; the first one writes.
     guard !ParallelProcess.isFollower else { return path }
     guard !path.isEmpty else { throw ReportError(option, found: "an empty name", expected: "a file") }
     try OutputPath.requireNoTilde(path, option)
     do { try OutputPlace.requireFile(path) } catch { throw ReportError("\(option) \(error)") }
+    guard isCheckpoint || !OutputPath.holdsCheckpoint(path) else {
+      throw ReportError("\(option) \(path)", found: "a checkpoint", expected: "another file", remedy: "name a new one")
+    }
     try OutputPath.probe(FilePath.folder(of: path), "\(option) \(path)", option)
     return path
+  }
+
+  /// Whether a file begins as checkpoints do.
+  private static func holdsCheckpoint(_ path: String) -> Bool {
+    guard let file = FileHandle(forReadingAtPath: path) else { return false }
+    defer { try? file.close() }
+    return (try? file.read(upToCount: 8)) == Data("MMOECKPT".utf8)
   }
 
   /// The path of a folder to be made or filled.
