@@ -49,6 +49,8 @@ struct TrainCommand: RunsOnRanks {
   @OptionGroup var overrides: SettingsOption
   @Flag(help: "Print parameters, memory, FLOPs and what --data holds; train nothing.") var dryRun = false
   @OptionGroup var format: JSONOption
+  @Flag(help: "Write a JSON line on standard output for every evaluation, every checkpoint and the end.")
+  var jsonEvents = false
 
   func run() throws {
     if steps != nil && epochs != nil {
@@ -67,6 +69,9 @@ struct TrainCommand: RunsOnRanks {
     if work.task == nil, preset == nil, resume == nil, initFrom.isEmpty {
       throw ValidationError("nothing says what to train; give --task \(TaskOption.names)")
     }
+    if jsonEvents && (format.json || dryRun) {
+      throw ValidationError("--json-events ends with the line of --json, and has none with --dry-run; give one of them")
+    }
     if initFrom.isEmpty && !map.isEmpty {
       throw ValidationError("--map says what to take from a source; give --init-from too")
     }
@@ -84,6 +89,7 @@ struct TrainCommand: RunsOnRanks {
     options.resume = resume
     options.isDryRun = dryRun
     options.printsJSON = format.json
+    options.printsEvents = jsonEvents
     let flags: [(String, String?)] = [
       ("train.steps", steps.map(String.init)),
       ("train.steps", epochs.map { _ in "none" }), ("train.epochs", epochs.map(String.init)),

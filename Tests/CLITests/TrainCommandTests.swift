@@ -39,6 +39,33 @@ import Testing
     #expect((evaluation["classes"] as? [Any])?.count == 4)
   }
 
+  /// What programs that follow a run read.
+  @Test func eventsAreLines() throws {
+    let trained = try ProgramRunner.run(
+      Program.training(["--steps", "6", "--set", "train.eval_every=3", "--out", scratch("run"), "--json-events"]))
+    try #require(trained.status == 0, "\(trained.errors)")
+    let lines = try trained.output.split(separator: "\n").map { try Program.json(String($0)) }
+    #expect(lines.map { $0["event"] as? String } == ["evaluation", "checkpoint", "evaluation", "checkpoint", "end"])
+    #expect(lines.map { $0["step"] as? Int } == [3, 3, 6, 6, 6] && lines[0]["steps"] as? Int == 6)
+    for line in lines where line["event"] as? String == "evaluation" {
+      #expect(line["val_loss"] is Double && line["top1"] is Double && line["best"] is Bool)
+    }
+    let files = lines.compactMap { $0["file"] as? String }
+    #expect(files.allSatisfy(FileManager.default.fileExists) && files.count == 2)
+    #expect(
+      lines.last?["outcome"] as? String == "finished" && lines.last?["top1"] as? Double == lines[2]["top1"] as? Double)
+
+    let failed = try ProgramRunner.run(
+      Program.training([
+        "--steps", "6", "--set", "optimizer.lr=1000", "--set", "optimizer.clip=0", "--set", "schedule.warmup=0",
+        "--json-events",
+      ]), in: scratch.path)
+    #expect(failed.status == 1)
+    let last = try Program.json(String(try #require(failed.output.split(separator: "\n").last)))
+    #expect(last["outcome"] as? String == "failed" && (last["error"] as? String)?.contains("not finite") == true)
+    #expect(try ProgramRunner.run(Program.training(["--json-events", "--json"])).status == 64)
+  }
+
   /// Killed without warning at any moment, again and again, then resumed: the same bytes as undisturbed.
   @Test(.timeLimit(.minutes(3))) func killedAndResumed() throws {
     let more = ["--steps", "60", "--set", "checkpoint.every=1", "--set", "train.eval_every=20"]

@@ -61,7 +61,7 @@ struct TrainReport {
   }
 
   /// For a program.
-  var json: JSONValue {
+  var json: [String: JSONValue] {
     var fields: [String: JSONValue] = [
       "task": .string(job.name), "preset": .string(preset), "data": .string(data),
       "variant": .string(config.model.moe.variant), "steps": .int(outcome.steps),
@@ -76,6 +76,6 @@ struct TrainReport {
       "peak_rss_mb": .double(peakResidentMegabytes()), "flops_per_step": .double(outcome.flopsPerStep),
     ]
     for (name, value) in outcome.evaluation?.metrics ?? [] { fields[name] = .double(value) }
-    return .object(fields)
+    return fields
   }
 }

@@ -31,6 +31,8 @@ public struct TrainSession {
     /// Where a timeline of some steps goes.
     package var trace: String?
     public var printsJSON = false
+    /// Whether standard output has a JSON line for every evaluation, every checkpoint and the end; see `EventLines`.
+    package var printsEvents = false
     /// What a study knows the run by, for the run's record.
     package var configuration: String?
     public init() {}
@@ -55,7 +57,14 @@ public struct TrainSession {
   /// - Throws: the first thing that is wrong, one line each.
   public func run() throws -> Int32 { try result().status }
 
-  package func result() throws -> Result { try CommandRun.onRanks(sinks, printsJSON: options.printsJSON, train) }
+  package func result() throws -> Result {
+    try CommandRun.onRanks(sinks, printsJSON: options.printsJSON || options.printsEvents) { run in
+      do { return try train(run) } catch {
+        if options.printsEvents { EventLines(run.output, steps: nil).end(failure: error) }
+        throw error
+      }
+    }
+  }
 
   private func train(_ run: CommandRun) throws -> Result {
     let (world, human) = (run.world, run.human)
@@ -151,9 +160,11 @@ public struct TrainSession {
     if let checkpoint { human.line("resuming after step \(checkpoint.info.step)") }
 
     Interrupt.install()
+    let events =
+      options.printsEvents ? EventLines(run.output, steps: config.totalSteps(perEpoch: job.stepsPerEpoch)) : nil
     let trainer = try Trainer(
       job, preset: name, config: config, origin: origin, engine: engine, folder: folder, resuming: checkpoint,
-      team: team, trace: trace, sink: human)
+      team: team, trace: trace, sink: human, follow: { events?.write($0) })
     let outcome = try trainer.run()
     if let trace {
       let title = "\(name) \(config.model.moe.variant) \(config.parallel.overlap)"
@@ -166,7 +177,8 @@ public struct TrainSession {
       page: folder.flatMap { writePage($0, human) },
       seconds: monotonicSeconds() - began, ready: outcome.began - began, engine: engine)
     report.write(to: human)
-    if options.printsJSON { run.output.line(report.json.line) }
+    if options.printsJSON { run.output.line(JSONValue.object(report.json).line) }
+    events?.end(outcome, report.json)
     return Result(status: outcome.isInterrupted ? 130 : 0, outcome: outcome)
   }
 

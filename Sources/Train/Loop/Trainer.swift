@@ -25,6 +25,9 @@ package final class Trainer {
   private let progress: ProgressLine
   private let sink: any TextSink
   private let samples: RunSamples?
+  private let follow: (TrainingEvent) -> Void
+  /// When the loop began.
+  private var start = monotonicSeconds()
   private let totalSteps: Int
   private let firstStep: Int
   /// Whether some parameters keep their values.
@@ -51,12 +54,14 @@ package final class Trainer {
   ///   - team: the ranks that train together; nil = this process alone.
   ///   - trace: receives a timeline of some steps.
   ///   - sink: where progress goes.
+  ///   - follow: told what happens besides steps.
   /// - Throws: `TrainError`, `HDF5Error` or `ReportError`.
   package init(
     _ task: any TrainingTask, preset: String, config: RunConfig, origin: RunOrigin = RunOrigin(), engine: Engine,
     folder: RunFolder?, resuming checkpoint: LoadedCheckpoint? = nil, team: RankTeam? = nil,
-    trace: TraceRecorder? = nil, sink: any TextSink
+    trace: TraceRecorder? = nil, sink: any TextSink, follow: @escaping (TrainingEvent) -> Void = { _ in }
   ) throws {
+    self.follow = follow
     (self.task, self.preset, self.origin, self.config) = (task, preset, origin, config)
     (self.engine, self.team, self.sink) = (engine, team, sink)
     for (what, number) in [("steps of an epoch", task.stepsPerEpoch), ("units of a step", task.unitsPerStep)]
@@ -114,7 +119,8 @@ package final class Trainer {
   /// - Throws: `TrainError` when a value is not finite, and what reading data and writing files throw. The latest
   ///   checkpoint stays good.
   package func run() throws -> Outcome {
-    let start = monotonicSeconds()
+    start = monotonicSeconds()
+    saver.whenComplete = { [follow, start] in follow(.saved(file: $1, step: $0, seconds: monotonicSeconds() - start)) }
     try task.startTraining(atMicroBatch: firstStep * config.train.accumulation)
     let beginsUnsaved = files.map { RunFolder.steps(in: $0.folder.path).isEmpty } ?? false
     do {
@@ -232,6 +238,9 @@ package final class Trainer {
         best.map { task.metrics.best.higherIsBetter ? value > $0.value : value < $0.value } ?? true
       if isBetter { best = (value, step) }
     }
+    follow(
+      .evaluated(
+        evaluation, step: step, seconds: monotonicSeconds() - start, trainLoss: trainLoss, isBest: best?.step == step))
     if let note = samples?.keep(task.evaluationPicture, step: step) { progress.note(note) }
   }
 

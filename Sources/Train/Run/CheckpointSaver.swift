@@ -24,6 +24,8 @@ final class CheckpointSaver {
   /// Nil on ranks that write no file of their own.
   private let folder: RunFolder?
   private var pending: Pending?
+  /// Told the step and the file of every checkpoint that is complete, on the rank that writes it.
+  var whenComplete: (_ step: Int, _ file: String) -> Void = { _, _ in }
 
   init(
     _ model: any TrainableModel, _ optimizer: Updater, config: CheckpointConfig, folder: RunFolder?, team: RankTeam?
@@ -110,5 +112,6 @@ final class CheckpointSaver {
     guard let folder else { return }
     if info.best?.step == info.step { try folder.markBest(step: info.step) }
     folder.prune(keeping: config.keep, every: config.keepEvery, written: info.step)
+    whenComplete(info.step, folder.checkpointFile(step: info.step))
   }
 }

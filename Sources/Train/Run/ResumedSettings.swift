@@ -44,5 +44,5 @@ struct ResumedSettings {
 
 extension RunConfig {
   /// Optimizer steps of a run.
-  func totalSteps(perEpoch: Int) -> Int { train.steps ?? train.epochs * perEpoch }
+  package func totalSteps(perEpoch: Int) -> Int { train.steps ?? train.epochs * perEpoch }
 }
