@@ -7,7 +7,7 @@ struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "data", abstract: "Make and look at data sets.",
     subcommands: [
-      Synthesize.self, Tokenize.self, ImportBin.self, Import.self, Inspect.self, Baseline.self,
+      Synthesize.self, Tokenize.self, ImportBin.self, Import.self, Inspect.self, Preview.self, Baseline.self,
     ])
 
   struct Synthesize: ParsableCommand {
@@ -31,28 +31,6 @@ struct DataCommand: ParsableCommand {
       output.line(
         "\(output.isTerminal ? "\r" : "")\(classes * (train + val)) images of \(classes) classes in \(directory)"
       )
-    }
-  }
-
-  struct Inspect: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "Counts, sizes, pixel statistics and bad files of an image folder; counts of token shards.")
-
-    @Argument(
-      help:
-        "A folder of images per class, with train and val folders above them or not; of token shards; or fashion-mnist."
-    ) var directory: String
-    @OptionGroup var format: JSONOnlyOption
-
-    func run() throws {
-      if TokenCorpus.isShardFolder(directory) {
-        let inspection = try ShardInspection(path: directory)
-        StandardStream.output.line(format.json ? JSONValue.line(inspection) : inspection.text())
-        return
-      }
-      let inspection = try DatasetInspection(path: NamedImages.path(directory, sink: StandardStream.error))
-      StandardStream.output.line(format.json ? JSONValue.line(inspection) : inspection.text())
-      try inspection.requireReadable()
     }
   }
 

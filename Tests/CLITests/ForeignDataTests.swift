@@ -113,7 +113,10 @@ import Testing
     var bomb = Array(picture[..<33])
     for _ in 0..<40 { bomb += ForeignDataTests.sealed(chunk) }
     bomb += picture[33...]
-    for split in ["train", "val"] { try write("set/\(split)/a/1.png", bomb) }
+    for split in ["train", "val"] {
+      try write("set/\(split)/a/1.png", bomb)
+      try write("set/\(split)/b/1.png", picture)
+    }
     let (status, kilobytes) = try ForeignDataTests.measured(["data", "inspect", scratch("set")])
     #expect(status == 0)
     // The system counts what this process had when it started the other one.
@@ -123,7 +126,7 @@ import Testing
     try write("set/val/a/2.png", [1, 2, 3])
     let bad = try ProgramRunner.run(["data", "inspect", scratch("set"), "--json"])
     #expect(
-      bad.status == 1 && bad.errors.contains("1 of 3 images cannot be decoded, such as \(scratch("set"))/val/a/2.png"))
+      bad.status == 1 && bad.errors.contains("1 of 5 images cannot be decoded, such as \(scratch("set"))/val/a/2.png"))
     #expect((try Program.json(bad.output)["bad_files"] as? [Any])?.count == 1)
   }
 

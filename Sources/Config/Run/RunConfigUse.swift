@@ -21,6 +21,7 @@ package enum ConfigUse: String, CaseIterable, Sendable {
   case evaluation = "mmoe eval"
   case questions = "mmoe eval --choices or --last-word"
   case prediction = "mmoe predict"
+  case inspection = "mmoe data inspect"
   case trainingSteps = "mmoe bench train"
   case forwardPasses = "mmoe bench forward"
   case generation = "mmoe bench generate"
@@ -38,6 +39,7 @@ package enum ConfigUse: String, CaseIterable, Sendable {
     case .evaluation: engine || ranks || ConfigUse.evaluated.contains(key)
     case .questions: engine || ranks
     case .prediction: engine || ranks || ConfigUse.predicted.contains(key)
+    case .inspection: ConfigUse.inspected.contains(key)
     // The learning rate of a benchmark is fixed.
     case .trainingSteps:
       engine || model || key == "data.batch" || (key.hasPrefix("optimizer.") && key != "optimizer.lr")
@@ -54,6 +56,8 @@ package enum ConfigUse: String, CaseIterable, Sendable {
     "text.eval_stride", "text.field",
     "text.documents",
   ]
+
+  private static let inspected: Set<String> = ["data.validation_share", "text.field", "text.documents"]
 
   private static let predicted: Set<String> = ["data.batch", "data.workers", "moe.eval_capacity_factor"]
 

@@ -6,9 +6,11 @@ package struct ContactSheet {
   package struct Caption: Sendable {
     let text, value: String
     let color: SIMD3<UInt8>
+    let columns: Int
 
-    package init(_ text: String, _ value: String = "", color: SIMD3<UInt8> = ContactSheet.black) {
-      (self.text, self.value, self.color) = (text, value, color)
+    /// - Parameter columns: pictures that the line may be as wide as, this one and those to its right.
+    package init(_ text: String, _ value: String = "", color: SIMD3<UInt8> = ContactSheet.black, columns: Int = 1) {
+      (self.text, self.value, self.color, self.columns) = (text, value, color, columns)
     }
   }
 
@@ -37,15 +39,15 @@ package struct ContactSheet {
   ///
   /// - Parameters:
   ///   - lines: of each caption.
-  ///   - entry: the picture of a number and its lines.
+  ///   - entry: the picture of a number, nil for a place that stays empty, and its lines.
   /// - Throws: what `entry` throws.
   package func image(
-    _ count: Int, lines: Int, _ text: TextDrawer, entry: (Int) throws -> (picture: RGBImage, captions: [Caption])
+    _ count: Int, lines: Int, _ text: TextDrawer, entry: (Int) throws -> (picture: RGBImage?, captions: [Caption])
   ) rethrows -> RGBImage {
     var sheet = Sheet(count: count, self, below: lines * text.lineHeight + 2)
     for index in 0..<count {
       let (picture, captions) = try entry(index)
-      sheet.place(thumbnail(picture), at: index)
+      if let picture { sheet.place(thumbnail(picture), at: index) }
       for (line, caption) in captions.prefix(lines).enumerated() {
         sheet.write(caption, text, at: index, line: line)
       }
@@ -87,12 +89,13 @@ package struct ContactSheet {
 
     mutating func write(_ caption: Caption, _ text: TextDrawer, at index: Int, line: Int) {
       let (left, top) = corner(index)
+      let whole = caption.columns * (side + gap) - gap
       let valueWidth = text.width(of: caption.value)
-      let room = side - (caption.value.isEmpty ? 0 : valueWidth + gap)
+      let room = whole - (caption.value.isEmpty ? 0 : valueWidth + gap)
       let lineTop = top + side + 2 + line * text.lineHeight
-      draw(text.mask(text.fitted(oneLine(caption.text), into: room), width: side), left, lineTop, caption.color, text)
-      let valueLeft = max(0, side - valueWidth)
-      draw(text.mask(caption.value, width: side - valueLeft), left + valueLeft, lineTop, caption.color, text)
+      draw(text.mask(text.fitted(oneLine(caption.text), into: room), width: whole), left, lineTop, caption.color, text)
+      let valueLeft = max(0, whole - valueWidth)
+      draw(text.mask(caption.value, width: whole - valueLeft), left + valueLeft, lineTop, caption.color, text)
     }
 
     private mutating func draw(_ mask: [UInt8], _ left: Int, _ top: Int, _ color: SIMD3<UInt8>, _ text: TextDrawer) {

@@ -25,7 +25,8 @@ struct ContentSplit {
         held.insert(content)
       }
     }
-    for (name, contents) in zip(classes, ofClass) where contents.isSubset(of: held) {
+    // A class of which nothing can be read is refused, or only looked at.
+    for (name, contents) in zip(classes, ofClass) where !contents.isEmpty && contents.isSubset(of: held) {
       throw DataError(
         "\(path)/\(name)",
         found: contents.count == 1

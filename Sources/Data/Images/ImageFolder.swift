@@ -45,6 +45,8 @@ public struct ImageFolder: Sendable {
   static let manifestName = "manifest.json"
 
   public let path: String
+  /// Images of formats that are not read, in a folder that is only looked at: training refuses it for the first one.
+  package let refused: [String]
   /// Class names in canonical composition (NFC), sorted by bytes; the same for every split.
   public let classes: [String]
   /// Files and folders that are not used.
@@ -66,16 +68,28 @@ public struct ImageFolder: Sendable {
   public init(
     path: String, splits: [DatasetSplit] = DatasetSplit.allCases, known: [String]? = nil, validationShare: Double = 0.1
   ) throws {
+    try self.init(path, splits: splits, known: known, validationShare: validationShare, refuses: true)
+  }
+
+  /// Lists a folder that is only looked at: images of formats that are not read are in `refused`.
+  package init(lookingAt path: String, validationShare: Double) throws {
+    try self.init(
+      path, splits: DatasetSplit.allCases, known: nil, validationShare: validationShare, refuses: false)
+  }
+
+  private init(
+    _ path: String, splits: [DatasetSplit], known: [String]?, validationShare: Double, refuses: Bool
+  ) throws {
     let root = try RootListing(path)
     let listings: [ClassListing]
     if root.isUndivided {
-      let listing = try ClassListing(path)
+      let listing = try ClassListing(path, refuses: refuses)
       try ImageFolder.requireClasses(listing)
       listings = [listing]
     } else {
       listings = try splits.map {
         try root.requireSplit($0)
-        return try ClassListing("\(path)/\($0.rawValue)")
+        return try ClassListing("\(path)/\($0.rawValue)", refuses: refuses)
       }
       for one in listings.dropFirst() { try ImageFolder.requireEqualClasses(listings[0], one, root: path) }
     }
@@ -89,6 +103,7 @@ public struct ImageFolder: Sendable {
     }
     self.path = path
     self.classes = classes
+    refused = listings.flatMap(\.refused)
     func entries(_ listing: ClassListing) -> [ImageSet.Entry] {
       listing.files.flatMap { name, files in files.map { ImageSet.Entry(path: $0, label: number[name] ?? -1) } }
     }
@@ -127,6 +142,13 @@ public struct ImageFolder: Sendable {
       }
       return set
     }
+  }
+
+  /// - Throws: `DataError` for one class, which every model has learned from the beginning.
+  package func requireSeveralClasses() throws(DataError) {
+    guard classes.count < 2 else { return }
+    throw DataError(
+      path, found: "one class (\(classes.joined()))", expected: "at least two", remedy: "add images of another class")
   }
 
   /// What should be said about the folder before it is used: what it lacks, and what is left out.

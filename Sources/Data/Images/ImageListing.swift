@@ -77,6 +77,8 @@ struct ClassListing {
   /// Paths of the images of each class, sorted by the classes' names in canonical composition, then by their own.
   private(set) var files: [(name: String, files: [String])] = []
   private(set) var leftOut: LeftOut
+  /// Paths of images of formats that are not read, where the listing goes on behind them.
+  private(set) var refused: [String] = []
 
   var classes: [String] { files.map(\.name) }
 
@@ -85,9 +87,10 @@ struct ClassListing {
     "psd",
   ]
 
+  /// - Parameter refuses: whether an image of a format that is not read is an error; else it is noted.
   /// - Throws: `DataError` for a folder without class folders, a class without images or under two names, and images of formats
   ///   that are not read.
-  init(_ path: String) throws {
+  init(_ path: String, refuses: Bool = true) throws {
     self.path = path
     let listing = try FolderListing(path)
     leftOut = listing.leftOut
@@ -120,7 +123,7 @@ struct ClassListing {
         expected: RootListing.layout)
     }
     for (name, folder) in folders.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
-      files.append((name, try list(folder)))
+      files.append((name, try list(folder, refuses: refuses)))
     }
   }
 
@@ -136,23 +139,33 @@ struct ClassListing {
     return hasPictures ? "\(ImageFormat.names) files are directly in it" : "only other files are in it"
   }
 
-  private mutating func list(_ folder: String) throws -> [String] {
+  /// What is wrong with an image of a format that is not read.
+  static func refusal(of file: String) -> DataError {
+    DataError(
+      file, found: "a .\(ImageFormat.suffix(of: file)) file", expected: "\(ImageFormat.names)",
+      remedy: ImageFormat.conversion())
+  }
+
+  private mutating func list(_ folder: String, refuses: Bool) throws -> [String] {
     let path = FilePath.join(path, folder)
     let walk = try FolderWalk(path)
     leftOut.add(walk.leftOut, below: folder)
     let images = ImageNames(walk.files)
+    var refusedHere = 0
     for name in images.originals {
       leftOut.add("images of which one with the same name and another suffix is used", folder + "/" + name)
     }
     for name in images.others {
-      guard !ClassListing.isOtherFormat(name) else {
-        throw DataError(
-          "\(path)/\(name)", found: "a .\(ImageFormat.suffix(of: name)) file", expected: "\(ImageFormat.names)",
-          remedy: ImageFormat.conversion())
+      guard ClassListing.isOtherFormat(name) else {
+        leftOut.add("files that are no images by their names", folder + "/" + name)
+        continue
       }
-      leftOut.add("files that are no images by their names", folder + "/" + name)
+      let file = FilePath.join(path, name)
+      guard !refuses else { throw ClassListing.refusal(of: file) }
+      refused.append(file)
+      refusedHere += 1
     }
-    guard !images.used.isEmpty else {
+    guard !images.used.isEmpty || refusedHere > 0 else {
       throw DataError(
         path, found: "a class without images", remedy: "add \(ImageFormat.names) files or remove the folder")
     }

@@ -7,4 +7,18 @@ extension RGBImage {
     Resampler(side: side, normalization: normalization).render(self, ImageView(centerOf: self), into: tensor.pointer)
     return tensor
   }
+
+  /// The picture of what a model reads, `[3, S, S]`.
+  package init(input values: UnsafeBufferPointer<Float>, side: Int, normalization: PixelNormalization) {
+    let plane = side * side
+    precondition(values.count == 3 * plane, "\(values.count) numbers for a side of \(side)")
+    var bytes = [UInt8](repeating: 0, count: 3 * plane)
+    for c in 0..<3 {
+      for at in 0..<plane {
+        let value = (values[c * plane + at] * normalization.deviation[c] + normalization.mean[c]) * 255
+        bytes[at * 3 + c] = UInt8(min(max(value, 0), 255).rounded())
+      }
+    }
+    self.init(width: side, height: side, pixels: bytes)
+  }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import MMoEFiles
 
-/// What an image folder holds: counts, sizes, pixel statistics and bad files. What `mmoe data inspect` shows.
+/// What an image folder holds: counts, sizes, pixel statistics, duplicates and bad files. What `mmoe data inspect` shows.
 package struct DatasetInspection: Sendable, Codable, Equatable {
   /// The number of images of one class.
   package struct ClassCount: Sendable, Codable, Equatable {
@@ -10,29 +10,24 @@ package struct DatasetInspection: Sendable, Codable, Equatable {
     package var val: Int
   }
 
-  /// How many images have a size.
-  package struct SizeCount: Sendable, Codable, Equatable {
-    package var width: Int
-    package var height: Int
-    package var images: Int
-  }
-
-  /// A file that cannot be decoded.
-  package struct BadFile: Sendable, Codable, Equatable {
-    package var path: String
-    package var reason: String
-  }
-
   package var path: String
+  /// How class folders without splits are divided, and what else training says before it begins.
+  package var notes: [String]
   package var classes: [ClassCount]
   /// Sizes of the readable images of both splits, the most frequent first.
   package var sizes: [SizeCount]
+  /// Nil without readable images.
+  package var sizeRange: SizeRange?
   /// Mean of red, green and blue over all pixels of the readable training images, in units of 0…1.
   package var channelMean: SIMD3<Double>
   /// Standard deviation of the same.
   package var channelDeviation: SIMD3<Double>
+  /// Readable images with the same pixels.
+  package var duplicates: Duplicates
   /// Files that cannot be decoded, in the folder's order.
   package var badFiles: [BadFile]
+  /// Images of formats that are not read, which training refuses.
+  package var refused: [String]
   /// Files that are not used, by kind.
   package var leftOut: LeftOut
 
@@ -41,30 +36,32 @@ package struct DatasetInspection: Sendable, Codable, Equatable {
 
   /// Decodes every file of a folder, on all cores.
   ///
+  /// - Parameter progress: called when another image is done, from several threads, with the number of all.
   /// - Throws: `DataError` for what is wrong with the folder itself; bad files are part of the result.
-  package init(path: String, limits: ImageLimits = .standard) throws {
-    let folder = try ImageFolder(path: path)
+  package init(
+    _ folder: ImageFolder, limits: ImageLimits = .standard, progress: (@Sendable (_ total: Int) -> Void)? = nil
+  ) throws {
     let train = try folder[.train]
-    let val = try folder[.val]
-    self.path = path
-    leftOut = folder.leftOut
+    let images = train.images + (try folder[.val]).images
+    (path, notes, leftOut, refused) = (folder.path, folder.notes, folder.leftOut, folder.refused)
     classes = folder.classes.map { ClassCount(name: $0, train: 0, val: 0) }
     for image in train.images { classes[Int(image.label)].train += 1 }
-    for image in val.images { classes[Int(image.label)].val += 1 }
+    for image in images.dropFirst(train.count) { classes[Int(image.label)].val += 1 }
 
-    let facts = try (train.images + val.images).mapInParallel { image in
-      ImageFacts(image.path, limits: limits)
+    let facts = try images.mapInParallel { image in
+      defer { progress?(images.count) }
+      return ImageFacts(image.path, limits: limits)
     }
     badFiles = facts.compactMap { fact in fact.reason.map { BadFile(path: fact.path, reason: $0) } }
-    sizes = DatasetInspection.histogram(facts)
+    sizes = [SizeCount](counting: facts.lazy.filter { $0.reason == nil }.map(\.size))
+    sizeRange = SizeRange(sizes)
     (channelMean, channelDeviation) = DatasetInspection.statistics(facts.prefix(train.count))
-  }
-
-  private static func histogram(_ facts: [ImageFacts]) -> [SizeCount] {
-    var counts: [SIMD2<Int>: Int] = [:]
-    for fact in facts where fact.reason == nil { counts[fact.size, default: 0] += 1 }
-    return counts.map { SizeCount(width: $0.key.x, height: $0.key.y, images: $0.value) }
-      .sorted { ($1.images, $0.width, $0.height) < ($0.images, $1.width, $1.height) }
+    var finder = DuplicateFinder<Int>()
+    for (place, fact) in facts.enumerated() {
+      guard let content = fact.content else { continue }
+      finder.add(content, place < train.count ? .train : .val, label: images[place].label, at: place)
+    }
+    duplicates = finder.result { images[$0].path }
   }
 
   private static func statistics(_ facts: ArraySlice<ImageFacts>) -> (SIMD3<Double>, SIMD3<Double>) {
@@ -84,8 +81,16 @@ package struct DatasetInspection: Sendable, Codable, Equatable {
 }
 
 extension DatasetInspection {
-  /// - Throws: `DataError` where there are files that cannot be decoded.
-  package func requireReadable() throws {
+  /// - Throws: `DataError` for what training would stop at: images of formats that are not read, and files that cannot be decoded.
+  package func requireUsable() throws(DataError) {
+    if let first = refused.first {
+      let error = ClassListing.refusal(of: first)
+      throw refused.count == 1
+        ? error
+        : DataError(
+          path, found: "\(refused.count) images of formats that are not read, such as \(first)",
+          expected: ImageFormat.names, remedy: "training stops at them: \(ImageFormat.conversion())")
+    }
     guard let first = badFiles.first else { return }
     throw DataError(
       path, found: "\(badFiles.count) of \(trainImages + valImages) images cannot be decoded, such as \(first.path)",
@@ -95,36 +100,30 @@ extension DatasetInspection {
   /// The inspection for a terminal, at most `limit` classes, sizes and bad files each.
   package func text(limit: Int = 20) -> String {
     var lines = [
-      "\(path): \(classes.count) classes, \(trainImages) train and \(valImages) val images",
+      "\(oneLine(path)): \(classes.count) classes, \(trainImages) train and \(valImages) val images",
       "",
-      row("class", "train", "val"),
+      InspectionText.row("class", "train", "val"),
     ]
-    lines += classes.prefix(limit).map { row($0.name, "\($0.train)", "\($0.val)") }
-    lines += rest(classes.count, limit, "classes")
-    lines += ["", row("size", "images")]
-    lines += sizes.prefix(limit).map { row("\($0.width) x \($0.height)", "\($0.images)") }
-    lines += rest(sizes.count, limit, "sizes")
+    lines += classes.prefix(limit).map { InspectionText.row($0.name, "\($0.train)", "\($0.val)") }
+    lines += InspectionText.rest(classes.count, limit, "classes")
+    lines += ["", InspectionText.row("size", "images")]
+    lines += sizes.prefix(limit).map { InspectionText.row("\($0.width) x \($0.height)", "\($0.images)") }
+    lines += InspectionText.rest(sizes.count, limit, "sizes")
+    if let sizeRange, sizeRange.distinct > 1 { lines.append(sizeRange.text) }
     lines += [
       "", "channel mean (train)       " + channels(channelMean),
       "channel deviation (train)  " + channels(channelDeviation), "",
     ]
-    lines.append(badFiles.isEmpty ? "no bad files" : "\(badFiles.count) bad files:")
-    // A reason begins with the file's path.
-    lines += badFiles.prefix(limit).map { "  " + $0.reason }
-    lines += rest(badFiles.count, limit, "bad files")
-    if let text = leftOut.text { lines.append(text) }
-    return lines.joined(separator: "\n")
-  }
-
-  /// One line of a table: a name and right-aligned columns.
-  private func row(_ name: String, _ columns: String...) -> String {
-    columns.reduce(name.padding(toLength: max(28, name.count), withPad: " ", startingAt: 0)) {
-      $0 + String(repeating: " ", count: max(1, 9 - $1.count)) + $1
+    lines += duplicates.lines("images", by: "decoded pixels", limit: 5)
+    if let first = refused.first {
+      lines.append(
+        "\(refused.count) images of formats that are not read, at which training stops\(refused.count > 1 ? ", such as" : ":") \(oneLine(first))"
+      )
     }
-  }
-
-  private func rest(_ count: Int, _ limit: Int, _ what: String) -> [String] {
-    count > limit ? ["… and \(count - limit) more \(what)"] : []
+    lines += InspectionText.badFiles(badFiles, limit)
+    // What is left out is among the notes.
+    lines += notes.map(oneLine)
+    return lines.joined(separator: "\n")
   }
 
   private func channels(_ values: SIMD3<Double>) -> String {
@@ -138,6 +137,8 @@ private struct ImageFacts: Sendable {
   var size = SIMD2<Int>.zero
   var sum = SIMD3<Int>.zero
   var squares = SIMD3<Int>.zero
+  /// Of the pixels; nil for a file that cannot be decoded.
+  var content: ContentHash?
   /// Why the file cannot be decoded.
   var reason: String?
 
@@ -146,6 +147,7 @@ private struct ImageFacts: Sendable {
     do {
       let image = try RGBImage(contentsOf: path, limits: limits)
       size = SIMD2(image.width, image.height)
+      content = ContentHash(image)
       image.pixels.withUnsafeBufferPointer { pixels in
         for channel in 0..<3 {
           var total = 0

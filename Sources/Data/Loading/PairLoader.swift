@@ -91,28 +91,12 @@ public final class PairLoader {
 
 /// One background thread's work: decoding, varying and writing samples into batches.
 private struct PairWorker: ~Copyable {
-  private let source: PairSource
   private let ring: BatchRing<PairSlot>
-  private let draws: Bool
-  /// Replace a bad item by the next good one (training), or leave it out (evaluation).
-  private let replacesBadItems: Bool
-  private let writers: [(field: String, seed: UInt64, length: Int, write: SampleFormat.Writer)]
+  private let drawing: PairDrawing
 
   init(source: PairSource, ring: BatchRing<PairSlot>, options: LoaderOptions, order: LoaderOrder) {
-    (self.source, self.ring) = (source, ring)
-    if case .training = order { draws = true } else { draws = false }
-    replacesBadItems = order != .evaluation
-    let settings = SampleSettings(
-      augmentation: draws ? options.augmentation : .none, normalization: options.normalization, varies: draws)
-    writers = source.formats.map { format in
-      let shape = source.shapes[format.field]!
-      // Pictures keep the numbers that they had before items had anything else.
-      let isFirst = format.field == SampleFormat.image.field
-      return (
-        format.field, isFirst ? options.seed : options.seed ^ CounterRandom.hash(format.field), shape.reduce(1, *),
-        format.writer(shape, settings)
-      )
-    }
+    self.ring = ring
+    drawing = PairDrawing(source, options, order)
   }
 
   /// Works until the ring has nothing more to do.
@@ -132,23 +116,61 @@ private struct PairWorker: ~Copyable {
   }
 
   private func prepare(_ place: Int, _ entry: SampleEntry, of slot: PairSlot) throws {
-    guard let (index, samples) = try goodItem(entry) else {
+    guard let (index, samples) = try drawing.goodItem(entry) else {
       slot.indices[place] = -1
       return
     }
-    for (writer, sample) in zip(writers, samples) {
+    for (writer, sample) in zip(drawing.writers, samples) {
       slot.has[writer.field]![place] = sample != nil
       guard let sample else { continue }
-      let random = CounterRandom(
-        seed: writer.seed, purpose: .augmentation, a: UInt64(entry.epoch), b: UInt64(index))
-      writer.write(sample, random, slot.values[writer.field]!.pointer + place * writer.length)
+      writer.draw(sample, index, epoch: entry.epoch, into: slot.values[writer.field]!.pointer + place * writer.count)
     }
     slot.indices[place] = index
+  }
+}
+
+/// How a pass over the data shows items: a function of the options, the item's number and the pass.
+struct PairDrawing {
+  /// How samples of one field are written.
+  struct Writer {
+    let field: String
+    fileprivate let seed: UInt64
+    /// Numbers of a sample.
+    let count: Int
+    fileprivate let write: SampleFormat.Writer
+
+    /// Writes `[channels, height, width]` floats.
+    func draw(_ sample: any DecodedSample, _ index: Int, epoch: Int, into output: UnsafeMutablePointer<Float>) {
+      write(sample, CounterRandom(seed: seed, purpose: .augmentation, a: UInt64(epoch), b: UInt64(index)), output)
+    }
+  }
+
+  /// In the order of the fields' registration.
+  let writers: [Writer]
+  private let source: PairSource
+  private let draws: Bool
+  /// Replace a bad item by the next good one (training), or leave it out (evaluation).
+  private let replacesBadItems: Bool
+
+  init(_ source: PairSource, _ options: LoaderOptions, _ order: LoaderOrder) {
+    self.source = source
+    if case .training = order { draws = true } else { draws = false }
+    replacesBadItems = order != .evaluation
+    let settings = SampleSettings(
+      augmentation: draws ? options.augmentation : .none, normalization: options.normalization, varies: draws)
+    writers = source.formats.map { format in
+      let shape = source.shapes[format.field]!
+      // Pictures keep the numbers that they had before items had anything else.
+      let isFirst = format.field == SampleFormat.image.field
+      return Writer(
+        field: format.field, seed: isFirst ? options.seed : options.seed ^ CounterRandom.hash(format.field),
+        count: shape.reduce(1, *), write: format.writer(shape, settings))
+    }
   }
 
   /// The item of an entry with its samples, in the order of `writers`. Under the policy `skip` a bad one is replaced in
   /// training by the next good one of the set, so that batches keep their size and their order does not depend on timing.
-  private func goodItem(_ entry: SampleEntry) throws -> (Int, [(any DecodedSample)?])? {
+  func goodItem(_ entry: SampleEntry) throws -> (Int, [(any DecodedSample)?])? {
     let count = source.set.count
     for offset in 0..<(replacesBadItems ? count : 1) {
       let candidate = (entry.index + offset) % count
@@ -159,7 +181,7 @@ private struct PairWorker: ~Copyable {
   }
 
   /// Nil when any of them is bad.
-  private func samples(of item: Int, epoch: Int) throws -> [(any DecodedSample)?]? {
+  func samples(of item: Int, epoch: Int) throws -> [(any DecodedSample)?]? {
     var samples: [(any DecodedSample)?] = []
     for writer in writers {
       let files = source.set.items[item][writer.field].count

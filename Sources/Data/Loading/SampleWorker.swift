@@ -6,18 +6,14 @@ import MMoETensor
 struct SampleWorker: ~Copyable {
   private let source: ImageSource
   private let ring: BatchRing<ImageSlot>
-  private let augmentation: Augmentation
-  private let seed: UInt64
+  private let drawing: ImageDrawing
   /// Replace a bad image by the next good one (training), or leave it out (evaluation).
   private let replacesBadImages: Bool
-  private let resampler: Resampler
 
   init(source: ImageSource, ring: BatchRing<ImageSlot>, options: LoaderOptions, order: LoaderOrder) {
     self.source = source
     self.ring = ring
-    seed = options.seed
-    resampler = Resampler(side: options.imageSize, normalization: options.normalization)
-    if case .training = order { augmentation = options.augmentation } else { augmentation = .none }
+    drawing = ImageDrawing(options, order)
     replacesBadImages = order != .evaluation
   }
 
@@ -38,29 +34,47 @@ struct SampleWorker: ~Copyable {
   }
 
   private func prepare(_ sample: Int, _ entry: SampleEntry, of slot: ImageSlot) throws {
-    guard let (index, image) = try goodImage(from: entry.index) else {
+    guard let (index, image) = try source.goodImage(from: entry.index, replaces: replacesBadImages) else {
       slot.indices[sample] = -1
       return
     }
-    let random = CounterRandom(
-      seed: seed, purpose: .augmentation, a: UInt64(entry.epoch), b: UInt64(index))
-    let view = augmentation.view(of: image, random: random)
-    let length = 3 * resampler.pixels
-    resampler.render(image, view, into: slot.pixels.pointer + sample * length)
+    drawing.draw(image, index, epoch: entry.epoch, into: slot.pixels.pointer + sample * drawing.count)
     slot.labels[sample] = source.set.images[index].label
     slot.indices[sample] = index
   }
+}
 
+/// How a pass over the data shows an image: a function of the options, the image's number and the pass.
+struct ImageDrawing {
+  private let augmentation: Augmentation
+  private let seed: UInt64
+  private let resampler: Resampler
+  /// Numbers of an image.
+  var count: Int { 3 * resampler.pixels }
+
+  init(_ options: LoaderOptions, _ order: LoaderOrder) {
+    seed = options.seed
+    resampler = Resampler(side: options.imageSize, normalization: options.normalization)
+    if case .training = order { augmentation = options.augmentation } else { augmentation = .none }
+  }
+
+  /// Writes `[3, S, S]` floats.
+  func draw(_ image: RGBImage, _ index: Int, epoch: Int, into output: UnsafeMutablePointer<Float>) {
+    let random = CounterRandom(seed: seed, purpose: .augmentation, a: UInt64(epoch), b: UInt64(index))
+    resampler.render(image, augmentation.view(of: image, random: random), into: output)
+  }
+}
+
+extension ImageSource {
   /// The image at `index`. Under the policy `skip` a bad one is replaced in training by the next good one of
   /// the set, so that batches keep their size and their order does not depend on timing.
-  private func goodImage(from index: Int) throws -> (Int, RGBImage)? {
-    let count = source.set.count
-    for offset in 0..<(replacesBadImages ? count : 1) {
-      let candidate = (index + offset) % count
-      if let image = try source.image(at: candidate) { return (candidate, image) }
+  func goodImage(from index: Int, replaces: Bool) throws -> (Int, RGBImage)? {
+    for offset in 0..<(replaces ? set.count : 1) {
+      let candidate = (index + offset) % set.count
+      if let image = try image(at: candidate) { return (candidate, image) }
     }
-    guard replacesBadImages else { return nil }
-    throw DataError("all \(count) images of \(source.set.split.rawValue) are unreadable")
+    guard replaces else { return nil }
+    throw DataError("all \(set.count) images of \(set.split.rawValue) are unreadable")
   }
 }
 

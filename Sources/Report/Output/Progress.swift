@@ -182,6 +182,16 @@ package final class PhaseProgress: @unchecked Sendable {
     }
   }
 
+  /// Counts one more as done.
+  package func count(of total: Int) {
+    lock.withLock {
+      let line = line ?? make(total)
+      self.line = line
+      last += 1
+      line.update(step: last, items: 1)
+    }
+  }
+
   package func finish() {
     lock.withLock {
       line?.finish()

@@ -198,7 +198,7 @@ public struct TrainSession {
   // MARK: Configuration
 
   /// - Parameter chosen: what the choice of the preset has set.
-  private func newConfig(_ task: TaskKind, _ preset: String, _ initial: InitialWeights?, _ chosen: [String]) throws
+  func newConfig(_ task: TaskKind, _ preset: String, _ initial: InitialWeights?, _ chosen: [String]) throws
     -> RunConfig
   {
     var config = RunConfig()
@@ -221,7 +221,7 @@ public struct TrainSession {
   }
 
   /// Where a key of the configuration was set.
-  private func place(of key: String, preset: String) -> String {
+  func place(of key: String, preset: String) -> String {
     let names = options.settings.map { RunConfig.table.presentName(of: String($0.prefix { $0 != "=" })) }
     if names.contains(key) { return "--set" }
     for document in (try? ProjectHome.presets.preset(preset))?.documents.reversed() ?? [] {

@@ -5,9 +5,9 @@ import MMoEReport
 import MMoETensor
 
 /// An image folder.
-struct ImageData: TaskData {
-  let path: String
-  private let folder: ImageFolder
+package struct ImageData: TaskData {
+  package let path: String
+  let folder: ImageFolder
   private var classes: [String] { folder.classes }
 
   /// - Parameter known: the classes of a checkpoint that is evaluated; nil where both parts are used.
@@ -17,22 +17,18 @@ struct ImageData: TaskData {
     folder = try ImageFolder(
       path: path, splits: known == nil ? DatasetSplit.allCases : [.val], known: known,
       validationShare: config.data.validationShare)
-    guard known != nil || folder.classes.count > 1 else {
-      throw DataError(
-        path, found: "one class (\(folder.classes[0]))", expected: "at least two", remedy: "add images of another class"
-      )
-    }
+    if known == nil { try folder.requireSeveralClasses() }
   }
 
-  var vocabulary: [String: [String]] { ["classes": classes] }
-  var notes: [String] { folder.notes }
+  package var vocabulary: [String: [String]] { ["classes": classes] }
+  package var notes: [String] { folder.notes }
 
-  func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
+  package func parts(training: Bool) throws -> [DatasetSplit: DataPart] {
     let splits: [DatasetSplit] = training ? [.train, .val] : [.val]
     return try Dictionary(uniqueKeysWithValues: splits.map { ($0, try DataPart(folder[$0], root: path)) })
   }
 
-  func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
+  package func adapt(_ config: inout RunConfig, _ sink: any TextSink) {
     guard classes.count != config.model.vision.classes else { return }
     sink.line(
       "note: \(path) has \(classes.count) classes; the head gets as many (model.classes was \(config.model.vision.classes))"
@@ -40,7 +36,7 @@ struct ImageData: TaskData {
     config.model.vision.classes = classes.count
   }
 
-  func makeJob(
+  package func makeJob(
     _ config: RunConfig, training: Bool, loadsWeights: Bool, engine: Engine, team: RankTeam?
   ) throws -> any TrainingTask {
     try ImageClassification(config, folder, training: training, loadsWeights: loadsWeights, engine: engine, team: team)

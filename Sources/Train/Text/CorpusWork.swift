@@ -12,7 +12,7 @@ package enum CorpusWork {
     for data: String, tokenizer: any Tokenizer, options: CorpusTokenizer.Options, cache: String, threads: Int?,
     sink: any TextSink
   ) throws -> String {
-    try withProgress(sink) { progress in
+    try withProgress("tokenizing", sink) { progress in
       try CorpusPreparation.prepare(
         data: data, tokenizer: tokenizer, cache: cache, options: options, threads: threads,
         note: { sink.line($0) }, progress: progress)
@@ -28,7 +28,7 @@ package enum CorpusWork {
   ) throws {
     let began = monotonicSeconds()
     let work = try CorpusTokenizer(input, tokenizer: tokenizer, options: options)
-    let summary = try withProgress(sink) { try work.write(to: folder, threads: threads, progress: $0) }
+    let summary = try withProgress("tokenizing", sink) { try work.write(to: folder, threads: threads, progress: $0) }
     report(summary, folder, seconds: monotonicSeconds() - began, sink)
   }
 
@@ -56,11 +56,11 @@ package enum CorpusWork {
     sink.line("\(folder) in \(HumanFormat.duration(seconds))")
   }
 
-  /// The work counts bytes; a person is shown thousands of them.
-  private static func withProgress<Result>(
-    _ sink: any TextSink, _ body: (@escaping (_ done: Int, _ total: Int) -> Void) throws -> Result
+  /// Work that counts bytes; a person is shown thousands of them.
+  package static func withProgress<Result>(
+    _ label: String, _ sink: any TextSink, _ body: (@escaping (_ done: Int, _ total: Int) -> Void) throws -> Result
   ) rethrows -> Result {
-    try PhaseProgress.during("tokenizing", unit: "kB", sink) { progress in
+    try PhaseProgress.during(label, unit: "kB", sink) { progress in
       try body { done, total in progress(done / 1000, max(total / 1000, 1)) }
     }
   }

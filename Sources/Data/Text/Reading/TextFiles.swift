@@ -54,7 +54,7 @@ struct TextFiles: Sendable {
     leftOut = walk.leftOut
     var files: [TextFile] = []
     for name in walk.files.sorted() {
-      if TextFiles.extensions.contains(TextFiles.innerExtension(name)) {
+      if TextFiles.isText(name) {
         files.append(try TextFiles.file(FilePath.join(path, name), name))
       } else {
         leftOut.add("files that are no texts by their names", name)
@@ -127,6 +127,9 @@ struct TextFiles: Sendable {
       }
     }
   }
+
+  /// Whether a file is a text by its name.
+  static func isText(_ name: String) -> Bool { extensions.contains(innerExtension(name)) }
 
   /// The extension without `.gz` and `.zst`.
   private static func innerExtension(_ name: String) -> String {

@@ -9,6 +9,8 @@ struct TextPiece: Sendable {
   /// Nil where the whole document's content decides.
   var split: DatasetSplit?
   var endsDocument = true
+  /// The number of its file among the corpus's.
+  var file = 0
 
   enum Source: Sendable, Equatable {
     case text

@@ -36,7 +36,8 @@ struct PieceSource {
         reader = try open(corpus.files[nextFile])
         nextFile += 1
       }
-      if let piece = try reader?.next() {
+      if var piece = try reader?.next() {
+        piece.file = nextFile - 1
         bytes += piece.bytes.count
         batch.pieces.append(piece)
       } else {

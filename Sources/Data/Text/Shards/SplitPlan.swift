@@ -21,8 +21,11 @@ enum SplitPlan: Sendable, Equatable {
 
   /// - Parameters:
   ///   - share: of the documents, or of the only document's text, that is for validation; 0 for none.
+  ///   - passesBroken: whether lines that are no documents are passed over; else they are errors.
   /// - Throws: `DataError` for a share out of range, a broken file, or a corpus that cannot be divided.
-  init(_ corpus: TextFiles, rule: DocumentRule, field: String, share: Double, seed: UInt64) throws {
+  init(
+    _ corpus: TextFiles, rule: DocumentRule, field: String, share: Double, seed: UInt64, passesBroken: Bool = false
+  ) throws {
     guard share >= 0, share < 1 else {
       throw DataError(field: "validation share", found: "\(share)", expected: "0 to less than 1")
     }
@@ -33,7 +36,8 @@ enum SplitPlan: Sendable, Equatable {
     } else if corpus.isOneDocument(rule) {
       self = .cut(try SplitPlan.cut(corpus.files[0], share: share))
     } else {
-      self = try SplitPlan.hashed(corpus, rule: rule, field: field, share: share, seed: seed)
+      self = try SplitPlan.hashed(
+        corpus, rule: rule, field: field, share: share, seed: seed, passesBroken: passesBroken)
     }
   }
 
@@ -47,14 +51,14 @@ enum SplitPlan: Sendable, Equatable {
   /// The threshold for a share. Few documents may all fall on one side: then the one of the lowest or highest draw goes
   /// to the other.
   private static func hashed(
-    _ corpus: TextFiles, rule: DocumentRule, field: String, share: Double, seed: UInt64
+    _ corpus: TextFiles, rule: DocumentRule, field: String, share: Double, seed: UInt64, passesBroken: Bool
   ) throws -> SplitPlan {
     let threshold = UInt64(share * 0x1p53) << 11
     var lowest: UInt64?
     var highest: UInt64 = 0
     var documents = 0
     for file in corpus.files {
-      var reader = DocumentHashes(file, rule: rule, field: field)
+      var reader = DocumentHashes(file, rule: rule, field: field, passesBroken: passesBroken)
       while let hash = try reader.next() {
         let draw = draw(hash, seed)
         documents += 1
@@ -121,12 +125,11 @@ struct DocumentHashes {
   private let file: TextFile
   private let rule: DocumentRule
   private let field: String
+  private let passesBroken: Bool
   private var reader: PieceReader?
 
-  init(_ file: TextFile, rule: DocumentRule, field: String) {
-    self.file = file
-    self.rule = rule
-    self.field = field
+  init(_ file: TextFile, rule: DocumentRule, field: String, passesBroken: Bool = false) {
+    (self.file, self.rule, self.field, self.passesBroken) = (file, rule, field, passesBroken)
   }
 
   /// The hash of the next document with text, or nil at the end.
@@ -137,7 +140,12 @@ struct DocumentHashes {
     let hasher = ContentHasher()
     var isEmpty = true
     while let piece = try reader?.next() {
-      let text = try piece.text(field: field)
+      let text: [UInt8]
+      do {
+        text = try piece.text(field: field)
+      } catch  where passesBroken {
+        continue
+      }
       text.withUnsafeBytes(hasher.add)
       isEmpty = isEmpty && text.isEmpty
       guard piece.endsDocument else { continue }

@@ -99,6 +99,15 @@ struct PreSplitter {
   }
 
   private func scalarKind(at index: Int, _ first: UInt8) -> (kind: Kind, length: Int) {
+    guard let (scalar, length) = PreSplitter.scalar(at: index, first, of: text) else { return (.other, 1) }
+    return (PreSplitter.kinds[Int(scalar.value)], length)
+  }
+
+  /// The scalar of several bytes that begins at a position with the byte `first`; nil where there is none.
+  @inline(__always)
+  private static func scalar(
+    at index: Int, _ first: UInt8, of text: UnsafeBufferPointer<UInt8>
+  ) -> (scalar: Unicode.Scalar, length: Int)? {
     func continuation(_ offset: Int) -> UInt32? {
       guard index + offset < text.count, text[index + offset] & 0xC0 == 0x80 else { return nil }
       return UInt32(text[index + offset] & 0x3F)
@@ -109,16 +118,32 @@ struct PreSplitter {
     case 0xC2...0xDF: (value, length) = (UInt32(first & 0x1F), 2)
     case 0xE0...0xEF: (value, length) = (UInt32(first & 0x0F), 3)
     case 0xF0...0xF4: (value, length) = (UInt32(first & 0x07), 4)
-    default: return (.other, 1)
+    default: return nil
     }
     for offset in 1..<length {
-      guard let bits = continuation(offset) else { return (.other, 1) }
+      guard let bits = continuation(offset) else { return nil }
       value = value << 6 | bits
     }
     // Overlong forms and surrogates are no scalars.
-    let smallest: [UInt32] = [0, 0, 0x80, 0x800, 0x10000]
-    guard value >= smallest[length], let scalar = Unicode.Scalar(value) else { return (.other, 1) }
-    return (PreSplitter.kinds[Int(scalar.value)], length)
+    let smallest: UInt32 = length == 2 ? 0x80 : length == 3 ? 0x800 : 0x10000
+    guard value >= smallest, let scalar = Unicode.Scalar(value) else { return nil }
+    return (scalar, length)
+  }
+
+  /// How many scalars a text has, and how many bytes that are no valid UTF-8, each of which stands for itself.
+  static func count(_ text: UnsafeBufferPointer<UInt8>) -> (scalars: Int, invalid: Int) {
+    var (scalars, invalid, index) = (0, 0, 0)
+    while index < text.count {
+      let byte = text[index]
+      if byte < 0x80 {
+        (scalars, index) = (scalars + 1, index + 1)
+      } else if let found = scalar(at: index, byte, of: text) {
+        (scalars, index) = (scalars + 1, index + found.length)
+      } else {
+        (invalid, index) = (invalid + 1, index + 1)
+      }
+    }
+    return (scalars, invalid)
   }
 
   private static let ascii: [Kind] = (0..<128).map { kind(of: Unicode.Scalar(UInt8($0))) }

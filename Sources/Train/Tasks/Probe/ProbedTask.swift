@@ -89,12 +89,6 @@ extension ProbedTask {
   }
 }
 
-/// At most `samples` places of `count`, evenly spread, ascending.
-package func spread(_ samples: Int, over count: Int) -> [Int] {
-  let taken = min(samples, count)
-  return (0..<taken).map { $0 * count / taken }
-}
-
 /// A sample's picture as the model saw it, and where its patches stand among the rows of a state.
 package struct ProbedPicture {
   /// `side × side` patches, of whole pixels each.
@@ -108,15 +102,9 @@ package struct ProbedPicture {
   ///   - sample: which of them.
   package init(_ pixels: Tensor, sample: Int, normalization: PixelNormalization, side: Int, row: Int) {
     let size = pixels.shape[3]
-    let values = pixels.pointer + sample * 3 * size * size
-    var bytes = [UInt8](repeating: 0, count: 3 * size * size)
-    for c in 0..<3 {
-      for at in 0..<size * size {
-        let value = (values[c * size * size + at] * normalization.deviation[c] + normalization.mean[c]) * 255
-        bytes[at * 3 + c] = UInt8(min(max(value, 0), 255).rounded())
-      }
-    }
-    image = RGBImage(width: size, height: size, pixels: bytes)
+    image = RGBImage(
+      input: UnsafeBufferPointer(start: pixels.pointer + sample * 3 * size * size, count: 3 * size * size), side: size,
+      normalization: normalization)
     (self.side, self.row) = (side, row)
   }
 }

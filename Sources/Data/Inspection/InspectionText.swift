@@ -1,0 +1,28 @@
+import MMoEFiles
+
+/// A file that cannot be decoded.
+package struct BadFile: Sendable, Codable, Equatable {
+  package var path: String
+  package var reason: String
+}
+
+/// The forms in which inspections are shown on a terminal.
+enum InspectionText {
+  /// One line of a table: a name and right-aligned columns.
+  static func row(_ name: String, _ columns: String...) -> String {
+    columns.reduce(oneLine(name).padding(toLength: max(28, oneLine(name).count), withPad: " ", startingAt: 0)) {
+      $0 + String(repeating: " ", count: max(1, 9 - $1.count)) + $1
+    }
+  }
+
+  static func rest(_ count: Int, _ limit: Int, _ what: String) -> [String] {
+    count > limit ? ["… and \(count - limit) more \(what)"] : []
+  }
+
+  static func badFiles(_ files: [BadFile], _ limit: Int) -> [String] {
+    guard !files.isEmpty else { return ["no bad files"] }
+    // A reason begins with the file's path.
+    return ["\(files.count) bad files:"] + files.prefix(limit).map { "  " + $0.reason }
+      + rest(files.count, limit, "bad files")
+  }
+}
