@@ -16,11 +16,13 @@ language_packages=(wordnet-base)
 emoji_packages=(fonts-noto-color-emoji unicode-data)
 # Who speaks the names where a model of --task multimodal hears them.
 speech_packages=(espeak-ng)
+# What fetches public data sets.
+fetch_packages=(curl ca-certificates)
 # The independent float64 reference of the tests is written in Python; zstd packs text for them; iproute2 limits links.
 # shellcheck disable=SC2034 # used by the scripts
 test_packages=(
   python3-numpy python3-h5py zstd iproute2 shellcheck "${language_packages[@]}" "${emoji_packages[@]}"
-  "${speech_packages[@]}"
+  "${speech_packages[@]}" "${fetch_packages[@]}"
 )
 
 # `scripts/test --with-peers`: Python's packages go into an environment of their own, and a browser opens the pages.
@@ -111,6 +113,7 @@ packages_for() {
   fi
   # A set by its name, wherever a command takes data.
   case $line in *" fashion-mnist "* | *"=fashion-mnist "*) printf 'dataset-fashion-mnist\n' ;; esac
+  case $line in *" data fetch "?*) printf '%s\n' "${fetch_packages[@]}" ;; esac
   # Who brings data needs none of ours.
   if [[ $line != *" --data"[\ =]* ]]; then
     case $line in

@@ -114,7 +114,7 @@ package final class DurableFile {
   // MARK: Parts
 
   /// Makes the names in a folder durable.
-  static func synchronizeFolder(_ folder: String, of path: String) throws(FileFailure) {
+  package static func synchronizeFolder(_ folder: String, of path: String) throws(FileFailure) {
     let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard directory >= 0 else {
       throw FileFailure(

@@ -7,7 +7,8 @@ struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "data", abstract: "Make and look at data sets.",
     subcommands: [
-      Synthesize.self, Tokenize.self, ImportBin.self, Import.self, Inspect.self, Preview.self, Baseline.self,
+      Synthesize.self, Tokenize.self, ImportBin.self, Import.self, Fetch.self, Inspect.self, Preview.self,
+      Baseline.self,
     ])
 
   struct Synthesize: ParsableCommand {

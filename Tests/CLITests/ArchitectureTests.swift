@@ -31,7 +31,7 @@ import Testing
         [
           "Files", "JSON", "Safetensors", "Images", "Audio", "Text/Tokenizers", "Text/Reading", "Text/Shards", "Pairs",
           "Digests",
-          "Loading", "Synthesis", "Baselines", "Inspection", "Import",
+          "Loading", "Synthesis", "Baselines", "Inspection", "Import", "Fetch",
         ]),
       Module(
         "Models", ground,
@@ -185,10 +185,10 @@ import Testing
   /// What replaces a file is complete and on the disk first: `DurableFile` and `StagedFolder` alone see to that.
   @Test func filesAreWrittenDurably() throws {
     let sources = ProgramRunner.package + "/Sources"
-    // A lock, a log that only grows, a file of a staged folder, a child's output in a scratch folder, a probe.
+    // A lock, a log that only grows, a file of a staged folder, a child's output in a scratch folder, a probe, a download in parts.
     let others = [
       "Train/Run/RunFolder.swift", "Report/Output/AppendFile.swift", "Data/Files/FileReading.swift",
-      "Notebook/ShellCommand.swift", "Report/Output/OutputPath.swift",
+      "Notebook/ShellCommand.swift", "Report/Output/OutputPath.swift", "Data/Fetch/Download.swift",
     ]
     let paths = FileManager.default.enumerator(atPath: sources)?.compactMap { $0 as? String } ?? []
     for path in paths where path.hasSuffix(".swift") && !path.hasPrefix("Files/") {

@@ -68,4 +68,18 @@ import Testing
       #expect(try ProgramRunner.run(["data"] + arguments).status == 64)
     }
   }
+
+  /// What the words themselves say is wrong, before data is looked for or an address is asked.
+  @Test(arguments: [
+    (["inspect"], "Missing expected argument"), (["preview", "--data", "x"], "Missing expected argument '--out"),
+    (["preview", "--out", "x.png", "--count", "0"], "--count is 0, expected 1 to 100"),
+    (["preview", "--out", "x.png", "--draws", "100000"], "--draws is 100000, expected 1 to 20"),
+    (["fetch", "--out", "x"], "--out and --address are for a set"),
+    (["fetch", "mnist", "--address", "ftp://x"], "--address is 'ftp://x', expected one that begins with http"),
+    (["fetch", "mnist", "--address", "http://a b"], "--address is 'http://a b'"),
+  ]) func usage(arguments: [String], words: String) throws {
+    let result = try ProgramRunner.run(["data"] + arguments, in: scratch.path)
+    #expect(result.status == 64 && result.errors.contains(words), "\(result.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).isEmpty)
+  }
 }

@@ -42,7 +42,8 @@ import Testing
     ("study \(ProgramRunner.package)/configs/studies/speech.yaml --data x", ""),
     ("model describe --data x --svg pair.svg", "graphviz"), ("train --task imagenet-subset", ""),
     ("train --task imagenet-subset --data fashion-mnist", "dataset-fashion-mnist"),
-    ("data inspect fashion-mnist", "dataset-fashion-mnist"),
+    ("data inspect fashion-mnist", "dataset-fashion-mnist"), ("data fetch", ""),
+    ("data fetch cifar-10 --out x", "curl ca-certificates"),
   ]) func installsWhatACommandNeeds(command: String, packages: String) throws {
     let checkout = try ScratchCheckout()
     let result = try checkout.run("scripts/mmoe " + command)

@@ -41,6 +41,13 @@ package enum ProjectHome {
     return !isNamed && FileManager.default.fileExists(atPath: ready) ? ready : FilePath.join(cache, name)
   }
 
+  /// The folder for the files of a public set that is fetched: beside those that users put there, or in the cache.
+  package static func external(_ name: String) -> String {
+    let own = FilePath.join(path, "datasets/external")
+    let isNamed = !(ProcessInfo.processInfo.environment["MMOE_CACHE"] ?? "").isEmpty
+    return FilePath.join(!isNamed && isWritable(own) ? own : FilePath.join(cache, "external"), name)
+  }
+
   /// Runs what may fill the cache. Where that fails since nothing can be written there, the error says what to do.
   package static func filling<Result>(_ folder: String = cache, _ body: () throws -> Result) throws -> Result {
     do {
