@@ -37,7 +37,7 @@ import Testing
     let lines = found.text().split(separator: "\n")
     #expect(lines[0] == "\(folder.path): 2 text files, 3 train and 2 val documents")
     #expect(lines.contains { $0.split(separator: " ") == ["characters", "11", "9"] })
-    #expect(lines.contains("1 empty documents, which training passes over"))
+    #expect(lines.contains("1 empty document, which training passes over"))
     #expect(lines.contains { $0.hasPrefix("left out: ") })
   }
 

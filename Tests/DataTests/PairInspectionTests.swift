@@ -49,11 +49,11 @@ import Testing
     #expect(image.pairs == [.init(kind: .across, first: folder.path + "/3.png", second: folder.path + "/0.png")])
     #expect(found.duplicates["audio"]?.train == 1)
     #expect(found.badFiles.map(\.path) == [folder.path + "/bad.png"])
-    #expect(message { try found.requireUsable() }?.contains("1 files cannot be decoded, such as ") == true)
+    #expect(message { try found.requireUsable() }?.contains("1 file cannot be decoded, such as ") == true)
     let text = found.text()
     #expect(text.hasPrefix("\(folder.path): 3 train and 2 val items with captions\n"))
     #expect(text.contains("train: 3 items, 4 captions, 3 image files, 2 audio files, 2 groups"))
-    #expect(text.contains("1 captions of val are captions of train, too") && text.contains("notes.pdf"))
+    #expect(text.contains("1 caption of val is one of train, too") && text.contains("notes.pdf"))
     #expect(text.contains("seconds of a recording: 0.50 to 0.50, median 0.50"))
   }
 

@@ -79,5 +79,6 @@ import Testing
     #expect(
       said { ($0.name, $0.out, $0.program) = ("mnist", scratch("x"), "no-such-curl") }.contains("no such program"))
     #expect(output.text.contains("note: no test has fetched these addresses"))
+    #expect(!FileManager.default.fileExists(atPath: scratch("x")))
   }
 }

@@ -342,6 +342,9 @@ import TinyRuns
     let engine = ["dtype", "tensor.threads", "tensor.blas"]
     let ranks = ["parallel.expert", "parallel.overlap", "parallel.wire", "parallel.timeout"]
     #expect(ConfigUse.questions.keys(of: .gpt) == engine + ranks)
+    #expect(ConfigUse.inspection.keys(of: .vit) == ["data.validation_share"])
+    #expect(
+      Set(ConfigUse.inspection.keys(of: .gpt)) == ["data.validation_share", "text.field", "text.documents"])
     #expect(!ConfigUse.evaluation.keys(of: .vit).contains { $0.hasPrefix("text.") })
     #expect(!ConfigUse.evaluation.keys(of: .gpt).contains("data.on_bad_image"))
     #expect(Set(ConfigUse.training.keys(of: .multimodal)).isDisjoint(with: ["model.rotary_base", "text.order"]))

@@ -84,7 +84,7 @@ public final class LocalServer: Sendable {
         var done = 0
         while done < all.count {
           let count = all[done...].withUnsafeBytes {
-            send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+            send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
           }
           guard count > 0 else { break }
           done += count

@@ -42,12 +42,15 @@ package struct Download {
     let executable = try curl()
     let descriptor = try openPart()
     defer { close(descriptor) }
+    // Where nothing came, nothing stays.
+    defer { if (try? fileSize(part)) == 0 { unlink(part) } }
     var information = stat()
     fstat(descriptor, &information)
     var size = Int(information.st_size)
     if size > file.bytes { size = try cut(descriptor, to: 0) }
     let before = size
     try requireRoom(for: file.bytes - size)
+    progress(size)
     var wasContinued = size > 0
     if size < file.bytes {
       let end = try transfer(executable, descriptor, from: size, progress)

@@ -195,12 +195,17 @@ package struct CorpusInspection: Sendable, Codable, Equatable {
     let invalid = parts.reduce(0) { $0 + $1.invalidDocuments }
     if invalid > 0 {
       lines.append(
-        "\(invalid) document\(invalid == 1 ? " has" : "s have") bytes that are no UTF-8; training keeps these bytes as they are"
+        InspectionText.counted(invalid, "document has", "documents have")
+          + " bytes that are no UTF-8; training keeps these bytes as they are"
       )
     }
-    if emptyDocuments > 0 { lines.append("\(emptyDocuments) empty documents, which training passes over") }
+    if emptyDocuments > 0 {
+      lines.append(InspectionText.counted(emptyDocuments, "empty document") + ", which training passes over")
+    }
     if let firstBroken {
-      lines.append("\(brokenLines) lines that are no documents, at which training stops: \(firstBroken)")
+      lines.append(
+        InspectionText.counted(brokenLines, "line that is no document", "lines that are no documents")
+          + ", at which training stops: \(firstBroken)")
     }
     if let text = leftOut.text { lines.append(oneLine(text)) }
     return lines.joined(separator: "\n")

@@ -117,7 +117,8 @@ extension DatasetInspection {
     lines += duplicates.lines("images", by: "decoded pixels", limit: 5)
     if let first = refused.first {
       lines.append(
-        "\(refused.count) images of formats that are not read, at which training stops\(refused.count > 1 ? ", such as" : ":") \(oneLine(first))"
+        InspectionText.counted(refused.count, "image of a format that is", "images of formats that are")
+          + " not read, at which training stops\(refused.count > 1 ? ", such as" : ":") \(oneLine(first))"
       )
     }
     lines += InspectionText.badFiles(badFiles, limit)

@@ -19,10 +19,15 @@ enum InspectionText {
     count > limit ? ["… and \(count - limit) more \(what)"] : []
   }
 
+  /// `1 bad file`, `2 bad files`.
+  static func counted(_ count: Int, _ noun: String, _ plural: String? = nil) -> String {
+    "\(count) \(count == 1 ? noun : plural ?? noun + "s")"
+  }
+
   static func badFiles(_ files: [BadFile], _ limit: Int) -> [String] {
     guard !files.isEmpty else { return ["no bad files"] }
     // A reason begins with the file's path.
-    return ["\(files.count) bad files:"] + files.prefix(limit).map { "  " + $0.reason }
+    return [counted(files.count, "bad file") + ":"] + files.prefix(limit).map { "  " + $0.reason }
       + rest(files.count, limit, "bad files")
   }
 }

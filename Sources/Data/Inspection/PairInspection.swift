@@ -128,7 +128,7 @@ package struct PairInspection: Sendable, Codable, Equatable {
   package func requireUsable() throws(DataError) {
     guard let first = badFiles.first else { return }
     throw DataError(
-      path, found: "\(badFiles.count) files cannot be decoded, such as \(first.path)",
+      path, found: InspectionText.counted(badFiles.count, "file") + " cannot be decoded, such as \(first.path)",
       remedy: "replace them, or train with --on-bad-image skip")
   }
 
@@ -148,7 +148,10 @@ package struct PairInspection: Sendable, Codable, Equatable {
       lines.append(
         "characters of a caption: \(Int(lengths.shortest)) to \(Int(lengths.longest)), median \(Int(lengths.median))")
     }
-    if sharedCaptions > 0 { lines.append("\(sharedCaptions) captions of val are captions of train, too") }
+    if sharedCaptions > 0 {
+      lines.append(
+        InspectionText.counted(sharedCaptions, "caption of val is one", "captions of val are some") + " of train, too")
+    }
     if let seconds {
       lines.append(
         String(

@@ -34,6 +34,9 @@ package struct FetchSession {
       throw RunError(name, found: "no such public set", remedy: "valid are \(PublicSet.registry.listing)")
     }
     let folder = options.out ?? ProjectHome.external(set.name)
+    let isNew = OutputPlace.kind(of: folder) == nil
+    // Where nothing came, nothing stays.
+    defer { if isNew { rmdir(folder) } }
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
@@ -61,7 +64,7 @@ package struct FetchSession {
     let outcome = try Download(file, from: address, to: folder, program: options.program).run { bytes in
       if progress == nil {
         sink.line("fetching \(oneLine(address))")
-        // What was there before does not count as done in this time.
+        // What an earlier transfer has left was not done in this time.
         progress = ProgressLine(
           "fetch", total: 100, start: bytes * 100 / max(file.bytes, 1), unit: "kB", sink: sink)
         last = bytes
@@ -89,7 +92,7 @@ package struct FetchSession {
       let files = set.files.count == 1 ? "" : " in \(set.files.count) files"
       sink.line("\(name)\(set.summary)")
       let lines = [
-        "\(HumanFormat.bytes(set.bytes))\(files), \(FetchSession.checksums(of: set)); \(set.license)",
+        "\(HumanFormat.bytes(set.bytes))\(files), \(FetchSession.checksums(of: set)); license: \(set.license)",
         "\(set.files[0].address) (\(set.isTested ? "a test has fetched it" : "no test has fetched it"))",
       ]
       for line in lines { sink.line(String(repeating: " ", count: 18) + line) }
