@@ -69,6 +69,10 @@ let package = Package(
       providers: [.apt(["libopenmpi-dev"])]),
     .target(name: "CMPI", dependencies: ["CLibMPI"], path: "Sources/C/MPI"),
     .target(name: "CMemory", path: "Sources/C/Memory"),
+    .target(
+      name: "CLibraries", dependencies: ["CLibPNG", "CLibHDF5", "CLibFreeType", "CLibHarfBuzz", "CLibSndFile"],
+      path: "Sources/C/Libraries",
+      linkerSettings: ["jpeg", "webp", "archive", "xxhash", "z", "zstd"].map { .linkedLibrary($0) }),
 
     // The street: a module may use those before it that it names.
     .target(name: "MMoEFiles", path: "Sources/Files"),
@@ -105,7 +109,8 @@ let package = Package(
     .target(
       name: "MMoERuns",
       dependencies: [
-        "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport", "MMoEConfig", "MMoETrain",
+        "CLibraries", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEParallel", "MMoEReport", "MMoEConfig",
+        "MMoETrain",
         "MMoEWeights",
       ], path: "Sources/Runs"),
     .target(
@@ -118,7 +123,7 @@ let package = Package(
       name: "MMoEBench",
       dependencies: [
         "CKernels", "MMoEFiles", "MMoETensor", "MMoEData", "MMoEModels", "MMoEHDF5", "MMoEParallel", "MMoEReport",
-        "MMoEConfig", "MMoETrain", "MMoEWeights",
+        "MMoEConfig", "MMoETrain", "MMoEWeights", "MMoERuns",
       ], path: "Sources/Bench"),
     .target(name: "MMoENotebook", dependencies: ["MMoEFiles", "MMoEReport", "MMoEConfig"], path: "Sources/Notebook"),
     .executableTarget(

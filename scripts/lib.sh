@@ -18,6 +18,10 @@ emoji_packages=(fonts-noto-color-emoji unicode-data)
 speech_packages=(espeak-ng)
 # What fetches public data sets.
 fetch_packages=(curl ca-certificates)
+# --data fashion-mnist.
+fashion_packages=(dataset-fashion-mnist)
+# --svg.
+drawing_packages=(graphviz)
 # The independent float64 reference of the tests is written in Python; zstd packs text for them; iproute2 limits links.
 # shellcheck disable=SC2034 # used by the scripts
 test_packages=(
@@ -112,7 +116,7 @@ packages_for() {
     done
   fi
   # A set by its name, wherever a command takes data.
-  case $line in *" fashion-mnist "* | *"=fashion-mnist "*) printf 'dataset-fashion-mnist\n' ;; esac
+  case $line in *" fashion-mnist "* | *"=fashion-mnist "*) printf '%s\n' "${fashion_packages[@]}" ;; esac
   case $line in *" data fetch "?*) printf '%s\n' "${fetch_packages[@]}" ;; esac
   # Who brings data needs none of ours.
   if [[ $line != *" --data"[\ =]* ]]; then
@@ -126,7 +130,7 @@ packages_for() {
         ;;
     esac
   fi
-  case $line in *" --svg "* | *" --svg="*) printf 'graphviz\n' ;; esac
+  case $line in *" --svg "* | *" --svg="*) printf '%s\n' "${drawing_packages[@]}" ;; esac
 }
 
 # missing_packages PACKAGE…: those that are not installed, one a line. What is on hold is installed.
@@ -137,6 +141,29 @@ missing_packages() {
   for package in "$@"; do
     [[ $installed == *" installed:$package "* ]] || printf '%s\n' "$package"
   done
+}
+
+# list_packages: every package for `mmoe doctor`, one a line: what for, needed or optional, its name, installed or missing.
+list_packages() {
+  local group use need package state missing
+  while IFS=: read -r group use need; do
+    local -n packages=${group}_packages
+    missing=" $(missing_packages "${packages[@]}" | tr '\n' ' ')"
+    for package in "${packages[@]}"; do
+      state=installed
+      [[ $missing != *" $package "* ]] || state=missing
+      printf '%s\t%s\t%s\t%s\n' "$use" "$need" "$package" "$state"
+    done
+  done <<'GROUPS'
+run:plots and ranks:needed
+build:to build mmoe:optional
+language:--task lm without --data:optional
+emoji:--task multimodal without --data:optional
+speech:spoken names of emoji:optional
+fashion:--data fashion-mnist:optional
+drawing:--svg:optional
+test:to test mmoe:optional
+GROUPS
 }
 
 # apt_get LOG ARGUMENT…: apt-get as root, by way of the array `as_root`; its output goes to LOG alone.

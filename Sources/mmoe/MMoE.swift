@@ -9,6 +9,8 @@ import MMoETrain
   static let configuration = CommandConfiguration(
     commandName: "mmoe",
     abstract: "Train, evaluate and explain mixture-of-experts transformers.",
+    // All of it takes a look at the checkout and at every library.
+    version: CommandLine.arguments.contains("--version") ? ProgramIdentity.text() : ProgramIdentity.version,
     subcommands: [
       TrainCommand.self, EvalCommand.self, PredictCommand.self, RunsCommand.self,
       CheckpointCommand.self, GenerateCommand.self,
@@ -16,6 +18,7 @@ import MMoETrain
       RetrieveCommand.self, ModelCommand.self, PresetsCommand.self,
       ConfigCommand.self, DataCommand.self, BenchCommand.self, TraceCommand.self, SimulateCommand.self,
       ParityCommand.self, TokenizerCommand.self, StudyCommand.self, AnalyzeCommand.self, NotebookCommand.self,
+      DoctorCommand.self,
     ])
 
   static func main() {

@@ -55,9 +55,9 @@ import Testing
       Module(
         "Weights", train.union(["CMemory", "MMoETrain"]),
         [".", "Hub", "FineTune", "Checkpoints", "Language", "Offload"]),
-      Module("Runs", runs, [".", "Command", "Describe", "Looking", "Sessions"]),
+      Module("Runs", runs.union(["CLibraries"]), [".", "Program", "Command", "Describe", "Looking", "Sessions"]),
       Module("Study", runs.union(["CKernels", "MMoERuns"]), [".", "Analysis", "Studies"]),
-      Module("Bench", runs.union(["CKernels"]), [".", "Parity"]),
+      Module("Bench", runs.union(["CKernels", "MMoERuns"]), [".", "Parity", "Doctor"]),
       Module("Notebook", ["MMoEFiles", "MMoEReport", "MMoEConfig"]),
       Module("mmoe", runs.union(["MMoERuns", "MMoEStudy", "MMoEBench", "MMoENotebook"])),
     ]

@@ -4,8 +4,9 @@ import MMoEFiles
 
 /// Where the project's own files are: presets in `configs/`, embedded data in `datasets/`.
 package enum ProjectHome {
-  /// The folder above the program that holds `configs/`; the program lies in `.build/…`, links are followed.
-  package static let path: String = {
+  /// The folder above the program that holds `configs/`; the program lies in `.build/…`, links are followed. Nil for a program
+  /// that was moved elsewhere.
+  package static let checkout: String? = {
     let program =
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
       ?? CommandLine.arguments[0]
@@ -15,8 +16,11 @@ package enum ProjectHome {
       let marker = folder.appendingPathComponent("configs/vit-tiny.yaml").path
       if FileManager.default.fileExists(atPath: marker) { return folder.path }
     }
-    return FileManager.default.currentDirectoryPath
+    return nil
   }()
+
+  /// That folder, or the current one.
+  package static let path = checkout ?? FileManager.default.currentDirectoryPath
 
   /// Where data is kept that was made from other data, and can be made again: in the folder that the environment variable
   /// MMOE_CACHE names; else below the project's folder; else, where that cannot be written, as in a checkout that several
@@ -31,6 +35,12 @@ package enum ProjectHome {
     // A relative path is none, says the specification of base directories.
     if let base = named("XDG_CACHE_HOME"), base.hasPrefix("/") { return FilePath.join(base, "mmoe") }
     return named("HOME").map { FilePath.join($0, ".cache/mmoe") } ?? generated
+  }
+
+  /// The folders with such data: the one that is written, then where others may have made it ready.
+  package static var caches: [String] {
+    let ready = FilePath.join(path, "datasets/generated")
+    return [cache] + (cache == ready ? [] : [ready])
   }
 
   /// The path of something in the cache: where the project's folder has it, as one does that was made ready for several

@@ -66,11 +66,11 @@ public final class Engine: @unchecked Sendable {
 
   public var threads: Int { pool.threads }
 
-  /// Library, version and kernel levels, for checkpoints and JSON.
-  public var backendDescription: String {
-    String(cString: mmoe_blas_description(backend.handle)) + ", kernels "
-      + String(cString: mmoe_kernel_level())
-  }
+  /// The matrix-product library, its version and the kernels that it chose for this CPU.
+  package var library: String { String(cString: mmoe_blas_description(backend.handle)) }
+
+  /// That and the level of our own kernels, for checkpoints and JSON.
+  public var backendDescription: String { library + ", kernels " + String(cString: mmoe_kernel_level()) }
 
   /// Scratch buffers of at least `count` floats, one a worker, kept between operations. Taken before a region
   /// starts, for every worker: which one meets the largest tile is a matter of timing, new storage must not be.
