@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MMoEConfig
 import MMoEReport
 import MMoERuns
 import MMoETrain
@@ -38,16 +39,27 @@ import MMoETrain
     } catch {
       status = exitCode(for: error).rawValue
       // Help is an error of status 0.
-      let (text, stream) = (fullMessage(for: error), status == 0 ? StandardStream.output : .error)
+      let (text, stream) = (hinted(fullMessage(for: error)), status == 0 ? StandardStream.output : .error)
       if !text.isEmpty { stream.line(text) }
     }
     Foundation.exit(OutputLoss.end(status))
   }
 }
 
+extension MMoE {
+  /// The parser's message; where it does not know an option that other programs have for a key, also with that key.
+  private static func hinted(_ message: String) -> String {
+    guard let option = message.firstMatch(of: /Unknown option '--([\w.-]+)'/),
+      let key = RunConfig.table.key(meantBy: String(option.1))
+    else { return message }
+    return message.replacing(option.0, with: "\(option.0); did you mean --set \(key)=VALUE?", maxReplacements: 1)
+  }
+}
+
 extension OutputPath: ExpressibleByArgument {
   public init(argument: String) { self.init(argument) }
   public var defaultValueDescription: String { unchecked }
+  public static var defaultCompletionKind: CompletionKind { .file() }
 }
 
 /// A command that several ranks run together; any other refuses to be started by mpirun or srun.

@@ -17,6 +17,49 @@ struct ThreadsOption: ParsableArguments {
 struct SettingsOption: ParsableArguments {
   @Option(name: .customLong("set"), help: "key=value of the configuration (`mmoe config`); repeatable.")
   var settings: [String] = []
+
+  /// These settings after those of options that stand for keys.
+  ///
+  /// - Throws: `ValidationError` where a key is given both ways.
+  func following(_ options: [KeyOption]) throws -> [String] {
+    let keys = Set(settings.map { RunConfig.table.presentName(of: String($0.prefix { $0 != "=" })) })
+    let given = options.filter { $0.value != nil }
+    if let twice = given.first(where: { keys.contains($0.key) }) {
+      throw ValidationError("\(twice.option) and --set \(twice.key) set the same; give one of them")
+    }
+    return given.map { "\($0.key)=\($0.value ?? "")" } + settings
+  }
+}
+
+/// An option that stands for a key of the configuration.
+struct KeyOption {
+  let option, key: String
+  /// What was given for it.
+  let value: String?
+
+  init(_ option: String, _ key: String, _ value: (some CustomStringConvertible)?) {
+    (self.option, self.key, self.value) = (option, key, value.map { "\($0)" })
+  }
+
+  /// Help for such an option: what the key means, and its name.
+  static func help(_ key: String) -> ArgumentHelp {
+    let summary = RunConfig.table.entries.first { $0.key == key }?.summary ?? ""
+    return ArgumentHelp("\(summary.prefix(1).uppercased() + summary.dropFirst()) (\(key)).")
+  }
+}
+
+/// Short options for the keys that are set every day.
+struct DailyOptions: ParsableArguments {
+  @Option(help: KeyOption.help("optimizer.lr")) var lr: Double?
+  @Option(help: KeyOption.help("data.batch")) var batch: Int?
+  @Option(help: KeyOption.help("optimizer.weight_decay")) var wd: Double?
+
+  var keys: [KeyOption] {
+    [
+      KeyOption("--lr", "optimizer.lr", lr), KeyOption("--batch", "data.batch", batch),
+      KeyOption("--wd", "optimizer.weight_decay", wd),
+    ]
+  }
 }
 
 /// For commands whose text is followed by its figures.
@@ -30,10 +73,13 @@ struct JSONOnlyOption: ParsableArguments {
 }
 
 struct TaskOption: ParsableArguments {
-  @Option(help: "\(TaskOption.names); by default that of the run, preset, checkpoint or initial weights that is named.")
+  @Option(
+    help: "\(TaskOption.names); by default that of the run, preset, checkpoint or initial weights that is named.",
+    completion: completion)
   var task: String?
 
   static let names = alternatives(TaskKind.allCases.map(\.name))
+  static let completion = CompletionKind.list(TaskKind.allCases.map(\.name))
 }
 
 struct DataOption: ParsableArguments {
@@ -41,12 +87,14 @@ struct DataOption: ParsableArguments {
     help: """
       For \(TaskKind.allCases.map { "\($0.name) \($0.dataForm)" }.joined(separator: "; for ")); - for the embedded data. By \
       default what the run, checkpoint or study names.
-      """)
+      """, completion: .file())
   var data: String?
 }
 
 struct VariantOption: ParsableArguments {
-  @Option(help: "The MoE variant: \(MoEVariant.listing).") var moe: String?
+  @Option(
+    help: "The MoE variant: \(MoEVariant.listing).", completion: .list(["dense"] + MoEVariant.all.map(\.name)))
+  var moe: String?
 
   /// The same as a setting of the configuration.
   var settings: [String] { moe.map { ["moe.variant=\($0)"] } ?? [] }
@@ -54,17 +102,20 @@ struct VariantOption: ParsableArguments {
 
 /// A checkpoint to make another one of.
 struct CheckpointArgument: ParsableArguments {
-  @Argument(help: "A checkpoint or a run's folder.") var checkpoint: String
+  @Argument(help: "A checkpoint or a run's folder.", completion: .file()) var checkpoint: String
 }
 
 /// A checkpoint to look into, without which the latest is.
 struct LatestCheckpointArgument: ParsableArguments {
-  @Argument(help: "A checkpoint or a run's folder; by default the latest run.") var checkpoint: String?
+  @Argument(help: "A checkpoint or a run's folder; by default the latest run.", completion: .file())
+  var checkpoint: String?
 }
 
 /// A checkpoint to use.
 struct CheckpointOption: ParsableArguments {
-  @Option(help: "A checkpoint, or a run's folder (its best one); by default the latest run that the command can use.")
+  @Option(
+    help: "A checkpoint, or a run's folder (its best one); by default the latest run that the command can use.",
+    completion: .file())
   var checkpoint: String?
 }
 
@@ -101,6 +152,8 @@ struct TeamOption: ParsableArguments {
 /// Words for arguments and options that commands declare with defaults of their own.
 enum HelpText {
   static let preset: ArgumentHelp = "A preset's name (`mmoe presets`) or a YAML file."
+  /// The names of presets.
+  static let presets = CompletionKind.list(ProjectHome.presets.names)
   static let width: ArgumentHelp = "Model width."
   static let newFolder: ArgumentHelp = "The folder to make."
   static let newCheckpoint: ArgumentHelp = "The checkpoint to write."

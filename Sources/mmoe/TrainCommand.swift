@@ -15,13 +15,14 @@ struct TrainCommand: RunsOnRanks {
       """)
 
   @OptionGroup var work: TaskOption
-  @Option(help: HelpText.preset) var preset: String?
+  @Option(help: HelpText.preset, completion: HelpText.presets) var preset: String?
   @OptionGroup var set: DataOption
   @Option(help: "The run's folder.") var out: OutputPath?
+  @Option(help: "The run's name, for the folder \(RunFolder.home)/NAME.") var name: String?
   @Option(
     help:
-      "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, CLIP, …); vision=PATH and language=PATH for a model of both."
-  )
+      "Start from a checkpoint, a run's folder, or one with config.json and model.safetensors (GPT-2, Llama, CLIP, …); vision=PATH and language=PATH for a model of both.",
+    completion: .file())
   var initFrom: [String] = []
   @Option(help: "With --init-from: 'TARGET = SOURCE' (patterns of parameter paths), or a file of them; repeatable.")
   var map: [String] = []
@@ -30,6 +31,7 @@ struct TrainCommand: RunsOnRanks {
   @Option(help: "Train only these parameters, named as above (head = linear probe); repeatable.")
   var trainOnly: [String] = []
   @OptionGroup var variant: VariantOption
+  @OptionGroup var daily: DailyOptions
   @Option(help: "Optimizer steps.") var steps: Int?
   @Option(help: "Passes over the data.") var epochs: Int?
   @Option(help: "Seed of everything random.") var seed: Int?
@@ -38,19 +40,50 @@ struct TrainCommand: RunsOnRanks {
   @Option(help: "How the exchange between ranks overlaps: \(OverlapStrategy.forms).") var overlap: String?
   @Option(help: "Write a timeline of some steps, of all ranks, for Perfetto or chrome://tracing.") var trace:
     OutputPath?
-  @Option(help: "At an unreadable image: \(alternatives(BadImagePolicy.allCases.map(\.rawValue))).") var onBadImage:
-    String?
+  @Option(
+    help: "At an unreadable image: \(alternatives(BadImagePolicy.allCases.map(\.rawValue))).",
+    completion: .list(BadImagePolicy.allCases.map(\.rawValue)))
+  var onBadImage: String?
   @Option(
     defaultAsFlag: "",
     help:
-      "Go on with a run's folder or checkpoint; without a value with --out, which begins where it has no checkpoint yet, else with the latest run."
-  )
+      "Go on with a run's folder or checkpoint; without a value with --out, which begins where it has no checkpoint yet, else with the latest run.",
+    completion: .file())
   var resume: String?
   @OptionGroup var overrides: SettingsOption
   @Flag(help: "Print parameters, memory, FLOPs and what --data holds; train nothing.") var dryRun = false
   @OptionGroup var format: JSONOption
   @Flag(help: "Write a JSON line on standard output for every evaluation, every checkpoint and the end.")
   var jsonEvents = false
+
+  func validate() throws {
+    if let name {
+      if out != nil { throw ValidationError("--name and --out both say where the run goes; give one of them") }
+      if name.isEmpty || name.contains("/") || name.hasPrefix(".") {
+        throw ValidationError(
+          "--name is '\(name)', expected a name without / and not beginning with a dot; --out takes paths")
+      }
+    }
+    _ = try settings
+  }
+
+  /// What options and --set make of the configuration.
+  private var settings: [String] {
+    get throws {
+      try overrides.following(
+        daily.keys + [
+          KeyOption("--moe", "moe.variant", variant.moe), KeyOption("--threads", "tensor.threads", compute.threads),
+          KeyOption("--expert-parallel", "parallel.expert", team.expertParallel),
+          KeyOption("--steps", "train.steps", steps),
+          KeyOption("--epochs", "train.steps", epochs.map { _ in "none" }),
+          KeyOption("--epochs", "train.epochs", epochs),
+          KeyOption("--seed", "seed", seed), KeyOption("--on-bad-image", "data.on_bad_image", onBadImage),
+          KeyOption("--freeze", "finetune.freeze", freeze.isEmpty ? nil : freeze.joined(separator: ",")),
+          KeyOption("--train-only", "finetune.train_only", trainOnly.isEmpty ? nil : trainOnly.joined(separator: ",")),
+          KeyOption("--overlap", "parallel.overlap", overlap),
+        ])
+    }
+  }
 
   func run() throws {
     if steps != nil && epochs != nil {
@@ -63,7 +96,7 @@ struct TrainCommand: RunsOnRanks {
       throw ValidationError("--resume is given an empty name; name a run, or give no value for the latest one")
     }
     // With --out the run begins from those weights where it has no checkpoint yet.
-    if let resume, !initFrom.isEmpty, !resume.isEmpty || out == nil {
+    if let resume, !initFrom.isEmpty, !resume.isEmpty || (out == nil && name == nil) {
       throw ValidationError("give either --resume or --init-from: a resumed run has its weights")
     }
     if work.task == nil, preset == nil, resume == nil, initFrom.isEmpty {
@@ -76,7 +109,8 @@ struct TrainCommand: RunsOnRanks {
       throw ValidationError("--map says what to take from a source; give --init-from too")
     }
     if !dryRun { OutputLoss.outlive() }
-    let (outFolder, traceFile) = (try out?.folder("--out"), try trace?.file("--trace"))
+    let place = out ?? name.map { OutputPath(RunFolder.home + "/" + $0) }
+    let (outFolder, traceFile) = (try place?.folder(name == nil ? "--out" : "--name"), try trace?.file("--trace"))
     try team.start.launch()
     var options = TrainSession.Options()
     options.trace = traceFile
@@ -90,19 +124,7 @@ struct TrainCommand: RunsOnRanks {
     options.isDryRun = dryRun
     options.printsJSON = format.json
     options.printsEvents = jsonEvents
-    let flags: [(String, String?)] = [
-      ("train.steps", steps.map(String.init)),
-      ("train.steps", epochs.map { _ in "none" }), ("train.epochs", epochs.map(String.init)),
-      ("seed", seed.map(String.init)),
-      ("data.on_bad_image", onBadImage),
-      ("finetune.freeze", freeze.isEmpty ? nil : freeze.joined(separator: ",")),
-      ("finetune.train_only", trainOnly.isEmpty ? nil : trainOnly.joined(separator: ",")),
-      ("parallel.overlap", overlap),
-    ]
-    options.settings =
-      variant.settings + compute.settings + team.settings
-      + flags.compactMap { key, value in value.map { "\(key)=\($0)" } }
-      + overrides.settings
+    options.settings = try settings
     let status = try TrainSession(options).run()
     if status != 0 { throw ExitCode(status) }
   }

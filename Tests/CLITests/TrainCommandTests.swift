@@ -256,4 +256,36 @@ import Testing
     #expect(result.status == 1)
     #expect(result.errors.contains("own.yaml:3: train.label_smoothing is 0.1, but model.kind gpt does not use it"))
   }
+
+  /// Short options are the keys that their help names; --name is a folder where runs go.
+  @Test func shortOptionsAreKeys() throws {
+    let folder = ScratchFolder()
+    let result = try ProgramRunner.run(
+      Program.training(["--steps", "1", "--lr", "3e-3", "--batch", "8", "--wd", "0.2", "--name", "my-run"]),
+      in: folder.path)
+    #expect(result.status == 0, "\(result.errors)")
+    let config = try String(contentsOfFile: folder("checkpoints/my-run/config.yaml"), encoding: .utf8)
+    for line in ["  lr: 0.003\n", "  weight_decay: 0.2\n", "  batch: 8\n"] { #expect(config.contains(line), "\(line)") }
+    let help = try ProgramRunner.run(["train", "--help"]).output
+    for key in ["optimizer.lr", "data.batch", "optimizer.weight_decay"] { #expect(help.contains("(\(key))"), "\(key)") }
+  }
+
+  /// The same key by an option and by --set, under any of its names, is a mistake of the command line, as are two places.
+  @Test(arguments: [
+    (["--lr", "1e-3", "--set", "optimizer.lr=1e-3"], "--lr and --set optimizer.lr"),
+    (["--batch", "8", "--set", "seed=1", "--set", "data.batch=9"], "--batch and --set data.batch"),
+    (["--moe", "top2", "--set", "moe.variant=top1"], "--moe and --set moe.variant"),
+    (["--epochs", "1", "--set", "train.steps=3"], "--epochs and --set train.steps"),
+    (["--name", "a", "--out", "b"], "--name and --out"), (["--name", "a/b"], "--name is 'a/b'"),
+    (["--name", ""], "--name is ''"), (["--name", "../a"], "--name is '../a'"), (["--lr", "fast"], "fast"),
+    (["--batch-size", "8"], "did you mean --set data.batch=VALUE?"),
+    (["--learning_rate=1"], "did you mean --set optimizer.lr=VALUE?"),
+    (["--moe.experts", "8"], "did you mean --set moe.experts=VALUE?"),
+  ])
+  func contradictionsAreUsage(options: [String], words: String) throws {
+    let folder = ScratchFolder()
+    let result = try ProgramRunner.run(["train", "--task", "imagenet-subset"] + options, in: folder.path)
+    #expect(result.status == 64 && result.errors.contains(words), "\(result.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+  }
 }

@@ -110,8 +110,7 @@ private func message(yaml: String) -> String {
     #expect(
       message(yaml: "moe:\n  sorting: 2\n")
         == "c.yaml:2: moe.sorting: found 2, expected 0 or nothing: rows are always sorted; leave it out")
-    #expect(
-      !Sample.keys.yaml(Sample()).contains("sorting") && !Sample.keys.help(defaults: Sample()).contains("sorting"))
+    #expect(!Sample.keys.yaml(Sample()).contains("sorting"))
     #expect(message("moe.sort=0").contains("unknown key moe.sort;"))
     var config = RunConfig()
     try RunConfig.table.apply(yaml: "parallel:\n  host_ranks: 0\n  zero: 1\n", file: "config.yaml", to: &config)
@@ -259,16 +258,55 @@ private func message(yaml: String) -> String {
         """)
   }
 
-  @Test func differencesAndHelp() throws {
+  @Test func differences() throws {
     var other = Sample()
     other.moe.experts = 16
     #expect(
       Sample.keys.differences(Sample(), other) == [
         ConfigDifference(key: "moe.experts", first: "8", second: "16")
       ])
-    let help = Sample.keys.help(defaults: Sample(), width: 100)
-    #expect(help.contains("moe.experts             8            all     an integer from 1 to 65536"))
-    #expect(help.split(separator: "\n").count >= Sample.keys.entries.count + 2)
+  }
+
+  /// Names of other programs are no keys; the error says which key is meant, whatever group stands before the name.
+  @Test(arguments: [
+    ("learning_rate", "optimizer.lr"), ("batch_size", "data.batch"), ("n_embd", "model.width"),
+    ("n_layer", "model.layers"),
+    ("n_head", "model.heads"), ("hidden_size", "model.width"), ("num_experts", "moe.experts"), ("top_k", "moe.variant"),
+    ("num_train_epochs", "train.epochs"), ("wd", "optimizer.weight_decay"), ("dropout", "model.stochastic_depth"),
+    ("max_steps", "train.steps"), ("warmup_steps", "schedule.warmup"), ("model.block-size", "model.context"),
+    ("training.Learning_Rate", "optimizer.lr"),
+  ])
+  func synonymsNameTheKey(name: String, key: String) {
+    var config = RunConfig()
+    let error = #expect(throws: ConfigError.self) { try RunConfig.table.set("\(name)=1", in: &config) }
+    let text = error?.description ?? ""
+    #expect(text.hasPrefix("--set: unknown key \(name); did you mean \(key)?"), "\(text)")
+    #expect(text.hasSuffix("`mmoe config` lists all keys") && config == RunConfig())
+  }
+
+  /// Every target of a synonym is a key, no synonym is one, and each means one thing.
+  @Test func synonymsAreOfKeys() {
+    let keys = Set(RunConfig.table.entries.map(\.key))
+    let leaves = Set(keys.map { String($0.split(separator: ".").last!) })
+    var seen: Set<String> = []
+    for synonym in RunConfig.synonyms {
+      #expect(keys.contains(synonym.key), "\(synonym.key) is no key")
+      for name in synonym.names {
+        #expect(!keys.contains(name) && !leaves.contains(name), "\(name) is a key")
+        #expect(seen.insert(name).inserted, "\(name) stands twice")
+        #expect(name == name.lowercased() && !name.contains("-") && !name.contains("."), "\(name) is never looked up")
+      }
+    }
+    #expect(seen.count > 150)
+  }
+
+  /// A part of a name, a pattern, and what another program calls it.
+  @Test func findsKeys() {
+    func found(_ pattern: String) -> [String] { RunConfig.table.entries(matching: pattern).map(\.key) }
+    #expect(found("optimizer.l") == ["optimizer.lr"] && found("*.LR") == ["optimizer.lr"])
+    #expect(found("bias") == ["model.bias", "moe.bias_rate"] && found("m*bias") == ["model.bias"])
+    #expect(found("learning_rate") == ["optimizer.lr"] && found("nonsense").isEmpty)
+    #expect(found("lora.*").allSatisfy { $0.hasPrefix("lora.") } && !found("lora.*").isEmpty)
   }
 
   @Test func unreadableFilesAreNamed() throws {

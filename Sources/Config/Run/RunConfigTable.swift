@@ -15,7 +15,7 @@ extension RunConfig {
         "tensor.blas", \.tensor.blas, "matrix products; auto = oneDNN where built in, else OpenBLAS"),
     ] + modelEntries + modalityEntries + moeEntries + trainingEntries + fineTuneEntries + textEntries + objectiveEntries
       + parallelEntries,
-    retired: retiredKeys, renamed: renamedKeys, listCommand: "mmoe config")
+    retired: retiredKeys, renamed: renamedKeys, synonyms: synonyms, listCommand: "mmoe config")
 
   /// Keys that may differ from the checkpoint's when a run is resumed: none changes what a step computes, but for the
   /// learning rates that follow from another end of the schedule.

@@ -24,6 +24,9 @@ package struct ConfigEntry<Root>: Sendable {
 }
 
 extension ConfigEntry {
+  /// Its value as text; `--set key=value` gives it back.
+  package func value(in root: Root) -> String { read(root).plain }
+
   /// A whole number. `range: 0 ... .max` has no upper limit.
   package static func int(
     _ key: String, _ path: WritableKeyPath<Root, Int> & Sendable,

@@ -1,5 +1,5 @@
+import Foundation
 import MMoEFiles
-import MMoEReport
 
 /// All keys of a configuration in one table, from which follow the parsing of `--set`, the reading
 /// and writing of YAML, the error messages and the help: a key is declared once.
@@ -15,15 +15,18 @@ public struct ConfigTable<Root>: Sendable {
   private let groups: Set<String>
   private let retired: [String: RetiredKey]
   private let renamed: [String: RenamedKey]
+  private let synonyms: [String: KeySynonym]
   private let listCommand: String?
 
   /// - Parameters:
   ///   - entries: the keys; each name once, and no key may be another one's group.
   ///   - retired: keys of earlier versions, which files may still hold at their defaults.
   ///   - renamed: what earlier versions wrote otherwise.
+  ///   - synonyms: what other programs call the keys; none is accepted, and errors name the key.
   ///   - listCommand: the command that lists all keys, named by errors about unknown ones.
   package init(
-    _ entries: [ConfigEntry<Root>], retired: [RetiredKey] = [], renamed: [RenamedKey] = [], listCommand: String? = nil
+    _ entries: [ConfigEntry<Root>], retired: [RetiredKey] = [], renamed: [RenamedKey] = [],
+    synonyms: [KeySynonym] = [], listCommand: String? = nil
   ) {
     self.entries = entries
     self.listCommand = listCommand
@@ -40,6 +43,8 @@ public struct ConfigTable<Root>: Sendable {
     self.renamed = Dictionary(renamed.map { ($0.earlier, $0) }) { first, _ in
       preconditionFailure("the key \(first.earlier) is renamed twice")
     }
+    let names = synonyms.flatMap { synonym in synonym.names.map { ($0, synonym) } }
+    self.synonyms = Dictionary(names) { first, _ in preconditionFailure("two synonyms of \(first.key) are the same") }
     precondition(self.retired.keys.allSatisfy { indices[$0] == nil }, "a retired key is in the table")
     precondition(renamed.allSatisfy { indices[$0.key] != nil }, "a renamed key is not in the table")
   }
@@ -137,17 +142,42 @@ public struct ConfigTable<Root>: Sendable {
       let entry = entries[leaf]
       return ConfigError(place, field: entry.key, expected: entry.expected, found: "a map with \(key)")
     }
-    let nearest = nearestKeys(to: key, among: entries.map(\.key)).prefix(3)
     return ConfigError(
-      place, found: "unknown key \(key.isEmpty ? "\"\"" : key)",
-      remedy: "the nearest is \(alternatives(Array(nearest)))\(list)")
+      place, found: "unknown key \(key.isEmpty ? "\"\"" : key)", remedy: suggestion(for: key) + list)
+  }
+
+  /// The key that is meant by a name that is none, as part of a message.
+  package func suggestion(for name: String) -> String {
+    if let synonym = synonym(of: name) {
+      return "did you mean \(synonym.key)?\(synonym.remark.isEmpty ? "" : " (\(synonym.remark))")"
+    }
+    let nearest = nearestKeys(to: name, among: entries.map(\.key)).prefix(3)
+    return "the nearest is \(alternatives(Array(nearest)))"
+  }
+
+  /// The key of this name, or that other programs call so.
+  package func key(meantBy name: String) -> String? { indices[name] == nil ? synonym(of: name)?.key : name }
+
+  /// What other programs call by this name, whatever group it is put into.
+  private func synonym(of name: String) -> KeySynonym? {
+    let last = name.lowercased().replacingOccurrences(of: "-", with: "_").split(separator: ".").last
+    return last.flatMap { synonyms[String($0)] }
+  }
+
+  /// The keys that a pattern names: a part of their names, with `*` for any characters the whole name, or what another program
+  /// calls one.
+  package func entries(matching pattern: String) -> [ConfigEntry<Root>] {
+    let synonym = synonym(of: pattern)?.key
+    let pattern = pattern.lowercased()
+    let whole = pattern.contains("*") ? PathPattern(pattern) : nil
+    return entries.filter { $0.key == synonym || whole?.matches($0.key) ?? $0.key.contains(pattern) }
   }
 
   // MARK: Showing values
 
   /// Every key with its value as text, in the table's order; `--set key=value` gives it back.
   package func resolved(_ root: Root) -> [(key: String, value: String)] {
-    entries.map { ($0.key, $0.read(root).plain) }
+    entries.map { ($0.key, $0.value(in: root)) }
   }
 
   /// The keys whose values differ, with both values as text.
@@ -174,21 +204,6 @@ public struct ConfigTable<Root>: Sendable {
       text += "\(indent)\(parts[parts.count - 1]): \(entry.read(root).yaml)\n"
     }
     return text
-  }
-
-  /// A table of all keys with their values in `root` (the defaults), the kinds of model that use them, what they take and mean.
-  ///
-  /// - Parameter width: the width of the terminal, to which the last column is wrapped.
-  package func help(defaults root: Root, width: Int? = nil) -> String {
-    var table = TextTable(columns: [
-      .left("key"), .left("default"), .left("models"), .left("takes"), .left("meaning"),
-    ])
-    for entry in entries {
-      let value = entry.read(root).plain
-      let kinds = entry.holders?.joined(separator: ", ") ?? "all"
-      table.add([entry.key, value.isEmpty ? "\"\"" : value, kinds, entry.expected, entry.summary])
-    }
-    return table.render(width: width)
   }
 }
 

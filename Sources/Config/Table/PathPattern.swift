@@ -1,4 +1,4 @@
-/// A pattern over the paths of parameters: `*` stands for any characters, dots included, and everything else for itself.
+/// A pattern over dotted names, such as the paths of parameters: `*` stands for any characters, dots included, and everything else for itself.
 ///
 /// Patterns match the paths that checkpoints have, where every expert stands under its own number:
 /// `blocks.1.moe.experts.0007.fc1.weight`.
