@@ -16,7 +16,8 @@ struct AnalyzeCommand: ParsableCommand {
     subcommands: [Routing.self, Similarity.self, Gradients.self, Sharing.self])
 
   struct AnalysisOptions: ParsableArguments {
-    @Argument(help: "Checkpoints, or folders of runs; by default the latest run that can be analyzed.")
+    @Argument(
+      help: "Checkpoints, or folders of runs; by default the latest run that can be analyzed.", completion: .file())
     var models: [String] = []
     @Option(help: "Where tables and pictures go.") var out: OutputPath
     @Option(

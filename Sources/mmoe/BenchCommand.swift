@@ -23,7 +23,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   struct StepOptions: ParsableArguments {
-    @Option(help: HelpText.preset) var preset = "vit-tiny"
+    @Option(help: HelpText.preset, completion: HelpText.presets) var preset = "vit-tiny"
     @OptionGroup var variant: VariantOption
     @OptionGroup var compute: ThreadsOption
     @Option(help: "Measured steps, after three of warm-up.") var steps = 20
@@ -67,7 +67,7 @@ struct BenchCommand: ParsableCommand {
   struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "One sequence of a language model with cached keys and values.")
-    @Option(help: HelpText.preset) var preset = "gpt-small"
+    @Option(help: HelpText.preset, completion: HelpText.presets) var preset = "gpt-small"
     @OptionGroup var compute: ThreadsOption
     @Option(help: "Tokens of the prompt.") var prompt = 32
     @Option(help: "Tokens to make.") var tokens = 128
@@ -116,7 +116,7 @@ struct BenchCommand: ParsableCommand {
           "\(row.n)", "\(row.k)", HumanFormat.fixed(row.gflops, 1),
         ])
       }
-      StandardStream.output.write(table.render())
+      StandardStream.output.write(table.render(for: StandardStream.output))
       if format.json { StandardStream.output.line(JSONValue.line(rows)) }
     }
   }
@@ -137,7 +137,7 @@ struct BenchCommand: ParsableCommand {
           HumanFormat.fixed(row.gelementsPerSecond, 2), HumanFormat.fixed(row.gigabytesPerSecond, 1),
         ])
       }
-      StandardStream.output.write(table.render())
+      StandardStream.output.write(table.render(for: StandardStream.output))
       if format.json { StandardStream.output.line(JSONValue.line(rows)) }
     }
   }
@@ -145,7 +145,7 @@ struct BenchCommand: ParsableCommand {
   struct Checkpoint: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Saving and loading a preset's whole training state, beside dd on the same disk.")
-    @Option(help: HelpText.preset) var preset = "gpt2-moe-small"
+    @Option(help: HelpText.preset, completion: HelpText.presets) var preset = "gpt2-moe-small"
     @Option(help: "Where the files are written, some GB; removed at the end.") var folder = OutputPath(".")
     @Option(help: "How often each is done; dd reads first in one half of them.") var rounds = 4
     @OptionGroup var overrides: SettingsOption

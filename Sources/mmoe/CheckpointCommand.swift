@@ -42,8 +42,8 @@ struct CheckpointCommand: ParsableCommand {
   struct Diff: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Settings and weights in which two checkpoints differ.")
 
-    @Argument(help: "A checkpoint or a run's folder.") var first: String
-    @Argument(help: "Another one.") var second: String
+    @Argument(help: "A checkpoint or a run's folder.", completion: .file()) var first: String
+    @Argument(help: "Another one.", completion: .file()) var second: String
 
     func run() throws { StandardStream.output.write(try CheckpointInspection.diff(first, second)) }
   }
@@ -52,7 +52,7 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Compare every byte with the checksum in the file; all numbers must be finite.")
 
-    @Argument(help: "Checkpoints, or folders of them.") var checkpoints: [String]
+    @Argument(help: "Checkpoints, or folders of them.", completion: .file()) var checkpoints: [String]
 
     func run() throws { try CheckpointInspection.verify(checkpoints) { StandardStream.output.line($0) } }
   }
@@ -60,7 +60,7 @@ struct CheckpointCommand: ParsableCommand {
   struct Average: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "The mean of several checkpoints' weights.")
 
-    @Argument(help: "Checkpoints of one model.") var checkpoints: [String]
+    @Argument(help: "Checkpoints of one model.", completion: .file()) var checkpoints: [String]
     @Option(help: HelpText.newCheckpointOfWeights) var out: OutputPath
 
     func run() throws {
@@ -139,7 +139,7 @@ struct CheckpointCommand: ParsableCommand {
   struct Prune: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Remove a run's older checkpoints; best.h5 stays.")
 
-    @Argument(help: "A run's folder.") var folder: String
+    @Argument(help: "A run's folder.", completion: .directory) var folder: String
     @Option(help: "So many latest ones stay.") var keep = 2
     @Option(help: "So do those whose step this divides; 0 = none.") var every = 0
 

@@ -13,8 +13,9 @@ struct EvalCommand: RunsOnRanks {
   @OptionGroup var compute: ThreadsOption
   @OptionGroup var team: TeamOption
   @OptionGroup var overrides: SettingsOption
-  @Option(help: "lm: multiple-choice questions instead, JSONL lines of context, choices, answer.") var choices: String?
-  @Option(help: "lm: last words instead, JSONL lines of text (LAMBADA).") var lastWord: String?
+  @Option(help: "lm: multiple-choice questions instead, JSONL lines of context, choices, answer.", completion: .file())
+  var choices: String?
+  @Option(help: "lm: last words instead, JSONL lines of text (LAMBADA).", completion: .file()) var lastWord: String?
   @Option(help: "Models with classes: also write what was found for every sample, as comma-separated values.")
   var predictions: OutputPath?
   @Option(help: "Models with classes: also draw which classes are taken for which, a PNG file.") var confusion:

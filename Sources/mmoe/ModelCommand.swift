@@ -19,7 +19,7 @@ struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Shapes, parameters, FLOPs and memory of a preset; a drawing of one block pair.")
 
-    @Argument(help: HelpText.preset) var preset: String
+    @Argument(help: HelpText.preset, completion: HelpText.presets) var preset: String
     @OptionGroup var variant: VariantOption
     @OptionGroup var overrides: SettingsOption
     @Option(help: "Draw one block pair's data flow into this SVG file (Graphviz).") var svg: OutputPath?

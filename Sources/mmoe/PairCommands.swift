@@ -7,7 +7,7 @@ struct CaptionCommand: RunsOnRanks {
   static let configuration = CommandConfiguration(
     commandName: "caption", abstract: "Say what pictures show and recordings hold, with a multimodal model.")
 
-  @Argument(help: "PNG or WAV files.") var files: [String]
+  @Argument(help: "PNG or WAV files.", completion: .file()) var files: [String]
   @OptionGroup var source: CheckpointOption
   @OptionGroup var compute: ThreadsOption
   @OptionGroup var team: TeamOption
@@ -32,10 +32,14 @@ struct RetrieveCommand: RunsOnRanks {
       """)
 
   @Argument(help: "A text, such as \"a red apple\".") var query: String?
-  @Option(help: "A PNG file, instead of a text.") var image: String?
-  @Option(help: "A WAV file, instead of a text.") var audio: String?
-  @Option(help: "A folder of images to look among; by default the held-out part of the data.") var images: String?
-  @Option(help: "A folder with captions.jsonl; - for the embedded data. By default what the run was trained on.")
+  @Option(help: "A PNG file, instead of a text.", completion: .file()) var image: String?
+  @Option(help: "A WAV file, instead of a text.", completion: .file()) var audio: String?
+  @Option(
+    help: "A folder of images to look among; by default the held-out part of the data.", completion: .directory)
+  var images: String?
+  @Option(
+    help: "A folder with captions.jsonl; - for the embedded data. By default what the run was trained on.",
+    completion: .directory)
   var data: String?
   @OptionGroup var source: CheckpointOption
   @Option(help: "Answers to show of each modality.") var count = 10

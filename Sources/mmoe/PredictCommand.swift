@@ -10,7 +10,7 @@ struct PredictCommand: RunsOnRanks {
       named, the others predicted, and the exit status is 1.
       """)
 
-  @Argument(help: "Image files, and folders in which all images are taken.") var files: [String]
+  @Argument(help: "Image files, and folders in which all images are taken.", completion: .file()) var files: [String]
   @OptionGroup var source: CheckpointOption
   @Option(help: "Classes of each image; by default 5, or all where the model has fewer.") var topK: Int?
   @Option(help: "Also write files, classes and probabilities as comma-separated values.") var csv: OutputPath?

@@ -21,10 +21,12 @@ struct RunsCommand: ParsableCommand {
         every run is one line with all fields.
         """)
 
-    @Argument(help: "A folder of runs, searched three levels deep; by default checkpoints.") var folder: String?
+    @Argument(help: "A folder of runs, searched three levels deep; by default checkpoints.", completion: .directory)
+    var folder: String?
     @Option(help: "Order of the rows. Best, step and time: largest or best first.") var sort = RunListing.Order.date
-    @Option(name: .customLong("task"), help: "Only runs of this task.") var onlyTask: String?
-    @Option(help: "Only runs of this preset.") var preset: String?
+    @Option(name: .customLong("task"), help: "Only runs of this task.", completion: TaskOption.completion) var onlyTask:
+      String?
+    @Option(help: "Only runs of this preset.", completion: HelpText.presets) var preset: String?
     @Option(help: "Only runs with this KEY=VALUE in their configuration, such as moe.experts=8; repeatable.")
     var filter: [String] = []
     @Option(help: "At most this number of runs.") var limit: Int?
@@ -50,7 +52,7 @@ struct RunsCommand: ParsableCommand {
         trained on the same data.
         """)
 
-    @Argument(help: "Two runs or more: folders, or names below checkpoints.") var runs: [String]
+    @Argument(help: "Two runs or more: folders, or names below checkpoints.", completion: .directory) var runs: [String]
     @Option(help: "Also draw the curves of all runs into this PNG file.") var plot: OutputPath?
     @OptionGroup var format: JSONOnlyOption
 

@@ -11,7 +11,7 @@ struct StudyCommand: ParsableCommand {
       same command. configs/studies has examples.
       """)
 
-  @Argument(help: "A study, such as configs/studies/language.yaml.") var file: String
+  @Argument(help: "A study, such as configs/studies/language.yaml.", completion: .file()) var file: String
   @Option(help: "Its folder; checkpoints/study-NAME by default.") var out: OutputPath?
   @OptionGroup var set: DataOption
   @OptionGroup var compute: ThreadsOption
