@@ -46,7 +46,7 @@ package enum RankBenchmarks {
         ])
         bytes *= 4
       }
-      output.write(table.render())
+      output.write(table.render(for: output))
       if printsJSON { output.line(JSONValue.line(rows)) }
     }
   }

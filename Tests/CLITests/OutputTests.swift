@@ -216,4 +216,20 @@ import Testing
     let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) ?? 0
     return mask & 1 << UInt64(number - 1) != 0
   }
+
+  /// On a terminal tables fit it, whatever COLUMNS says; where the terminal does not know its width COLUMNS counts, and without
+  /// one nothing is folded.
+  @Test(
+    .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script"), "bsdutils is not installed"),
+    arguments: [("stty cols 80; COLUMNS=200", 80), ("stty cols 0; COLUMNS=90", 90)])
+  func tablesFitTheTerminal(setting: String, width: Int) throws {
+    let command = "'\(ProgramRunner.program)' config 'moe.*'"
+    let shown = try ProgramRunner.run(
+      ["-qec", "\(setting) \(command)", "/dev/null"], program: "/usr/bin/script", environment: ["NO_COLOR": "1"])
+    let lines = shown.output.split(whereSeparator: \.isNewline)
+    #expect(shown.status == 0 && lines.contains { $0.hasPrefix("moe.experts ") }, "\(shown.output)")
+    #expect(lines.map(\.count).max() ?? 0 <= width, "\(shown.output)")
+    let piped = try ProgramRunner.run(["-c", "COLUMNS=60 \(command)"], program: "/bin/bash").output
+    #expect(piped.split(separator: "\n").map(\.count).max() ?? 0 > 150)
+  }
 }

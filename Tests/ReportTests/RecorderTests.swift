@@ -166,7 +166,7 @@ private func text(_ path: String) throws -> String {
     table.add(["a", "1,000", "short"])
     table.add(["longer", "2", "some words that need more room than there is"])
     #expect(
-      table.render(width: 40) == """
+      table.render(for: TextBuffer(width: 40)) == """
         name    count  meaning
         ──────  ─────  ─────────────────────────
         a       1,000  short
@@ -175,6 +175,31 @@ private func text(_ path: String) throws -> String {
 
         """)
     #expect(TextTable(columns: []).render() == "")
+  }
+
+  /// Tables fit terminals of any width, lose no word and no number, and are as they are where there is no terminal.
+  @Test(arguments: [200, 80, 60, 40, 20]) func tablesFitTheTerminal(width: Int) {
+    var table = TextTable(columns: [.left("name"), .left("purpose"), .right("steps"), .left("data"), .left("what for")])
+    let rows = [
+      [
+        "imagenet-subset", "a run of some steps that learns shapes", "2,625", "shapes, 10 classes of 1,200",
+        "to look at",
+      ],
+      ["lm", "short", "1", "–", "words after words after words, and then some more of them"],
+    ]
+    for row in rows { table.add(row) }
+    let text = table.render(for: TextBuffer(width: width))
+    let words = { (text: String) in Set(text.split(whereSeparator: \.isWhitespace)) }
+    #expect(rows.joined().allSatisfy { words($0).isSubset(of: words(text)) }, "\(text)")
+    // In the narrowest one the titles take half.
+    #expect(text.split(separator: "\n").allSatisfy { $0.count <= max(width, 25) }, "\(text)")
+    #expect((text == table.render()) == (width == 200))
+    #expect(text.hasPrefix("name  ") && text.contains("─") == (width >= 60))
+  }
+
+  @Test func foldsBetweenWords() {
+    #expect(TextTable.folded("a bc def", to: 4) == ["a bc", "def"] && TextTable.folded("", to: 4) == [""])
+    #expect(TextTable.folded("abcdefgh ij", to: 5) == ["abcd…", "ij"] && TextTable.folded("abc", to: 3) == ["abc"])
   }
 
   @Test func numbersForPeople() {

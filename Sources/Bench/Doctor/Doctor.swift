@@ -13,7 +13,7 @@ package enum Doctor {
   package static func run(printsJSON: Bool, _ sinks: CommandSinks = .standard) throws {
     let began = monotonicSeconds()
     let output = sinks.output
-    output.line("\(output.styled("program", .bold))     \(ProgramIdentity.name)")
+    write(output.styled("program", .bold) + "     ", ProgramIdentity.name, output)
     let processor = Processor.current
     let checks: [() -> Finding] = [
       { ProcessorCheck.finding(processor, .current, load: ProcessorCheck.currentLoad) },
@@ -28,8 +28,8 @@ package enum Doctor {
     }
     let (notes, problems) = (findings.flatMap(\.notes), findings.flatMap(\.problems))
     output.line()
-    for note in notes { output.line("\(output.styled("note", .yellow))     \(oneLine(note))") }
-    for problem in problems { output.line("\(output.styled("problem", .red))  \(oneLine(problem))") }
+    for note in notes { write(output.styled("note", .yellow) + "        ", oneLine(note), output) }
+    for problem in problems { write(output.styled("problem", .red) + "     ", oneLine(problem), output) }
     let seconds = monotonicSeconds() - began
     if problems.isEmpty { output.line("everything that is needed works (\(HumanFormat.duration(seconds)))") }
     if printsJSON {
@@ -45,10 +45,19 @@ package enum Doctor {
     }
   }
 
+  /// Columns of the topics.
+  private static let indent = 12
+
+  /// A text behind a word of `indent` columns, folded to the terminal.
+  private static func write(_ word: String, _ text: String, _ output: any TextSink) {
+    let lines = TextTable.folded(text, to: output.width.map { max($0 - indent, 20) } ?? .max, cuts: false)
+    output.line(word + lines.joined(separator: "\n" + String(repeating: " ", count: indent)))
+  }
+
   private static func show(_ finding: Finding, _ output: any TextSink) {
     for (index, line) in finding.lines.enumerated() {
-      let title = (index == 0 ? finding.topic : "").padding(toLength: 12, withPad: " ", startingAt: 0)
-      output.line(output.styled(title, .bold) + oneLine(line))
+      let title = (index == 0 ? finding.topic : "").padding(toLength: indent, withPad: " ", startingAt: 0)
+      write(output.styled(title, .bold), oneLine(line), output)
     }
   }
 }

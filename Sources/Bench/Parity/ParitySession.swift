@@ -47,7 +47,7 @@ package struct ParitySession {
         }
       }
     }
-    sink.write(table.render())
+    sink.write(table.render(for: sink))
     sink.line("\(cases.count - failures) passed, \(failures) failed")
     return failures == 0
   }

@@ -28,8 +28,9 @@ public struct StandardStream: TextSink {
   public var width: Int? {
     if let launcher { return launcher.columns > 0 ? launcher.columns : nil }
     var size = winsize()
-    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
-    return Int(size.ws_col)
+    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 else { return nil }
+    // A serial line knows no size; the user's shell may.
+    return size.ws_col > 0 ? Int(size.ws_col) : ProcessInfo.processInfo.environment["COLUMNS"].flatMap { Int($0) }
   }
 
   public func write(_ text: String) { write(bytes: Array(text.utf8)) }

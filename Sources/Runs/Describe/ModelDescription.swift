@@ -32,7 +32,7 @@ package struct ModelDescription {
         variant.summary,
       ])
     }
-    return table.render(width: StandardStream.output.width)
+    return table.render(for: StandardStream.output)
   }
 
   /// Shapes, parameters, arithmetic and memory.
@@ -47,7 +47,7 @@ package struct ModelDescription {
       let cache = try ModelCosts(model).cachedFloats * 4
       figures.add(["memory: keys and values a token of context", HumanFormat.bytes(cache)])
     }
-    return shapes + "\n" + figures.render()
+    return shapes + "\n" + figures.render(for: StandardStream.output)
   }
 
   /// Every form of parameter; instead a line where not even a model of few blocks can be made to look at.
@@ -70,7 +70,7 @@ package struct ModelDescription {
         HumanFormat.grouped(group.count),
       ])
     }
-    return shapes.render()
+    return shapes.render(for: StandardStream.output)
   }
 
   /// Parameters of one form, over all blocks that have them.

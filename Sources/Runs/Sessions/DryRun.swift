@@ -30,7 +30,8 @@ struct DryRun {
     try ModelFigures(config, division).add(to: &table)
     for (name, value) in data?.counts ?? [] { table.add([name, HumanFormat.grouped(value)]) }
     let notes = [config.train.steps.flatMap { config.schedule.note(total: $0) }].compactMap { $0 }
-    return table.render() + (notes + (data?.notes.map { "note: \($0)" } ?? [])).map { $0 + "\n" }.joined()
+    return table.render(for: StandardStream.output)
+      + (notes + (data?.notes.map { "note: \($0)" } ?? [])).map { $0 + "\n" }.joined()
   }
 
   func json() throws -> JSONValue {

@@ -35,6 +35,6 @@ package struct PresetListing {
         results += "\n\(preset.name): \(result.measured)\n  \(result.command)\n  \(result.machine)\n"
       }
     }
-    return table.render(width: StandardStream.output.width) + results
+    return table.render(for: StandardStream.output) + results
   }
 }

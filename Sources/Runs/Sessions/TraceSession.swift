@@ -24,7 +24,7 @@ package enum TraceSession {
     }
     return """
       \(summary.title): a step of \(ms(summary.stepSeconds)) ms, mean over ranks
-      \(table.render())\(summary.polls) looks a step, \(ms(summary.pollSeconds)) ms in them
+      \(table.render(for: StandardStream.output))\(summary.polls) looks a step, \(ms(summary.pollSeconds)) ms in them
       \(summary.notes.map { $0 + "\n" }.joined())
       """
   }

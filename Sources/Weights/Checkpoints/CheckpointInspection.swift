@@ -63,7 +63,7 @@ package enum CheckpointInspection {
       "parameters": .int(numbers), "arrays": .int(arrays.count), "trained_parameters": .int(trained),
       "bytes": .int(bytes), "files": .int(files), "backend": .string(info.backend),
     ])
-    return (table.render(), json)
+    return (table.render(for: StandardStream.output), json)
   }
 
   /// The arrays of the model whose names match one of the patterns, or whose role is one of the words (all without any),
@@ -96,7 +96,7 @@ package enum CheckpointInspection {
         name, shape.map(String.init).joined(separator: " x "), HumanFormat.grouped(shape.reduce(1, *)),
       ])
     }
-    return table.render()
+    return table.render(for: StandardStream.output)
   }
 
   /// What differs between two checkpoints: settings, arrays that only one has, and how far the common ones are apart,
@@ -146,7 +146,7 @@ package enum CheckpointInspection {
       ])
     }
     text += "\(equal) arrays are equal, \(different) differ\n"
-    return text + (different > 0 ? table.render() : "")
+    return text + (different > 0 ? table.render(for: StandardStream.output) : "")
   }
 
   /// Verifies the checkpoints that paths name, all of a folder.
