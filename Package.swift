@@ -133,7 +133,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/mmoe"),
 
-    .target(name: "TestSupport", dependencies: ["MMoETensor"], path: "Tests/Support"),
+    .target(name: "TestCache", path: "Tests/TestCache"),
+    .target(name: "TestSupport", dependencies: ["MMoETensor", "TestCache"], path: "Tests/Support"),
     .target(name: "KernelLevels", dependencies: ["CKernels"], path: "Tests/KernelLevels"),
     .testTarget(
       name: "TensorTests", dependencies: ["MMoETensor", "KernelLevels", "TestSupport"], path: "Tests/TensorTests"),

@@ -44,11 +44,12 @@ import Testing
         v4, 8, 2.5, 0.1,
         "grants 2.5 cores for the 8 threads that are started, which then wait for each other; give --threads 2"
       ),
-      (v4, 2, nil, 0.1, "2 of 8 threads"), (v4, 8, nil, 6.2, "load of the last minute is 6.2"), (v4, 8, 8.0, 0.1, nil),
+      (v4, 2, nil, 0.1, "may run on 2 threads of the machine"), (v4, 8, nil, 6.2, "load of the last minute is 6.2"),
+      (v4, 8, 8.0, 0.1, nil),
     ] as [(String, Int, Double?, Double, String?)])
   func saysWhatSlowsTheProcessor(flags: String, threads: Int, quota: Double?, load: Double, note: String?) {
     let finding = ProcessorCheck.finding(
-      DoctorTests.processor(flags), CoreLimits(threads: threads, quota: quota), load: load)
+      DoctorTests.processor(flags), CoreLimits(threads: 8, allowed: threads, quota: quota), load: load)
     #expect(finding.notes.count == (note == nil ? 0 : 1), "\(finding.notes)")
     #expect(note.map { finding.notes[0].contains($0) } ?? true, "\(finding.notes)")
     #expect(finding.problems.isEmpty)
@@ -148,16 +149,19 @@ import Testing
   }
 
   @Test func sumsUpCaches() throws {
-    let (own, ready) = (scratch("own"), scratch("ready"))
-    for folder in [own + "/tokens/a", ready] {
+    let (own, earlier) = (scratch("own"), scratch("earlier"))
+    for folder in [own + "/tokens/a", earlier] {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
     try Data(count: 50_000).write(to: URL(fileURLWithPath: own + "/tokens/a/shard"))
-    let finding = CacheCheck.finding([own, ready])
+    let finding = CacheCheck.finding(own, earlier: earlier)
     #expect(finding.lines.count == 1 && finding.lines[0].hasPrefix("\(own): tokens "), "\(finding.lines)")
-    try Data(count: 10).write(to: URL(fileURLWithPath: ready + "/words"))
-    #expect(CacheCheck.finding([own, ready]).lines.last?.hasPrefix("\(ready) (only read): words ") == true)
-    #expect(CacheCheck.finding([scratch("none")]).lines == ["\(scratch("none")): empty"])
+    try Data(count: 10).write(to: URL(fileURLWithPath: earlier + "/words"))
+    #expect(CacheCheck.finding(own, earlier: earlier).lines.last?.hasPrefix("\(earlier) (only read): words ") == true)
+    try Data(count: 10).write(to: URL(fileURLWithPath: earlier + "/tokens"))
+    #expect(CacheCheck.finding(own, earlier: earlier).notes.count == 1)
+    #expect(CacheCheck.finding(own, earlier: own).notes.isEmpty)
+    #expect(CacheCheck.finding(scratch("none"), earlier: scratch("no")).lines == ["\(scratch("none")): empty"])
   }
 
   /// The whole of it where no other program can be found: the one thing that does not work is the last line, alone.

@@ -1,5 +1,6 @@
 import Foundation
 import MMoEData
+import MMoEFiles
 import TestSupport
 import Testing
 
@@ -14,22 +15,37 @@ import Testing
     return (scratch, scratch("file/project"))
   }()
 
+  /// The user's cache, where the home is there and can be written; else the project's folder. HOME stands for a home that is
+  /// there, FILE for one below a file.
   @Test(
     arguments: [
-      (["MMOE_CACHE": "/own", "HOME": "/home/x"], "/own"), (["HOME": "/home/x"], "/home/x/.cache/mmoe"),
-      (["HOME": "/home/x", "XDG_CACHE_HOME": "/big"], "/big/mmoe"),
-      (["HOME": "/home/x", "XDG_CACHE_HOME": "relative"], "/home/x/.cache/mmoe"),
-      (["MMOE_CACHE": "", "HOME": "/home/x"], "/home/x/.cache/mmoe"), ([:], nil),
+      (["MMOE_CACHE": "/own", "HOME": "HOME"], "/own"), (["HOME": "HOME"], "HOME/.cache/mmoe"),
+      (["MMOE_CACHE": "", "HOME": "HOME"], "HOME/.cache/mmoe"),
+      (["HOME": "HOME", "XDG_CACHE_HOME": "HOME/big"], "HOME/big/mmoe"),
+      (["HOME": "HOME", "XDG_CACHE_HOME": "relative"], "HOME/.cache/mmoe"),
+      (["HOME": "HOME", "XDG_CACHE_HOME": "FILE"], nil), (["HOME": "FILE"], nil), (["HOME": "HOME/gone"], nil),
+      ([:], nil),
     ] as [([String: String], String?)])
-  func leavesAReadOnlyProject(environment: [String: String], expected: String?) {
-    let project = ProjectHomeTests.unwritable
-    #expect(ProjectHome.cache(of: project.path, environment) == expected ?? project.path + "/datasets/generated")
+  func usesTheHomeThatCanBeWritten(environment: [String: String], expected: String?) {
+    let (home, project) = (ScratchFolder(), ScratchFolder())
+    func named(_ text: String) -> String {
+      text.replacingOccurrences(of: "HOME", with: home.path)
+        .replacingOccurrences(of: "FILE", with: ProjectHomeTests.unwritable.path)
+    }
+    let found = ProjectHome.cache(of: project.path, environment.mapValues(named))
+    #expect(found == expected.map(named) ?? project("datasets/generated"))
   }
 
-  @Test func staysInAProjectThatCanBeWritten() {
-    let folder = ScratchFolder()
-    #expect(ProjectHome.cache(of: folder.path, ["HOME": "/home/x"]) == folder("datasets/generated"))
-    #expect(ProjectHome.cache(of: folder.path, ["MMOE_CACHE": "/own"]) == "/own")
+  /// Where neither can be written, the user's cache is named, since that is where it should have been.
+  @Test func namesTheUsersCacheInTheEnd() {
+    let path = ProjectHomeTests.unwritable.path
+    #expect(ProjectHome.cache(of: path, ["XDG_CACHE_HOME": path]) == path + "/mmoe")
+    #expect(ProjectHome.cache(of: path, [:]) == path + "/datasets/generated")
+  }
+
+  /// Tests make nothing in the home of whoever runs them.
+  @Test func testsHaveACacheOfTheirOwn() {
+    #expect(FilePath.name(of: ProjectHome.cache).hasPrefix("mmoe-test-cache-"), "\(ProjectHome.cache)")
   }
 
   /// What cannot be written to the cache names the variable; what is wrong with the user's own files does not.

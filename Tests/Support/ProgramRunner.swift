@@ -21,13 +21,6 @@ public enum ProgramRunner {
       .deletingLastPathComponent().path
   }()
 
-  /// Shared by the programs of this test run, removed at its end.
-  private static let cache: String = {
-    atexit { try? FileManager.default.removeItem(atPath: ProgramRunner.cacheFolder) }
-    return cacheFolder
-  }()
-  private static let cacheFolder = NSTemporaryDirectory() + "mmoe-test-cache-\(getpid())"
-
   /// Runs a program to its end.
   ///
   /// - Parameter output: takes standard output, which the result then lacks.
@@ -38,9 +31,7 @@ public enum ProgramRunner {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
-    // What tests make must not pile up beside the user's data.
-    process.environment = ProcessInfo.processInfo.environment.merging(["MMOE_CACHE": cache]) { _, cache in cache }
-      .merging(environment) { _, own in own }
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, own in own }
     if let folder { process.currentDirectoryURL = URL(fileURLWithPath: folder) }
     // Files, not pipes: a pipe that nobody reads would stop the program.
     let base = NSTemporaryDirectory() + "mmoe-output-" + UUID().uuidString

@@ -5,15 +5,23 @@ import MMoEReport
 
 /// What is kept that can be made again.
 enum CacheCheck {
-  static func run() -> Finding { finding(ProjectHome.caches) }
+  static func run() -> Finding { finding(ProjectHome.cache, earlier: ProjectHome.generated) }
 
-  /// - Parameter folders: the one that is written first, then those that are only read.
-  static func finding(_ folders: [String]) -> Finding {
+  /// - Parameters:
+  ///   - cache: where such data is made.
+  ///   - earlier: where data sets that are there already are used.
+  static func finding(_ cache: String, earlier: String) -> Finding {
     var finding = Finding("caches")
     var values: [JSONValue] = []
+    let folders = cache == earlier ? [cache] : [cache, earlier]
     for (index, folder) in folders.enumerated() {
-      let entries = entries(of: folder)
+      let entries = CacheCheck.entries(of: folder)
       guard index == 0 || !entries.isEmpty else { continue }
+      if index == 1, let tokens = entries.first(where: { $0.name == "tokens" }) {
+        finding.notes.append(
+          "\(folder)/tokens (\(HumanFormat.bytes(tokens.bytes))) is of an earlier version and not used any more; remove it"
+        )
+      }
       let sizes = entries.map { "\($0.name) \(HumanFormat.bytes($0.bytes))" }
       finding.lines.append(
         "\(folder)\(index == 0 ? "" : " (only read)"): "
@@ -21,7 +29,7 @@ enum CacheCheck {
       values.append(
         .object([
           "path": .string(folder), "written": .bool(index == 0),
-          "entries": .object(Dictionary(uniqueKeysWithValues: entries.map { ($0.name, .int($0.bytes)) })),
+          "entries": .object(Dictionary(uniqueKeysWithValues: entries.map { ($0.name, JSONValue.int($0.bytes)) })),
         ]))
     }
     finding.values["folders"] = .array(values)

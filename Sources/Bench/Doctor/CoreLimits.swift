@@ -2,15 +2,25 @@ import Foundation
 
 /// The cores that this process may use.
 struct CoreLimits: Sendable {
-  /// Threads that it starts by default: the cores that the system lets it run on.
+  /// Threads that it starts by default: all of the machine.
   var threads: Int
+  /// Those of the machine that it may run on.
+  var allowed: Int
   /// Cores' worth of time that its control groups grant; nil = no limit.
   var quota: Double?
 
   static var current: CoreLimits {
     let membership = (try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8)) ?? ""
     return CoreLimits(
-      threads: ProcessInfo.processInfo.activeProcessorCount, quota: quota(membership, mount: "/sys/fs/cgroup"))
+      threads: ProcessInfo.processInfo.activeProcessorCount, allowed: affinity ?? .max,
+      quota: quota(membership, mount: "/sys/fs/cgroup"))
+  }
+
+  /// Threads of the machine that the scheduler gives this process; nil where it does not say.
+  private static var affinity: Int? {
+    var set = cpu_set_t()
+    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return nil }
+    return withUnsafeBytes(of: set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
   }
 
   /// The least quota of the groups from the own one up to the root.

@@ -16,13 +16,14 @@ enum ProcessorCheck {
     finding.lines.append(
       processor.level.map { "\(processor.name), \($0) (\(words.joined(separator: ", ")))" } ?? processor.name)
     finding.lines.append(
-      "\(counted(processor.cores, "core")), \(counted(processor.threads, "thread")); \(limits.threads) of them for mmoe; load \(HumanFormat.fixed(load, 1))"
+      "\(counted(processor.cores, "core")), \(counted(processor.threads, "thread")); \(min(limits.allowed, limits.threads)) of them for mmoe; load \(HumanFormat.fixed(load, 1))"
         + (limits.quota.map { "; the control group grants \(HumanFormat.fixed($0, 1)) cores" } ?? ""))
     finding.values = [
       "name": .string(processor.name), "level": processor.level.map { .string($0) } ?? .null,
       "kernels": .string(processor.kernels), "cores": .int(processor.cores),
       "hardware_threads": .int(processor.threads),
-      "threads": .int(limits.threads), "quota": limits.quota.map { .double($0) } ?? .null, "load": .double(load),
+      "threads": .int(limits.threads), "allowed_threads": .int(min(limits.allowed, limits.threads)),
+      "quota": limits.quota.map { .double($0) } ?? .null, "load": .double(load),
     ]
     for one in processor.extensions { finding.values[one.name.lowercased()] = .bool(one.isThere) }
 
@@ -44,9 +45,9 @@ enum ProcessorCheck {
         "the control group grants \(HumanFormat.fixed(quota, 1)) cores for the \(limits.threads) threads that are started, which then wait for each other; give --threads \(max(1, Int(quota)))"
       )
     }
-    if limits.threads < processor.threads {
+    if limits.allowed < limits.threads {
       finding.notes.append(
-        "this process may run on \(limits.threads) of \(processor.threads) threads (taskset, a batch system or a container decides)"
+        "this process may run on \(counted(limits.allowed, "thread")) of the machine (taskset, a batch system or a container says so), and \(limits.threads) are started, which then wait for each other; give --threads \(limits.allowed)"
       )
     }
     // Threads of tiles wait for the slowest one.

@@ -23,30 +23,32 @@ package enum ProjectHome {
   package static let path = checkout ?? FileManager.default.currentDirectoryPath
 
   /// Where data is kept that was made from other data, and can be made again: in the folder that the environment variable
-  /// MMOE_CACHE names; else below the project's folder; else, where that cannot be written, as in a checkout that several
-  /// users share, in `$XDG_CACHE_HOME/mmoe`, by default `~/.cache/mmoe`.
+  /// MMOE_CACHE names; else in `$XDG_CACHE_HOME/mmoe`, by default `~/.cache/mmoe`; else, where no home can be written, in
+  /// `datasets/generated` of the project.
   package static var cache: String { cache(of: path, ProcessInfo.processInfo.environment) }
 
   package static func cache(of project: String, _ environment: [String: String]) -> String {
     func named(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
     if let own = named("MMOE_CACHE") { return own }
-    let generated = FilePath.join(project, "datasets/generated")
-    if isWritable(generated) { return generated }
-    // A relative path is none, says the specification of base directories.
-    if let base = named("XDG_CACHE_HOME"), base.hasPrefix("/") { return FilePath.join(base, "mmoe") }
-    return named("HOME").map { FilePath.join($0, ".cache/mmoe") } ?? generated
+    var candidates: [String] = []
+    if let base = named("XDG_CACHE_HOME"), base.hasPrefix("/") {
+      candidates = [FilePath.join(base, "mmoe")]
+      // A relative path is none, says the specification of base directories. A home that is not there is nobody's.
+    } else if let home = named("HOME"), FileManager.default.fileExists(atPath: home) {
+      candidates = [FilePath.join(home, ".cache/mmoe")]
+    }
+    candidates.append(generated(of: project))
+    return candidates.first(where: isWritable) ?? candidates[0]
   }
 
-  /// The folders with such data: the one that is written, then where others may have made it ready.
-  package static var caches: [String] {
-    let ready = FilePath.join(path, "datasets/generated")
-    return [cache] + (cache == ready ? [] : [ready])
-  }
+  /// Where earlier versions made such data, and somebody may have made it ready for all users of a checkout.
+  package static var generated: String { generated(of: path) }
 
-  /// The path of something in the cache: where the project's folder has it, as one does that was made ready for several
-  /// users, it is used from there.
+  private static func generated(of project: String) -> String { FilePath.join(project, "datasets/generated") }
+
+  /// The path of something in the cache: where the project's folder has it, it is used from there.
   package static func cached(_ name: String) -> String {
-    let ready = FilePath.join(path, "datasets/generated/" + name)
+    let ready = FilePath.join(generated, name)
     let isNamed = !(ProcessInfo.processInfo.environment["MMOE_CACHE"] ?? "").isEmpty
     return !isNamed && FileManager.default.fileExists(atPath: ready) ? ready : FilePath.join(cache, name)
   }
