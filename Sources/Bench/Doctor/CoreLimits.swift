@@ -1,4 +1,5 @@
 import Foundation
+import MMoEParallel
 
 /// The cores that this process may use.
 struct CoreLimits: Sendable {
@@ -12,15 +13,8 @@ struct CoreLimits: Sendable {
   static var current: CoreLimits {
     let membership = (try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8)) ?? ""
     return CoreLimits(
-      threads: ProcessInfo.processInfo.activeProcessorCount, allowed: affinity ?? .max,
+      threads: ProcessInfo.processInfo.activeProcessorCount, allowed: allowedCores,
       quota: quota(membership, mount: "/sys/fs/cgroup"))
-  }
-
-  /// Threads of the machine that the scheduler gives this process; nil where it does not say.
-  private static var affinity: Int? {
-    var set = cpu_set_t()
-    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return nil }
-    return withUnsafeBytes(of: set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
   }
 
   /// The least quota of the groups from the own one up to the root.

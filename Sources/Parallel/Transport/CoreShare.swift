@@ -37,6 +37,9 @@ struct CorePlace: Equatable {
   }
 }
 
+/// Cores that the launcher, a container or taskset leaves to this process.
+package var allowedCores: Int { CorePlace.own.cores }
+
 extension Communicator {
   /// Computing threads for this rank: its share of the cores that it may run on. To be called by all ranks.
   package func coreShare() -> Int { CorePlace.threads(of: rank, among: places()) }
