@@ -4,6 +4,7 @@ import MMoEData
 import MMoEFiles
 import MMoEModels
 import MMoEReport
+import MMoERuns
 import MMoETensor
 import MMoETrain
 
@@ -37,7 +38,7 @@ struct SelfTest {
       (finding.values["same_losses"], finding.values["same_bytes"]) = (.bool(hasSameLosses), .bool(hasSameBytes))
       finding.lines = [
         "gradient within \(HumanFormat.percent(gradient, digits: 3)) of finite differences; 120 steps on one batch: loss \(HumanFormat.fixed(loss, 4))",
-        "\(hasSameLosses ? "the same" : "other") losses with 1 and \(test.threads) threads; resumed from a checkpoint: \(hasSameBytes ? "the same" : "other") bytes (\(HumanFormat.duration(monotonicSeconds() - began)))",
+        "\(hasSameLosses ? "the same" : "other") losses with 1 and \(test.threads) threads; resumed from a checkpoint (HDF5 \(SelfTest.hdf5)): \(hasSameBytes ? "the same" : "other") bytes (\(HumanFormat.duration(monotonicSeconds() - began)))",
       ]
     } catch {
       finding.lines = ["stopped"]
@@ -45,6 +46,8 @@ struct SelfTest {
     }
     return finding
   }
+
+  private static var hdf5: String { LibraryVersions.all.first { $0.name == "HDF5" }?.version ?? "" }
 
   /// The tiny model that is trained; in the program, since a program that was moved has no presets.
   private static func config(_ settings: [String]) throws -> RunConfig {

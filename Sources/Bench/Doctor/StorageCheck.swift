@@ -1,4 +1,5 @@
 import Foundation
+import MMoEConfig
 import MMoEFiles
 import MMoEReport
 import MMoETensor
@@ -20,6 +21,7 @@ enum StorageCheck {
     let runs = FilePath.absolute(RunFolder.home)
     var places = [
       place(runs, "runs of this folder"), place(FileManager.default.temporaryDirectory.path, "temporary files"),
+      place(ProjectHome.cache, "caches"),
     ]
     places[0].durableRate = durableRate(of: places[0])
     return finding(places)
@@ -32,11 +34,12 @@ enum StorageCheck {
       isWritable: access(folder, W_OK) == 0)
   }
 
-  /// The rate of 64 MB in one file, with its name; three files, the best of which counts.
+  /// The rate of 64 MB in one file, with its name; three files, the best of which counts. What an interrupted one leaves goes
+  /// with the next one.
   private static func durableRate(of place: Place) -> Double? {
     guard place.isWritable, let system = place.system, system.free > 1 << 30 else { return nil }
     let bytes = [UInt8](repeating: 0x5A, count: 64 << 20)
-    let file = FilePath.join(FileSystem.existing(place.path), ".mmoe-doctor-\(getpid())")
+    let file = FilePath.join(FileSystem.existing(place.path), ".mmoe-doctor")
     defer { unlink(file) }
     var best = Double.infinity
     let start = monotonicSeconds()
@@ -66,7 +69,8 @@ enum StorageCheck {
       ])
       if !place.isWritable {
         finding.notes.append(
-          "\(place.path) cannot be written: runs need another folder (--out DIR), temporary files another TMPDIR")
+          "\(place.path) cannot be written: runs need another folder (--out DIR), temporary files another TMPDIR, caches another MMOE_CACHE"
+        )
       } else if system.free < 100_000_000 {
         finding.problems.append(
           "\(place.path) has \(HumanFormat.bytes(system.free)) left, which the first checkpoint may fill; free space, or choose another folder"
