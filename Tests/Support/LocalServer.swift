@@ -45,7 +45,8 @@ public final class LocalServer: Sendable {
 
   /// - Parameter answer: to the request of a number, from 0.
   public init(_ answer: @escaping @Sendable (Request, Int) -> Answer) {
-    listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    // A program that a test starts meanwhile must not hold these open.
+    listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     var place = sockaddr_in()
     place.sin_family = sa_family_t(AF_INET)
     place.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
@@ -62,7 +63,11 @@ public final class LocalServer: Sendable {
       while true {
         let connection = accept(listener, nil, nil)
         guard connection >= 0 else { return }
-        defer { close(connection) }
+        _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
+        defer {
+          shutdown(connection, Int32(SHUT_RDWR))
+          close(connection)
+        }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
         while !String(decoding: bytes, as: UTF8.self).contains("\r\n\r\n") {

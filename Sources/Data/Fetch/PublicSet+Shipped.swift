@@ -9,7 +9,7 @@ extension PublicSet {
         File(
           "cifar-10-binary.tar.gz", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", bytes: 170_052_171,
           .sha256("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"))
-      ], next: images("cifar-10-binary.tar.gz")),
+      ], next: images("FOLDER/cifar-10-binary.tar.gz")),
     PublicSet(
       "cifar-100", "60,000 photographs of 100 classes, 32 x 32",
       license: "none stated; free for research with citation", source: tensorFlow("cifar100"),
@@ -17,7 +17,7 @@ extension PublicSet {
         File(
           "cifar-100-binary.tar.gz", "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", bytes: 168_513_733,
           .sha256("58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"))
-      ], next: images("cifar-100-binary.tar.gz")),
+      ], next: images("FOLDER/cifar-100-binary.tar.gz")),
     PublicSet(
       "enwik8", "the first 100 million bytes of a dump of English Wikipedia of 2006, XML",
       license: "GFDL (Wikipedia of 2006)", source: huggingFace("enwik8"),
@@ -36,7 +36,7 @@ extension PublicSet {
           (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
           (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
           (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-        ]), next: images("")),
+        ]), next: images("FOLDER")),
     fastAI(
       "imagenette", "ten classes of ImageNet that differ, about 13,400 photographs, shorter side 160",
       "imagenette2-160.tgz",
@@ -60,7 +60,7 @@ extension PublicSet {
           (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
           (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
           (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-        ]), next: images("")),
+        ]), next: images("FOLDER")),
     PublicSet(
       "text8", "100 million letters and blanks of English Wikipedia of 2006", license: "GFDL (Wikipedia of 2006)",
       source:
@@ -78,7 +78,7 @@ extension PublicSet {
         File(
           "tiny-imagenet-200.zip", "http://cs231n.stanford.edu/tiny-imagenet-200.zip", bytes: 248_100_043,
           .md5("90528d7ca1a48142e341f4ef8d21d0de"))
-      ], next: images("tiny-imagenet-200.zip")),
+      ], next: images("FOLDER/tiny-imagenet-200.zip")),
     PublicSet(
       "tiny-shakespeare", "40,000 lines of Shakespeare's plays in one text",
       license: "public domain (the text); none stated for the file", source: tensorFlow("tiny_shakespeare"),
@@ -120,7 +120,7 @@ extension PublicSet {
       name, summary, license: "ImageNet's terms for the photographs, Apache 2.0 for the selection (fastai/imagenette)",
       source: tensorFlow(list),
       files: [File(file, "https://s3.amazonaws.com/fast-ai-imageclas/\(file)", bytes: bytes, .sha256(digest))],
-      next: images(file))
+      next: images("FOLDER/" + file))
   }
 
   /// The four files of MNIST's form, by sizes and SHA-256: training images and labels, then those of validation.
@@ -131,9 +131,10 @@ extension PublicSet {
     }
   }
 
-  private static func images(_ file: String) -> [String] {
+  /// - Parameter source: of an import.
+  private static func images(_ source: String) -> [String] {
     [
-      "mmoe data import images FOLDER\(file.isEmpty ? "" : "/" + file) --out FOLDER/images",
+      "mmoe data import images " + source + " --out FOLDER/images",
       "mmoe train --task imagenet-subset --data FOLDER/images",
     ]
   }
@@ -141,7 +142,7 @@ extension PublicSet {
   private static func text(_ archive: String, _ text: String, _ options: String = "") -> [String] {
     [
       "unzip FOLDER/\(archive) -d FOLDER",
-      "mmoe data tokenize FOLDER/\(text) \(options)--tokenizer bytes --out FOLDER/shards",
+      "mmoe data tokenize FOLDER/" + text + " " + options + "--tokenizer bytes --out FOLDER/shards",
       "mmoe train --task lm --data FOLDER/shards",
     ]
   }
