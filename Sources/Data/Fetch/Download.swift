@@ -154,6 +154,12 @@ package struct Download {
         if !head.isComplete {
           bytes = try head.take(bytes, address)
           guard head.isComplete else { continue }
+          // Some versions of curl show the head of a refusal, which others keep to themselves.
+          if head.status >= 400 {
+            child.stop()
+            if head.status == 416, start > 0 { return .cannotContinue }
+            throw failure("The requested URL returned error: \(head.status)", 22, 0)
+          }
           end = try begin(head, start)
           if end == .whole { place = try cut(descriptor, to: 0) }
         }
