@@ -23,7 +23,7 @@ final class ChildProcess {
     }
   }
 
-  deinit { if process.isRunning { process.terminate() } }
+  deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 
   /// What comes next of its output; empty at the end.
   func read(upTo count: Int) throws -> [UInt8] {
@@ -48,9 +48,10 @@ final class ChildProcess {
     return (line, process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus)
   }
 
-  /// Ends it before it is done.
+  /// Ends it before it is done. A program that a worker thread has started inherits that thread's blocked signals: only this one
+  /// reaches it for certain.
   func stop() {
-    process.terminate()
+    kill(process.processIdentifier, SIGKILL)
     ended.wait()
   }
 
