@@ -135,7 +135,8 @@ import Testing
     if kind == "place" { try folder.write("a b.bin.part", Array(DownloadTests.content.prefix(5))) }
     let said = message { _ = try fetch(server.address("x")) } ?? ""
     #expect(said.contains(words) && said.hasPrefix(server.address("x")) && !said.contains("\n"), "\(said)")
-    #expect(content(path) == nil && (content(part) == nil) == ["404", "length", "empty", "words"].contains(kind))
+    #expect(
+      content(path) == nil && (content(part) == nil) == ["404", "length", "more", "empty", "words"].contains(kind))
   }
 
   @Test func nobodyAnswers() throws {

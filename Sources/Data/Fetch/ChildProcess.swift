@@ -48,8 +48,7 @@ final class ChildProcess {
     return (line, process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus)
   }
 
-  /// Ends it before it is done. A program that a worker thread has started inherits that thread's blocked signals: only this one
-  /// reaches it for certain.
+  /// Ends it before it is done: at once, since it may have inherited that other signals are blocked.
   func stop() {
     kill(process.processIdentifier, SIGKILL)
     ended.wait()

@@ -154,16 +154,15 @@ package struct Download {
         if !head.isComplete {
           bytes = try head.take(bytes, address)
           guard head.isComplete else { continue }
-          // Some versions of curl show the head of a refusal, which others keep to themselves.
-          if head.status >= 400 {
-            child.stop()
-            if head.status == 416, start > 0 { return .cannotContinue }
-            throw failure("The requested URL returned error: \(head.status)", 22, 0)
+          if head.status < 400 {
+            end = try begin(head, start)
+            if end == .whole { place = try cut(descriptor, to: 0) }
           }
-          end = try begin(head, start)
-          if end == .whole { place = try cut(descriptor, to: 0) }
         }
+        // What the server says of a failure is no part of the file.
+        guard head.status < 400 else { continue }
         guard place + bytes.count <= file.bytes else {
+          _ = try cut(descriptor, to: 0)
           throw DataError(
             address, found: "more than \(file.bytes) bytes", expected: "\(file.name)", remedy: otherAddress)
         }
@@ -177,7 +176,7 @@ package struct Download {
     }
     let (message, status) = child.wait()
     if status == 22, start > 0, message.hasSuffix("416") { return .cannotContinue }
-    guard status == 0, place == file.bytes else { throw failure(message, status, place) }
+    guard status == 0, place == file.bytes else { throw failure(message, status, start, place) }
     return end
   }
 
@@ -224,11 +223,11 @@ package struct Download {
     }
   }
 
-  private func failure(_ message: String, _ status: Int32, _ place: Int) -> DataError {
+  private func failure(_ message: String, _ status: Int32, _ start: Int, _ place: Int) -> DataError {
     let prefix = "curl: (\(status)) "
     let reason = message.hasPrefix(prefix) ? String(message.dropFirst(prefix.count)) : message
     let words = reason.isEmpty ? (status == 0 ? "" : "curl ended with status \(status)") : reason
-    guard place > 0 else {
+    guard place > start else {
       return DataError(address, found: words.isEmpty ? "nothing came" : words, remedy: otherAddress)
     }
     return DataError(
