@@ -89,7 +89,9 @@ package struct RunPage {
 
   private var samples: String {
     var text = ""
-    if let png = FileManager.default.contents(atPath: FilePath.join(run.folder, RunFolder.samplePictureName)) {
+    let picture = FileManager.default.contents(atPath: FilePath.join(run.folder, RunFolder.samplePictureName))
+    // It may be of a run that was killed, or somebody else's file.
+    if let png = picture, png.starts(with: [0x89, 0x50, 0x4E, 0x47]) {
       text +=
         "<p>Validation samples after the latest evaluation, each with the predicted class, its probability and the true class.</p><img alt=\"validation samples\" src=\"data:image/png;base64,\(png.base64EncodedString())\"/>\n"
     }

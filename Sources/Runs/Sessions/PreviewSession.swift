@@ -36,12 +36,13 @@ package struct PreviewSession {
     let given = named == DataChoice.builtIn ? nil : named
     let task = try task(given)
     let (preset, config) = try configuration(task, given)
+    let refusal = RunError(
+      "--task", found: "\(task.name), whose samples do not vary", expected: "a task with images or recordings",
+      remedy: "`mmoe data inspect` looks at texts")
+    // Before a text is tokenized for nothing.
+    if config.model.kind == .gpt { throw refusal }
     guard let data = try task.openData(given, config, checkpoint: nil, training: true, sink) as? any AugmentedData
-    else {
-      throw RunError(
-        "--task", found: "\(task.name), whose samples do not vary", expected: "a task with images or recordings",
-        remedy: "`mmoe data inspect` looks at texts")
-    }
+    else { throw refusal }
     try OutputCheck.requireOther([("--out", options.out)], than: data.trainingFiles, in: data.path)
     let samples = try data.drawnSamples(options.count, draws: options.draws, config)
     guard !samples.isEmpty else {
