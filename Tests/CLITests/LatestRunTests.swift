@@ -43,6 +43,11 @@ import Testing
     #expect(
       try mmoe(["analyze", "similarity", "--out", "found", "--samples", "2"]).output.hasPrefix(
         "run checkpoints/words\n"))
+    // A run's name stands for its folder.
+    #expect(try mmoe(["eval", "--checkpoint", "images"]).errors.isEmpty)
+    _ = try mmoe(["generate", "--checkpoint", "words", "--tokens", "2"])
+    #expect(try mmoe(["checkpoint", "info", "words"]).output.split(separator: "\n")[0].contains(" checkpoints/words/"))
+    #expect(try mmoe(["train", "--resume", "images", "--steps", "2"]).output.contains("resuming after step 1"))
     let pairs = try mmoe(["caption", image], status: 1).errors
     #expect(pairs.contains("found no run of the task multimodal with a checkpoint"), "\(pairs)")
   }

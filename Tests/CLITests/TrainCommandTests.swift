@@ -124,6 +124,8 @@ import Testing
     process.arguments =
       ["--default-signal", ProgramRunner.program] + Program.training(["--epochs", "100000", "--out", scratch("run")])
     process.standardOutput = FileHandle.nullDevice
+    let errors = Pipe()
+    process.standardError = errors
     try process.run()
     // Signals are taken over before the first step.
     var started = false
@@ -137,6 +139,8 @@ import Testing
     process.waitUntilExit()
     #expect(process.terminationReason == .exit)
     #expect(process.terminationStatus == 130)
+    let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    #expect(said.contains("a second Ctrl-C ends at once") == (signal == SIGINT), "\(said)")
     let metrics = try String(contentsOfFile: scratch("run") + "/metrics.jsonl", encoding: .utf8)
     let steps = metrics.split(separator: "\n").count
     let resumed = try ProgramRunner.run(

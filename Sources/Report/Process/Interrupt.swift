@@ -65,8 +65,13 @@ package enum Interrupt {
     guard !isInstalled.exchange(true, ordering: .relaxed) else { return }
     for number in numbers {
       let before = signal(number) { arrived in
-        // Only what is safe in a signal handler: a flag, and the default action for the next one.
+        // Only what is safe in a signal handler: a flag, a write, and the default action for the next one.
         requested.store(true, ordering: .relaxed)
+        if arrived == SIGINT, !isSilent.load(ordering: .relaxed) {
+          let words: StaticString =
+            "\nstopping after this step, then saving; a second Ctrl-C ends at once and saves nothing\n"
+          _ = write(STDERR_FILENO, words.utf8Start, words.utf8CodeUnitCount)
+        }
         // A terminal that closes may send its signal twice: of the shell, and of the system.
         signal(arrived, arrived == SIGHUP ? SIG_IGN : SIG_DFL)
       }

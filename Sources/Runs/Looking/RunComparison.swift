@@ -26,8 +26,9 @@ package struct RunComparison {
   /// - Parameter run: a path, or a name below the folder where runs go.
   /// - Throws: `RunError` when there is no run.
   static func folder(_ run: String) throws -> String {
-    for place in [run, FilePath.join(RunFolder.home, run)] where !run.isEmpty {
-      if let content = RunFolder.content(of: place), content == .checkpoints || content == .unsaved { return place }
+    let place = RunFolder.named(run)
+    if !run.isEmpty, let content = RunFolder.content(of: place), content == .checkpoints || content == .unsaved {
+      return place
     }
     let found = FileManager.default.fileExists(atPath: run) ? "no run's folder" : "no such run"
     throw RunError(

@@ -85,7 +85,7 @@ package final class Trainer {
     step = firstStep
     best = checkpoint?.info.best
     totalSteps = config.totalSteps(perEpoch: task.stepsPerEpoch)
-    if let note = config.schedule.note(total: totalSteps) { sink.line(note) }
+    if let note = config.schedule.note(total: totalSteps) { sink.line("note: \(note)") }
     if let checkpoint {
       let change = ResumedSettings(
         from: checkpoint.info.config, to: config, step: firstStep, stepsPerEpoch: task.stepsPerEpoch)

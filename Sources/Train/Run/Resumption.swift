@@ -17,6 +17,7 @@ extension RunFolder {
   ///
   /// - Throws: `TrainError` when there is none.
   package static func checkpoint(at path: String) throws -> String {
+    let path = named(path)
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else { return path }
     let best = FilePath.join(path, bestName)
@@ -44,6 +45,16 @@ extension RunFolder {
     try checkpoint(at: path ?? latestRun(of: task, under: root, "--checkpoint"))
   }
 
+  /// What a user means by a run: a path, or else the name of a run where runs go.
+  package static func named(_ run: String, under root: String = RunFolder.home) -> String {
+    guard !run.isEmpty, !FileManager.default.fileExists(atPath: run) else { return run }
+    let place = FilePath.join(root, run)
+    switch content(of: place) {
+    case .checkpoints, .unsaved: return place
+    case .foreign, nil: return run
+    }
+  }
+
   /// The latest loadable checkpoint: of a run's folder, of a checkpoint file itself, or, for an empty path, of the latest
   /// run.
   ///
@@ -56,6 +67,7 @@ extension RunFolder {
     _ run: String, task: String?, under root: String, option: String = "--resume"
   ) throws -> Resumption {
     if run.isEmpty { return try latest(in: latestRun(of: task, under: root, option), option: option) }
+    let run = named(run, under: root)
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: run, isDirectory: &isFolder) else {
       throw TrainError("\(option) \(run): no such run or checkpoint; expected a folder under \(root)")
